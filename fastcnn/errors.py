@@ -1,0 +1,29 @@
+"""Every error fastcnn raises on purpose derives from FastCNNError; its message names node, operator, attribute and value."""
+
+
+class FastCNNError(Exception):
+    """Base of all errors of this package."""
+
+
+class ModelError(FastCNNError):
+    """The model is not readable ONNX or contradicts itself; raised by load()."""
+
+
+class UnsupportedOperatorError(ModelError):
+    """No native kernel and no reference implementation computes this operator."""
+
+
+class ShapeError(FastCNNError):
+    """The shapes of a node's inputs do not fit its operator."""
+
+
+class InputError(FastCNNError, ValueError):
+    """What was fed to run() does not fit: name, dtype, rank or extent."""
+
+
+class ExecutionError(FastCNNError, RuntimeError):
+    """A step failed while it ran (an index out of range, a fallback that raised)."""
+
+
+class ConfigurationError(FastCNNError, ValueError):
+    """An option or an environment variable has a value that means nothing here."""

@@ -1,0 +1,126 @@
+"""Graph: a model as plain Python data, in topological order, each value assigned once (SSA).
+
+Made by the reader, rewritten by the passes, read by everything after them. Knows ONNX's names, no protobuf and no machine.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+Dim = int | str | None          # a size, a symbolic name, unknown
+Shape = tuple[Dim, ...]
+
+
+@dataclass(frozen=True)
+class ValueInfo:
+    """Name, ONNX type string as onnxruntime spells it ("tensor(float)") and shape (None: unknown rank)."""
+
+    name: str
+    type: str
+    shape: Shape | None
+
+
+@dataclass(frozen=True)
+class Activation:
+    """y = f(x) applied in a node's epilogue; `name` is ONNX's operator, alpha and beta its parameters in ONNX's order.
+
+    Relu, LeakyRelu(alpha), Clip(alpha=min, beta=max), Sigmoid, Tanh, HardSigmoid(alpha, beta), HardSwish, Elu(alpha),
+    Selu(alpha, beta=gamma), Softplus, Softsign, Mish, Gelu (erf), GeluTanh, Swish(alpha: x * sigmoid(alpha * x)).
+    """
+
+    name: str
+    alpha: float = 0.0
+    beta: float = 0.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator application. Omitted optional inputs and outputs are "".
+
+    version     opset version of `domain` the node is written in
+    captures    (name inside, value outside) of what subgraphs of a control-flow node read from around them
+    activation  fused epilogue; Conv and ConvTranspose also take a residual as 4th input, added before it, and a PRelu
+                slope per channel as 5th, applied in its stead
+    """
+
+    op_type: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    domain: str = ""
+    version: int = 0
+    captures: tuple[tuple[str, str], ...] = ()
+    activation: Activation | None = None
+
+    def input(self, i: int) -> str:
+        """Name of input i, "" when it is omitted or left off the end."""
+        return self.inputs[i] if i < len(self.inputs) else ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """All values the node needs, captures included, omitted ones left out."""
+        return tuple(v for v in (*self.inputs, *(outer for _, outer in self.captures)) if v)
+
+    def where(self) -> str:
+        """How errors name the node: "Conv 'layer1.0'"."""
+        operator = f"{self.domain}::{self.op_type}" if self.domain else self.op_type
+        return f"{operator} {self.name!r}"
+
+    def __str__(self) -> str:
+        attrs = ", ".join(f"{k}={v}" for k, v in self.attrs.items() if not isinstance(v, np.ndarray) or v.size < 8)
+        tail = f" -> {self.activation.name}" if self.activation else ""
+        return f"{', '.join(self.outputs)} = {self.op_type}({', '.join(self.inputs)}) {{{attrs}}}{tail}"
+
+
+@dataclass
+class Graph:
+    """nodes in topological order; constants by name; opset version by domain; metadata from the file."""
+
+    nodes: list[Node]
+    inputs: list[ValueInfo]
+    outputs: list[ValueInfo]
+    constants: dict[str, np.ndarray]
+    opsets: dict[str, int]
+    name: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def producers(self) -> dict[str, Node]:
+        """Value name -> the node that writes it."""
+        return {value: node for node in self.nodes for value in node.outputs if value}
+
+    def consumers(self) -> dict[str, list[Node]]:
+        """Value name -> the nodes that read it, in order."""
+        readers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for value in dict.fromkeys(node.reads):
+                readers.setdefault(value, []).append(node)
+        return readers
+
+    def output_names(self) -> set[str]:
+        """Names that must survive every rewrite."""
+        return {info.name for info in self.outputs}
+
+    def fresh_name(self, stem: str) -> str:
+        """A value name not taken yet."""
+        taken = set(self.constants) | {i.name for i in self.inputs} | {v for n in self.nodes for v in n.outputs}
+        if stem not in taken:
+            return stem
+        k = 1
+        while f"{stem}_{k}" in taken:
+            k += 1
+        return f"{stem}_{k}"
+
+    def rename_uses(self, old: str, new: str) -> None:
+        """Every reader of `old` reads `new` instead. Graph outputs keep their names: the caller sees to those."""
+        self.nodes = [
+            replace(n, inputs=tuple(new if v == old else v for v in n.inputs),
+                    captures=tuple((inner, new if v == old else v) for inner, v in n.captures)) if old in n.reads else n
+            for n in self.nodes]
+
+    def __str__(self) -> str:
+        heads = [f"{i.name}: {i.type}{list(i.shape) if i.shape is not None else '?'}" for i in self.inputs]
+        lines = [f"graph {self.name}({', '.join(heads)})"] + [f"  {node}" for node in self.nodes]
+        return "\n".join(lines + [f"  return {', '.join(o.name for o in self.outputs)}"])

@@ -1,0 +1,205 @@
+"""Writes a network node by node as an ONNX model; the weights come from a `Source`.
+
+Weight names follow torch (`conv1.weight`, `bn1.running_mean`, ...), so the same function writes a network with seeded random weights
+or with the state of a trained torch module.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+MIN_OPSET = 13  # Dropout, Clip and Softmax are written in the form they have had since opset 13
+
+Shape = tuple[int, ...]
+Dims = Sequence[int | str]
+Source = Callable[[str, Shape, float, float], np.ndarray]  # (name, shape, centre, spread) -> float32
+
+
+def random_source(seed: int) -> Source:
+    """w ~ U(centre - spread, centre + spread), drawn in the order the writer asks."""
+    rng = np.random.default_rng(seed)
+
+    def draw(_name: str, shape: Shape, centre: float, spread: float) -> np.ndarray:
+        w = rng.random(shape, dtype=np.float32)
+        w *= np.float32(2 * spread)
+        w += np.float32(centre - spread)
+        return w
+
+    return draw
+
+
+def state_source(state: Mapping[str, np.ndarray]) -> Source:
+    """w = state[name], as float32; a missing name or another shape is a ValueError that names the tensor."""
+
+    def look_up(name: str, shape: Shape, _centre: float, _spread: float) -> np.ndarray:
+        if name not in state:
+            raise ValueError(f"weight {name!r} {shape} is not in the state")
+        w = np.asarray(state[name], dtype=np.float32)
+        if w.shape != shape:
+            raise ValueError(f"weight {name!r} has shape {w.shape}, the network needs {shape}")
+        return w
+
+    return look_up
+
+
+def he_spread(fan_in: int, gain: float) -> float:
+    """sqrt(3 * gain / fan_in): the half width of the uniform law whose variance is gain / fan_in (He et al. 2015, gain 2 before ReLU)."""
+    return float(np.sqrt(3.0 * gain / fan_in))
+
+
+class Writer:
+    """A graph under construction.  Every method appends one node and returns the name of its output.
+
+    Values are (N, C, H, W), or (N, C) after `flatten`; the writer tracks C and leaves the other extents to ONNX shape inference.
+    """
+
+    def __init__(self, name: str, source: Source, opset: int = 17) -> None:
+        if opset < MIN_OPSET:
+            raise ValueError(f"opset {opset} not supported (at least {MIN_OPSET})")
+        self.name = name
+        self.source = source
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, TensorProto] = {}
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.channels: dict[str, int] = {}
+
+    def input(self, name: str, shape: Dims) -> str:
+        """Declares the float32 graph input; shape[1] is its channel count, a str is a symbolic extent."""
+        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+        self.channels[name] = int(shape[1])
+        return name
+
+    def finish(self, y: str, name: str, shape: Dims) -> onnx.ModelProto:
+        """The model whose only output is y, renamed to `name`; y must come from the last node."""
+        if self.nodes[-1].output[0] != y:
+            raise ValueError(f"output {y!r} is not the last node's ({self.nodes[-1].output[0]!r})")
+        self.nodes[-1].output[0] = name
+        output = helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+        graph = helper.make_graph(self.nodes, self.name, self.inputs, [output], list(self.initializers.values()))
+        opsets = [helper.make_opsetid("", self.opset)]
+        return helper.make_model(graph, opset_imports=opsets, producer_name="fastcnn.models",
+                                 ir_version=helper.find_min_ir_version_for(opsets))
+
+    def conv(self, name: str, x: str, oc: int, kernel: int, *, stride: int = 1, pad: int = 0, group: int = 1,
+             bias: bool = True, gain: float = 2.0) -> str:
+        """y = conv(x, w) + b.  w: (oc, ic / group, kernel, kernel)."""
+        ic = self.channels[x] // group
+        spread = he_spread(ic * kernel * kernel, gain)
+        inputs = [x, self._weight(f"{name}.weight", (oc, ic, kernel, kernel), 0.0, spread)]
+        if bias:
+            inputs.append(self._weight(f"{name}.bias", (oc,), 0.0, 0.1))
+        return self._node("Conv", inputs, oc, name, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=group)
+
+    def conv_transpose(self, name: str, x: str, oc: int, kernel: int, *, stride: int) -> str:
+        """y = transposed conv(x, w) + b.  w: (ic, oc, kernel, kernel); each output sees ic * (kernel / stride)^2 products."""
+        ic = self.channels[x]
+        spread = he_spread(ic * max(1, kernel // stride) ** 2, 1.0)
+        inputs = [x, self._weight(f"{name}.weight", (ic, oc, kernel, kernel), 0.0, spread),
+                  self._weight(f"{name}.bias", (oc,), 0.0, 0.1)]
+        return self._node("ConvTranspose", inputs, oc, name, kernel_shape=[kernel] * 2, strides=[stride] * 2)
+
+    def batch_norm(self, name: str, x: str, *, scale: float = 1.0) -> str:
+        """y = weight * (x - mean) / sqrt(var + 1e-5) + bias, weights around `scale`, statistics around 0 and 1."""
+        c = self.channels[x]
+        inputs = [x,
+                  self._weight(f"{name}.weight", (c,), scale, 0.3 * scale),
+                  self._weight(f"{name}.bias", (c,), 0.0, 0.2 * scale),
+                  self._weight(f"{name}.running_mean", (c,), 0.0, 0.3),
+                  self._weight(f"{name}.running_var", (c,), 1.0, 0.4)]
+        return self._node("BatchNormalization", inputs, c, name, epsilon=1e-5)
+
+    def gemm(self, name: str, x: str, features: int, *, gain: float = 2.0) -> str:
+        """y = x w^T + b.  x: (N, k); w: (features, k)."""
+        k = self.channels[x]
+        inputs = [x, self._weight(f"{name}.weight", (features, k), 0.0, he_spread(k, gain)),
+                  self._weight(f"{name}.bias", (features,), 0.0, 0.1)]
+        return self._node("Gemm", inputs, features, name, transB=1)
+
+    def relu(self, x: str) -> str:
+        """y = max(x, 0)."""
+        return self._node("Relu", [x], self.channels[x])
+
+    def relu6(self, x: str) -> str:
+        """y = min(max(x, 0), 6), written as Clip."""
+        bounds = [self._constant("zero", np.float32(0)), self._constant("six", np.float32(6))]
+        return self._node("Clip", [x, *bounds], self.channels[x])
+
+    def clip01(self, x: str) -> str:
+        """y = min(max(x, 0), 1)."""
+        bounds = [self._constant("zero", np.float32(0)), self._constant("one", np.float32(1))]
+        return self._node("Clip", [x, *bounds], self.channels[x])
+
+    def tanh(self, x: str) -> str:
+        """y = tanh(x)."""
+        return self._node("Tanh", [x], self.channels[x])
+
+    def sigmoid(self, x: str) -> str:
+        """y = 1 / (1 + exp(-x))."""
+        return self._node("Sigmoid", [x], self.channels[x])
+
+    def softmax(self, x: str) -> str:
+        """y = exp(x) / sum over channels of exp(x)."""
+        return self._node("Softmax", [x], self.channels[x], axis=1)
+
+    def lrn(self, x: str, *, size: int, alpha: float, beta: float, k: float) -> str:
+        """y = x / (k + alpha / size * sum of x^2 over `size` channels)^beta (ONNX divides alpha by size, the papers do not)."""
+        return self._node("LRN", [x], self.channels[x], size=size, alpha=alpha, beta=beta, bias=k)
+
+    def max_pool(self, x: str, kernel: int, stride: int, *, pad: int = 0, ceil: bool = False) -> str:
+        """y = max over kernel x kernel windows; ceil keeps the last partial window."""
+        return self._node("MaxPool", [x], self.channels[x], kernel_shape=[kernel] * 2, strides=[stride] * 2,
+                          pads=[pad] * 4, ceil_mode=int(ceil))
+
+    def avg_pool(self, x: str, kernel: int, stride: int) -> str:
+        """y = mean over kernel x kernel windows, without padding."""
+        return self._node("AveragePool", [x], self.channels[x], kernel_shape=[kernel] * 2, strides=[stride] * 2)
+
+    def global_avg_pool(self, x: str) -> str:
+        """y[n,c,0,0] = mean of x[n,c,:,:]."""
+        return self._node("GlobalAveragePool", [x], self.channels[x])
+
+    def flatten(self, x: str, features: int | None = None) -> str:
+        """(N, C, H, W) -> (N, features); features = C * H * W, C when not given (after a global pool)."""
+        return self._node("Flatten", [x], features or self.channels[x], axis=1)
+
+    def dropout(self, x: str, ratio: float) -> str:
+        """y = x at inference; the node is kept because published files carry it."""
+        return self._node("Dropout", [x, self._constant(f"ratio_{ratio}", np.float32(ratio))], self.channels[x])
+
+    def add(self, a: str, b: str) -> str:
+        """y = a + b."""
+        return self._node("Add", [a, b], self.channels[a])
+
+    def concat(self, xs: Sequence[str]) -> str:
+        """y = xs side by side along channels."""
+        return self._node("Concat", list(xs), sum(self.channels[x] for x in xs), axis=1)
+
+    def depth_to_space(self, x: str, scale: int) -> str:
+        """(N, C r^2, H, W) -> (N, C, r H, r W): y[n,c,ri+a,rj+b] = x[n, c r^2 + a r + b, i, j] (torch's PixelShuffle)."""
+        return self._node("DepthToSpace", [x], self.channels[x] // scale**2, blocksize=scale, mode="CRD")
+
+    def resize_nearest(self, x: str, scale: int) -> str:
+        """y[n,c,i,j] = x[n, c, i // scale, j // scale]."""
+        scales = self._constant(f"scales_{scale}", np.array([1, 1, scale, scale], np.float32))
+        return self._node("Resize", [x, "", scales], self.channels[x], mode="nearest",
+                          coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+
+    def _weight(self, name: str, shape: Shape, centre: float, spread: float) -> str:
+        if name in self.initializers:
+            raise ValueError(f"weight {name!r} written twice")
+        self.initializers[name] = numpy_helper.from_array(self.source(name, shape, centre, spread), name)
+        return name
+
+    def _constant(self, name: str, value: np.ndarray | np.float32) -> str:
+        self.initializers.setdefault(name, numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def _node(self, op: str, inputs: list[str], channels: int, name: str | None = None, **attributes: object) -> str:
+        name = name or f"{op.lower()}_{sum(n.op_type == op for n in self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+        self.channels[name] = channels
+        return name

@@ -6,10 +6,11 @@ or with the state of a trained torch module.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 MIN_OPSET = 13  # Dropout, Clip and Softmax are written in the form they have had since opset 13
 
@@ -59,30 +60,29 @@ class Writer:
     def __init__(self, name: str, source: Source, opset: int = 17) -> None:
         if opset < MIN_OPSET:
             raise ValueError(f"opset {opset} not supported (at least {MIN_OPSET})")
-        self.name = name
+        opsets = [helper.make_opsetid("", opset)]
         self.source = source
-        self.opset = opset
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: dict[str, TensorProto] = {}
-        self.inputs: list[onnx.ValueInfoProto] = []
+        self.model = onnx.ModelProto(ir_version=helper.find_min_ir_version_for(opsets), opset_import=opsets,
+                                     producer_name="fastcnn.models")
+        self.graph = self.model.graph  # filled in place: VGG-19 is 575 MB, and every helper that takes a list copies it
+        self.graph.name = name
         self.channels: dict[str, int] = {}
+        self.initializers: set[str] = set()
 
     def input(self, name: str, shape: Dims) -> str:
         """Declares the float32 graph input; shape[1] is its channel count, a str is a symbolic extent."""
-        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+        self.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
         self.channels[name] = int(shape[1])
         return name
 
     def finish(self, y: str, name: str, shape: Dims) -> onnx.ModelProto:
         """The model whose only output is y, renamed to `name`; y must come from the last node."""
-        if self.nodes[-1].output[0] != y:
-            raise ValueError(f"output {y!r} is not the last node's ({self.nodes[-1].output[0]!r})")
-        self.nodes[-1].output[0] = name
-        output = helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
-        graph = helper.make_graph(self.nodes, self.name, self.inputs, [output], list(self.initializers.values()))
-        opsets = [helper.make_opsetid("", self.opset)]
-        return helper.make_model(graph, opset_imports=opsets, producer_name="fastcnn.models",
-                                 ir_version=helper.find_min_ir_version_for(opsets))
+        last = self.graph.node[-1]
+        if last.output[0] != y:
+            raise ValueError(f"output {y!r} is not the last node's ({last.output[0]!r})")
+        last.output[0] = name
+        self.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+        return self.model
 
     def conv(self, name: str, x: str, oc: int, kernel: int, *, stride: int = 1, pad: int = 0, group: int = 1,
              bias: bool = True, gain: float = 2.0) -> str:
@@ -191,15 +191,19 @@ class Writer:
     def _weight(self, name: str, shape: Shape, centre: float, spread: float) -> str:
         if name in self.initializers:
             raise ValueError(f"weight {name!r} written twice")
-        self.initializers[name] = numpy_helper.from_array(self.source(name, shape, centre, spread), name)
-        return name
+        return self._initializer(name, self.source(name, shape, centre, spread))
 
     def _constant(self, name: str, value: np.ndarray | np.float32) -> str:
-        self.initializers.setdefault(name, numpy_helper.from_array(np.asarray(value), name))
+        return name if name in self.initializers else self._initializer(name, np.asarray(value))
+
+    def _initializer(self, name: str, value: np.ndarray) -> str:
+        self.graph.initializer.add(name=name, data_type=TensorProto.FLOAT, dims=value.shape,
+                                   raw_data=value.astype("<f4", copy=False).tobytes())
+        self.initializers.add(name)
         return name
 
-    def _node(self, op: str, inputs: list[str], channels: int, name: str | None = None, **attributes: object) -> str:
-        name = name or f"{op.lower()}_{sum(n.op_type == op for n in self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+    def _node(self, op: str, inputs: list[str], channels: int, name: str | None = None, **attributes: Any) -> str:
+        name = name or f"{op.lower()}_{sum(n.op_type == op for n in self.graph.node)}"
+        self.graph.node.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         self.channels[name] = channels
         return name

@@ -1,0 +1,284 @@
+"""The one Cython module: programs built from keyword arguments, run with one C call, and the packing of weights."""
+cimport numpy as cnp
+from libc.stdint cimport int64_t, intptr_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport strlen
+from posix.stdlib cimport posix_memalign
+
+import numpy as np
+
+cnp.import_array()
+
+BASE_ABSOLUTE = FC_BASE_ABSOLUTE
+BASE_ARENA = FC_BASE_ARENA
+BASE_FIRST_IO = FC_BASE_FIRST_IO
+MAX_DIMS = FC_MAX_DIMS
+MAX_OPERANDS = FC_MAX_OPERANDS
+MAX_THREADS = FC_MAX_THREADS
+ALIGN = FC_ALIGN
+HAS_OPENMP = bool(fc_built_with_openmp())
+
+STATUS = {FC_ERR_INDEX: "an index points outside the data", FC_ERR_THREADS: "no thread could be made",
+              FC_ERR_MEMORY: "out of memory"}
+
+
+cdef dict _read_kinds():
+    """Step kind -> (index, [(field, kind, offset)]), offsets by C's rules of alignment."""
+    kinds = {}
+    cdef Py_ssize_t k = 0, f, offset
+    while fc_step_kinds[k].name != NULL:
+        fields, offset, f = {}, 0, 0
+        while fc_step_kinds[k].fields[f].name != NULL:
+            kind = chr(fc_step_kinds[k].fields[f].kind)
+            size, align = {"i": (8, 8), "f": (4, 4), "v": (8 * MAX_DIMS, 8)}[kind]
+            offset = (offset + align - 1) // align * align
+            fields[fc_step_kinds[k].fields[f].name.decode()] = (kind, offset)
+            offset += size
+            f += 1
+        assert (offset + 7) // 8 * 8 == fc_step_kinds[k].params_bytes
+        kinds[fc_step_kinds[k].name.decode()] = (k, fields)
+        k += 1
+    return kinds
+
+
+cdef dict _KINDS = _read_kinds()
+
+
+cdef dict _number(const char *const *names):
+    numbers = {}
+    cdef Py_ssize_t k = 0
+    while names[k] != NULL:
+        numbers[names[k].decode()] = k
+        k += 1
+    return numbers
+
+
+UNARY = _number(fc_unary_names)
+BINARY = _number(fc_binary_names)
+TYPED_BINARY = _number(fc_typed_binary_names)
+TYPED_UNARY = _number(fc_typed_unary_names)
+REDUCE = _number(fc_reduce_names)
+
+
+def step_fields():
+    """Step kind -> names of its parameters, in order."""
+    return {kind: tuple(fields) for kind, (_, fields) in _KINDS.items()}
+
+
+cdef class Workspace:
+    """Arena and scratch of one run at a time: one aligned block, grown on demand, freed with the object."""
+    cdef char *memory
+    cdef readonly size_t nbytes
+
+    def __cinit__(self):
+        self.memory = NULL
+        self.nbytes = 0
+
+    def __dealloc__(self):
+        free(self.memory)
+
+    cdef int reserve(self, size_t nbytes) except -1:
+        cdef void *block = NULL
+        if nbytes <= self.nbytes:
+            return 0
+        free(self.memory)
+        self.memory, self.nbytes = NULL, 0
+        if posix_memalign(&block, 4096, nbytes) != 0:
+            raise MemoryError(f"no memory for an arena of {nbytes} bytes")
+        self.memory, self.nbytes = <char *>block, nbytes
+        return 0
+
+
+cdef class Program:
+    """An array of steps, ready to run, immutable; keeps the constants it points at alive.
+
+    steps       list of (kind, operands, max_threads, fields); operands: (base, byte offset), an array (constant), or None (absent)
+    """
+    cdef fc_program program
+    cdef fc_step *steps
+    cdef readonly list kinds
+    cdef list keep
+    cdef readonly size_t arena_bytes
+    cdef readonly int threads
+    cdef readonly int io_count
+
+    def __cinit__(self, list steps, size_t arena_bytes, int threads, int io_count):
+        self.steps = <fc_step *>calloc(max(1, len(steps)), sizeof(fc_step))
+        if self.steps == NULL:
+            raise MemoryError()
+        self.keep, self.kinds = [], []
+        self.program.steps = self.steps
+        self.arena_bytes = (arena_bytes + FC_ALIGN - 1) // FC_ALIGN * FC_ALIGN
+        self.threads, self.io_count = threads if HAS_OPENMP else 1, io_count
+        for step in steps:
+            self._add(*step)
+
+    def __dealloc__(self):
+        if self.steps != NULL:
+            for k in range(self.program.step_count):
+                free(<void *>self.steps[k].params)
+            free(self.steps)
+
+    cdef int _add(self, str kind, tuple operands, int max_threads, dict fields) except -1:
+        index, layout = _KINDS[kind]
+        cdef const fc_step_kind *row = &fc_step_kinds[<Py_ssize_t>index]
+        cdef fc_step *step = &self.steps[self.program.step_count]
+        cdef char *params = <char *>calloc(1, row.params_bytes)
+        if params == NULL:
+            raise MemoryError()
+        step.params = params
+        self.program.step_count += 1
+        step.run, step.max_threads, step.operand_count = row.run, max_threads, len(operands)
+        if len(operands) > FC_MAX_OPERANDS:
+            raise ValueError(f"{kind}: {len(operands)} operands")
+        self._fill(kind, params, layout, fields)
+        self._bind(step, operands)
+        self.kinds.append(kind)
+        cdef size_t scratch = row.scratch_bytes(params, self.threads)
+        self.program.scratch_bytes = max(self.program.scratch_bytes, (scratch + FC_ALIGN - 1) // FC_ALIGN * FC_ALIGN)
+        return 0
+
+    cdef int _fill(self, str kind, char *params, dict layout, dict fields) except -1:
+        cdef Py_ssize_t offset, d
+        if fields.keys() != layout.keys():
+            raise TypeError(f"{kind}: missing {sorted(layout.keys() - fields.keys())}, unknown {sorted(fields.keys() - layout.keys())}")
+        for name, (field_kind, offset) in layout.items():
+            value = fields[name]
+            if field_kind == "i":
+                (<int64_t *>(params + offset))[0] = value
+            elif field_kind == "f":
+                (<float *>(params + offset))[0] = value
+            else:
+                if len(value) > FC_MAX_DIMS:
+                    raise ValueError(f"{kind}: {name} has {len(value)} dimensions, at most {FC_MAX_DIMS} are possible")
+                for d, extent in enumerate(value):
+                    (<int64_t *>(params + offset))[d] = extent
+        return 0
+
+    cdef int _bind(self, fc_step *step, tuple operands) except -1:
+        cdef Py_ssize_t k
+        for k, operand in enumerate(operands):
+            if operand is None:
+                step.operands[k].base, step.operands[k].offset = FC_BASE_ABSOLUTE, -1
+            elif isinstance(operand, tuple):
+                step.operands[k].base, step.operands[k].offset = operand
+            else:
+                self.keep.append(operand)
+                step.operands[k].base = FC_BASE_ABSOLUTE
+                step.operands[k].offset = <intptr_t>cnp.PyArray_DATA(<cnp.ndarray?>operand)
+        return 0
+
+    @property
+    def scratch_bytes(self):
+        """Scratch of all threads together."""
+        return self.program.scratch_bytes * self.threads
+
+    def run(self, Workspace workspace not None, list arrays not None, double[::1] seconds=None):
+        """Run on `arrays`, the inputs and outputs in the order of their bases; returns 0 or a status (see STATUS)."""
+        cdef void *bases[64]
+        cdef void **table = bases
+        cdef Py_ssize_t k, count = len(arrays)
+        cdef fc_status status
+        cdef double *times = NULL
+        if count != self.io_count:
+            raise ValueError(f"{count} arrays for {self.io_count} bases")
+        workspace.reserve(self.arena_bytes + self.program.scratch_bytes * self.threads)
+        if count + FC_BASE_FIRST_IO > 64:
+            table = <void **>calloc(count + FC_BASE_FIRST_IO, sizeof(void *))
+            if table == NULL:
+                raise MemoryError()
+        if seconds is not None:
+            if seconds.shape[0] < self.program.step_count:
+                raise ValueError("seconds is too short")
+            if self.program.step_count:
+                times = &seconds[0]
+        table[FC_BASE_ARENA] = workspace.memory
+        for k in range(count):
+            table[FC_BASE_FIRST_IO + k] = cnp.PyArray_DATA(<cnp.ndarray?>arrays[k])
+        with nogil:
+            status = fc_program_run(&self.program, table, workspace.memory + self.arena_bytes, self.threads, times)
+        if table != bases:
+            free(table)
+        return status
+
+
+def isas():
+    """Names of the instruction sets that this CPU and this build have, lowest first."""
+    return [fc_isa_name(<fc_isa>k).decode() for k in range(FC_ISA_COUNT) if fc_isa_available(<fc_isa>k)]
+
+
+def set_isa(str name):
+    """Use this instruction set's kernels from now on; programs made before must not run any more. ValueError when it is missing."""
+    for k in range(FC_ISA_COUNT):
+        if fc_isa_name(<fc_isa>k).decode() == name and fc_set_isa(<fc_isa>k):
+            return
+    raise ValueError(f"instruction set {name!r} is not available, only {', '.join(isas())}")
+
+
+def current_isa():
+    return fc_isa_name(fc_current_isa()).decode()
+
+
+def kernels(str isa):
+    """Names of every microkernel of an instruction set."""
+    names = []
+    for k in range(FC_ISA_COUNT):
+        if fc_isa_name(<fc_isa>k).decode() == isa:
+            while fc_kernel_name(<fc_isa>k, len(names)) != NULL:
+                names.append(fc_kernel_name(<fc_isa>k, len(names)).decode())
+    return names
+
+
+def cpu():
+    """What cpuid says: a dict of vendor, model, feature flags and cache sizes in bytes."""
+    cdef const fc_cpu *c = fc_cpu_info()
+    return {
+        "vendor": c.vendor[:strlen(c.vendor)].decode("ascii", "replace"),
+        "model": c.model[:strlen(c.model)].decode("ascii", "replace").strip(),
+        "features": [name for name, have in (
+            ("avx2", c.avx2), ("fma", c.fma), ("f16c", c.f16c), ("avx512f", c.avx512f), ("avx512dq", c.avx512dq),
+            ("avx512bw", c.avx512bw), ("avx512vl", c.avx512vl), ("avx512_vnni", c.avx512_vnni), ("avx_vnni", c.avx_vnni),
+            ("avx512_bf16", c.avx512_bf16), ("avx512_fp16", c.avx512_fp16), ("amx_int8", c.amx_int8), ("amx_bf16", c.amx_bf16)) if have],
+        "l1d_bytes": c.l1d_bytes, "l2_bytes": c.l2_bytes, "l3_bytes": c.l3_bytes,
+    }
+
+
+def vector_length():
+    """Floats in a vector of the current instruction set."""
+    return fc_vector_length()
+
+
+def gemm_max_mr(int64_t nv):
+    """Tallest register tile of nv vectors of the current instruction set; 0 when there is none."""
+    return fc_gemm_max_mr(nv)
+
+
+def aligned_empty(int64_t count, dtype=np.float32):
+    """A 1-D array of `count` elements on an FC_ALIGN boundary, uninitialised."""
+    dtype = np.dtype(dtype)
+    raw = np.empty(count * dtype.itemsize + FC_ALIGN, np.uint8)
+    cdef uintptr_t address = <uintptr_t>cnp.PyArray_DATA(<cnp.ndarray>raw)
+    skip = -address % FC_ALIGN
+    return raw[skip:skip + count * dtype.itemsize].view(dtype)
+
+
+def pack_gemm_b(const float[:, ::1] w, bint transposed, int64_t nv):
+    """Weights w [n][k], or [k][n] when transposed, as panels of nv vectors over n (fc_gemm_pack_b)."""
+    cdef int64_t n = w.shape[1] if transposed else w.shape[0]
+    cdef int64_t k = w.shape[0] if transposed else w.shape[1]
+    packed = aligned_empty(fc_gemm_packed_floats(n, k, nv))
+    cdef float[::1] out = packed
+    if out.shape[0]:
+        with nogil:
+            fc_gemm_pack_b(&out[0], &w[0, 0], n, k, w.shape[1], transposed, nv)
+    return packed
+
+
+def pack_winograd(const float[:, :, :, ::1] w, int64_t m, int64_t nv):
+    """Weights w [oc][ic][3][3] transformed for F(m, 3) and packed (fc_winograd_pack)."""
+    packed = aligned_empty(fc_winograd_packed_floats(m, w.shape[0], w.shape[1], nv))
+    cdef float[::1] out = packed
+    if out.shape[0]:
+        with nogil:
+            fc_winograd_pack(&out[0], &w[0, 0, 0, 0], m, w.shape[0], w.shape[1], nv)
+    return packed

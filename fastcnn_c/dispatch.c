@@ -1,0 +1,65 @@
+/* Which instruction set's kernels run, and the lists that Python reads names from. */
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+#define FC_NAME_ROW(name) #name,
+const char *const fc_unary_names[] = {FC_UNARY_LIST(FC_NAME_ROW) NULL};
+const char *const fc_binary_names[] = {FC_BINARY_LIST(FC_NAME_ROW) NULL};
+const char *const fc_typed_binary_names[] = {FC_TYPED_BINARY_LIST(FC_NAME_ROW) NULL};
+const char *const fc_typed_unary_names[] = {FC_TYPED_UNARY_LIST(FC_NAME_ROW) NULL};
+const char *const fc_reduce_names[] = {FC_REDUCE_LIST(FC_NAME_ROW) NULL};
+
+const fc_kernels *fc_active = &fc_kernels__scalar;
+static fc_isa active_isa = FC_ISA_SCALAR;
+
+static const char *const isa_names[FC_ISA_COUNT] = {"scalar", "avx2", "avx512"};
+
+static const fc_kernels *kernels_of(fc_isa isa)
+{
+    switch (isa) {
+#if FC_HAVE_X86
+    case FC_ISA_AVX512: return &fc_kernels__avx512;
+    case FC_ISA_AVX2: return &fc_kernels__avx2;
+#endif
+    case FC_ISA_SCALAR: return &fc_kernels__scalar;
+    default: return NULL;
+    }
+}
+
+int fc_isa_available(fc_isa isa)
+{
+    const fc_cpu *cpu = fc_cpu_info();
+    if (kernels_of(isa) == NULL)
+        return 0;
+    switch (isa) {
+    case FC_ISA_AVX512: return cpu->avx512f && cpu->avx512dq && cpu->avx512bw && cpu->avx512vl && cpu->avx2 && cpu->fma;
+    case FC_ISA_AVX2: return cpu->avx2 && cpu->fma;
+    default: return 1;
+    }
+}
+
+int fc_set_isa(fc_isa isa)
+{
+    if (isa < 0 || isa >= FC_ISA_COUNT || !fc_isa_available(isa))
+        return 0;
+    fc_active = kernels_of(isa);
+    active_isa = isa;
+    return 1;
+}
+
+fc_isa fc_current_isa(void) { return active_isa; }
+const char *fc_isa_name(fc_isa isa) { return isa >= 0 && isa < FC_ISA_COUNT ? isa_names[isa] : NULL; }
+
+const char *fc_kernel_name(fc_isa isa, size_t index)
+{
+    const fc_kernels *kernels = kernels_of(isa);
+    return kernels ? kernels->names[index] : NULL;
+}
+
+int64_t fc_vector_length(void) { return fc_active->vector_length; }
+
+int64_t fc_gemm_max_mr(int64_t nv)
+{
+    return nv >= 1 && nv <= FC_GEMM_MAX_NV ? fc_active->gemm->max_mr[nv] : 0;
+}

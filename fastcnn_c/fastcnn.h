@@ -1,0 +1,112 @@
+/* The border: everything fastcnn/ may know of fastcnn_c/. Mirrored by _native.pxd.
+ *
+ * A program is an array of steps over tensors; fc_program_run walks it once, without allocating. Sizes and strides are in
+ * ELEMENTS unless a name says bytes. fp32 tensors that convolutions touch are channels-last: element (n, y, x, c) lies at
+ * n*image + y*row + x*pixel + c with pixel >= c's extent, so a channel slice of a wider tensor is an offset and a pitch.
+ */
+#ifndef FASTCNN_H
+#define FASTCNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FC_MAX_DIMS 8        /* dimensions of a strided walk, after merging */
+#define FC_MAX_OPERANDS 10   /* tensors of one step, the output included */
+#define FC_MAX_THREADS 256
+#define FC_ALIGN 64          /* bytes: tensors in the arena, packed weights, scratch */
+
+typedef enum fc_status {
+    FC_OK = 0,
+    FC_ERR_INDEX = 1,     /* an index tensor points outside the data */
+    FC_ERR_THREADS = 2,   /* no thread could be made */
+    FC_ERR_MEMORY = 3,    /* no memory for a team */
+} fc_status;
+
+typedef enum fc_isa { FC_ISA_SCALAR = 0, FC_ISA_AVX2 = 1, FC_ISA_AVX512 = 2, FC_ISA_COUNT = 3 } fc_isa;
+
+typedef enum fc_dtype {
+    FC_F32, FC_F64, FC_I8, FC_I16, FC_I32, FC_I64, FC_U8, FC_U16, FC_U32, FC_U64, FC_BOOL, FC_F16, FC_DTYPE_COUNT
+} fc_dtype;
+
+#include "functions.h"
+#include "steps.h"
+
+/* Where a tensor of a step lies: bases[base] + offset bytes. Constants carry their address in offset and base FC_BASE_ABSOLUTE. */
+typedef struct fc_ref {
+    int64_t offset;
+    int32_t base;
+} fc_ref;
+
+enum { FC_BASE_ABSOLUTE = 0, FC_BASE_ARENA = 1, FC_BASE_FIRST_IO = 2 };
+
+struct fc_team;
+typedef fc_status (*fc_step_fn)(const void *params, void *const *t, const struct fc_team *team);
+
+typedef struct fc_step {
+    fc_step_fn run;
+    const void *params;        /* the step's own struct, see steps.h */
+    int32_t operand_count;
+    int32_t max_threads;       /* 1: thread 0 alone, the others wait at the barrier */
+    fc_ref operands[FC_MAX_OPERANDS];   /* output first, then inputs, then weights; offset -1 with base 0: absent (NULL) */
+} fc_step;
+
+typedef struct fc_program {
+    const fc_step *steps;
+    int64_t step_count;
+    size_t scratch_bytes;      /* per thread, a multiple of FC_ALIGN */
+} fc_program;
+
+/* Run all steps with `threads` threads. bases[0] is ignored, bases[1] the arena, the rest inputs and outputs.
+ * scratch: threads * scratch_bytes, FC_ALIGN aligned. seconds: NULL, or step_count doubles to fill with each step's time.
+ * Safe to call from several threads at once with different arenas, and in a forked child. */
+fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, int threads, double *seconds);
+
+/* One row per step kind: name, function, scratch, and the fields of its params in order, for the marshalling in _native.pyx. */
+typedef struct fc_field {
+    const char *name;
+    char kind;                 /* 'i' int64_t, 'f' float, 'v' int64_t[FC_MAX_DIMS]; aligned as C aligns them in a struct */
+} fc_field;
+
+typedef struct fc_step_kind {
+    const char *name;
+    fc_step_fn run;
+    size_t (*scratch_bytes)(const void *params, int threads);   /* per thread */
+    size_t params_bytes;
+    const fc_field *fields;    /* ends with name == NULL */
+} fc_step_kind;
+
+extern const fc_step_kind fc_step_kinds[];   /* ends with name == NULL */
+
+/* Instruction sets. fc_set_isa switches the kernels that programs and packing made from now on will use; it is not meant to be
+ * called while programs run. Returns 0 when the CPU or the build lacks it. */
+int fc_isa_available(fc_isa isa);
+int fc_set_isa(fc_isa isa);
+fc_isa fc_current_isa(void);
+const char *fc_isa_name(fc_isa isa);
+int fc_built_with_openmp(void);
+
+typedef struct fc_cpu {
+    char vendor[16];
+    char model[64];
+    int avx2, fma, f16c, avx512f, avx512dq, avx512bw, avx512vl, avx512_vnni, avx_vnni, avx512_bf16, avx512_fp16, amx_int8, amx_bf16;
+    int64_t l1d_bytes, l2_bytes, l3_bytes;
+} fc_cpu;
+const fc_cpu *fc_cpu_info(void);
+
+/* Names of every microkernel an instruction set has, in the grammar of README.md; NULL past the end. */
+const char *fc_kernel_name(fc_isa isa, size_t index);
+
+/* Planning facts of the current instruction set. */
+int64_t fc_vector_length(void);               /* floats in a vector */
+int64_t fc_gemm_max_mr(int64_t nv);           /* tallest tile of nv vectors, 0: no such tile */
+
+/* Packing, once per model. All buffers FC_ALIGN aligned.
+ * gemm B: w is [n][k] with row stride ldw (transposed = 0) or [k][n] with row stride ldw (transposed = 1);
+ * packed: panels of nv vectors over n, each [k][width] with the last panel's width rounded up to whole vectors, zero filled. */
+size_t fc_gemm_packed_floats(int64_t n, int64_t k, int64_t nv);
+void fc_gemm_pack_b(float *packed, const float *w, int64_t n, int64_t k, int64_t ldw, int transposed, int64_t nv);
+/* Winograd F(m, 3): w is [oc][ic][3][3]; packed: (m+2)^2 GEMM B matrices [ic][oc], each packed as above. */
+size_t fc_winograd_packed_floats(int64_t m, int64_t oc, int64_t ic, int64_t nv);
+void fc_winograd_pack(float *packed, const float *w, int64_t m, int64_t oc, int64_t ic, int64_t nv);
+
+#endif

@@ -1,0 +1,12 @@
+/* scalar: the register tiles X(mr, nv, nr), 16 registers, one a lane: up to 8 accumulators. */
+#define FC_ISA scalar
+#define FC_GEMM_TILES(X) \
+    X(1, 1, 1) X(2, 1, 1) X(3, 1, 1) X(4, 1, 1) \
+    X(1, 2, 2) X(2, 2, 2) X(3, 2, 2) X(4, 2, 2) \
+    X(1, 3, 3) X(2, 3, 3) \
+    X(1, 4, 4) X(2, 4, 4)
+#define FC_GEMM_MAX_MRS 0, 4, 4, 2, 2
+
+#include "../simd/scalar.h"
+
+#include "../kernels/isa.inc"

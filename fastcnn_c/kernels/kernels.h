@@ -1,0 +1,67 @@
+/* What an instruction set provides: one struct of microkernels a family, one fc_kernels an instruction set.
+ *
+ * Kernels know pointers, counts and strides (in elements); no shape, no thread, no allocation. They never read or write outside
+ * what they are told: tails are masked. Names follow README.md: fc_<family>_<dtype>_<tile>__<isa>.
+ */
+#ifndef FC_KERNELS_H
+#define FC_KERNELS_H
+
+#include "../fastcnn.h"
+
+/* ---- gemm: one register tile of an implicit GEMM -------------------------------------------------------------------------
+ * c[i][j] = min(max(init[i][j] + sum_t sum_k a[i*lda + tap[t] + k] * b[(t*kc + k)*ldb + j] + residual[i][j], lo), hi)
+ *
+ *   i < mr (fixed by the kernel), j < n, (nv-1)*V_LEN < n <= nv*V_LEN, k < kc, t < taps
+ *   b     packed panel: rows of ldb = nv*V_LEN floats, FC_ALIGN aligned (fc_gemm_pack_b)
+ *   init  bias[j] when bias is not NULL, c[i][j] when accumulate, else 0
+ * Registers: mr*nv accumulators + nv of b + 1 of a.
+ */
+typedef struct fc_gemm_args {
+    float *c;
+    size_t ldc;
+    const float *a;
+    size_t lda;
+    const int64_t *tap;      /* offsets of the contiguous runs of k from a */
+    size_t taps, kc;
+    const float *b;
+    size_t n;
+    const float *bias;       /* or NULL */
+    const float *residual;   /* or NULL */
+    size_t ldr;
+    float lo, hi;
+    int accumulate;
+} fc_gemm_args;
+
+typedef void (*fc_gemm_kernel)(const fc_gemm_args *args);
+
+enum { FC_GEMM_MAX_NV = 4, FC_GEMM_MAX_MR = 14, FC_MAX_VECTOR = 16 };
+
+typedef struct fc_gemm_kernels {
+    fc_gemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_GEMM_MAX_MR + 1];   /* [nv][mr], NULL where the registers do not suffice */
+    int max_mr[FC_GEMM_MAX_NV + 1];
+} fc_gemm_kernels;
+
+/* ---- unary: y[i] = fn(x[i]; alpha, beta); y may be x ------------------------------------------------------------------- */
+typedef void (*fc_unary_kernel)(float *y, const float *x, size_t n, float alpha, float beta);
+
+/* ---- binary: y[i] = op(a[i], b[i]); VS: b is one value, SV: a is; y may be an operand ----------------------------------- */
+typedef void (*fc_binary_kernel)(float *y, const float *a, const float *b, size_t n);
+enum { FC_VV = 0, FC_VS = 1, FC_SV = 2, FC_BINARY_MODES = 3 };
+
+#include "families.h"
+
+typedef struct fc_kernels {
+    int vector_length;
+    const char *const *names;   /* of every microkernel, NULL at the end */
+    const fc_gemm_kernels *gemm;
+    fc_unary_kernel unary[FC_UNARY_COUNT];
+    fc_binary_kernel binary[FC_BINARY_COUNT][FC_BINARY_MODES];
+    FC_FAMILY_SLOTS
+} fc_kernels;
+
+extern const fc_kernels fc_kernels__scalar, fc_kernels__avx2, fc_kernels__avx512;
+
+/* The kernels in use: dispatch.c sets it at load from cpuid and FASTCNN_ISA. */
+extern const fc_kernels *fc_active;
+
+#endif

@@ -1,0 +1,171 @@
+/* Convolution as implicit GEMM: y[pixel][oc] = sum over (kernel row, kernel column, ic) of x * w, the whole sum in registers.
+ *
+ * The k of one kernel row (kw*ic values) is contiguous when pixels are dense and columns not dilated; otherwise each tap is a
+ * run of ic of its own. With padding, the input rows that a block of output rows needs are first copied to a band of scratch
+ * with zeros around them, so the tile has no border test and its pixels are dense. Tiles cover each output row exactly: heights
+ * differ by at most one.
+ */
+#include <string.h>
+
+#include "../team.h"
+#include "epilogue.h"
+
+typedef struct conv_run {
+    const fc_conv *p;
+    const float *x, *w, *bias, *residual, *slope;
+    float *y;
+    int64_t *taps;
+    int64_t tap_count, kc;
+    int64_t lda;                 /* from one output pixel to the next, in the band or in x */
+    int64_t row_step;            /* from one output row to the next, in the band or in x */
+    int64_t tiles_per_row;
+    int64_t packed_per_group;
+    float lo, hi;
+} conv_run;
+
+static int64_t band_pixel(const fc_conv *p) { return p->ic * p->groups; }
+static int64_t band_width(const fc_conv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
+static int64_t band_rows(const fc_conv *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
+
+size_t fc_scratch_conv(const void *params, int threads)
+{
+    (void)threads;
+    const fc_conv *p = params;
+    const size_t taps = fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
+    if (!p->band)
+        return taps;
+    return taps + fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * band_pixel(p)) * sizeof(float));
+}
+
+/* Offsets of the contiguous runs of k: one a kernel row where pixels are dense, else one a tap. */
+static void list_taps(conv_run *c, int64_t row, int64_t pixel)
+{
+    const fc_conv *p = c->p;
+    const int merge = p->dw == 1 && pixel == p->ic;
+    c->tap_count = 0;
+    c->kc = merge ? p->kw * p->ic : p->ic;
+    for (int64_t r = 0; r < p->kh; r++)
+        for (int64_t s = 0; s < (merge ? 1 : p->kw); s++)
+            c->taps[c->tap_count++] = r * p->dh * row + s * p->dw * pixel;
+}
+
+/* Input row iy of image x to one band row, zeros where it lies outside. */
+static void fill_band_row(const fc_conv *p, float *band, const float *x, int64_t iy)
+{
+    const int64_t width = band_width(p), channels = band_pixel(p);
+    if (iy < 0 || iy >= p->ih) {
+        memset(band, 0, (size_t)(width * channels) * sizeof *band);
+        return;
+    }
+    const int64_t begin = fc_min(fc_max(p->pl, 0), width), end = fc_max(begin, fc_min(width, p->iw + p->pl));
+    const float *row = x + iy * p->x_row + (begin - p->pl) * p->x_pixel;
+    memset(band, 0, (size_t)(begin * channels) * sizeof *band);
+    if (p->x_pixel == channels)
+        memcpy(band + begin * channels, row, (size_t)((end - begin) * channels) * sizeof *band);
+    else
+        for (int64_t k = begin; k < end; k++, row += p->x_pixel)
+            memcpy(band + k * channels, row, (size_t)channels * sizeof *band);
+    memset(band + end * channels, 0, (size_t)((width - end) * channels) * sizeof *band);
+}
+
+/* One tile: pixels [x0, x0 + mr) of output row oy, columns [j0, j0 + n) of group g; a is that row's first pixel. */
+static void run_tile(const conv_run *c, fc_gemm_kernel kernel, int64_t mr, const float *a, const float *b, int64_t image,
+                     int64_t oy, int64_t x0, int64_t g, int64_t j0, int64_t n)
+{
+    const fc_conv *p = c->p;
+    const int64_t column = g * p->oc + j0;
+    float *y = c->y + image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column;
+    const fc_gemm_args args = {
+        .c = y, .ldc = (size_t)p->y_pixel, .a = a + x0 * c->lda, .lda = (size_t)c->lda, .tap = c->taps, .taps = (size_t)c->tap_count,
+        .kc = (size_t)c->kc, .b = b, .n = (size_t)n, .bias = c->bias ? c->bias + column : NULL,
+        .residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x0 * p->r_pixel + column : NULL,
+        .ldr = (size_t)p->r_pixel, .lo = c->lo, .hi = c->hi, .accumulate = 0};
+    kernel(&args);
+    if (c->slope || !fc_is_clamp(p->fn))
+        for (int64_t i = 0; i < mr; i++)
+            fc_activate_row(y + i * p->y_pixel, (size_t)n, p->fn, p->alpha, p->beta, c->slope ? c->slope + column : NULL);
+}
+
+/* Tiles [t0, t1) of one image, counted over its output rows, times panels [q0, q1) of each group. `a` belongs to row oy0. */
+static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t image, int64_t t0, int64_t t1, int64_t q0, int64_t q1)
+{
+    const fc_conv *p = c->p;
+    const int64_t v = fc_active->vector_length, nr = p->nv * v, k = p->kh * p->kw * p->ic;
+    for (int64_t g = 0; g < p->groups; g++) {
+        const float *weights = c->w + g * c->packed_per_group;
+        for (int64_t q = q0; q < q1; q++) {
+            const int64_t j0 = q * nr, n = fc_min(nr, p->oc - j0), nv = fc_ceil_div(n, v);
+            const float *b = weights + q * nr * k;
+            for (int64_t t = t0; t < t1; t++) {
+                const int64_t oy = t / c->tiles_per_row, piece = t % c->tiles_per_row;
+                const int64_t x0 = p->ow * piece / c->tiles_per_row, x1 = p->ow * (piece + 1) / c->tiles_per_row;
+                run_tile(c, fc_active->gemm->tile[nv][x1 - x0], x1 - x0, a + (oy - oy0) * c->row_step + g * p->ic, b, image, oy,
+                         x0, g, j0, n);
+            }
+        }
+    }
+}
+
+/* Rows [r0, r1) counted over all images, through the band. */
+static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, int64_t q0, int64_t q1)
+{
+    const fc_conv *p = c->p;
+    const int64_t width = band_width(p), pixel = band_pixel(p);
+    c->lda = p->sw * pixel;
+    c->row_step = p->sh * width * pixel;
+    list_taps(c, width * pixel, pixel);
+    while (r0 < r1) {
+        const int64_t image = r0 / p->oh, oy = r0 % p->oh;
+        const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);
+        const float *x = c->x + image * p->x_image;
+        for (int64_t k = 0; k < band_rows(p, rows); k++)
+            fill_band_row(p, band + k * width * pixel, x, oy * p->sh - p->pt + k);
+        run_block(c, band, oy, image, oy * c->tiles_per_row, (oy + rows) * c->tiles_per_row, q0, q1);
+        r0 += rows;
+    }
+}
+
+/* Tiles [t0, t1) counted over all rows of all images, reading x where it lies. */
+static void run_tiles_in_place(conv_run *c, int64_t t0, int64_t t1, int64_t q0, int64_t q1)
+{
+    const fc_conv *p = c->p;
+    const int64_t per_image = p->oh * c->tiles_per_row;
+    c->lda = p->sw * p->x_pixel;
+    c->row_step = p->sh * p->x_row;
+    list_taps(c, p->x_row, p->x_pixel);
+    while (t0 < t1) {
+        const int64_t image = t0 / per_image, first = t0 % per_image;
+        const int64_t count = fc_min(fc_min(p->block, per_image - first), t1 - t0);
+        const float *x = c->x + image * p->x_image - p->pt * p->x_row - p->pl * p->x_pixel;
+        run_block(c, x, 0, image, first, first + count, q0, q1);
+        t0 += count;
+    }
+}
+
+fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
+{
+    const fc_conv *p = params;
+    const int64_t v = fc_active->vector_length, panels = fc_ceil_div(p->oc, p->nv * v);
+    const int64_t max_mr = fc_active->gemm->max_mr[fc_min(p->nv, fc_ceil_div(p->oc, v))];
+    conv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5], .taps = team->scratch,
+                  .tiles_per_row = fc_ceil_div(p->ow, max_mr),
+                  .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
+    float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t)));
+    fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);
+    int64_t q0 = 0, q1 = panels, begin, end;
+    const int64_t units = p->band ? p->n * p->oh : p->n * p->oh * c.tiles_per_row;
+    if (p->split_columns) {
+        fc_share(team, panels, &q0, &q1);
+        begin = 0;
+        end = units;
+    } else {
+        fc_share(team, units, &begin, &end);
+    }
+    if (q0 >= q1 || begin >= end)
+        return FC_OK;
+    if (p->band)
+        run_rows_banded(&c, band, begin, end, q0, q1);
+    else
+        run_tiles_in_place(&c, begin, end, q0, q1);
+    return FC_OK;
+}

@@ -1,0 +1,139 @@
+/* The vector vocabulary for AVX2 + FMA: 8 lanes. scalar.h defines each word. */
+#ifndef FC_SIMD_H
+#define FC_SIMD_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define V_LEN 8
+typedef __m256 v_f32;
+typedef __m256 v_mask;
+
+static inline __m256i v_lanes_below(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+static inline v_f32 v_zero(void) { return _mm256_setzero_ps(); }
+static inline v_f32 v_set1(float x) { return _mm256_set1_ps(x); }
+static inline v_f32 v_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void v_store(float *p, v_f32 x) { _mm256_storeu_ps(p, x); }
+static inline v_f32 v_load_tail(const float *p, size_t n) { return _mm256_maskload_ps(p, v_lanes_below(n)); }
+static inline void v_store_tail(float *p, v_f32 x, size_t n) { _mm256_maskstore_ps(p, v_lanes_below(n), x); }
+static inline v_f32 v_add(v_f32 a, v_f32 b) { return _mm256_add_ps(a, b); }
+static inline v_f32 v_sub(v_f32 a, v_f32 b) { return _mm256_sub_ps(a, b); }
+static inline v_f32 v_mul(v_f32 a, v_f32 b) { return _mm256_mul_ps(a, b); }
+static inline v_f32 v_div(v_f32 a, v_f32 b) { return _mm256_div_ps(a, b); }
+static inline v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmadd_ps(a, b, c); }
+static inline v_f32 v_max(v_f32 a, v_f32 b) { return _mm256_max_ps(a, b); }
+static inline v_f32 v_min(v_f32 a, v_f32 b) { return _mm256_min_ps(a, b); }
+static inline v_f32 v_abs(v_f32 a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+static inline v_f32 v_neg(v_f32 a) { return _mm256_xor_ps(_mm256_set1_ps(-0.0f), a); }
+static inline v_f32 v_sqrt(v_f32 a) { return _mm256_sqrt_ps(a); }
+static inline v_f32 v_round(v_f32 a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline v_f32 v_floor(v_f32 a) { return _mm256_floor_ps(a); }
+static inline v_f32 v_ceil(v_f32 a) { return _mm256_ceil_ps(a); }
+static inline v_f32 v_copysign(v_f32 magnitude, v_f32 sign)
+{
+    const __m256 top = _mm256_set1_ps(-0.0f);
+    return _mm256_or_ps(_mm256_andnot_ps(top, magnitude), _mm256_and_ps(top, sign));
+}
+static inline v_mask v_lt(v_f32 a, v_f32 b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+static inline v_mask v_le(v_f32 a, v_f32 b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
+static inline v_mask v_eq(v_f32 a, v_f32 b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+static inline v_mask v_isnan(v_f32 a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
+static inline v_f32 v_select(v_mask m, v_f32 a, v_f32 b) { return _mm256_blendv_ps(b, a, m); }
+
+static inline float v_rsum(v_f32 a)
+{
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+static inline float v_rmax(v_f32 a)
+{
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+static inline float v_rmin(v_f32 a)
+{
+    return -v_rmax(v_neg(a));
+}
+
+static inline v_f32 v_pow2(__m256i n)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+}
+
+static inline v_f32 v_scale2(v_f32 x, v_f32 n)
+{
+    const __m256i k = _mm256_cvtps_epi32(n);
+    const __m256i half = _mm256_srai_epi32(k, 1);
+    return _mm256_mul_ps(_mm256_mul_ps(x, v_pow2(half)), v_pow2(_mm256_sub_epi32(k, half)));
+}
+
+static inline v_f32 v_exponent(v_f32 x)
+{
+    const __m256i e = _mm256_srli_epi32(_mm256_castps_si256(x), 23);
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(e, _mm256_set1_epi32(127)));
+}
+
+static inline v_f32 v_mantissa(v_f32 x)
+{
+    const __m256i bits = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x007fffff));
+    return _mm256_castsi256_ps(_mm256_or_si256(bits, _mm256_set1_epi32(0x3f800000)));
+}
+
+static inline v_f32 v_reciprocal(v_f32 a) { return _mm256_div_ps(_mm256_set1_ps(1.0f), a); }
+
+static inline void v_transpose(v_f32 r[V_LEN])
+{
+    v_f32 t[V_LEN];
+    for (int i = 0; i < 4; i++) {
+        t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        const v_f32 low = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+        r[i] = low;
+    }
+}
+
+/* Picks lane index[i] of a, b or c; the blend masks say which of the three. */
+#define V_PICK3(a, b, c, index, from_b, from_c) \
+    _mm256_blend_ps(_mm256_blend_ps(_mm256_permutevar8x32_ps(a, index), _mm256_permutevar8x32_ps(b, index), from_b), \
+                    _mm256_permutevar8x32_ps(c, index), from_c)
+
+static inline void v_load3(const float *p, v_f32 *a, v_f32 *b, v_f32 *c)
+{
+    const v_f32 x = v_load(p), y = v_load(p + V_LEN), z = v_load(p + 2 * V_LEN);
+    *a = V_PICK3(x, y, z, _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5), 0x38, 0xc0);
+    *b = V_PICK3(x, y, z, _mm256_setr_epi32(1, 4, 7, 2, 5, 0, 3, 6), 0x18, 0xe0);
+    *c = V_PICK3(x, y, z, _mm256_setr_epi32(2, 5, 0, 3, 6, 1, 4, 7), 0x1c, 0xe0);
+}
+
+static inline void v_store3(float *p, v_f32 a, v_f32 b, v_f32 c)
+{
+    v_store(p, V_PICK3(a, b, c, _mm256_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2), 0x92, 0x24));
+    v_store(p + V_LEN, V_PICK3(a, b, c, _mm256_setr_epi32(2, 3, 3, 3, 4, 4, 4, 5), 0x24, 0x49));
+    v_store(p + 2 * V_LEN, V_PICK3(a, b, c, _mm256_setr_epi32(5, 5, 6, 6, 6, 7, 7, 7), 0x49, 0x92));
+}
+
+static inline v_f32 v_load_half(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+static inline void v_store_half(uint16_t *p, v_f32 x)
+{
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+#endif

@@ -1,0 +1,118 @@
+/* The vector vocabulary for AVX-512 (F, DQ, BW, VL): 16 lanes. scalar.h defines each word. */
+#ifndef FC_SIMD_H
+#define FC_SIMD_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define V_LEN 16
+typedef __m512 v_f32;
+typedef __mmask16 v_mask;
+
+static inline __mmask16 v_lanes_below(size_t n) { return (__mmask16)((1u << n) - 1u); }
+
+static inline v_f32 v_zero(void) { return _mm512_setzero_ps(); }
+static inline v_f32 v_set1(float x) { return _mm512_set1_ps(x); }
+static inline v_f32 v_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void v_store(float *p, v_f32 x) { _mm512_storeu_ps(p, x); }
+static inline v_f32 v_load_tail(const float *p, size_t n) { return _mm512_maskz_loadu_ps(v_lanes_below(n), p); }
+static inline void v_store_tail(float *p, v_f32 x, size_t n) { _mm512_mask_storeu_ps(p, v_lanes_below(n), x); }
+static inline v_f32 v_add(v_f32 a, v_f32 b) { return _mm512_add_ps(a, b); }
+static inline v_f32 v_sub(v_f32 a, v_f32 b) { return _mm512_sub_ps(a, b); }
+static inline v_f32 v_mul(v_f32 a, v_f32 b) { return _mm512_mul_ps(a, b); }
+static inline v_f32 v_div(v_f32 a, v_f32 b) { return _mm512_div_ps(a, b); }
+static inline v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmadd_ps(a, b, c); }
+static inline v_f32 v_max(v_f32 a, v_f32 b) { return _mm512_max_ps(a, b); }
+static inline v_f32 v_min(v_f32 a, v_f32 b) { return _mm512_min_ps(a, b); }
+static inline v_f32 v_abs(v_f32 a) { return _mm512_abs_ps(a); }
+static inline v_f32 v_neg(v_f32 a) { return _mm512_xor_ps(_mm512_set1_ps(-0.0f), a); }
+static inline v_f32 v_sqrt(v_f32 a) { return _mm512_sqrt_ps(a); }
+static inline v_f32 v_round(v_f32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline v_f32 v_floor(v_f32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+static inline v_f32 v_ceil(v_f32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
+static inline v_f32 v_copysign(v_f32 magnitude, v_f32 sign)
+{
+    const __m512 top = _mm512_set1_ps(-0.0f);
+    return _mm512_or_ps(_mm512_andnot_ps(top, magnitude), _mm512_and_ps(top, sign));
+}
+static inline v_mask v_lt(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+static inline v_mask v_le(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+static inline v_mask v_eq(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+static inline v_mask v_isnan(v_f32 a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+static inline v_f32 v_select(v_mask m, v_f32 a, v_f32 b) { return _mm512_mask_blend_ps(m, b, a); }
+static inline float v_rsum(v_f32 a) { return _mm512_reduce_add_ps(a); }
+static inline float v_rmax(v_f32 a) { return _mm512_reduce_max_ps(a); }
+static inline float v_rmin(v_f32 a) { return _mm512_reduce_min_ps(a); }
+static inline v_f32 v_scale2(v_f32 x, v_f32 n) { return _mm512_scalef_ps(x, n); }
+static inline v_f32 v_exponent(v_f32 x) { return _mm512_getexp_ps(x); }
+static inline v_f32 v_mantissa(v_f32 x) { return _mm512_getmant_ps(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
+
+/* 2^-14 of the approximation squared by one Newton step: within one ulp for normal a and 1/a, a sixth of a division. */
+static inline v_f32 v_reciprocal(v_f32 a)
+{
+    const v_f32 y = _mm512_rcp14_ps(a);
+    return _mm512_fmadd_ps(y, _mm512_fnmadd_ps(a, y, _mm512_set1_ps(1.0f)), y);
+}
+
+static inline void v_transpose(v_f32 r[V_LEN])
+{
+    v_f32 t[V_LEN];
+    for (int i = 0; i < 8; i++) {
+        t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    for (int k = 0; k < 4; k++) {
+        t[k] = _mm512_shuffle_f32x4(r[k], r[4 + k], 0x88);
+        t[4 + k] = _mm512_shuffle_f32x4(r[k], r[4 + k], 0xdd);
+        t[8 + k] = _mm512_shuffle_f32x4(r[8 + k], r[12 + k], 0x88);
+        t[12 + k] = _mm512_shuffle_f32x4(r[8 + k], r[12 + k], 0xdd);
+    }
+    for (int k = 0; k < 4; k++) {
+        r[k] = _mm512_shuffle_f32x4(t[k], t[8 + k], 0x88);
+        r[8 + k] = _mm512_shuffle_f32x4(t[k], t[8 + k], 0xdd);
+        r[4 + k] = _mm512_shuffle_f32x4(t[4 + k], t[12 + k], 0x88);
+        r[12 + k] = _mm512_shuffle_f32x4(t[4 + k], t[12 + k], 0xdd);
+    }
+}
+
+/* Two permutations: first from a and b, then the lanes of c into the gaps. */
+static inline v_f32 v_pick3(v_f32 a, v_f32 b, v_f32 c, __m512i from_ab, __m512i with_c)
+{
+    return _mm512_permutex2var_ps(_mm512_permutex2var_ps(a, from_ab, b), with_c, c);
+}
+
+static inline void v_load3(const float *p, v_f32 *a, v_f32 *b, v_f32 *c)
+{
+    const v_f32 x = v_load(p), y = v_load(p + V_LEN), z = v_load(p + 2 * V_LEN);
+    *a = v_pick3(x, y, z, _mm512_setr_epi32(0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0),
+                 _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29));
+    *b = v_pick3(x, y, z, _mm512_setr_epi32(1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 0, 0, 0, 0, 0),
+                 _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18, 21, 24, 27, 30));
+    *c = v_pick3(x, y, z, _mm512_setr_epi32(2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 0, 0, 0, 0, 0, 0),
+                 _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31));
+}
+
+static inline void v_store3(float *p, v_f32 a, v_f32 b, v_f32 c)
+{
+    v_store(p, v_pick3(a, b, c, _mm512_setr_epi32(0, 16, 0, 1, 17, 0, 2, 18, 0, 3, 19, 0, 4, 20, 0, 5),
+                              _mm512_setr_epi32(0, 1, 16, 3, 4, 17, 6, 7, 18, 9, 10, 19, 12, 13, 20, 15)));
+    v_store(p + V_LEN, v_pick3(a, b, c, _mm512_setr_epi32(21, 0, 6, 22, 0, 7, 23, 0, 8, 24, 0, 9, 25, 0, 10, 26),
+                              _mm512_setr_epi32(0, 21, 2, 3, 22, 5, 6, 23, 8, 9, 24, 11, 12, 25, 14, 15)));
+    v_store(p + 2 * V_LEN, v_pick3(a, b, c, _mm512_setr_epi32(0, 11, 27, 0, 12, 28, 0, 13, 29, 0, 14, 30, 0, 15, 31, 0),
+                              _mm512_setr_epi32(26, 1, 2, 27, 4, 5, 28, 7, 8, 29, 10, 11, 30, 13, 14, 31)));
+}
+
+static inline v_f32 v_load_half(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+static inline void v_store_half(uint16_t *p, v_f32 x)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+#endif

@@ -1,0 +1,68 @@
+/* The vector vocabulary with one lane: the definition of every word. avx2.h and avx512.h say the same with more lanes.
+ *
+ *   v_f32            V_LEN floats           v_mask           one truth value a lane
+ *   v_load/store     unaligned              v_load_tail(p,n) lanes < n from p, the rest 0; touches p[0..n) only; 0 <= n <= V_LEN
+ *   v_fma(a,b,c)     a*b + c, one rounding (two in this file where the CPU has no FMA: the compiler decides)
+ *   v_max(a,b)       a > b ? a : b, hence b when either is NaN        v_min likewise
+ *   v_select(m,a,b)  m ? a : b
+ *   v_scale2(x,n)    x * 2^n for integral n in [-252, 254]            v_exponent, v_mantissa: x = mantissa * 2^exponent, 1 <= mantissa < 2, x > 0 normal
+ *   v_rsum, v_rmax   over all lanes, in a fixed order
+ *   v_reciprocal(x)  1/x within one ulp, for x and 1/x normal
+ *   v_transpose(r)   r[i] lane j <-> r[j] lane i, for V_LEN vectors
+ *   v_load3/store3   3*V_LEN floats as triples: lane i of a, b, c is p[3i], p[3i+1], p[3i+2]
+ *   v_load_half/store_half   V_LEN IEEE halves, rounded to nearest even
+ */
+#ifndef FC_SIMD_H
+#define FC_SIMD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "../ops/half.h"
+
+#define V_LEN 1
+typedef float v_f32;
+typedef int v_mask;
+
+static inline v_f32 v_zero(void) { return 0.0f; }
+static inline v_f32 v_set1(float x) { return x; }
+static inline v_f32 v_load(const float *p) { return *p; }
+static inline void v_store(float *p, v_f32 x) { *p = x; }
+static inline v_f32 v_load_tail(const float *p, size_t n) { return n ? *p : 0.0f; }
+static inline void v_store_tail(float *p, v_f32 x, size_t n) { if (n) *p = x; }
+static inline v_f32 v_add(v_f32 a, v_f32 b) { return a + b; }
+static inline v_f32 v_sub(v_f32 a, v_f32 b) { return a - b; }
+static inline v_f32 v_mul(v_f32 a, v_f32 b) { return a * b; }
+static inline v_f32 v_div(v_f32 a, v_f32 b) { return a / b; }
+static inline v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) { return a * b + c; }
+static inline v_f32 v_max(v_f32 a, v_f32 b) { return a > b ? a : b; }
+static inline v_f32 v_min(v_f32 a, v_f32 b) { return a < b ? a : b; }
+static inline v_f32 v_abs(v_f32 a) { return fabsf(a); }
+static inline v_f32 v_neg(v_f32 a) { return -a; }
+static inline v_f32 v_sqrt(v_f32 a) { return sqrtf(a); }
+static inline v_f32 v_round(v_f32 a) { return nearbyintf(a); }
+static inline v_f32 v_floor(v_f32 a) { return floorf(a); }
+static inline v_f32 v_ceil(v_f32 a) { return ceilf(a); }
+static inline v_f32 v_copysign(v_f32 magnitude, v_f32 sign) { return copysignf(magnitude, sign); }
+static inline v_mask v_lt(v_f32 a, v_f32 b) { return a < b; }
+static inline v_mask v_le(v_f32 a, v_f32 b) { return a <= b; }
+static inline v_mask v_eq(v_f32 a, v_f32 b) { return a == b; }
+static inline v_mask v_isnan(v_f32 a) { return a != a; }
+static inline v_f32 v_select(v_mask m, v_f32 a, v_f32 b) { return m ? a : b; }
+static inline float v_rsum(v_f32 a) { return a; }
+static inline float v_rmax(v_f32 a) { return a; }
+static inline float v_rmin(v_f32 a) { return a; }
+static inline v_f32 v_scale2(v_f32 x, v_f32 n) { return ldexpf(x, (int)n); }
+static inline v_f32 v_exponent(v_f32 x) { int e; (void)frexpf(x, &e); return (float)(e - 1); }
+static inline v_f32 v_mantissa(v_f32 x) { int e; return 2.0f * frexpf(x, &e); }
+
+static inline v_f32 v_reciprocal(v_f32 a) { return 1.0f / a; }
+static inline void v_transpose(v_f32 r[V_LEN]) { (void)r; }
+static inline void v_load3(const float *p, v_f32 *a, v_f32 *b, v_f32 *c) { *a = p[0]; *b = p[1]; *c = p[2]; }
+static inline void v_store3(float *p, v_f32 a, v_f32 b, v_f32 c) { p[0] = a; p[1] = b; p[2] = c; }
+static inline v_f32 v_load_half(const uint16_t *p) { return fc_float_of_half(*p); }
+static inline void v_store_half(uint16_t *p, v_f32 x) { *p = fc_half_of_float(x); }
+
+#endif

@@ -1,0 +1,99 @@
+/* The steps a program is made of: one row a kind in FC_STEP_LIST, its parameters as one list of fields each.
+ *
+ * I(name) int64_t, F(name) float, V(name) int64_t[FC_MAX_DIMS]. The list declares the struct fc_<kind> and the table by which
+ * _native.pyx fills it from keyword arguments. Each kind has  fc_status fc_run_<kind>(params, t, team)  in ops/.
+ * Tensors t[0..] are named in the comment of each list, output first; "?" may be NULL.
+ */
+#ifndef FC_STEPS_H
+#define FC_STEPS_H
+
+/* Where a channels-last tensor's elements lie: (n, y, x, c) at n*image + y*row + x*pixel + c. */
+#define FC_FIELDS_PLACE(I, p) I(p##_image) I(p##_row) I(p##_pixel)
+/* What an epilogue does after the sum: + residual, then PRelu by slope[oc] if there is one, else fn(.; alpha, beta). */
+#define FC_FIELDS_EPILOGUE(I, F) I(fn) F(alpha) F(beta)
+/* Windows: kernel, stride, dilation, padding at top and left (negative: the window starts inside), extents in and out. */
+#define FC_FIELDS_WINDOW(I) \
+    I(n) I(kh) I(kw) I(sh) I(sw) I(dh) I(dw) I(pt) I(pl) I(ih) I(iw) I(oh) I(ow) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
+
+/* y, x, w packed per group, bias?, residual?, slope? ; ic and oc are per group.
+ * Convolution as implicit GEMM. band: 1 copies padded input rows to scratch first, 0 reads x in place (no padding may be hit).
+ * nv: vectors of a tile. block: output rows (band) or tiles (in place) worked on before the next panel of w.
+ * split_columns: threads share output channels instead of rows. */
+#define FC_FIELDS_conv(I, F, V) \
+    FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) \
+    I(nv) I(band) I(block) I(split_columns)
+/* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
+#define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
+/* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; 3x3, stride 1, dilation 1, one group; F(m, 3), blocks of
+ * `tiles` tiles. */
+#define FC_FIELDS_winograd(I, F, V) \
+    FC_FIELDS_WINDOW(I) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(m) I(tiles)
+/* y, x, w [kh][kw][c], bias?, residual?, slope? ; c channels, one filter each. */
+#define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
+/* y, x ; kind: 0 max, 1 average, 2 Lp with exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
+#define FC_FIELDS_pool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) F(p)
+/* y, x ; local response normalisation over channels. */
+#define FC_FIELDS_lrn(I, F, V) I(n) I(c) I(h) I(w) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y) I(size) F(alpha) F(beta) F(bias)
+
+/* y, a, b, bias? ; batched y[m][n] = fn(a[m][k] * b[k][n] + bias[n]), both operands computed at run time.
+ * ndim batch dimensions; *_m, *_n, *_k: strides of the matrices. */
+#define FC_FIELDS_matmul(I, F, V) \
+    I(ndim) V(shape) V(y_strides) V(a_strides) V(b_strides) I(m) I(n) I(k) I(a_m) I(a_k) I(b_k) I(b_n) I(y_m) I(nv) \
+    FC_FIELDS_EPILOGUE(I, F)
+
+/* Strided walks: shape[ndim] outermost first, strides in elements, 0 repeats. Plans merge dimensions; the innermost one is the kernel's.
+ * y, x ; y = fn(x; alpha, beta), fp32. */
+#define FC_FIELDS_unary(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) FC_FIELDS_EPILOGUE(I, F)
+/* y, a, b ; y = fn(op(a, b); alpha, beta), fp32. */
+#define FC_FIELDS_binary(I, F, V) I(ndim) V(shape) V(y_strides) V(a_strides) V(b_strides) I(op) FC_FIELDS_EPILOGUE(I, F)
+/* y, x, scale, shift ; y = fn(x * scale[i] + shift[i]), fp32; i runs with p_strides (BatchNormalization on its own). */
+#define FC_FIELDS_scale_shift(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) V(p_strides) FC_FIELDS_EPILOGUE(I, F)
+/* y, x ; copies elements of elem_bytes (1, 2, 4, 8): transposes, layouts, concat, slices, expand. */
+#define FC_FIELDS_copy(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(elem_bytes)
+/* y, x ; y = (dst)x: ONNX Cast between fc_dtype x_dtype and y_dtype. */
+#define FC_FIELDS_cast(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(x_dtype) I(y_dtype)
+/* y, a, b ; op of fc_typed_binary_fn on fc_dtype `dtype`; comparisons and logic write bool. */
+#define FC_FIELDS_typed_binary(I, F, V) I(ndim) V(shape) V(y_strides) V(a_strides) V(b_strides) I(op) I(dtype)
+/* y, x ; op of fc_typed_unary_fn on `dtype` (Not, Abs, Neg, Sign, IsNaN, IsInf...). */
+#define FC_FIELDS_typed_unary(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(op) I(dtype)
+/* y, condition, a, b ; y = condition ? a : b, elements of elem_bytes, condition bool. */
+#define FC_FIELDS_where(I, F, V) I(ndim) V(shape) V(y_strides) V(c_strides) V(a_strides) V(b_strides) I(elem_bytes)
+/* y, x, value? ; y spans `shape`, x spans x_shape and starts at `before`. mode: 0 constant, 1 reflect, 2 edge, 3 wrap. */
+#define FC_FIELDS_pad(I, F, V) I(ndim) V(shape) V(x_shape) V(before) V(y_strides) V(x_strides) I(mode) I(elem_bytes)
+/* y, x, indices (int64 or int32, contiguous) ; y[o][j][i] = x[o][indices[j]][i]; negative indices count from the end.
+ * outer and inner walks as strided dimensions. */
+#define FC_FIELDS_gather(I, F, V) \
+    I(outer_ndim) V(outer_shape) V(y_outer) V(x_outer) I(count) I(axis) I(y_axis) I(x_axis) \
+    I(inner_ndim) V(inner_shape) V(y_inner) V(x_inner) I(elem_bytes) I(index_bytes)
+/* y, x ; over the dimensions of `reduced` (walk of its own) for every element of `shape`. kind: fc_reduce_fn. */
+#define FC_FIELDS_reduce(I, F, V) \
+    I(ndim) V(shape) V(y_strides) V(x_strides) I(reduced_ndim) V(reduced) V(reduced_strides) I(kind)
+/* y, x ; softmax over `axis` elements with strides x_axis and y_axis; log: LogSoftmax. */
+#define FC_FIELDS_softmax(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(axis) I(y_axis) I(x_axis) I(log)
+/* y, x, scale?, bias? ; rows of `axis` contiguous elements: (x - mean) / sqrt(var + epsilon) * scale + bias. rms: no mean. */
+#define FC_FIELDS_layer_norm(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(axis) I(rms) F(epsilon)
+/* y, x, scale?, bias? ; channels-last; statistics per image over h, w and `group` channels (1: InstanceNormalization). */
+#define FC_FIELDS_group_norm(I, F, V) \
+    I(n) I(c) I(h) I(w) I(group) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y) F(epsilon) FC_FIELDS_EPILOGUE(I, F)
+/* y, x, row index [oh][taps_h] int32, row weight, column index [ow][taps_w] int32, column weight ; separable interpolation
+ * of channels-last x: y = sum over taps of weights * x[row index][column index]. */
+#define FC_FIELDS_resize(I, F, V) \
+    I(n) I(c) I(ih) I(iw) I(oh) I(ow) I(taps_h) I(taps_w) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
+
+/* X(kind, function giving scratch bytes per thread) */
+#define FC_STEP_LIST(X) \
+    X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
+    X(depthwise, fc_scratch_depthwise) X(pool, fc_scratch_none) X(lrn, fc_scratch_none) X(matmul, fc_scratch_matmul) \
+    X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
+    X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
+    X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \
+    X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(resize, fc_scratch_resize)
+
+#define FC_DECLARE_I(name) int64_t name;
+#define FC_DECLARE_F(name) float name;
+#define FC_DECLARE_V(name) int64_t name[FC_MAX_DIMS];
+#define FC_DECLARE_STEP(kind, scratch) \
+    typedef struct fc_##kind { FC_FIELDS_##kind(FC_DECLARE_I, FC_DECLARE_F, FC_DECLARE_V) } fc_##kind;
+FC_STEP_LIST(FC_DECLARE_STEP)
+
+#endif

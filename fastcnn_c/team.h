@@ -1,0 +1,38 @@
+/* What a step sees of the threads that walk the program together. */
+#ifndef FC_TEAM_H
+#define FC_TEAM_H
+
+#include "fastcnn.h"
+
+typedef struct fc_barrier fc_barrier;
+
+typedef struct fc_team {
+    int id, count;          /* this thread, all threads of this step */
+    fc_barrier *barrier;
+    void *scratch;          /* this thread's own scratch_bytes, FC_ALIGN aligned, undefined on entry */
+    void *shared;           /* thread 0's scratch: what the team writes together (with fc_team_wait between) */
+} fc_team;
+
+/* All threads of the team have arrived. Steps need it only inside themselves: the program waits between steps. */
+void fc_team_wait(const fc_team *team);
+
+static inline int64_t fc_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t fc_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t fc_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* This thread's part [*begin, *end) of `total` pieces of work: equal shares, the same rows for the same total every time. */
+static inline void fc_share(const fc_team *team, int64_t total, int64_t *begin, int64_t *end)
+{
+    *begin = total * team->id / team->count;
+    *end = total * (team->id + 1) / team->count;
+}
+
+/* Scratch rounding: whole FC_ALIGN units. */
+static inline size_t fc_align_up(size_t bytes) { return (bytes + FC_ALIGN - 1) / FC_ALIGN * FC_ALIGN; }
+
+#define FC_DECLARE_RUN(kind, scratch) \
+    fc_status fc_run_##kind(const void *params, void *const *t, const fc_team *team); \
+    size_t scratch(const void *params, int threads);
+FC_STEP_LIST(FC_DECLARE_RUN)
+
+#endif

@@ -1,0 +1,19 @@
+/* Between program.c and threads.c: barriers and parallel regions. */
+#ifndef FC_THREADS_H
+#define FC_THREADS_H
+
+#include <stdatomic.h>
+
+#include "team.h"
+
+struct fc_barrier {
+    _Alignas(FC_ALIGN) atomic_int arrived;
+    _Alignas(FC_ALIGN) atomic_uint generation;
+};
+
+void fc_barrier_init(fc_barrier *barrier);
+
+/* body(argument, id, count) on `threads` threads at once, or on fewer when the system gives fewer. */
+fc_status fc_parallel(void (*body)(void *, int, int), void *argument, int threads);
+
+#endif

@@ -1,0 +1,90 @@
+"""Builds fastcnn._native: each instruction set's kernels with its own flags, everything else for the baseline CPU.
+
+FASTCNN_DEBUG=1      -O1, Cython's checks, AddressSanitizer and UndefinedBehaviorSanitizer
+FASTCNN_OPENMP=0     single-threaded build (also what happens, with a warning, when the compiler lacks OpenMP)
+"""
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
+from setuptools.command.build_ext import build_ext
+
+HERE = Path(__file__).parent
+SOURCE = Path("fastcnn_c")
+DEBUG = os.environ.get("FASTCNN_DEBUG") == "1"
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+ISA_FLAGS = {
+    "scalar": [],
+    "avx2": ["-mavx2", "-mfma", "-mf16c"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
+}
+ISAS = ISA_FLAGS if X86 else {"scalar": []}
+SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+C_FLAGS = ["-std=c11", "-D_GNU_SOURCE", f"-DFC_HAVE_X86={int(X86)}", "-Wall", "-Wextra", "-Wshadow", "-fvisibility=hidden", "-fPIC"]
+C_FLAGS += ["-O1", "-g", *SANITIZE] if DEBUG else ["-O3", "-DNDEBUG"]
+
+
+def compiler_accepts(flags):
+    """Whether the C compiler builds a program with these flags."""
+    command = os.environ.get("CC", "cc").split()
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+        try:
+            result = subprocess.run([*command, *flags, str(source), "-o", str(source.with_suffix(""))], capture_output=True)
+        except OSError:
+            return False
+    return result.returncode == 0
+
+
+def openmp_flags():
+    if os.environ.get("FASTCNN_OPENMP", "1") != "0":
+        if compiler_accepts(["-fopenmp"]):
+            return ["-fopenmp"]
+        warnings.warn("the C compiler has no OpenMP: fastcnn is built single-threaded", stacklevel=2)
+    return []
+
+
+OPENMP = openmp_flags()
+HEADERS = sorted(str(p) for p in (HERE / SOURCE).rglob("*") if p.suffix in (".h", ".inc"))
+HEADERS = [os.path.relpath(h, HERE) for h in HEADERS]
+
+
+def library(name, sources, flags):
+    return name, {"sources": sources, "cflags": C_FLAGS + flags, "obj_deps": {"": HEADERS}, "include_dirs": [str(SOURCE)]}
+
+
+def libraries():
+    everyone = sorted(str(p.relative_to(HERE)) for folder in ("", "ops") for p in (HERE / SOURCE / folder).glob("*.c")
+                      if p.name != "_native.c")
+    kernels = [library(f"fastcnn_{isa}", [str(SOURCE / "isa" / f"{isa}.c")], flags) for isa, flags in ISAS.items()]
+    return [library("fastcnn_core", everyone, OPENMP), *kernels]
+
+
+class BuildExt(build_ext):
+    """build_ext --inplace alone does not build the libraries it links."""
+
+    def run(self):
+        self.run_command("build_clib")
+        super().run()
+
+
+native = Extension(
+    "fastcnn._native", [str(SOURCE / "_native.pyx")], include_dirs=[str(SOURCE), numpy.get_include()],
+    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")], depends=HEADERS,
+    extra_compile_args=["-O1" if DEBUG else "-O2", "-Wno-unused-function", *OPENMP, *(SANITIZE if DEBUG else [])],
+    extra_link_args=[*OPENMP, *(SANITIZE if DEBUG else [])])
+
+directives = {"language_level": 3, "boundscheck": DEBUG, "wraparound": DEBUG, "initializedcheck": DEBUG, "cdivision": True}
+
+setup(libraries=libraries(), ext_modules=cythonize([native], compiler_directives=directives, force=DEBUG),
+      cmdclass={"build_ext": BuildExt, "build_clib": build_clib})

@@ -1,0 +1,122 @@
+"""Between NodeProto and graph.Node: attributes as plain Python, bodies of control flow, in both directions."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
+
+from .errors import ModelError
+from .graph import Node
+from .tensor_data import dense_array
+
+_SCALAR_FIELDS = {AttributeProto.FLOAT: "f", AttributeProto.INT: "i", AttributeProto.STRING: "s",
+                  AttributeProto.TENSOR: "t", AttributeProto.GRAPH: "g", AttributeProto.TYPE_PROTO: "tp",
+                  AttributeProto.SPARSE_TENSOR: "sparse_tensor"}
+_LIST_FIELDS = {AttributeProto.FLOATS: "floats", AttributeProto.INTS: "ints", AttributeProto.STRINGS: "strings",
+                AttributeProto.TENSORS: "tensors", AttributeProto.GRAPHS: "graphs",
+                AttributeProto.TYPE_PROTOS: "type_protos", AttributeProto.SPARSE_TENSORS: "sparse_tensors"}
+
+
+def attribute_kind(attribute: AttributeProto) -> int:
+    """AttributeProto.type; guessed from the filled field in files of IR version 1, which lack it."""
+    if attribute.type:
+        return attribute.type
+    for kind, name in _SCALAR_FIELDS.items():
+        if attribute.HasField(name):
+            return kind
+    for kind, name in _LIST_FIELDS.items():
+        if len(getattr(attribute, name)):
+            return kind
+    return AttributeProto.UNDEFINED
+
+
+def attribute_value(attribute: AttributeProto, where: str, folders: tuple[Path, ...] | None = None) -> Any:
+    """int, float, str, array or list of them; GraphProto, TypeProto and SparseTensorProto stay as they are."""
+    kind = attribute_kind(attribute)
+    if attribute.ref_attr_name:
+        raise ModelError(f"{where}: attribute {attribute.name!r} refers to {attribute.ref_attr_name!r} of a function, "
+                         "but the node stands in none")
+    if kind in _SCALAR_FIELDS:
+        value = getattr(attribute, _SCALAR_FIELDS[kind])
+        if kind == AttributeProto.TENSOR:
+            return dense_array(value, folders, f"{where}: attribute {attribute.name!r}")
+        return _text(value) if kind == AttributeProto.STRING else value
+    if kind == AttributeProto.TENSORS:
+        return [dense_array(t, folders, f"{where}: attribute {attribute.name!r}") for t in attribute.tensors]
+    if kind == AttributeProto.STRINGS:
+        return [_text(s) for s in attribute.strings]
+    if kind in _LIST_FIELDS:
+        return list(getattr(attribute, _LIST_FIELDS[kind]))
+    raise ModelError(f"{where}: attribute {attribute.name!r} has neither type nor value")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def attribute_proto(name: str, value: Any, kind: int | None) -> AttributeProto:
+    """The message of a plain value; `kind` settles what an empty list holds."""
+    if isinstance(value, np.ndarray):
+        return helper.make_attribute(name, numpy_helper.from_array(value))
+    if isinstance(value, str):
+        return helper.make_attribute(name, value.encode("utf-8", "surrogateescape"))
+    if isinstance(value, (list, tuple)):
+        if not len(value):
+            return helper.make_attribute(name, [], attr_type=kind or AttributeProto.INTS)
+        if isinstance(value[0], np.ndarray):
+            value = [numpy_helper.from_array(v) for v in value]
+        elif isinstance(value[0], str):
+            value = [v.encode("utf-8", "surrogateescape") for v in value]
+    return helper.make_attribute(name, value)
+
+
+def node_proto(node: Node, inputs: Iterable[str] | None = None, outputs: Iterable[str] | None = None) -> NodeProto:
+    """The NodeProto of a node (its fused epilogue left out), under other value names when they are given."""
+    proto = NodeProto(op_type=node.op_type, domain=node.domain, name=node.name)
+    proto.input.extend(node.inputs if inputs is None else inputs)
+    proto.output.extend(node.outputs if outputs is None else outputs)
+    kinds: dict[str, int] = {}
+    if any(isinstance(v, (list, tuple)) and not len(v) for v in node.attrs.values()):
+        kinds = attribute_kinds(node)
+    proto.attribute.extend(attribute_proto(k, v, kinds.get(k)) for k, v in node.attrs.items())
+    return proto
+
+
+def attribute_kinds(node: Node) -> dict[str, int]:
+    """Attribute name -> AttributeProto type by the operator's schema; empty for an unknown operator."""
+    try:
+        schema = onnx.defs.get_schema(node.op_type, max(node.version, 1), node.domain)
+    except onnx.defs.SchemaError:
+        return {}
+    return {name: int(a.type.value) for name, a in schema.attributes.items()}
+
+
+def subgraphs(node: Node) -> list[GraphProto]:
+    """Bodies of a control-flow node."""
+    found = []
+    for value in node.attrs.values():
+        candidates = value if isinstance(value, list) else [value]
+        found += [v for v in candidates if isinstance(v, GraphProto)]
+    return found
+
+
+def outer_reads(graph: GraphProto, depth: int = 0) -> list[str]:
+    """Names a body reads from the graphs around it, its own bodies included, each once, in order."""
+    if depth > 64:
+        raise ModelError(f"graph {graph.name!r}: bodies nested more than 64 deep")
+    known = {i.name for i in graph.input} | {i.name for i in graph.initializer}
+    known |= {i.values.name for i in graph.sparse_initializer} | {""}
+    found: dict[str, None] = {}
+    for node in graph.node:
+        reads = list(node.input)
+        for attribute in node.attribute:
+            for body in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+                reads += outer_reads(body, depth + 1)
+        found.update(dict.fromkeys(name for name in reads if name not in known))
+        known.update(node.output)
+    found.update(dict.fromkeys(o.name for o in graph.output if o.name not in known))
+    return list(found)

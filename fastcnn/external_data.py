@@ -1,0 +1,63 @@
+"""Tensor data in files next to the model, never outside of the model's folder."""
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+from onnx import TensorProto
+
+from .errors import ModelError
+
+
+def model_folders(path: Path) -> tuple[Path, ...]:
+    """The folder the model is named in and the one its file really lies in (they differ when the model is a link)."""
+    return tuple(dict.fromkeys((Path(os.path.realpath(path.parent)), Path(os.path.realpath(path)).parent)))
+
+
+def read_external(tensor: TensorProto, folders: tuple[Path, ...] | None, byte_count: int, where: str) -> np.ndarray:
+    """Bytes [offset, offset + byte_count) of the tensor's file as uint8.
+
+    Raises ModelError for a location outside of `folders`, a missing file, or an offset and length that do not fit.
+    """
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    if folders is None:
+        raise ModelError(f"{where}: data lies in the external file {location!r}, but the model was not loaded from a path")
+    if byte_count < 0:
+        raise ModelError(f"{where}: strings cannot lie in the external file {location!r}")
+    offset, length = _number(entries, "offset", 0, where), _number(entries, "length", byte_count, where)
+    if length != byte_count:
+        raise ModelError(f"{where}: length={length} of external data where the shape {list(tensor.dims)} has {byte_count}")
+    path = locate(location, folders, where)
+    size = path.stat().st_size
+    if offset + byte_count > size:
+        raise ModelError(f"{where}: {byte_count} bytes at offset {offset} of {location!r}, which has {size}")
+    try:
+        return np.fromfile(path, np.uint8, byte_count, offset=offset)
+    except OSError as error:
+        raise ModelError(f"{where}: {location!r} cannot be read ({error.strerror})") from error
+
+
+def _number(entries: dict[str, str], key: str, default: int, where: str) -> int:
+    text = entries.get(key, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ModelError(f"{where}: external data with {key}={text!r}")
+    return int(text)
+
+
+def locate(location: str, folders: tuple[Path, ...], where: str) -> Path:
+    """The real path of a relative location inside the model's folder; absolute ones, "..", and links out are refused."""
+    parts = location.replace("\\", "/").split("/")
+    if not location or "\0" in location or ".." in parts:
+        raise ModelError(f"{where}: external data location {location!r} leads out of the model's folder")
+    if PurePosixPath(location).is_absolute() or PureWindowsPath(location).drive or PureWindowsPath(location).root:
+        raise ModelError(f"{where}: external data location {location!r} is absolute")
+    path = Path(os.path.realpath(folders[0] / location))
+    if not any(path.is_relative_to(folder) for folder in folders):
+        raise ModelError(f"{where}: external data location {location!r} is a link out of the model's folder")
+    if not path.is_file():
+        raise ModelError(f"{where}: external data file {location!r} not found in {folders[0]}")
+    return path

@@ -1,0 +1,64 @@
+"""Types and shapes of a graph's values by onnx's shape inference, weights left out of it."""
+from __future__ import annotations
+
+from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper, shape_inference
+
+from .attributes import node_proto
+from .epilogue import onnx_arity
+from .graph import Graph, Node, Shape
+from .proto import element_name, element_of, tensor_type, type_shape, type_string
+
+# Only constants this small can be a shape, axes, pads or scales; larger ones are given to inference by type alone.
+MAX_SHAPE_ELEMENTS = 64
+
+
+def infer_types(graph: Graph) -> tuple[dict[str, str], dict[str, Shape]]:
+    """(type string by value, shape by value) of whatever can be inferred; never fails.
+
+    Symbolic sizes are renamed one by one ("x.2" is axis 2 of input x): two inputs that use one name need not agree when
+    they are fed. Equal strings are equal sizes.
+    """
+    types = {i.name: i.type for i in graph.inputs if i.type}
+    shapes: dict[str, Shape] = {i.name: _own_symbols(i.name, i.shape) for i in graph.inputs if i.shape is not None}
+    for name, array in graph.constants.items():
+        types[name], shapes[name] = f"tensor({element_name(array.dtype)})", array.shape
+    try:
+        inferred = shape_inference.infer_shapes(_skeleton(graph, types, shapes), data_prop=True).graph
+    except Exception:                        # a help to passes and checks, which do without where it gives up
+        return types, shapes
+    for info in (*inferred.value_info, *inferred.output):
+        types.setdefault(info.name, type_string(info.type))
+        shape = type_shape(info.type)
+        if shape is not None:
+            shapes.setdefault(info.name, shape)
+    return {k: v for k, v in types.items() if v}, shapes
+
+
+def _own_symbols(name: str, shape: Shape) -> Shape:
+    return tuple(d if isinstance(d, int) else f"{name}.{axis}" for axis, d in enumerate(shape))
+
+
+def _skeleton(graph: Graph, types: dict[str, str], shapes: dict[str, Shape]) -> ModelProto:
+    """The model with large constants as inputs and without claims about intermediate values, which files get wrong."""
+    proto = GraphProto(name="skeleton")
+    for name, type_name in types.items():
+        element = element_of(type_name)
+        if element is None:
+            continue
+        array = graph.constants.get(name)
+        if array is not None and array.size <= MAX_SHAPE_ELEMENTS:
+            proto.initializer.append(numpy_helper.from_array(array, name))
+        else:
+            proto.input.append(helper.make_value_info(name, tensor_type(element, shapes.get(name))))
+    proto.node.extend(_plain_proto(n, graph.opsets) for n in graph.nodes)
+    known = {i.name for i in proto.input} | {i.name for i in proto.initializer}
+    proto.output.extend(helper.make_empty_tensor_value_info(o.name) for o in graph.outputs if o.name not in known)
+    return ModelProto(ir_version=10, graph=proto, opset_import=[
+        helper.make_opsetid(domain, version) for domain, version in graph.opsets.items()])
+
+
+def _plain_proto(node: Node, opsets: dict[str, int]) -> NodeProto:
+    """The node as ONNX writes it. One of a newer opset than the model's came from a pass and keeps its input's shape."""
+    if node.version != opsets.get(node.domain):
+        return helper.make_node("Identity", [node.inputs[0]], [node.outputs[0]])
+    return node_proto(node, inputs=node.inputs[:onnx_arity(node)])

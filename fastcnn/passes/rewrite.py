@@ -1,0 +1,129 @@
+"""What rewrites share: values under new names, nodes taken out, facts about values."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..graph import Graph, Node, Shape
+from ..proto import element_name
+
+
+def shape_of(graph: Graph, value: str) -> Shape | None:
+    """Sizes of a value, symbols where they depend on the input; None when the rank is unknown."""
+    array = graph.constants.get(value)
+    return array.shape if array is not None else graph.metadata.get("shapes", {}).get(value)
+
+
+def type_of(graph: Graph, value: str) -> str | None:
+    """"tensor(float)" of a value, None when unknown."""
+    array = graph.constants.get(value)
+    return f"tensor({element_name(array.dtype)})" if array is not None else graph.metadata.get("types", {}).get(value)
+
+
+def static_shape(graph: Graph, value: str) -> tuple[int, ...] | None:
+    """The sizes when all of them are known."""
+    shape = shape_of(graph, value)
+    return shape if shape is not None and all(isinstance(d, int) for d in shape) else None
+
+
+def same_shape(a: Shape | None, b: Shape | None) -> bool:
+    """Certainly equal sizes: equal numbers or equal symbols."""
+    return a is not None and b is not None and None not in a and a == b
+
+
+def constant(graph: Graph, node: Node, i: int) -> np.ndarray | None:
+    """Input i as an array when it is a constant."""
+    return graph.constants.get(node.input(i))
+
+
+def scalar(graph: Graph, node: Node, i: int) -> float | None:
+    """Input i as a number when it is a constant of one element."""
+    array = constant(graph, node, i)
+    return float(array.reshape(())) if array is not None and array.size == 1 and array.dtype.kind in "fiu" else None
+
+
+def add_constant(graph: Graph, stem: str, array: np.ndarray) -> str:
+    """A new constant under a name of its own."""
+    name = graph.fresh_name(stem)
+    graph.constants[name] = array
+    return name
+
+
+def describe(graph: Graph, value: str, like: str) -> None:
+    """A new value has the shape and type of a known one."""
+    for key in ("shapes", "types"):
+        table = graph.metadata.get(key, {})
+        if like in table:
+            graph.metadata[key] = {**table, value: table[like]}
+
+
+def renamed(node: Node, names: Mapping[str, str]) -> Node:
+    """The node reading other values; names inside its bodies stay."""
+    if not any(v in names for v in node.reads):
+        return node
+    return replace(node, inputs=tuple(names.get(v, v) for v in node.inputs),
+                   captures=tuple((inner, names.get(v, v)) for inner, v in node.captures))
+
+
+class Bypass:
+    """Nodes to take out whose output is one of their inputs, applied together.
+
+    A graph output keeps its name: the producer of the input writes it instead, and where that cannot be (the input is a
+    graph input, a constant or another output) the node becomes an Identity.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.outputs = graph.output_names()
+        self.producers = graph.producers()
+        self.names: dict[str, str] = {}          # read instead: old -> new
+        self.written: dict[str, str] = {}        # written instead: old -> new
+        self.gone: set[int] = set()
+
+    def resolve(self, value: str) -> str:
+        while value in self.names:
+            value = self.names[value]
+        return value
+
+    def take_out(self, node: Node, source: str) -> bool:
+        """outputs[0] of the node is `source`; False when it has to stay."""
+        target, source = node.outputs[0], self.resolve(source)
+        if target not in self.outputs:
+            self.names[target] = source
+        elif source in self.producers and source not in self.outputs and source not in self.written.values():
+            self.names[source] = target
+            self.written[source] = target
+        else:
+            return False
+        self.gone.add(id(node))
+        return True
+
+    def apply(self) -> bool:
+        """Rewrites the node list; True when something was taken out."""
+        if not self.gone:
+            return False
+        names = {old: self.resolve(old) for old in self.names}
+        for old, new in self.written.items():
+            describe(self.graph, new, old)
+        kept = []
+        for node in self.graph.nodes:
+            if id(node) in self.gone:
+                continue
+            if any(v in self.written for v in node.outputs):
+                node = replace(node, outputs=tuple(self.written.get(v, v) for v in node.outputs))
+            kept.append(renamed(node, names))
+        self.graph.nodes = kept
+        return True
+
+
+def identity(node: Node, source: str) -> Node:
+    """y = x in place of a node."""
+    return Node("Identity", (source,), node.outputs[:1], {}, node.name, "", node.version if not node.domain else 13)
+
+
+def attr(node: Node, name: str, default: Any) -> Any:
+    """An attribute, or the default the operator gives it."""
+    return node.attrs.get(name, default)

@@ -1,0 +1,73 @@
+"""Between ONNX's type messages, numpy's dtypes and the type strings of graph.ValueInfo."""
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, TypeProto, helper
+
+from .graph import Dim, Shape
+
+# tensor(...) names as onnxruntime prints them: the enum's names in lower case (FLOAT -> float).
+ELEMENT_NAMES = {number: name.lower() for name, number in TensorProto.DataType.items() if number}
+ELEMENT_NUMBERS = {name: number for number, name in ELEMENT_NAMES.items()}
+
+
+def normal_domain(domain: str) -> str:
+    """"" for the default domain under either of its names."""
+    return "" if domain == "ai.onnx" else domain
+
+
+def type_string(proto: TypeProto) -> str:
+    """onnxruntime's spelling of a type, "tensor(float)" or "seq(tensor(int64))"; "" when none is given."""
+    kind = proto.WhichOneof("value")
+    if kind == "tensor_type" or kind == "sparse_tensor_type":
+        element = ELEMENT_NAMES.get(getattr(proto, kind).elem_type)
+        return "" if element is None else f"{'sparse_' * (kind[0] == 's')}tensor({element})"
+    if kind == "sequence_type":
+        return f"seq({type_string(proto.sequence_type.elem_type)})"
+    if kind == "optional_type":
+        return f"optional({type_string(proto.optional_type.elem_type)})"
+    if kind == "map_type":
+        key = ELEMENT_NAMES.get(proto.map_type.key_type, "")
+        value = type_string(proto.map_type.value_type)
+        return f"map({key},{value})"
+    return ""
+
+
+def type_shape(proto: TypeProto) -> Shape | None:
+    """Sizes as ints, symbolic ones as strings, unknown ones (negative sizes too) None; None when the rank is unknown."""
+    if not proto.HasField("tensor_type") or not proto.tensor_type.HasField("shape"):
+        return None
+    return tuple(_dim(d) for d in proto.tensor_type.shape.dim)
+
+
+def _dim(dim: Any) -> Dim:
+    if dim.HasField("dim_value"):
+        return int(dim.dim_value) if dim.dim_value >= 0 else None
+    return dim.dim_param or None
+
+
+def tensor_type(element: str, shape: Shape | None) -> TypeProto:
+    """The TypeProto of a "tensor(element)" of this shape."""
+    return helper.make_tensor_type_proto(ELEMENT_NUMBERS[element], None if shape is None else list(shape))
+
+
+def element_of(type_name: str) -> str | None:
+    """"float" of "tensor(float)"; None for anything but a dense tensor."""
+    return type_name[7:-1] if type_name.startswith("tensor(") else None
+
+
+@lru_cache(maxsize=None)
+def numpy_type(element: str) -> np.dtype:
+    """The numpy dtype of an ONNX element type name; bfloat16 and smaller floats come from ml_dtypes."""
+    return np.dtype(helper.tensor_dtype_to_np_dtype(ELEMENT_NUMBERS[element]))
+
+
+@lru_cache(maxsize=None)
+def element_name(dtype: np.dtype) -> str:
+    """The ONNX element type name of a numpy dtype (any string dtype is "string")."""
+    if dtype.kind in "OUST":
+        return "string"
+    return ELEMENT_NAMES[helper.np_dtype_to_tensor_dtype(dtype)]

@@ -1,0 +1,214 @@
+"""ONNX file, bytes or ModelProto -> Graph: the only place that knows what a model looks like in protobuf.
+
+Whatever contradicts itself is refused here with a ModelError that names the node, operator, attribute or value.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+
+from .attributes import attribute_value, outer_reads, subgraphs
+from .check import check_graph
+from .errors import ModelError
+from .external_data import model_folders
+from .graph import Graph, Node, ValueInfo
+from .inference import infer_types
+from .order import topological
+from .proto import normal_domain, type_shape, type_string
+from .schema import check_schema
+from .tensor_data import dense_array, sparse_array
+
+OLDEST_OPSET = 7
+
+
+def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
+    """The Graph of a model, constants as numpy arrays in their own dtype, nodes in topological order.
+
+    metadata has producer_name, producer_version, domain, model_version, doc_string, graph_name, custom_metadata_map, ir_version,
+    overridable (initializers that are graph inputs too), and what shape inference says of each value: `shapes` (unknown
+    sizes are strings, equal strings are equal sizes) and `types` ("tensor(float)").
+    Raises ModelError for what is not ONNX or contradicts itself; external data is read only for a path.
+    """
+    proto, folders, owned = _load(model)
+    opsets = _opsets(proto)
+    nodes = _inlined_nodes(proto)
+    build = _Build(opsets, folders)
+    _read_tensors(build, proto.graph, owned)
+    build.add_nodes(nodes)
+    graph = _assemble(build, proto)
+    graph.metadata["types"], graph.metadata["shapes"] = infer_types(graph)
+    check_graph(graph)
+    return graph
+
+
+def _load(model: Any) -> tuple[ModelProto, tuple[Path, ...] | None, bool]:
+    """The message, the folders its external data may lie in, and whether the message is ours to empty."""
+    if isinstance(model, ModelProto):
+        return _not_empty(model, "ModelProto"), None, False
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return _parse(bytes(model), "model bytes"), None, True
+    if not isinstance(model, (str, os.PathLike)):
+        raise ModelError(f"a model is a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
+    path = Path(os.fsdecode(model))
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{os.fspath(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return _parse(data, repr(os.fspath(path))), model_folders(path), True
+
+
+def _parse(data: bytes, what: str) -> ModelProto:
+    if not data:
+        raise ModelError(f"{what}: empty")
+    if data[4:8] == b"ORTM":
+        raise ModelError(f"{what}: onnxruntime's own ORT format; the .onnx file it was made from is needed")
+    try:
+        proto = ModelProto.FromString(data)
+    except (DecodeError, ValueError) as error:      # ValueError: too large for one message
+        raise ModelError(f"{what}: not an ONNX model, or cut off ({error})") from None
+    return _not_empty(proto, what)
+
+
+def _not_empty(proto: ModelProto, what: str) -> ModelProto:
+    if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
+        raise ModelError(f"{what}: not an ONNX model, or cut off (there is no graph in it)")
+    return proto
+
+
+def _opsets(proto: ModelProto) -> dict[str, int]:
+    """Opset version by domain, the highest where one is listed twice."""
+    newest = onnx.defs.onnx_opset_version()
+    opsets: dict[str, int] = {}
+    for entry in proto.opset_import:
+        domain = normal_domain(entry.domain)
+        opsets[domain] = max(opsets.get(domain, 0), int(entry.version))
+    if not opsets:
+        raise ModelError("the model imports no opset: its operators mean nothing")
+    if "" in opsets and not OLDEST_OPSET <= opsets[""] <= newest:
+        raise ModelError(f"opset {opsets['']} is not supported: {OLDEST_OPSET} to {newest} are (onnx {onnx.__version__})")
+    return opsets
+
+
+def _inlined_nodes(proto: ModelProto) -> Iterable[NodeProto]:
+    """The main graph's nodes with calls of model-local functions replaced by the functions' bodies."""
+    if not proto.functions:
+        return proto.graph.node
+    from .functions import inline
+    return inline(proto).graph.node
+
+
+@dataclass
+class _Build:
+    """The graph while it is read: constants and nodes, each value under one name."""
+
+    opsets: dict[str, int]
+    folders: tuple[Path, ...] | None
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+
+    def constant(self, name: str, array: np.ndarray, where: str) -> None:
+        if not name:
+            raise ModelError(f"{where}: has no name")
+        if name in self.constants:
+            raise ModelError(f"{where}: value {name!r} is assigned twice")
+        self.constants[name] = array
+
+    def add_nodes(self, protos: Iterable[NodeProto]) -> None:
+        protos = list(protos)
+        self.taken = {p.name for p in protos}
+        for index, proto in enumerate(protos):
+            node = self.node(proto, index)
+            check_schema(node)
+            if node.op_type == "Constant" and not node.domain:
+                self.constant(node.outputs[0] if node.outputs else "", _constant_value(node, self.folders), node.where())
+            else:
+                self.nodes.append(node)
+
+    def node(self, proto: NodeProto, index: int) -> Node:
+        domain = normal_domain(proto.domain)
+        name = proto.name or self._name(f"{proto.op_type}_{index}")
+        node = Node(proto.op_type, tuple(proto.input), tuple(proto.output), {}, name, domain, self.opsets.get(domain, 0))
+        if domain not in self.opsets:
+            raise ModelError(f"{node.where()}: the model imports no opset of domain {domain or 'ai.onnx'!r}")
+        for attribute in proto.attribute:
+            if attribute.name in node.attrs:
+                raise ModelError(f"{node.where()}: attribute {attribute.name!r} is given twice")
+            node.attrs[attribute.name] = attribute_value(attribute, node.where(), self.folders)
+        bodies = subgraphs(node)
+        if not bodies:
+            return node
+        captures = dict.fromkeys(name for body in bodies for name in outer_reads(body))
+        return Node(node.op_type, node.inputs, node.outputs, node.attrs, name, domain, node.version,
+                    tuple((value, value) for value in captures))
+
+    def _name(self, stem: str) -> str:
+        while stem in self.taken:
+            stem += "_"
+        self.taken.add(stem)
+        return stem
+
+
+def _constant_value(node: Node, folders: tuple[Path, ...] | None) -> np.ndarray:
+    """The array of a Constant node: exactly one of its attributes says it."""
+    forms = [name for name in node.attrs if not name.startswith("__")]
+    if len(forms) != 1:
+        raise ModelError(f"{node.where()}: needs exactly one value attribute, has {sorted(forms)}")
+    value = node.attrs[forms[0]]
+    if forms[0] == "sparse_value":
+        return sparse_array(value, folders, node.where())
+    if forms[0] == "value":
+        return value
+    dtype = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    return np.array(value, dtype.get(forms[0], object))
+
+
+def _read_tensors(build: _Build, graph: GraphProto, owned: bool) -> None:
+    """Initializers, dense and sparse; the message's copy of the bytes is dropped when the message is ours."""
+    for tensor in graph.initializer:
+        where = f"initializer {tensor.name!r}"
+        build.constant(tensor.name, dense_array(tensor, build.folders, where), where)
+        if owned:
+            tensor.ClearField("raw_data")
+    for sparse in graph.sparse_initializer:
+        where = f"sparse initializer {sparse.values.name!r}"
+        build.constant(sparse.values.name, sparse_array(sparse, build.folders, where), where)
+
+
+def _assemble(build: _Build, proto: ModelProto) -> Graph:
+    graph = proto.graph
+    inputs = [_value_info(i, "input") for i in graph.input if i.name not in build.constants]
+    overridable = [i.name for i in graph.input if i.name in build.constants]
+    for info in inputs:
+        if not info.type:
+            raise ModelError(f"input {info.name!r}: has no type")
+    nodes = topological(build.nodes, [i.name for i in inputs], build.constants)
+    known = {i.name for i in inputs} | set(build.constants) | {v for n in nodes for v in n.outputs}
+    outputs = [_value_info(o, "output") for o in graph.output]
+    for info in outputs:
+        if info.name not in known:
+            raise ModelError(f"output {info.name!r}: no node makes it")
+    if not outputs:
+        raise ModelError(f"graph {graph.name!r}: has no outputs")
+    return Graph(nodes, inputs, outputs, build.constants, build.opsets, graph.name, _metadata(proto, overridable))
+
+
+def _value_info(info: ValueInfoProto, what: str) -> ValueInfo:
+    if not info.name:
+        raise ModelError(f"graph {what} without a name")
+    return ValueInfo(info.name, type_string(info.type), type_shape(info.type))
+
+
+def _metadata(proto: ModelProto, overridable: list[str]) -> dict[str, Any]:
+    fields = ("producer_name", "producer_version", "domain", "model_version", "doc_string", "ir_version")
+    return {**{name: getattr(proto, name) for name in fields}, "graph_name": proto.graph.name, "overridable": overridable,
+            "graph_description": proto.graph.doc_string,
+            "custom_metadata_map": {entry.key: entry.value for entry in proto.metadata_props}}

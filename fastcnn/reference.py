@@ -1,0 +1,219 @@
+"""One node, or a whole graph, computed by numpy: slow, plain, and right for every ONNX operator.
+
+Looked up in this order: shape arithmetic (fast), contributed operators, corrections of onnx.reference, onnx.reference.
+A node with a fused epilogue is computed as ONNX's node followed by the residual and the activation.
+"""
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import GraphProto, TypeProto, helper, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
+
+from .attributes import attribute_proto, node_proto
+from .epilogue import apply_epilogue, onnx_arity
+from .errors import ExecutionError, FastCNNError, ShapeError, UnsupportedOperatorError
+from .graph import Graph, Node
+from .proto import element_name, element_of, numpy_type, tensor_type, type_shape, type_string
+from .reference_contrib import CONTRIB
+from .reference_overrides import OVERRIDES
+from .shape_arithmetic import SHAPE_ARITHMETIC
+
+Value = Any                      # an array, a list of them (sequence), None (omitted or empty optional)
+Types = tuple[np.dtype, tuple[int, ...]]
+
+
+def evaluate(node: Node, inputs: Sequence[Value], captured: Mapping[str, Value] | None = None,
+             opsets: Mapping[str, int] | None = None) -> list[Value]:
+    """The outputs of a node, in order; arrays may be views of the inputs.
+
+    inputs    one a node input, None where it is omitted; a sequence is a list
+    captured  what the bodies of a control-flow node read, by the name inside (the first of each pair in node.captures)
+    opsets    opset versions by domain, for the nodes in such bodies
+    Raises UnsupportedOperatorError when nothing computes the operator, ExecutionError naming the node when it fails.
+    """
+    inputs = list(inputs)
+    arity = onnx_arity(node)
+    try:
+        with np.errstate(all="ignore"):
+            outputs = _evaluate_plain(node, inputs[:arity], captured or {}, opsets or {})
+            if node.activation is not None or len(inputs) > arity:
+                outputs[0] = apply_epilogue(node, outputs[0], inputs[arity:])
+    except FastCNNError:
+        raise
+    except Exception as error:
+        raise ExecutionError(f"{node.where()}: {type(error).__name__}: {error}") from error
+    return outputs
+
+
+def _evaluate_plain(node: Node, inputs: list[Value], captured: Mapping[str, Value], opsets: Mapping[str, int]) -> list[Value]:
+    direct = _direct(node)
+    if direct is not None:
+        outputs = direct(node, inputs)
+        if outputs is not None:
+            return [np.asarray(y) for y in outputs]
+    return _evaluator(node, opsets).run(inputs, captured)
+
+
+def _direct(node: Node) -> Callable[[Node, list[Value]], list[np.ndarray] | None] | None:
+    if node.domain:
+        return CONTRIB.get((node.domain, node.op_type))
+    return SHAPE_ARITHMETIC.get(node.op_type) or OVERRIDES.get(node.op_type)
+
+
+def check_supported(node: Node, opsets: Mapping[str, int]) -> None:
+    """Raises UnsupportedOperatorError when evaluate() could not compute the node."""
+    if _direct(node) is None:
+        _evaluator(node, opsets)
+
+
+def evaluate_graph(graph: Graph, feeds: Mapping[str, Value], keep: Sequence[str] = ()) -> dict[str, Value]:
+    """Graph outputs, and the values named in `keep`, by name."""
+    values: dict[str, Value] = {"": None, **graph.constants, **feeds}
+    for node in graph.nodes:
+        captured = {inner: values[outer] for inner, outer in node.captures}
+        outputs = evaluate(node, [values[v] for v in node.inputs], captured, graph.opsets)
+        values.update(zip(node.outputs, outputs))
+    return {name: values[name] for name in (*(o.name for o in graph.outputs), *keep)}
+
+
+@dataclass(frozen=True)
+class _Evaluator:
+    """onnx.reference's evaluator of a graph of one node, whose inputs and outputs are named by position."""
+
+    node: Node
+    session: ReferenceEvaluator
+    same_type: tuple[int, ...]           # output -> the input whose element type it must have, -1: none
+
+    def run(self, inputs: list[Value], captured: Mapping[str, Value]) -> list[Value]:
+        feeds = dict(captured)
+        feeds.update((_input_name(i), x) for i, x in enumerate(inputs))
+        outputs = self.session.run(None, feeds)
+        return [self._typed(y, inputs[i] if i >= 0 else None) for y, i in zip(outputs, self.same_type)]
+
+    def _typed(self, y: Value, like: Value) -> Value:
+        """Some implementations compute in float64 and return it."""
+        if isinstance(y, np.generic):
+            y = np.asarray(y)
+        if isinstance(y, np.ndarray) and isinstance(like, np.ndarray) and y.dtype != like.dtype and like.dtype.kind == "f":
+            return y.astype(like.dtype)
+        return y
+
+
+def _input_name(i: int) -> str:
+    return f"fastcnn.input.{i}"
+
+
+_evaluators: dict[int, tuple[weakref.ref[Node], dict[tuple[tuple[str, int], ...], _Evaluator]]] = {}
+
+
+def _evaluator(node: Node, opsets: Mapping[str, int]) -> _Evaluator:
+    """The evaluator of this node object, made once and kept as long as the node lives."""
+    key = id(node)
+    entry = _evaluators.get(key)
+    if entry is None or entry[0]() is not node:
+        entry = _evaluators[key] = weakref.ref(node, lambda _: _evaluators.pop(key, None)), {}
+    variant = tuple(sorted(opsets.items())) if node.captures else ()
+    if variant not in entry[1]:
+        entry[1][variant] = _make_evaluator(node, opsets)
+    return entry[1][variant]
+
+
+def _make_evaluator(node: Node, opsets: Mapping[str, int]) -> _Evaluator:
+    inputs = [_input_name(i) if v else "" for i, v in enumerate(node.inputs[:onnx_arity(node)])]
+    outputs = [f"fastcnn.output.{i}" if v else "" for i, v in enumerate(node.outputs)]
+    proto = node_proto(node, inputs, outputs)
+    _add_old_defaults(node, proto)
+    # An input of the one-node graph without a type: onnx.reference expands operators defined as functions when it runs.
+    graph = GraphProto(name=node.name, node=[proto], input=[onnx.ValueInfoProto(name="fastcnn.untyped")],
+                       output=[onnx.ValueInfoProto(name=v) for v in outputs])
+    versions = {"": onnx.defs.onnx_opset_version(), **opsets, node.domain: node.version or opsets.get(node.domain, 1)}
+    try:
+        session = ReferenceEvaluator(graph, opsets=versions)
+    except Exception as error:
+        raise UnsupportedOperatorError(f"{node.where()}: no implementation for opset {node.version} ({error})") from error
+    return _Evaluator(node, session, _same_types(node))
+
+
+def _add_old_defaults(node: Node, proto: onnx.NodeProto) -> None:
+    """Writes down defaults that newer opsets changed: onnx.reference takes all defaults from the newest schema."""
+    try:
+        own = onnx.defs.get_schema(node.op_type, node.version, node.domain).attributes
+        newest = onnx.defs.get_schema(node.op_type, onnx.defs.onnx_opset_version(), node.domain).attributes
+    except onnx.defs.SchemaError:
+        return
+    for name in own.keys() & newest.keys() - node.attrs.keys():
+        old, new = own[name].default_value, newest[name].default_value
+        if old.type and helper.get_attribute_value(old) != (helper.get_attribute_value(new) if new.type else None):
+            proto.attribute.append(attribute_proto(name, helper.get_attribute_value(old), None))
+
+
+def _same_types(node: Node) -> tuple[int, ...]:
+    """For each output the input that shares its type variable in the schema, -1 where there is none."""
+    try:
+        schema = onnx.defs.get_schema(node.op_type, max(node.version, 1), node.domain)
+    except onnx.defs.SchemaError:
+        return (-1,) * len(node.outputs)
+    variables = {constraint.type_param_str for constraint in schema.type_constraints}
+    first: dict[str, int] = {}
+    for i, formal in enumerate(schema.inputs):
+        if formal.type_str in variables and i < len(node.inputs) and node.inputs[i]:
+            first.setdefault(formal.type_str, i)
+    formals = [schema.outputs[min(i, len(schema.outputs) - 1)] for i in range(len(node.outputs))] if schema.outputs else []
+    return tuple(first.get(formal.type_str, -1) for formal in formals)
+
+
+def infer_outputs(node: Node, inputs: Sequence[Types | None], values: Mapping[str, np.ndarray],
+                  opsets: Mapping[str, int]) -> list[Types | None]:
+    """(dtype, shape) of each output for concrete input types, None where it depends on data (or is omitted).
+
+    inputs  (dtype, shape) one a node input; None where it is omitted or unknown
+    values  known input values by name: shapes, axes, pads, scales
+    Raises ShapeError naming the node when the inputs do not fit the operator.
+    """
+    arity = onnx_arity(node)
+    unknown: list[Types | None] = [None] * len(node.outputs)
+    if any(v and t is None for v, t in zip(node.inputs[:arity], inputs)):
+        return unknown
+    if node.domain and (node.domain, node.op_type) in CONTRIB:
+        return _types_of_zeros(node, inputs, values)
+    try:
+        schema = onnx.defs.get_schema(node.op_type, node.version, node.domain)
+    except onnx.defs.SchemaError:
+        return unknown
+    types = {v: tensor_type(element_name(t[0]), t[1]) for v, t in zip(node.inputs[:arity], inputs) if v and t}
+    data = {v: numpy_helper.from_array(np.ascontiguousarray(values[v]).reshape(values[v].shape), v) for v in types if v in values}
+    imports = [helper.make_opsetid(d, v) for d, v in {**opsets, node.domain: node.version}.items()]
+    try:
+        found = shape_inference.infer_node_outputs(schema, node_proto(node, node.inputs[:arity]), types, data,
+                                                   opset_imports=imports)
+    except shape_inference.InferenceError as error:
+        raise ShapeError(f"{node.where()}: {_shown(inputs)}: {error}") from None
+    except Exception:                    # no inference function, or one that gave up
+        return unknown
+    return [_concrete(found[v]) if v and v in found else None for v in node.outputs]
+
+
+def _shown(inputs: Sequence[Types | None]) -> str:
+    return "inputs " + ", ".join("none" if t is None else f"{t[0]}{list(t[1])}" for t in inputs)
+
+
+def _concrete(proto: TypeProto) -> Types | None:
+    element, shape = element_of(type_string(proto)), type_shape(proto)
+    if element is None or shape is None or not all(isinstance(d, int) for d in shape):
+        return None
+    return numpy_type(element), tuple(shape)
+
+
+def _types_of_zeros(node: Node, inputs: Sequence[Types | None], values: Mapping[str, np.ndarray]) -> list[Types | None]:
+    """Contributed operators have no schema here: their shapes are those of a run on zeros."""
+    arrays = [None if t is None else values[v] if v in values else np.zeros(t[1], t[0]) for v, t in zip(node.inputs, inputs)]
+    try:
+        return [(y.dtype, y.shape) for y in evaluate(node, arrays)]
+    except ExecutionError as error:
+        raise ShapeError(str(error)) from error

@@ -1,0 +1,113 @@
+"""Nodes against ONNX's operator schemas: does the operator exist, are inputs and attributes there and of the right kind."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, GraphProto, SparseTensorProto, TypeProto
+
+from .errors import ModelError
+from .graph import Node
+
+# Domains whose operators onnx defines; nodes of other domains pass unchecked.
+CHECKED_DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")
+
+_PYTHON_TYPES: dict[int, type | tuple[type, ...]] = {
+    AttributeProto.FLOAT: float, AttributeProto.INT: int, AttributeProto.STRING: str, AttributeProto.TENSOR: np.ndarray,
+    AttributeProto.GRAPH: GraphProto, AttributeProto.TYPE_PROTO: TypeProto, AttributeProto.SPARSE_TENSOR: SparseTensorProto}
+_ELEMENT_TYPES: dict[int, type] = {
+    AttributeProto.FLOATS: float, AttributeProto.INTS: int, AttributeProto.STRINGS: str, AttributeProto.TENSORS: np.ndarray,
+    AttributeProto.GRAPHS: GraphProto, AttributeProto.TYPE_PROTOS: TypeProto, AttributeProto.SPARSE_TENSORS: SparseTensorProto}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a schema says, as plain data: arity, positions of required inputs, (kind, required) by attribute."""
+
+    min_inputs: int
+    max_inputs: int
+    max_outputs: int
+    required_inputs: tuple[int, ...]
+    input_names: tuple[str, ...]
+    attributes: Mapping[str, tuple[int, bool]]
+    deprecated_since: int
+
+
+@lru_cache(maxsize=None)
+def signature(op_type: str, version: int, domain: str) -> Signature | None:
+    """The operator as of an opset version; None when there is none."""
+    try:
+        schema = onnx.defs.get_schema(op_type, version, domain)
+    except onnx.defs.SchemaError:
+        return None
+    single = onnx.defs.OpSchema.FormalParameterOption.Single
+    return Signature(
+        schema.min_input, schema.max_input, schema.max_output,
+        tuple(i for i, formal in enumerate(schema.inputs) if formal.option == single and i < schema.min_input),
+        tuple(formal.name for formal in schema.inputs),
+        {name: (int(a.type.value), bool(a.required)) for name, a in schema.attributes.items()},
+        schema.since_version if schema.deprecated else 0)
+
+
+def check_schema(node: Node) -> None:
+    """Raises ModelError naming the node when ONNX's definition of its operator does not allow it."""
+    if node.domain not in CHECKED_DOMAINS:
+        return
+    found = signature(node.op_type, node.version, node.domain)
+    if found is None:
+        raise ModelError(f"{node.where()}: {_unknown_reason(node)}")
+    if found.deprecated_since:
+        raise ModelError(f"{node.where()}: the operator is withdrawn since opset {found.deprecated_since}, "
+                         f"the model says opset {node.version}")
+    _check_arity(node, found)
+    _check_attributes(node, found)
+
+
+def _unknown_reason(node: Node) -> str:
+    domain = node.domain or "ai.onnx"
+    newer = signature(node.op_type, onnx.defs.onnx_opset_version(), node.domain) if not node.domain else None
+    if newer is not None:
+        return f"no such operator in opset {node.version} of domain {domain!r} (it came later)"
+    return f"no such operator in domain {domain!r}"
+
+
+def _check_arity(node: Node, found: Signature) -> None:
+    count = len(node.inputs)
+    if not found.min_inputs <= count <= found.max_inputs:
+        limits = str(found.min_inputs) if found.min_inputs == found.max_inputs else f"{found.min_inputs} to {found.max_inputs}"
+        raise ModelError(f"{node.where()}: {count} inputs, the operator takes {limits}")
+    if len(node.outputs) > found.max_outputs:
+        raise ModelError(f"{node.where()}: {len(node.outputs)} outputs, the operator makes at most {found.max_outputs}")
+    for i in found.required_inputs:
+        if not node.inputs[i]:
+            raise ModelError(f"{node.where()}: required input {found.input_names[i]!r} is missing")
+
+
+def _check_attributes(node: Node, found: Signature) -> None:
+    for name, value in node.attrs.items():
+        if name not in found.attributes:
+            if name.startswith("__"):       # left to tools by onnx.checker
+                continue
+            raise ModelError(f"{node.where()}: unknown attribute {name!r}")
+        kind = found.attributes[name][0]
+        if not _is_kind(value, kind):
+            raise ModelError(f"{node.where()}: attribute {name!r} should be {AttributeProto.AttributeType.Name(kind)}, "
+                             f"it is {_shown(value)}")
+    for name, (_, required) in found.attributes.items():
+        if required and name not in node.attrs:
+            raise ModelError(f"{node.where()}: required attribute {name!r} is missing")
+
+
+def _is_kind(value: Any, kind: int) -> bool:
+    if kind in _PYTHON_TYPES:
+        return isinstance(value, _PYTHON_TYPES[kind])
+    return isinstance(value, list) and all(isinstance(v, _ELEMENT_TYPES[kind]) for v in value)
+
+
+def _shown(value: Any) -> str:
+    text = f"{type(value).__name__} {value!r}"
+    return text if len(text) < 80 else text[:77] + "..."

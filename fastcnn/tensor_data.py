@@ -1,0 +1,99 @@
+"""TensorProto -> numpy array, every length checked before anything is allocated or read."""
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
+
+from .errors import ModelError
+from .external_data import read_external
+from .proto import ELEMENT_NAMES, numpy_type
+
+# Sparse tensors say any size in a few bytes: refuse what could not be a weight of a convolutional network.
+MAX_SPARSE_ELEMENTS = 1 << 28
+
+_BITS = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.FLOAT4E2M1: 4}
+_BITS.update({getattr(TensorProto, name): bits for name, bits in
+              (("INT2", 2), ("UINT2", 2), ("FLOAT6E2M3", 6), ("FLOAT6E3M2", 6)) if hasattr(TensorProto, name)})
+
+
+def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: str) -> np.ndarray:
+    """The tensor's array, read-only where it can share the message's bytes.
+
+    folders  where external data may lie; None: the model came without a place on disk
+    Raises ModelError naming `where` for an unknown element type, negative sizes or data of the wrong length.
+    """
+    if tensor.data_type not in ELEMENT_NAMES:
+        raise ModelError(f"{where}: unknown element type {tensor.data_type}")
+    if tensor.HasField("segment"):
+        raise ModelError(f"{where}: segmented tensors are not supported")
+    dims = tuple(int(d) for d in tensor.dims)
+    if any(d < 0 for d in dims):
+        raise ModelError(f"{where}: negative size in shape {list(dims)}")
+    if tensor.data_location == TensorProto.EXTERNAL:
+        return _from_bytes(tensor, read_external(tensor, folders, _byte_count(tensor, dims), where), dims)
+    if tensor.HasField("raw_data") and tensor.data_type != TensorProto.STRING:
+        raw = tensor.raw_data
+        if len(raw) != _byte_count(tensor, dims):
+            raise ModelError(f"{where}: {len(raw)} bytes of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} "
+                             f"has {_byte_count(tensor, dims)}")
+        return _from_bytes(tensor, np.frombuffer(raw, np.uint8), dims)
+    return _from_fields(tensor, dims, where)
+
+
+def _byte_count(tensor: TensorProto, dims: tuple[int, ...]) -> int:
+    if tensor.data_type == TensorProto.STRING:
+        return -1
+    bits = _BITS.get(tensor.data_type, 8 * numpy_type(ELEMENT_NAMES[tensor.data_type]).itemsize)
+    return (math.prod(dims) * bits + 7) // 8
+
+
+def _from_bytes(tensor: TensorProto, raw: np.ndarray, dims: tuple[int, ...]) -> np.ndarray:
+    dtype = numpy_type(ELEMENT_NAMES[tensor.data_type])
+    if tensor.data_type in _BITS:
+        copy = TensorProto(data_type=tensor.data_type, dims=dims, raw_data=raw.tobytes())
+        return numpy_helper.to_array(copy)
+    if dtype.itemsize > 1 and sys.byteorder == "big":
+        return raw.view(dtype).byteswap().reshape(dims)
+    return raw.view(dtype).reshape(dims)
+
+
+def _from_fields(tensor: TensorProto, dims: tuple[int, ...], where: str) -> np.ndarray:
+    """Data in float_data, int32_data, ... : the count must fit, except that one entry packs several small numbers."""
+    count = math.prod(dims)
+    field = helper.tensor_dtype_to_field(tensor.data_type)
+    entries = len(getattr(tensor, field))
+    expected = count
+    if tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
+        expected = 2 * count
+    if tensor.data_type in _BITS:
+        expected = entries if count <= 8 * entries else count
+    if entries != expected:
+        raise ModelError(f"{where}: {entries} elements of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} has {count}")
+    try:
+        return np.asarray(numpy_helper.to_array(tensor)).reshape(dims)
+    except (ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
+        raise ModelError(f"{where}: data does not fit {ELEMENT_NAMES[tensor.data_type]}{list(dims)} ({error})") from None
+
+
+def sparse_array(tensor: SparseTensorProto, folders: tuple[Path, ...] | None, where: str) -> np.ndarray:
+    """The dense array of a sparse tensor whose indices are linear (n) or coordinates (n, rank)."""
+    dims = tuple(int(d) for d in tensor.dims)
+    if any(d < 0 for d in dims) or math.prod(dims) > MAX_SPARSE_ELEMENTS:
+        raise ModelError(f"{where}: sparse tensor of shape {list(dims)} (at most {MAX_SPARSE_ELEMENTS} elements)")
+    values = dense_array(tensor.values, folders, where)
+    indices = dense_array(tensor.indices, folders, where)
+    if values.ndim != 1 or indices.dtype != np.int64 or indices.shape not in ((values.size,), (values.size, len(dims))):
+        raise ModelError(f"{where}: sparse values {list(values.shape)} with indices {indices.dtype}{list(indices.shape)}")
+    extents = np.array(dims if indices.ndim == 2 else [math.prod(dims)], np.int64)
+    if indices.size and ((indices < 0).any() or (indices.reshape(values.size, -1) >= extents).any()):
+        raise ModelError(f"{where}: sparse index outside of shape {list(dims)}")
+    dense = np.zeros(dims, values.dtype)
+    if indices.ndim == 2:
+        dense[tuple(indices.T)] = values
+    else:
+        dense.reshape(-1)[indices] = values
+    return dense

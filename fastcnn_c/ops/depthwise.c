@@ -1,0 +1,221 @@
+/* Depthwise convolution: every channel has a filter of its own, so there is nothing to gain from a GEMM and the work is in the loads.
+ *
+ * A few channel vectors at a time walk down the image. The input rows they need are copied into a ring of bands in L1: one channel
+ * vector a band, pixels next to each other, the horizontal padding written as zeros, rows outside the image replaced by one band of
+ * zeros. Kernels therefore never meet a border, an unaligned pixel or a pitch that aliases in the cache, and every row is read from
+ * the tensor once. The copy costs a load and a store an input vector, where reading in place costs as much in cache misses.
+ */
+#include <string.h>
+
+#include "../team.h"
+#include "epilogue.h"
+
+enum {
+    RING_BYTES = 24 * 1024,   /* of a 32 KB L1: the ring of one pass; output rows and weights take the rest */
+    GROUP_CHANNELS = 64,      /* channels copied together at most: 4 cache lines a pixel keep the prefetchers going */
+};
+
+typedef struct layout {
+    int64_t v;                    /* vector length */
+    int64_t group;                /* channel vectors of a pass */
+    int64_t block, span;          /* columns of a pass: outputs, and the inputs they see, padding included */
+    int64_t ring;                 /* input rows kept */
+    int64_t tile_rows;            /* output rows a kernel writes */
+    size_t zero, weights, bands, tile, rows, keys, bytes;   /* where things lie in the scratch, in bytes */
+    fc_depthwise_kernel kernel;
+} layout;
+
+/* One pass: these channels of one image. */
+typedef struct pass {
+    const fc_depthwise *p;
+    const layout *l;
+    char *scratch;
+    const float *x, *bias, *residual, *slope;
+    float *y;
+    int64_t channels, vectors;
+    int64_t column;               /* first output column of the block */
+    int64_t outputs;              /* output columns of the block */
+} pass;
+
+static fc_depthwise_kernel choose_kernel(const fc_depthwise *p, int64_t *tile_rows)
+{
+    const fc_depthwise_kernels *kernels = fc_active->depthwise;
+    *tile_rows = 1;
+    if (p->dw != 1 || p->sw > 2 || (p->kw != 3 && p->kw != 5 && p->kw != 7))
+        return kernels->window;
+    if (p->kh == 3 && p->kw == 3 && p->sh == 1 && p->sw == 1 && p->dh == 1 && p->oh > 1) {
+        *tile_rows = 2;
+        return kernels->pair;
+    }
+    return kernels->row[(p->kw - 3) / 2][p->sw - 1];
+}
+
+static size_t take(size_t *bytes, int64_t count, size_t size)
+{
+    const size_t at = *bytes;
+    *bytes += fc_align_up((size_t)count * size);
+    return at;
+}
+
+static layout layout_of(const fc_depthwise *p)
+{
+    layout l = {.v = fc_active->vector_length};
+    l.kernel = choose_kernel(p, &l.tile_rows);
+    l.ring = (l.tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
+    const int64_t reach = (p->kw - 1) * p->dw + 1;   /* columns of one window */
+    const int64_t fits = RING_BYTES / (int64_t)sizeof(float) / l.v / l.ring;   /* columns of one vector's ring */
+    const int64_t widest = fc_max((fits - reach) / p->sw + 1, fc_min(p->ow, 8));
+    l.block = fc_ceil_div(p->ow, fc_ceil_div(p->ow, widest));
+    l.span = (l.block - 1) * p->sw + reach;
+    l.group = fc_max(1, fc_min(fits / l.span, fc_min(GROUP_CHANNELS / l.v, fc_ceil_div(p->c, l.v))));
+    l.zero = take(&l.bytes, l.span * l.v, sizeof(float));
+    l.weights = take(&l.bytes, l.group * p->kh * p->kw * l.v, sizeof(float));
+    l.bands = take(&l.bytes, l.ring * l.group * l.span * l.v, sizeof(float));
+    l.tile = take(&l.bytes, l.tile_rows * l.block * l.v, sizeof(float));
+    l.rows = take(&l.bytes, l.ring, sizeof(float *));
+    l.keys = take(&l.bytes, l.ring, sizeof(int64_t));
+    return l;
+}
+
+size_t fc_scratch_depthwise(const void *params, int threads)
+{
+    (void)threads;
+    return layout_of(params).bytes;
+}
+
+static float *band_of(const pass *s, int64_t slot, int64_t vector)
+{
+    return (float *)(s->scratch + s->l->bands) + (slot * s->l->group + vector) * s->l->span * s->l->v;
+}
+
+/* Copy input row iy into its slot of the ring, unless it is there. */
+static void load_row(const pass *s, int64_t iy)
+{
+    const fc_depthwise *p = s->p;
+    const layout *l = s->l;
+    int64_t *keys = (int64_t *)(void *)(s->scratch + l->keys);
+    const int64_t slot = iy % l->ring;
+    if (keys[slot] == iy)
+        return;
+    keys[slot] = iy;
+    const int64_t from = s->column * p->sw - p->pl, span = (s->outputs - 1) * p->sw + (p->kw - 1) * p->dw + 1;
+    const int64_t left = fc_min(fc_max(-from, 0), span);
+    const int64_t inside = fc_max(fc_min(from + span, p->iw) - (from + left), 0);
+    const int64_t right = span - left - inside;
+    for (int64_t g = 0; g < s->vectors; g++) {
+        float *band = band_of(s, slot, g);
+        if (left)
+            memset(band, 0, (size_t)(left * l->v) * sizeof(float));
+        if (right)
+            memset(band + (left + inside) * l->v, 0, (size_t)(right * l->v) * sizeof(float));
+    }
+    if (inside)
+        fc_active->depthwise->band(band_of(s, slot, 0) + left * l->v, (size_t)(l->span * l->v),
+                                   s->x + iy * p->x_row + (from + left) * p->x_pixel, (size_t)p->x_pixel, (size_t)inside,
+                                   (size_t)s->channels);
+}
+
+/* The epilogue beyond bounds: the kernel wrote its rows densely into the tile; activate them all at once, then put them in place. */
+static void activate_tile(const pass *s, float *y, int64_t rows, int64_t n)
+{
+    const fc_depthwise *p = s->p;
+    float *tile = (float *)(void *)(s->scratch + s->l->tile);
+    fc_activate_row(tile, (size_t)(rows * s->outputs * s->l->v), p->fn, p->alpha, p->beta, NULL);
+    for (int64_t i = 0; i < rows; i++)
+        fc_active->depthwise->put(y + i * p->y_row, (size_t)p->y_pixel, tile + i * s->outputs * s->l->v, (size_t)s->outputs, (size_t)n);
+}
+
+/* Output rows [oy, oy + rows) of the block, for each channel vector. */
+static void compute_rows(const pass *s, int64_t oy, int64_t rows)
+{
+    const fc_depthwise *p = s->p;
+    const layout *l = s->l;
+    const float **pointers = (const float **)(void *)(s->scratch + l->rows);
+    const int in_registers = s->slope || fc_is_clamp(p->fn);
+    const int64_t needed = p->kh + rows - 1;
+    const int64_t at = oy * p->y_row + s->column * p->y_pixel;
+    fc_depthwise_args a = {.rows = pointers, .kh = (size_t)p->kh, .kw = (size_t)p->kw, .sw = (size_t)p->sw, .dw = (size_t)p->dw,
+                           .count = (size_t)s->outputs, .ldr = (size_t)p->r_row, .r_pixel = (size_t)p->r_pixel,
+                           .ldy = (size_t)(in_registers ? p->y_row : s->outputs * l->v),
+                           .y_pixel = (size_t)(in_registers ? p->y_pixel : l->v)};
+    fc_clamp_bounds(s->slope ? FC_FN_None : p->fn, p->alpha, p->beta, &a.lo, &a.hi);
+    for (int64_t r = 0; r < needed; r++) {
+        const int64_t iy = oy * p->sh - p->pt + r * p->dh;
+        if (iy >= 0 && iy < p->ih)
+            load_row(s, iy);
+    }
+    for (int64_t g = 0; g < s->vectors; g++) {
+        const int64_t c = g * l->v;
+        a.n = (size_t)fc_min(l->v, s->channels - c);
+        for (int64_t r = 0; r < needed; r++) {
+            const int64_t iy = oy * p->sh - p->pt + r * p->dh;
+            pointers[r] = iy >= 0 && iy < p->ih ? band_of(s, iy % l->ring, g) : (const float *)(void *)(s->scratch + l->zero);
+        }
+        a.w = (const float *)(void *)(s->scratch + l->weights) + g * p->kh * p->kw * l->v;
+        a.bias = s->bias ? s->bias + c : NULL;
+        a.slope = s->slope ? s->slope + c : NULL;
+        a.residual = s->residual ? s->residual + oy * p->r_row + s->column * p->r_pixel + c : NULL;
+        a.y = in_registers ? s->y + at + c : (float *)(void *)(s->scratch + l->tile);
+        (rows == l->tile_rows ? l->kernel : fc_active->depthwise->row[0][0])(&a);   /* only pairs have tails: of 3x3 stride 1 */
+        if (!in_registers)
+            activate_tile(s, s->y + at + c, rows, (int64_t)a.n);
+    }
+}
+
+/* Output rows [begin, end) of one image and one group of channels. */
+static void run_pass(pass *s, int64_t begin, int64_t end)
+{
+    const fc_depthwise *p = s->p;
+    const layout *l = s->l;
+    int64_t *keys = (int64_t *)(void *)(s->scratch + l->keys);
+    for (s->column = 0; s->column < p->ow; s->column += l->block) {
+        s->outputs = fc_min(l->block, p->ow - s->column);
+        for (int64_t i = 0; i < l->ring; i++)
+            keys[i] = -1;
+        for (int64_t oy = begin; oy < end; oy += l->tile_rows)
+            compute_rows(s, oy, fc_min(l->tile_rows, end - oy));
+    }
+}
+
+/* Channel vectors [v0, v1) of rows [oy0, oy1) of image `image`, a group at a time. */
+static void run_image(const fc_depthwise *p, const layout *l, void *const *t, char *scratch, int64_t image, const int64_t *vectors,
+                      const int64_t *rows)
+{
+    const float *x = t[1], *w = t[2], *bias = t[3], *residual = t[4], *slope = t[5];
+    const int64_t taps = p->kh * p->kw;
+    for (int64_t v = vectors[0]; v < vectors[1]; v += l->group) {
+        const int64_t c = v * l->v;
+        pass s = {.p = p, .l = l, .scratch = scratch, .x = x + image * p->x_image + c, .y = (float *)t[0] + image * p->y_image + c};
+        s.vectors = fc_min(l->group, vectors[1] - v);
+        s.channels = fc_min(p->c - c, s.vectors * l->v);
+        s.bias = bias ? bias + c : NULL;
+        s.slope = slope ? slope + c : NULL;
+        s.residual = residual ? residual + image * p->r_image + c : NULL;
+        fc_active->depthwise->band((float *)(void *)(scratch + l->weights), (size_t)(taps * l->v), w + c, (size_t)p->c, (size_t)taps,
+                                   (size_t)s.channels);
+        run_pass(&s, rows[0], rows[1]);
+    }
+}
+
+/* Threads share rows, which the producer's threads have in their caches, or channels where rows are few. */
+fc_status fc_run_depthwise(const void *params, void *const *t, const fc_team *team)
+{
+    const fc_depthwise *p = params;
+    const layout l = layout_of(p);
+    char *scratch = team->scratch;
+    const int64_t vectors = fc_ceil_div(p->c, l.v), tiles = fc_ceil_div(p->oh, l.tile_rows);
+    const int by_rows = p->n * tiles >= 4 * team->count;
+    const int64_t pieces = by_rows ? tiles : vectors;
+    memset(scratch + l.zero, 0, l.weights - l.zero);
+    memset(scratch + l.tile, 0, l.rows - l.tile);
+    int64_t begin, end;
+    fc_share(team, p->n * pieces, &begin, &end);
+    while (begin < end) {
+        const int64_t image = begin / pieces, from = begin % pieces, to = fc_min(pieces, from + end - begin);
+        const int64_t all_vectors[2] = {0, vectors}, all_rows[2] = {0, p->oh}, part[2] = {from, to};
+        const int64_t rows[2] = {from * l.tile_rows, fc_min(p->oh, to * l.tile_rows)};
+        run_image(p, &l, t, scratch, image, by_rows ? all_vectors : part, by_rows ? rows : all_rows);
+        begin += to - from;
+    }
+    return FC_OK;
+}

@@ -1,0 +1,85 @@
+"""When Winograd's F(m, 3) computes a 3x3 convolution of stride 1, with which m and in blocks of how many tiles.
+
+A cost model in cycles of one core.  Its constants are a non-negative least-squares fit to 26 layers (224x224x64 to 4x4x256, ic 3 to 512,
+the 3x3 layers of VGG and ResNet among them) x m in (2, 4) x 7 block sizes and to the direct kernel's best tile, each run once after
+96 MB of other memory were touched, because in a network the weights of a layer come from beyond L2.
+2026-11-20, Intel Xeon (family 6 model 167, AVX-512, 3.3 GHz, 2 MB L2), gcc 12.2, one thread; reproduce with `python -m bench.layers`.
+Direct / F(2,3) / F(4,3) in ms, cold weights (warm differs by less than 10 % except where given as cold; warm):
+
+    224x224 64->64    22.2 / 11.5 / 7.2        14x14 256->256   1.39 / 0.80 / 0.67
+    112x112 128->128  20.7 / 11.0 / 6.9        14x14 512->512   5.50 / 2.82 / 3.13; 5.37 / 2.67 / 2.45
+    56x56 64->64      1.36 / 0.77 / 0.51       7x7 512->512     1.85 / 1.22 / 1.65; 1.76 / 1.00 / 1.31
+    56x56 256->256    21.3 / 11.2 / 6.7        7x7 128->128     0.146 / 0.144 / 0.136; 0.087 / 0.055 / 0.058
+    28x28 128->128    1.34 / 0.69 / 0.46       56x56 16->16     0.121 / 0.112 / 0.079
+    28x28 512->512    21.5 / 11.0 / 7.6        112x112 8->8     0.247 / 0.348 / 0.231
+    20x20 256->256    2.68 / 1.39 / 0.93       4x4 256->256     0.177 / 0.177 / 0.324
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from fastcnn import _native
+
+FMAS_PER_CYCLE = 2
+DIRECT_SLOTS = 1.15         # FMA slots spent for one useful FMA: tile overhead, loads that wait
+GEMM_SLOTS = 1.06
+IN_CYCLES = 12.0            # per position of the patch and vector of input channels: transform, stores to 16 or 36 places
+OUT_CYCLES = 7.0            # per position and vector of output channels
+BAND_CYCLES = 2.0           # direct: per tap, pixel and vector of input channels (the band is copied and read back)
+WEIGHT_BYTES = 10.0         # a cycle, from beyond L2
+L2_BYTES = 60.0             # a cycle: every further block brings all weights from L2 to L1 again
+SPILL_BYTES = 6.0           # a cycle: what a block has more than its share of L2
+BLOCK_SHARE = 0.6           # of L2: V and M of one block; the rest is for x, y and the panel of weights at work
+WORTH_IT = 0.9              # of the direct kernel's time: below that the gain pays for F(4,3)'s 1.8 times larger rounding error
+BLOCK_SIZES = (14, 28, 42, 56, 84, 112, 168)      # tiles; whole register tiles of 14, 7 and 6 rows
+
+
+def choose_winograd(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threads: int) -> tuple[int, int] | None:
+    """(m, tiles) or None for the direct kernel."""
+    return _choose(ic, oc, oh, ow, n, l2_bytes, threads, _native.vector_length())
+
+
+@lru_cache(maxsize=4096)
+def _choose(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threads: int, vector: int) -> tuple[int, int] | None:
+    cost, m, tiles = min(_candidates(ic, oc, oh, ow, n, l2_bytes, threads, vector))
+    return (m, tiles) if cost < WORTH_IT * direct_cycles(ic, oc, oh, ow, n, threads, vector) else None
+
+
+def _candidates(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threads: int,
+                vector: int) -> Iterator[tuple[float, int, int]]:
+    for m in (2, 4):
+        total = n * -(-oh // m) * -(-ow // m)
+        for size in BLOCK_SIZES:
+            tiles = even_tiles(total, size, threads)
+            yield winograd_cycles(ic, oc, m, total, tiles, l2_bytes, threads, vector), m, tiles
+
+
+def even_tiles(total: int, size: int, threads: int) -> int:
+    """Blocks of at most `size` tiles, nearly equal, a multiple of the threads where there are enough tiles for that."""
+    blocks = -(-total // size)
+    if total >= threads * BLOCK_SIZES[0]:
+        blocks = -(-blocks // threads) * threads
+    return -(-total // blocks)
+
+
+def direct_cycles(ic: int, oc: int, oh: int, ow: int, n: int, threads: int, vector: int) -> float:
+    """The implicit GEMM's time."""
+    taps, pixels, columns = 9, n * oh * ow, -(-oc // vector)
+    work = taps * pixels * (ic * columns * DIRECT_SLOTS / FMAS_PER_CYCLE + -(-ic // vector) * BAND_CYCLES)
+    return work / threads + 4 * taps * ic * columns * vector / WEIGHT_BYTES
+
+
+def winograd_cycles(ic: int, oc: int, m: int, total: int, tiles: int, l2_bytes: int, threads: int, vector: int) -> float:
+    """The time of `total` tiles in blocks of `tiles`; weights that do not fit half of L2 are read anew for every block."""
+    positions, columns = (m + 2) ** 2, -(-oc // vector)
+    blocks = -(-total // tiles)
+    per_tile = positions * (ic * columns * GEMM_SLOTS / FMAS_PER_CYCLE + -(-ic // vector) * IN_CYCLES + columns * OUT_CYCLES)
+    weights = 4 * positions * ic * columns * vector
+    spill = max(0.0, 4 * positions * tiles * (ic + oc) - BLOCK_SHARE * l2_bytes) / SPILL_BYTES
+    rounds = -(-blocks // threads)
+    alone = 4 * blocks >= 3 * rounds * threads            # as in ops/winograd.c: otherwise the threads share each block
+    parallel = blocks / rounds if alone else threads
+    reads = rounds if alone else blocks / threads
+    streamed = (reads if weights > l2_bytes / 2 else 1) * weights / WEIGHT_BYTES + max(0.0, reads - 1) * weights / L2_BYTES
+    return total * per_tile / parallel + streamed + rounds * spill

@@ -1,0 +1,201 @@
+"""Which algorithm, tile and blocking compute a convolution on this machine, and its weights packed for them."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.choice import machine
+from fastcnn.choice.winograd import choose_winograd
+
+# Per-tile overhead of a call (arguments, epilogue) in FMA issue slots, from the difference of k=64 and k=256 tiles in bench.layers.
+TILE_OVERHEAD = 60
+# A run of k shorter than this keeps the tile in its loop head: im2col makes one long run of it.
+SHORTEST_RUN = 4
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """ic and oc are per group; pt and pl may be negative (the window starts inside) or huge (it never meets the input)."""
+
+    n: int
+    groups: int
+    ic: int
+    oc: int
+    kh: int
+    kw: int
+    sh: int
+    sw: int
+    dh: int
+    dw: int
+    pt: int
+    pl: int
+    ih: int
+    iw: int
+    oh: int
+    ow: int
+
+    @property
+    def macs(self) -> int:
+        return self.n * self.groups * self.ic * self.oc * self.kh * self.kw * self.oh * self.ow
+
+    @property
+    def k(self) -> int:
+        return self.kh * self.kw * self.ic
+
+    @property
+    def touches_padding(self) -> bool:
+        """Whether any window leaves the input."""
+        bottom = (self.oh - 1) * self.sh - self.pt + (self.kh - 1) * self.dh
+        right = (self.ow - 1) * self.sw - self.pl + (self.kw - 1) * self.dw
+        return self.pt > 0 or self.pl > 0 or bottom >= self.ih or right >= self.iw
+
+
+@dataclass(frozen=True)
+class ConvChoice:
+    """A step kind, the shape as the step sees it, its own fields, and what its packed weights depend on."""
+
+    algorithm: str
+    shape: ConvShape
+    fields: dict[str, Any]
+    packing: tuple[Any, ...]
+
+
+Places = tuple[tuple[int, ...], ...]          # strides (n, c, h, w) of x, y and, when there is one, the residual
+
+
+def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
+    """The planner's pick for one convolution."""
+    if shape.ic == 1 and shape.oc == 1 and shape.groups > 1:
+        return ConvChoice("depthwise", shape, {"c": shape.groups}, ())
+    shape = merge_groups(shape)
+    if shape.groups == 1 and (shape.kh, shape.kw, shape.sh, shape.sw, shape.dh, shape.dw) == (3, 3, 1, 1, 1, 1):
+        picked = choose_winograd(shape.ic, shape.oc, shape.oh, shape.ow, shape.n, machine.l2_bytes(), threads)
+        if picked is not None:
+            return winograd(shape, *picked)
+    return implicit_gemm(flatten(shape, places), places, threads)
+
+
+def merge_groups(shape: ConvShape) -> ConvShape:
+    """Neighbouring groups as one, block-diagonal, while their output channels fit one vector: same FMAs, fewer tiles."""
+    factor = 1
+    while shape.groups % (2 * factor) == 0 and 2 * factor * shape.oc <= _native.vector_length():
+        factor *= 2
+    return replace(shape, groups=shape.groups // factor, ic=shape.ic * factor, oc=shape.oc * factor)
+
+
+def winograd(shape: ConvShape, m: int, tiles: int) -> ConvChoice:
+    """F(m, 3) in blocks of `tiles` tiles."""
+    nv = best_nv(shape.oc, tiles, shape.ic)
+    return ConvChoice("winograd", shape, {"ic": shape.ic, "oc": shape.oc, "nv": nv, "m": m, "tiles": tiles}, (m, nv))
+
+
+def flatten(shape: ConvShape, places: Places) -> ConvShape:
+    """A 1x1 convolution that skips nothing as one long row of pixels; images join when they too lie evenly."""
+    pointwise = (shape.kh, shape.kw, shape.sh, shape.sw) == (1, 1, 1, 1) and not shape.touches_padding
+    if not pointwise or (shape.ih, shape.iw) != (shape.oh, shape.ow):
+        return shape
+    if all(s[2] == shape.ow * s[3] or shape.oh == 1 for s in places):
+        shape = replace(shape, ih=1, iw=shape.ih * shape.iw, oh=1, ow=shape.oh * shape.ow)
+        if all(s[0] == shape.ow * s[3] or shape.n == 1 for s in places):
+            shape = replace(shape, n=1, iw=shape.n * shape.iw, ow=shape.n * shape.ow)
+    return shape
+
+
+def implicit_gemm(shape: ConvShape, places: Places, threads: int, nv: int | None = None) -> ConvChoice:
+    """The conv step, or im2col where the contiguous runs of k are too short for it."""
+    nv = nv or best_nv(shape.oc, shape.ow, shape.k)
+    dense = places[0][3] == shape.ic and shape.groups == 1
+    band = shape.touches_padding or (shape.kw > 1 and not dense and shape.ic < machine.CACHE_LINE_FLOATS)
+    merged = shape.dw == 1 and shape.groups == 1 and (band or dense)
+    run = shape.ic * (shape.kw if merged else 1)
+    fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(band), "block": 1, "split_columns": 0}
+    if run < SHORTEST_RUN and shape.k > run:
+        return ConvChoice("im2col", shape, fields, (shape.groups, nv))
+    fields["block"] = block_rows(shape, threads) if band else block_tiles(shape, nv)
+    fields["split_columns"] = int(splits_columns(shape, nv, band, threads))
+    return ConvChoice("conv", shape, fields, (shape.groups, nv))
+
+
+@lru_cache(maxsize=4096)
+def best_nv(oc: int, ow: int, k: int) -> int:
+    """Tile width in vectors with the least modelled time: FMA slots, load slots, latency of few chains, and call overhead."""
+    v = _native.vector_length()
+    total = -(-oc // v)
+
+    def cost(nv: int) -> float:
+        rows = -(-ow // _native.gemm_max_mr(nv))
+        full, last = divmod(total, nv)
+        return sum(count * _row_cost(ow, rows, width, k) for count, width in ((full, nv), (1, last)) if count and width)
+
+    return min((nv for nv in (2, 3, 4, 1) if nv <= max(total, 1) and _native.gemm_max_mr(nv)), key=cost)
+
+
+def _row_cost(ow: int, tiles: int, nv: int, k: int) -> float:
+    """Issue slots for one row of ow pixels in `tiles` tiles nv vectors wide."""
+    low, taller = divmod(ow, tiles)
+    return sum(count * (k * max(mr * nv, mr + nv, machine.FMA_CHAINS) + TILE_OVERHEAD)
+               for count, mr in ((taller, low + 1), (tiles - taller, low)) if count)
+
+
+def block_rows(shape: ConvShape, threads: int) -> int:
+    """Output rows whose input band fills a quarter of L2, the rest is for weights and results."""
+    row_bytes = 4 * ((shape.ow - 1) * shape.sw + (shape.kw - 1) * shape.dw + 1) * shape.ic * shape.groups
+    room = machine.l2_bytes() // 4 // max(row_bytes, 1)
+    rows = (room - (shape.kh - 1) * shape.dh - 1) // shape.sh + 1
+    share = -(-shape.oh * shape.n // threads)
+    return max(1, min(rows, shape.oh, share))
+
+
+def block_tiles(shape: ConvShape, nv: int) -> int:
+    """Tiles whose rows of x fill a quarter of L2 while the panels of w pass over them."""
+    per_row = -(-shape.ow // _native.gemm_max_mr(nv))
+    tile_bytes = 4 * -(-shape.ow // per_row) * shape.k
+    return max(1, machine.l2_bytes() // 4 // max(tile_bytes, 1))
+
+
+def splits_columns(shape: ConvShape, nv: int, band: bool, threads: int) -> bool:
+    """Threads share output channels where rows are too few to share evenly, or where the weights outweigh them: each weight is read once."""
+    if threads == 1:
+        return False
+    panels = -(-shape.oc // (nv * _native.vector_length()))
+    units = shape.n * shape.oh * (1 if band else -(-shape.ow // _native.gemm_max_mr(nv)))
+    if panels < threads:
+        return False
+    return units < 4 * threads or shape.k * shape.oc > 4 * shape.n * shape.ih * shape.iw * shape.ic
+
+
+def pack(choice: ConvChoice, w: np.ndarray) -> np.ndarray:
+    """w (M, C/group, kh, kw) of the original groups, packed for the step that was chosen."""
+    w = np.ascontiguousarray(w, np.float32)
+    if choice.algorithm == "depthwise":
+        return _aligned(w[:, 0].transpose(1, 2, 0))
+    w = block_diagonal(w, choice.shape.groups, choice.shape.ic, choice.shape.oc)
+    if choice.algorithm == "winograd":
+        return _native.pack_winograd(w, *choice.packing)
+    groups, nv = choice.packing
+    rows = w.transpose(0, 2, 3, 1).reshape(groups, choice.shape.oc, choice.shape.k)
+    if groups == 1:
+        return _native.pack_gemm_b(np.ascontiguousarray(rows[0]), False, nv)
+    return _aligned(np.stack([_native.pack_gemm_b(np.ascontiguousarray(group), False, nv) for group in rows]))
+
+
+def block_diagonal(w: np.ndarray, groups: int, ic: int, oc: int) -> np.ndarray:
+    """w regrouped to `groups` groups of ic inputs: zeros where an output channel does not see an input channel."""
+    if w.shape[1] == ic:
+        return w
+    merged = np.zeros((groups * oc, ic, *w.shape[2:]), np.float32)
+    factor = ic // w.shape[1]
+    for m in range(groups * oc):
+        first = m % oc // (oc // factor) * w.shape[1]
+        merged[m, first:first + w.shape[1]] = w[m]
+    return merged
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    out = _native.aligned_empty(array.size)
+    out[:] = array.ravel()
+    return out

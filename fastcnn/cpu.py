@@ -1,0 +1,85 @@
+"""The processor as fastcnn sees it: features, caches, and how many threads a process may use."""
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from fastcnn import _native
+from fastcnn.errors import ConfigurationError
+
+
+def cpu_info() -> dict[str, Any]:
+    """vendor, model, features, cache sizes in bytes, instruction sets of this build that the CPU has, the one in use, OpenMP, threads.
+
+    threads is the default of load(): min(affinity mask, cgroup CPU quota, physical cores).
+    """
+    return {**_native.cpu(), "instruction_sets": _native.isas(), "instruction_set": _native.current_isa(),
+            "openmp": _native.HAS_OPENMP, "threads": default_threads()}
+
+
+def default_threads() -> int:
+    """FASTCNN_THREADS, else min(affinity mask, cgroup CPU quota, physical cores), at least 1."""
+    forced = os.environ.get("FASTCNN_THREADS")
+    if forced:
+        if not forced.isdigit() or int(forced) < 1:
+            raise ConfigurationError(f"FASTCNN_THREADS={forced!r}: expected a positive integer")
+        return min(int(forced), _native.MAX_THREADS)
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    quota = cgroup_quota()
+    return max(1, min(len(allowed), physical_cores(allowed), math.ceil(quota) if quota else len(allowed), _native.MAX_THREADS))
+
+
+def physical_cores(cpus: set[int], root: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Distinct cores among the given logical CPUs; each counts as a core where the system does not say."""
+    cores = set()
+    for cpu in cpus:
+        try:
+            siblings = (root / f"cpu{cpu}/topology/thread_siblings_list").read_text().strip()
+        except OSError:
+            siblings = str(cpu)
+        cores.add(siblings)
+    return len(cores)
+
+
+def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """CPUs that the cgroup (v2 or v1) allows this process, the tightest of its ancestors; None without a limit."""
+    limits = []
+    for folder in _cgroup_folders(root, own):
+        try:
+            if (folder / "cpu.max").exists():
+                quota, period = (folder / "cpu.max").read_text().split()
+            else:
+                quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+                period = (folder / "cpu.cfs_period_us").read_text().strip()
+            if quota not in ("max", "-1") and int(period) > 0:
+                limits.append(int(quota) / int(period))
+        except (OSError, ValueError):
+            continue
+    return min(limits, default=None)
+
+
+def _cgroup_folders(root: Path, own: Path) -> list[Path]:
+    """The process's cgroup and its ancestors, v2 paths and v1's cpu controller."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = []
+    folders = [root, root / "cpu"]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "" or "cpu" in controllers.split(","):
+            base = root if controllers == "" else root / "cpu"
+            here = base / path.lstrip("/")
+            folders += [here, *(p for p in here.parents if p.is_relative_to(base))]
+    return list(dict.fromkeys(folders))
+
+
+def select_instruction_set() -> None:
+    """Use FASTCNN_ISA, else the best instruction set the CPU has."""
+    available = _native.isas()
+    wanted = os.environ.get("FASTCNN_ISA") or available[-1]
+    if wanted not in available:
+        raise ConfigurationError(f"FASTCNN_ISA={wanted!r}: this CPU and build have {', '.join(available)}")
+    _native.set_isa(wanted)

@@ -1,0 +1,90 @@
+"""Feeds: what the caller passes to run(), checked against the model's inputs and made contiguous."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastcnn.errors import InputError
+from fastcnn.graph import ValueInfo
+
+TENSOR_DTYPES = {
+    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(int8)": np.int8,
+    "tensor(int16)": np.int16, "tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8,
+    "tensor(uint16)": np.uint16, "tensor(uint32)": np.uint32, "tensor(uint64)": np.uint64, "tensor(bool)": np.bool_,
+    "tensor(string)": np.object_,
+}
+
+
+class Feeder:
+    """feeder(feeds) -> the same by name, C-contiguous, in the graph's order. Raises InputError."""
+
+    def __init__(self, inputs: Sequence[ValueInfo]):
+        self.inputs = list(inputs)
+        self.expected = {info.name: (_dtype(info.type), info.shape) for info in inputs}
+
+    def __call__(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        checked = {}
+        for name, (dtype, shape) in self.expected.items():
+            if name not in feeds:
+                raise InputError(f"input {name!r} is missing; {_listing(self.inputs)}")
+            checked[name] = _check(name, feeds[name], dtype, shape)
+        if len(feeds) != len(checked):
+            unknown = ", ".join(repr(name) for name in feeds if name not in self.expected)
+            raise InputError(f"no input named {unknown}; {_listing(self.inputs)}")
+        return checked
+
+    def fixed_specs(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]] | None:
+        """dtype and shape of every input, None unless all are fixed tensors."""
+        specs = {}
+        for name, (dtype, shape) in self.expected.items():
+            if dtype is None or shape is None or not all(isinstance(d, int) for d in shape):
+                return None
+            specs[name] = (dtype, shape)
+        return specs
+
+
+def _check(name: str, value: Any, dtype: np.dtype | None, shape: tuple | None) -> Any:
+    if dtype is None:
+        return value
+    array = value if isinstance(value, np.ndarray) else _as_array(name, value, dtype)
+    if array.dtype != dtype:
+        if not (dtype.kind == "O" and array.dtype.kind in "USO"):
+            raise InputError(f"input {name!r}: expected {dtype}, got {array.dtype}")
+        array = array.astype(object)
+    if shape is not None and not _fits(array.shape, shape):
+        raise InputError(f"input {name!r}: expected shape {_shown(shape)}, got {list(array.shape)}")
+    return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")
+
+
+def _as_array(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
+            return np.from_dlpack(value)
+        array = np.asarray(value)
+    except Exception as error:
+        raise InputError(f"input {name!r}: {type(value).__name__} is no array: {error}") from error
+    if isinstance(value, (list, tuple, int, float, bool)):
+        return array.astype(dtype)
+    return array
+
+
+def _fits(actual: tuple[int, ...], expected: tuple) -> bool:
+    return len(actual) == len(expected) and all(not isinstance(e, int) or a == e for a, e in zip(actual, expected))
+
+
+def _dtype(type_string: str) -> np.dtype | None:
+    """numpy dtype of a tensor type, None for sequences, optionals and types numpy lacks."""
+    dtype = TENSOR_DTYPES.get(type_string)
+    return None if dtype is None else np.dtype(dtype)
+
+
+def _shown(shape: tuple) -> str:
+    return "[" + ", ".join("?" if d is None else str(d) for d in shape) + "]"
+
+
+def _listing(inputs: Sequence[ValueInfo]) -> str:
+    if not inputs:
+        return "the model has no inputs"
+    return "the inputs are " + ", ".join(f"{i.name!r}: {i.type}{_shown(i.shape) if i.shape is not None else ''}" for i in inputs)

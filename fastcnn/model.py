@@ -1,0 +1,158 @@
+"""Model: an ONNX file from reading to running. The stages in visible calls: read, run_passes, Engine (bind, lower, run)."""
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from fastcnn.cpu import default_threads
+from fastcnn.errors import ConfigurationError, FastCNNError, InputError
+from fastcnn.feeds import Feeder
+from fastcnn.graph import Graph, Node, ValueInfo
+from fastcnn.ops.base import Spec
+from fastcnn.passes import run_passes
+from fastcnn.plan.executor import Engine
+from fastcnn.reader import read
+
+PRECISIONS = ("fp32",)
+
+
+def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str = "fp32") -> Model:
+    """Read an ONNX model and prepare it to run.
+
+    model      path, serialised bytes or an onnx.ModelProto
+    threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores)
+    precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included
+
+    Raises ModelError when the file is not a consistent ONNX model, UnsupportedOperatorError when nothing computes an operator,
+    ShapeError when fixed input shapes contradict the graph, ConfigurationError for options without meaning. Warns once when
+    nodes have no native kernel and fall back to onnx.reference.
+    """
+    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+        raise ConfigurationError(f"threads={threads!r}: expected a positive integer or None")
+    if precision not in PRECISIONS:
+        raise ConfigurationError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
+    return Model(read(model), threads or default_threads(), precision)
+
+
+class Model:
+    """A loaded network. Safe to run from several threads at once; outputs belong to the caller."""
+
+    def __init__(self, graph: Graph, threads: int, precision: str = "fp32"):
+        self._graph, self._threads, self._precision = graph, threads, precision
+        self._packs: dict[Hashable, np.ndarray] = {}
+        self._engines: dict[tuple[str, ...], Engine] = {}
+        self._lock = threading.Lock()
+        self._feeder = Feeder(graph.inputs)
+        self._output_names = tuple(info.name for info in graph.outputs)
+        self._fallbacks: dict[str, Node] = {}
+        self._default = self._engine(self._output_names)
+        self._plan_ahead()
+
+    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any], run_options: object = None) -> list[Any]:
+        """Outputs for the given inputs, as onnxruntime's InferenceSession.run.
+
+        output_names  names of outputs or of any value inside the graph, in the order wanted; None or empty: all outputs
+        feeds         input name -> array of the input's type and shape, contiguous or not
+        Returns fresh numpy arrays. Raises InputError when a name, dtype, rank or extent does not fit, ShapeError when extents
+        contradict each other inside the graph, ExecutionError when a step fails; the model stays usable.
+        """
+        if self._default is None:
+            raise FastCNNError("the model is closed")
+        engine = self._engine(tuple(output_names)) if output_names else self._default
+        results = engine.run(self._feeder(feeds))
+        if engine.fallback_count and not self._fallbacks:
+            self._warn(engine)
+        return results
+
+    def __call__(self, *args: Any, **feeds: Any) -> Any:
+        """Model(x) for one input (or several in order, or by name); one output comes as an array, several as a list."""
+        names = [info.name for info in self._graph.inputs]
+        if len(args) > len(names):
+            raise InputError(f"{len(args)} inputs given, the model has {len(names)}: {', '.join(names)}")
+        results = self.run(None, {**dict(zip(names, args)), **feeds})
+        return results[0] if len(results) == 1 else results
+
+    def get_inputs(self) -> list[ValueInfo]:
+        """name, type ("tensor(float)") and shape of each input, as onnxruntime gives them."""
+        return list(self._graph.inputs)
+
+    def get_outputs(self) -> list[ValueInfo]:
+        """name, type and shape of each output, as onnxruntime gives them."""
+        return list(self._graph.outputs)
+
+    @property
+    def fallback_nodes(self) -> list[str]:
+        """Names of the nodes without a native kernel, as far as input shapes have been seen."""
+        return list(self._fallbacks)
+
+    @property
+    def threads(self) -> int:
+        """At most this many threads work on one call."""
+        return self._threads
+
+    def close(self) -> None:
+        """Free everything; later calls raise FastCNNError. Closing twice is fine."""
+        self._default = None
+        self._engines.clear()
+        self._packs.clear()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._default is None:
+            return "<fastcnn.Model closed>"
+        inputs = ", ".join(f"{i.name}: {i.type}{_dims(i)}" for i in self._graph.inputs)
+        outputs = ", ".join(f"{o.name}: {o.type}{_dims(o)}" for o in self._graph.outputs)
+        name = f" {self._graph.name!r}" if self._graph.name else ""
+        return f"<fastcnn.Model{name} ({inputs}) -> ({outputs}), {len(self._default.graph.nodes)} nodes, {self._threads} threads>"
+
+    def _engine(self, outputs: tuple[str, ...]) -> Engine:
+        """The engine for these outputs: the graph optimised with them kept."""
+        engine = self._engines.get(outputs)
+        if engine is None:
+            with self._lock:
+                engine = self._engines[outputs] = Engine(run_passes(self._with_outputs(outputs)), self._threads, self._packs)
+        return engine
+
+    def _with_outputs(self, names: tuple[str, ...]) -> Graph:
+        known = {info.name: info for info in self._graph.outputs}
+        if names == tuple(known):
+            return self._graph
+        inside = {value for node in self._graph.nodes for value in node.outputs} | {i.name for i in self._graph.inputs}
+        inside |= set(self._graph.constants)
+        for name in names:
+            if name not in known and name not in inside:
+                raise InputError(f"no value {name!r} in the model; its outputs are {', '.join(known)}")
+        return replace(self._graph, outputs=[known.get(name) or ValueInfo(name, "", None) for name in names])
+
+    def _plan_ahead(self) -> None:
+        """Plan at load when every input shape is fixed: errors come now, and the first run is as fast as the second."""
+        specs = self._feeder.fixed_specs()
+        if specs is not None:
+            self._default.plan({name: Spec(dtype, shape) for name, (dtype, shape) in specs.items()})
+            self._warn(self._default)
+
+    def _warn(self, engine: Engine) -> None:
+        """One warning per model for nodes in fallback."""
+        first = not self._fallbacks
+        self._fallbacks.update((node.name, node) for node in engine.fallbacks())
+        if first and self._fallbacks:
+            kinds = sorted({node.op_type for node in self._fallbacks.values()})
+            warnings.warn(f"{len(self._fallbacks)} nodes have no native kernel and run in onnx.reference, slowly: {', '.join(kinds)}",
+                          RuntimeWarning, stacklevel=3)
+
+
+def _dims(info: ValueInfo) -> str:
+    return "" if info.shape is None else "[" + ", ".join("?" if d is None else str(d) for d in info.shape) + "]"

@@ -1,0 +1,135 @@
+"""What an operator is: a shape rule and a lowering, and what a lowering may ask of the planner.
+
+An operator family is one file; fastcnn.ops.OPS maps ONNX names to one instance of Op each.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastcnn.errors import ShapeError
+from fastcnn.graph import Node
+from fastcnn.tensor import Strides, Tensor
+
+F32 = np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """dtype and concrete shape of a value."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+
+class DataDependent(Exception):
+    """A shape depends on values that are not known before the model runs; the planner then goes on at run time."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """What is known of a node's inputs when shapes are bound: specs, and values where they are constant (None: computed at run time)."""
+
+    node: Node
+    specs: tuple[Spec | None, ...]
+    values: tuple[np.ndarray | None, ...]
+
+    def has(self, i: int) -> bool:
+        return i < len(self.specs) and self.specs[i] is not None
+
+    def spec(self, i: int) -> Spec:
+        """Spec of a required input."""
+        spec = self.specs[i] if i < len(self.specs) else None
+        if spec is None:
+            raise ShapeError(f"{self.node.where()}: input {i} is missing")
+        return spec
+
+    def value(self, i: int, default: Any = None) -> Any:
+        """Value of an optional input that shapes depend on. Raises DataDependent when only the run will tell."""
+        if not self.has(i):
+            return default
+        value = self.values[i]
+        if value is None:
+            raise DataDependent(self.node.where())
+        return value
+
+    def ints(self, i: int, default: Sequence[int] | None = None) -> list[int] | None:
+        """value(i) as a list of Python integers."""
+        value = self.value(i)
+        return list(default) if value is None and default is not None else None if value is None else [int(v) for v in np.ravel(value)]
+
+
+class Lowering(Protocol):
+    """What the planner offers an operator while it lowers one node of a bound graph."""
+
+    node: Node
+    args: Args
+    threads: int
+
+    def read(self, i: int, layout: str = "any") -> Tensor:
+        """Input i in a layout, copied only if it does not lie so already.
+
+        any            as it lies           dense   row-major
+        channels_last  channels contiguous, other strides arbitrary (rank >= 3)
+        rows           innermost axis contiguous
+        """
+
+    def write(self, i: int = 0, layout: str | Strides = "channels_last") -> Tensor:
+        """Memory for output i: "dense", "channels_last" (dense below rank 3) or strides. May be a slice of a Concat's output."""
+
+    def alias(self, i: int, tensor: Tensor) -> None:
+        """Output i is this view of something that exists."""
+
+    def temp(self, shape: tuple[int, ...], dtype: np.dtype = F32, layout: str | Strides = "dense") -> Tensor:
+        """Memory for the time between this node's own steps."""
+
+    def constant(self, array: np.ndarray) -> Tensor:
+        """An array that lives as long as the program, as it lies."""
+
+    def packed(self, key: Hashable, make: Callable[[], np.ndarray]) -> Tensor:
+        """make(), computed once per model: key names the weights and everything the result depends on."""
+
+    def copy(self, target: Tensor, source: Tensor) -> None:
+        """target = source, element by element, any strides."""
+
+    def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, **fields: Any) -> None:
+        """Append a step (fastcnn_c/steps.h); operands[0] is its output. work: about how many multiply-adds or elements it costs."""
+
+    def dense_output(self, i: int = 0) -> bool:
+        """Output i leaves the program row-major: writing it so saves a copy."""
+
+
+class Op:
+    """One ONNX operator."""
+
+    def native(self, args: Args) -> bool:
+        """Whether lower() covers this node: dtypes, ranks, attributes. Everything else goes to the fallback."""
+        return all(spec is None or spec.dtype == F32 for spec in args.specs)
+
+    def infer(self, args: Args) -> list[Spec]:
+        """Output specs. Raises ShapeError naming the node, DataDependent when values decide."""
+        raise NotImplementedError
+
+    def lower(self, low: Lowering) -> None:
+        """Emit the steps that compute the node's outputs."""
+        raise NotImplementedError
+
+
+def bad_shape(args: Args, why: str) -> ShapeError:
+    """A ShapeError that names the node and what its inputs are."""
+    inputs = ", ".join(str(spec) for spec in args.specs if spec is not None)
+    return ShapeError(f"{args.node.where()}: {why} (inputs: {inputs})")

@@ -1,0 +1,129 @@
+"""Gemm and MatMul: a constant right-hand side is a 1x1 convolution over rows, anything else the batched matmul step."""
+from __future__ import annotations
+
+import numpy as np
+
+from fastcnn.choice import conv as choice
+from fastcnn.choice.conv import best_nv
+from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.conv import epilogue, place, vector_of
+from fastcnn.tensor import Tensor, walk
+
+
+class Gemm(Op):
+    """y = alpha * op(a) @ op(b) + beta * c, op by transA and transB. a: (M, K), b: (K, N), c broadcasts to (M, N). ONNX Gemm-7 to 13."""
+
+    def native(self, args: Args) -> bool:
+        if not super().native(args):
+            return False
+        c = args.spec(2) if args.has(2) else None
+        row = c is None or (args.values[2] is not None and (c.size == 1 or (c.shape[-1] == c.size)))
+        return args.values[1] is not None and row and args.spec(0).size > 0
+
+    def infer(self, args: Args) -> list[Spec]:
+        a, b = args.spec(0), args.spec(1)
+        if a.rank != 2 or b.rank != 2:
+            raise bad_shape(args, "a and b must be matrices")
+        (m, k), (kb, n) = _turned(a.shape, args, "transA"), _turned(b.shape, args, "transB")
+        if k != kb:
+            raise bad_shape(args, f"a has {k} columns, b {kb} rows")
+        if args.has(2) and _broadcast(args, args.spec(2).shape, (m, n)) != (m, n):
+            raise bad_shape(args, f"c does not broadcast to {[m, n]}")
+        return [Spec(a.dtype, (m, n))]
+
+    def lower(self, low: Lowering) -> None:
+        attrs = low.node.attrs
+        a = low.read(0)
+        if attrs.get("transA", 0):
+            a = a.transpose((1, 0))
+        if a.shape[1] != 1 and a.strides[1] != 1:
+            dense = low.temp(a.shape)
+            low.copy(dense, a)
+            a = dense
+        b, alpha, beta = low.args.values[1], attrs.get("alpha", 1.0), attrs.get("beta", 1.0)
+        weights = (b if attrs.get("transB", 0) else b.T) * np.float32(alpha) if alpha != 1.0 else b if attrs.get("transB", 0) else b.T
+        bias = None
+        if low.args.has(2):
+            c = low.args.values[2]
+            bias = low.packed(("gemm bias", low.node.input(2), beta, weights.shape[0]), lambda: np.ascontiguousarray(
+                np.broadcast_to(c.ravel() * np.float32(beta), (weights.shape[0],)), F32))
+        emit_rows(low, low.write(0, "dense"), a, weights, (low.node.input(1), "gemm", alpha, attrs.get("transB", 0)), bias)
+
+
+class MatMul(Op):
+    """y = a @ b with numpy's rules for batches and vectors, then + input 2 along the last axis when passes fused a bias. ONNX MatMul-1 to 13."""
+
+    def native(self, args: Args) -> bool:
+        return super().native(args) and args.spec(0).shape[-1:] != (0,)
+
+    def infer(self, args: Args) -> list[Spec]:
+        a, b = args.spec(0).shape, args.spec(1).shape
+        if not a or not b:
+            raise bad_shape(args, "a scalar has no product")
+        rows, columns = a[-2:-1], b[-1:] if len(b) > 1 else ()
+        if a[-1] != b[-2 if len(b) > 1 else 0]:
+            raise bad_shape(args, f"a has {a[-1]} columns, b {b[-2 if len(b) > 1 else 0]} rows")
+        batch = _broadcast(args, a[:-2], b[:-2])
+        return [Spec(args.spec(0).dtype, (*batch, *rows, *columns))]
+
+    def lower(self, low: Lowering) -> None:
+        a, b = low.read(0), low.read(1)
+        y = low.write(0, "dense")
+        if len(a.shape) == 1:
+            a, y = a.reshape((1, *a.shape)), _insert_axis(y, len(y.shape) - (len(b.shape) > 1))
+        if len(b.shape) == 1:
+            b, y = Tensor(b.buffer, (*b.shape, 1), (*b.strides, 0), b.offset), _insert_axis(y, len(y.shape))
+        constant = low.args.values[1]
+        if constant is not None and len(b.shape) == 2:
+            self._lower_rows(low, y, a, constant.reshape(b.shape))
+        else:
+            _emit_matmul(low, y, a, b)
+
+    def _lower_rows(self, low: Lowering, y: Tensor, a: Tensor, b: np.ndarray) -> None:
+        rows = int(np.prod(a.shape[:-1], dtype=np.int64))
+        flat = a.reshape((rows, a.shape[-1]))
+        if flat is None or (flat.shape[1] != 1 and flat.strides[1] != 1):
+            dense = low.temp(a.shape)
+            low.copy(dense, a)
+            flat = dense.reshape((rows, a.shape[-1]))
+        bias = vector_of(low, 2, b.shape[1])
+        emit_rows(low, y.reshape((rows, b.shape[1])), flat, b.T, (low.node.input(1), "matmul"), bias)
+
+
+def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tuple, bias: Tensor | None) -> None:
+    """y[m][n] = a[m][k] * weights[n][k] + bias: a 1x1 convolution whose pixels are the rows of a."""
+    (m, k), n = a.shape, weights.shape[0]
+    shape = choice.ConvShape(1, 1, k, n, 1, 1, 1, 1, 1, 1, 0, 0, 1, m, 1, m)
+    strides_x, strides_y = (0, 1, m * a.strides[0], a.strides[0]), (0, 1, m * y.strides[0], y.strides[0])
+    picked = choice.implicit_gemm(shape, (strides_x, strides_y), low.threads)
+    packed = low.packed((*key, picked.packing), lambda: choice.pack(picked, weights.reshape(n, k, 1, 1)))
+    x4, y4 = (Tensor(t.buffer, (1, c, 1, m), s, t.offset) for t, c, s in ((a, k, strides_x), (y, n, strides_y)))
+    fields = {"n": 1, "kh": 1, "kw": 1, "sh": 1, "sw": 1, "dh": 1, "dw": 1, "pt": 0, "pl": 0, "ih": 1, "iw": m, "oh": 1, "ow": m,
+              **place("x", x4), **place("y", y4), **place("r", None), **epilogue(low.node.activation), **picked.fields}
+    low.emit(picked.algorithm, [y4, x4, packed, bias, None, None], shape.macs, **fields)
+
+
+def _emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor) -> None:
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    batch = y.shape[:-2]
+    a, b = a.broadcast((*batch, m, k)), b.broadcast((*batch, k, n))
+    shape, (ys, as_, bs) = walk(batch, y.strides[:-2], a.strides[:-2], b.strides[:-2])
+    low.emit("matmul", [y, a, b, vector_of(low, 2, n)], int(np.prod(batch, dtype=np.int64)) * m * n * k,
+             ndim=len(shape), shape=shape, y_strides=ys, a_strides=as_, b_strides=bs, m=m, n=n, k=k,
+             a_m=a.strides[-2], a_k=a.strides[-1] if k > 1 else 1, b_k=b.strides[-2], b_n=b.strides[-1] if n > 1 else 1,
+             y_m=y.strides[-2], nv=best_nv(n, m, k), **epilogue(low.node.activation))
+
+
+def _insert_axis(t: Tensor, axis: int) -> Tensor:
+    return Tensor(t.buffer, (*t.shape[:axis], 1, *t.shape[axis:]), (*t.strides[:axis], 0, *t.strides[axis:]), t.offset)
+
+
+def _turned(shape: tuple[int, ...], args: Args, name: str) -> tuple[int, int]:
+    return (shape[1], shape[0]) if args.node.attrs.get(name, 0) else (shape[0], shape[1])
+
+
+def _broadcast(args: Args, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(a, b)
+    except ValueError:
+        raise bad_shape(args, f"{list(a)} and {list(b)} do not broadcast") from None

@@ -1,0 +1,105 @@
+"""Binding: concrete shapes for every value of a graph, shape arithmetic evaluated away, native or fallback decided per node.
+
+Goes as far as shapes are known. Where one depends on data the rest of the nodes is left for the run, when it is known.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastcnn import reference
+from fastcnn.graph import Node
+from fastcnn.ops import OPS
+from fastcnn.ops.base import Args, DataDependent, Op, Spec
+
+RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+READS_SHAPE_ONLY = {"Shape", "Size"}
+
+
+@dataclass(frozen=True)
+class BoundNode:
+    """A node with what is known of its inputs; op is None for a fallback."""
+
+    node: Node
+    op: Op | None
+    args: Args
+
+
+@dataclass
+class Bound:
+    """nodes to execute in order; specs and values of everything known; rest: nodes that only the run can bind.
+
+    constants  the values that do not depend on shapes: the model's own
+    """
+
+    constants: Mapping[str, np.ndarray]
+    nodes: list[BoundNode] = field(default_factory=list)
+    specs: dict[str, Spec | None] = field(default_factory=dict)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    rest: list[Node] = field(default_factory=list)
+
+
+def spec_of(array: object) -> Spec | None:
+    """Spec of an array, None for what is no tensor (a sequence, an optional)."""
+    return Spec(array.dtype, array.shape) if isinstance(array, np.ndarray) else None
+
+
+def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Mapping[str, np.ndarray],
+         values: Mapping[str, np.ndarray], opsets: Mapping[str, int]) -> Bound:
+    """Bind nodes in topological order. `values` is what a run has already computed, besides the model's constants."""
+    bound = Bound(constants, specs=dict(specs), values={**constants, **values})
+    for k, node in enumerate(nodes):
+        args = _args(node, bound)
+        if node.op_type in READS_SHAPE_ONLY and not node.domain and args.specs[0] is not None:
+            dummy = np.broadcast_to(np.zeros((), args.specs[0].dtype), args.specs[0].shape)
+            _keep(bound, node, reference.evaluate(node, [dummy], {}, opsets))
+            continue
+        if _foldable(node, args):
+            _keep(bound, node, reference.evaluate(node, list(args.values), {}, opsets))
+            continue
+        opaque = any(name and name not in bound.values and bound.specs.get(name) is None for name in node.reads)
+        try:
+            op, outputs = (None, [None]) if opaque else _infer(node, args, bound, opsets)
+        except DataDependent:
+            bound.rest = list(nodes[k:])
+            return bound
+        bound.nodes.append(BoundNode(node, op, args))
+        if any(name and spec is None for name, spec in zip(node.outputs, [*outputs, *[None] * len(node.outputs)])):
+            bound.rest = list(nodes[k + 1:])
+            return bound
+        bound.specs.update((name, spec) for name, spec in zip(node.outputs, outputs) if name)
+    return bound
+
+
+def _args(node: Node, bound: Bound) -> Args:
+    specs, values = [], []
+    for name in node.inputs:
+        value = bound.values.get(name) if name else None
+        values.append(value)
+        specs.append(spec_of(value) if value is not None else bound.specs.get(name) if name else None)
+    return Args(node, tuple(specs), tuple(values))
+
+
+def _foldable(node: Node, args: Args) -> bool:
+    known = all(value is not None for name, value in zip(node.inputs, args.values) if name)
+    return known and not node.captures and node.op_type not in RANDOM and node.activation is None and bool(node.reads or node.op_type == "Constant")
+
+
+def _keep(bound: Bound, node: Node, results: Sequence[object]) -> None:
+    for name, result in zip(node.outputs, results):
+        if name:
+            bound.specs[name] = spec_of(result)
+            if isinstance(result, np.ndarray):
+                bound.values[name] = result
+
+
+def _infer(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> tuple[Op | None, Sequence[Spec | None]]:
+    op = OPS.get((node.domain, node.op_type))
+    if op is not None and op.native(args):
+        return op, op.infer(args)
+    known = {name: value for name, value in zip(node.inputs, args.values) if name and value is not None}
+    inputs = [(spec.dtype, spec.shape) if spec is not None else None for spec in args.specs]
+    outputs = reference.infer_outputs(node, inputs, known, opsets)
+    return None, [Spec(np.dtype(o[0]), tuple(o[1])) if o is not None else None for o in outputs]

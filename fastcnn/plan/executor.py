@@ -1,0 +1,111 @@
+"""Engine: runs one optimised graph for any input shapes; plans are cached per shape, packed weights shared by all of them."""
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastcnn import _native, reference
+from fastcnn.errors import ExecutionError
+from fastcnn.graph import Graph, Node
+from fastcnn.ops.base import Spec
+from fastcnn.plan.bind import spec_of
+from fastcnn.plan.lowering import Stage
+from fastcnn.plan.plan import Plan, make_plan, small_values
+
+# Plans kept per engine, the least recently used goes first.
+MAX_PLANS = 64
+
+
+class Engine:
+    """Thread-safe: plans are made under a lock, every run takes a workspace of its own from the pool."""
+
+    def __init__(self, graph: Graph, threads: int, packs: dict[Hashable, np.ndarray]):
+        self.graph, self.threads, self.packs = graph, threads, packs
+        self.outputs = tuple(info.name for info in graph.outputs)
+        self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
+        self.lock = threading.Lock()
+        self.workspaces: list[_native.Workspace] = []
+        self.fallback_count = 0
+
+    def plan(self, specs: Mapping[str, Spec]) -> Plan:
+        """The plan for these input specs, made at the first call."""
+        return self._plan(tuple(specs.items()), self.graph.nodes, specs, {})
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[Any]:
+        """Outputs in the graph's order for C-contiguous inputs of the right dtypes."""
+        plan = self.plan({name: Spec(array.dtype, array.shape) for name, array in feeds.items()})
+        env: dict[str, Any] = dict(feeds)
+        workspace = self.workspaces.pop() if self.workspaces else _native.Workspace()
+        try:
+            while True:
+                for stage in plan.stages:
+                    if isinstance(stage, Stage):
+                        self._run_stage(stage, env, workspace)
+                    else:
+                        self._run_fallback(stage, env, plan)
+                if not plan.rest:
+                    break
+                plan = self._plan_rest(plan, env)
+        finally:
+            self.workspaces.append(workspace)
+        return [self._result(name, env, plan) for name in self.outputs]
+
+    def fallbacks(self) -> list[Node]:
+        """Nodes without a native kernel in any plan made so far."""
+        return list({id(node): node for plan in list(self.plans.values()) for node in plan.fallbacks}.values())
+
+    def trim(self) -> None:
+        """Forget plans and workspaces; packed weights stay."""
+        with self.lock:
+            self.plans.clear()
+        self.workspaces.clear()
+
+    def _plan(self, key: Hashable, nodes: Sequence[Node], specs: Mapping[str, Spec | None], values: Mapping[str, np.ndarray]) -> Plan:
+        plan = self.plans.get(key)
+        if plan is not None:
+            return plan
+        with self.lock:
+            if key not in self.plans:
+                plan = self.plans[key] = make_plan(nodes, specs, self.graph.constants, values, self.outputs,
+                                                   self.graph.opsets, self.threads, self.packs)
+                self.fallback_count += len(plan.fallbacks)
+                while len(self.plans) > MAX_PLANS:
+                    self.plans.popitem(last=False)
+            return self.plans[key]
+
+    def _plan_rest(self, plan: Plan, env: dict[str, Any]) -> Plan:
+        """The plan for what follows, now that the values it depends on exist."""
+        env.update((name, value) for name, value in plan.values.items() if name not in self.graph.constants)
+        needed = sorted({name for node in plan.rest for name in node.reads if name in env})
+        specs = {name: spec_of(env[name]) for name in needed}
+        values = small_values(env, needed)
+        key = (len(plan.rest), tuple(specs.items()), tuple((name, value.tobytes()) for name, value in values.items()))
+        return self._plan(key, plan.rest, specs, values)
+
+    def _run_stage(self, stage: Stage, env: dict[str, Any], workspace: _native.Workspace) -> None:
+        arrays = [env[name] for name in stage.inputs]
+        results = [np.empty(spec.shape, spec.dtype) for spec in stage.output_specs]
+        status = stage.program.run(workspace, [*arrays, *results])
+        if status:
+            raise ExecutionError(f"a native step failed: {_native.STATUS[status]}")
+        env.update(zip(stage.outputs, results))
+
+    def _run_fallback(self, node: Node, env: dict[str, Any], plan: Plan) -> None:
+        def value(name: str) -> Any:
+            return env[name] if name in env else plan.values[name]
+
+        inputs = [value(name) if name else None for name in node.inputs]
+        captured = {inner: value(outer) for inner, outer in node.captures}
+        results = reference.evaluate(node, inputs, captured, self.graph.opsets)
+        for name, result in zip(node.outputs, results):
+            if name:
+                env[name] = np.ascontiguousarray(result) if isinstance(result, np.ndarray) and result.ndim else result
+
+    def _result(self, name: str, env: dict[str, Any], plan: Plan) -> Any:
+        if name in env:
+            return env[name]
+        return np.array(plan.values[name])

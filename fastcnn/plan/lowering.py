@@ -1,0 +1,191 @@
+"""Lowering: one native stage of a bound graph becomes a program: steps, their tensors, arena offsets, packed weights."""
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.ops.base import F32, Args, Spec
+from fastcnn.plan import arena
+from fastcnn.plan.bind import Bound, BoundNode
+from fastcnn.plan.placement import place_concats
+from fastcnn.tensor import (Buffer, Strides, Tensor, channels_last_strides, dense_strides, is_channels_last, is_dense, matches, span,
+                            walk)
+
+# Steps with less work (multiply-adds or elements) stay on one thread: a barrier costs 0.2 us, a second thread saves half of
+# 4000 multiply-adds per us and element rates of the same order.
+SINGLE_THREAD_WORK = 20_000
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What a step is and for which node, for profiles and summaries."""
+
+    kind: str
+    node: str
+    work: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A native program with the names of its inputs and outputs in the order of its bases."""
+
+    program: _native.Program
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    output_specs: tuple[Spec, ...]
+    steps: tuple[StepInfo, ...]
+
+
+class StageLowering:
+    """Implements fastcnn.ops.base.Lowering for the nodes of one stage, one after the other."""
+
+    def __init__(self, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str], threads: int,
+                 packs: MutableMapping[Hashable, np.ndarray]):
+        self.bound, self.nodes, self.inputs, self.outputs = bound, nodes, tuple(inputs), tuple(outputs)
+        self.threads, self.packs = threads, packs
+        self.tensors: dict[str, Tensor] = {}
+        self.converted: dict[tuple[str, str], Tensor] = {}
+        self.steps: list[tuple[str, list[Tensor | None], int, dict[str, Any]]] = []
+        self.info: list[StepInfo] = []
+        self.buffers: list[Buffer] = []
+        self.placement = place_concats(nodes, bound.specs)
+        for k, name in enumerate(self.inputs):
+            self.tensors[name] = self._io(bound.specs[name], k)
+        self.node, self.args = nodes[0].node, nodes[0].args
+
+    def lower(self) -> Stage:
+        """Lower every node, copy out what does not lie in its output yet, and build the program."""
+        for bound_node in self.nodes:
+            self.node, self.args = bound_node.node, bound_node.args
+            bound_node.op.lower(self)
+        for k, name in enumerate(self.outputs):
+            target = self._io(self.bound.specs[name], len(self.inputs) + k)
+            if self.tensors[name].buffer.io != target.buffer.io:
+                self.copy(target, self.tensors[name])
+        return Stage(self._program(), self.inputs, self.outputs, tuple(self.bound.specs[name] for name in self.outputs),
+                     tuple(self.info))
+
+    # ---- what operators may ask: see Lowering ----
+
+    def read(self, i: int, layout: str = "any") -> Tensor:
+        name = self.node.input(i)
+        tensor = self._tensor(name)
+        if _lies(tensor, layout):
+            return tensor
+        if (name, layout) not in self.converted:
+            wanted = channels_last_strides(tensor.shape) if layout == "channels_last" else dense_strides(tensor.shape)
+            target = self.temp(tensor.shape, tensor.dtype, wanted)
+            self.copy(target, tensor)
+            self.converted[name, layout] = target
+        return self.converted[name, layout]
+
+    def write(self, i: int = 0, layout: str | Strides = "channels_last") -> Tensor:
+        name = self.node.outputs[i]
+        if name in self.tensors:              # a Concat whose inputs already lie in it
+            return self.tensors[name]
+        spec = self.bound.specs[name]
+        strides = _strides(spec.shape, layout)
+        if self.dense_output(i) and matches(spec.shape, strides, dense_strides(spec.shape)):
+            self.tensors[name] = self._io(spec, len(self.inputs) + self.outputs.index(name))
+        elif name in self.placement and is_channels_last(spec.shape, strides):
+            self.tensors[name] = self._placed(name)
+        else:
+            self.tensors[name] = self.temp(spec.shape, spec.dtype, strides)
+        return self.tensors[name]
+
+    def alias(self, i: int, tensor: Tensor) -> None:
+        self.tensors[self.node.outputs[i]] = tensor
+
+    def temp(self, shape: tuple[int, ...], dtype: np.dtype = F32, layout: str | Strides = "dense") -> Tensor:
+        strides = _strides(shape, layout)
+        buffer = Buffer(np.dtype(dtype), span(shape, strides))
+        self.buffers.append(buffer)
+        return Tensor(buffer, tuple(shape), strides)
+
+    def constant(self, array: np.ndarray) -> Tensor:
+        if not array.flags.c_contiguous or not array.flags.aligned:
+            array = np.array(array, order="C")
+        return Tensor(Buffer(array.dtype, array.size, array), array.shape, dense_strides(array.shape))
+
+    def packed(self, key: Hashable, make: Callable[[], np.ndarray]) -> Tensor:
+        if any(value is not None and name not in self.bound.constants for name, value in zip(self.node.inputs, self.args.values)):
+            return self.constant(make())      # it depends on this shape: not to be kept for others
+        if key not in self.packs:
+            self.packs[key] = make()
+        return self.constant(self.packs[key])
+
+    def copy(self, target: Tensor, source: Tensor) -> None:
+        shape, (y, x) = walk(target.shape, target.strides, source.strides)
+        self.emit("copy", [target, source], target.size, ndim=len(shape), shape=shape, y_strides=y, x_strides=x,
+                  elem_bytes=target.dtype.itemsize)
+
+    def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, **fields: Any) -> None:
+        if operands[0].size == 0:
+            return
+        for tensor in operands:
+            if tensor is not None:
+                buffer = tensor.buffer
+                buffer.first = len(self.steps) if buffer.first is None else buffer.first
+                buffer.last = len(self.steps)
+        self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.threads, fields))
+        self.info.append(StepInfo(kind, self.node.name, work))
+
+    def dense_output(self, i: int = 0) -> bool:
+        name = self.node.outputs[i]
+        return name in self.outputs and name not in self.tensors
+
+    # ---- inside ----
+
+    def _tensor(self, name: str) -> Tensor:
+        if name not in self.tensors:
+            self.tensors[name] = self.constant(self.bound.values[name])
+        return self.tensors[name]
+
+    def _io(self, spec: Spec, index: int) -> Tensor:
+        return Tensor(Buffer(spec.dtype, spec.size, io=index), spec.shape, dense_strides(spec.shape))
+
+    def _placed(self, name: str) -> Tensor:
+        """The slice of a Concat's output where this value belongs; the output is allocated with the first of its slices."""
+        whole, channel = self.placement[name]
+        if whole not in self.tensors:
+            spec = self.bound.specs[whole]
+            self.tensors[whole] = self._placed(whole) if whole in self.placement else self.temp(spec.shape, spec.dtype, "channels_last")
+        return self.tensors[whole].slice(1, channel, self.bound.specs[name].shape[1])
+
+    def _program(self) -> _native.Program:
+        arena_bytes = arena.place(b for b in self.buffers if b.array is None)
+        threads = max((limit for _, _, limit, _ in self.steps), default=1)
+        steps = [(kind, tuple(_operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
+        return _native.Program(steps, arena_bytes, threads, len(self.inputs) + len(self.outputs))
+
+
+def _lies(tensor: Tensor, layout: str) -> bool:
+    if layout == "any":
+        return True
+    if layout == "dense":
+        return is_dense(tensor.shape, tensor.strides)
+    if layout == "rows":
+        return not tensor.shape or tensor.shape[-1] == 1 or tensor.strides[-1] == 1
+    return is_channels_last(tensor.shape, tensor.strides)
+
+
+def _strides(shape: tuple[int, ...], layout: str | Strides) -> Strides:
+    if not isinstance(layout, str):
+        return layout
+    return channels_last_strides(shape) if layout == "channels_last" and len(shape) >= 3 else dense_strides(shape)
+
+
+def _operand(tensor: Tensor | None) -> Any:
+    if tensor is None:
+        return None
+    buffer = tensor.buffer
+    offset = tensor.offset * buffer.dtype.itemsize
+    if buffer.array is not None:
+        return buffer.array if offset == 0 else buffer.array.reshape(-1)[tensor.offset:]
+    if buffer.io is not None:
+        return _native.BASE_FIRST_IO + buffer.io, offset
+    return _native.BASE_ARENA, buffer.offset + offset

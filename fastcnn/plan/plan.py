@@ -1,0 +1,73 @@
+"""Plan: what runs for one set of input shapes: native stages and fallback nodes in turn, and how to go on where shapes wait for data."""
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastcnn.graph import Node
+from fastcnn.ops.base import Spec
+from fastcnn.plan.bind import Bound, BoundNode, bind
+from fastcnn.plan.lowering import Stage, StageLowering
+
+# Integer values this small are looked at when the rest of a graph is bound: shapes, axes, sizes.
+SMALL_VALUE = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """stages in order; values known without running anything; rest: nodes bound when their inputs exist."""
+
+    stages: tuple[Stage | Node, ...]
+    values: Mapping[str, np.ndarray]
+    rest: tuple[Node, ...]
+
+    @property
+    def fallbacks(self) -> list[Node]:
+        """Nodes without a native kernel, as far as planned."""
+        return [stage for stage in self.stages if isinstance(stage, Node)]
+
+
+def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Mapping[str, np.ndarray],
+              values: Mapping[str, np.ndarray], outputs: Sequence[str], opsets: Mapping[str, int], threads: int,
+              packs: MutableMapping[Hashable, np.ndarray]) -> Plan:
+    """Bind, cut into stages, lower. `outputs` are the names that the caller wants in the end."""
+    bound = bind(nodes, specs, constants, values, opsets)
+    stages: list[Stage | Node] = []
+    runs = _runs(bound.nodes)
+    for k, run in enumerate(runs):
+        if run[0].op is None:
+            stages.append(run[0].node)
+            continue
+        later = [bound_node.node for other in runs[k + 1:] for bound_node in other] + bound.rest
+        wanted = set(outputs).union(*(node.reads for node in later)) if later else set(outputs)
+        stage_outputs = [name for b in run for name in b.node.outputs if name in wanted]
+        stages.append(StageLowering(bound, run, _stage_inputs(bound, run), stage_outputs, threads, packs).lower())
+    return Plan(tuple(stages), bound.values, tuple(bound.rest))
+
+
+def _runs(nodes: Sequence[BoundNode]) -> list[list[BoundNode]]:
+    """Consecutive native nodes together, each fallback alone."""
+    runs: list[list[BoundNode]] = []
+    for bound_node in nodes:
+        if bound_node.op is not None and runs and runs[-1][0].op is not None:
+            runs[-1].append(bound_node)
+        else:
+            runs.append([bound_node])
+    return runs
+
+
+def _stage_inputs(bound: Bound, run: Sequence[BoundNode]) -> list[str]:
+    made = {name for b in run for name in b.node.outputs}
+    return list(dict.fromkeys(name for b in run for name in b.node.reads if name not in made and name not in bound.values))
+
+
+def small_values(env: Mapping[str, object], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those of the named values that a shape may depend on: small integers and booleans, and any scalar."""
+    found = {}
+    for name in names:
+        value = env.get(name)
+        if isinstance(value, np.ndarray) and ((value.dtype.kind in "iub" and value.size <= SMALL_VALUE) or value.size <= 8):
+            found[name] = value
+    return found

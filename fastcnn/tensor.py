@@ -1,0 +1,183 @@
+"""Tensor: where a value lies in memory, as strides over a buffer. Layouts are strides, so transposes, slices and concats can be views.
+
+Known to operators and planner alike; imports nothing of either.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+Strides = tuple[int, ...]
+
+# A pitch that is a multiple of 2 KB maps the pixels of a tile to two L1 sets: one vector more keeps them apart.
+ALIASING_FLOATS, PITCH_SKEW = 512, 16
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory that tensors are views of.
+
+    elements  extent in elements of dtype            array  the data of a constant, else None
+    io        index among the program's inputs and outputs, None in the arena
+    first, last  steps that touch it (set by the planner), offset: bytes into the arena
+    """
+
+    dtype: np.dtype
+    elements: int
+    array: np.ndarray | None = None
+    io: int | None = None
+    first: int | None = None
+    last: int = -1
+    offset: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        return self.elements * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Element (i0, i1, ...) lies at offset + sum(i * strides), in elements of the buffer."""
+
+    buffer: Buffer = field(repr=False)
+    shape: tuple[int, ...]
+    strides: Strides
+    offset: int = 0
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.buffer.dtype
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def slice(self, axis: int, start: int, extent: int, step: int = 1) -> Tensor:
+        """The view of `extent` indices start, start + step, ... along an axis."""
+        shape, strides = list(self.shape), list(self.strides)
+        offset = self.offset + (start * strides[axis] if extent else 0)
+        shape[axis], strides[axis] = extent, strides[axis] * step
+        return replace(self, shape=tuple(shape), strides=tuple(strides), offset=offset)
+
+    def transpose(self, perm: tuple[int, ...]) -> Tensor:
+        """The view with axis i taken from perm[i]."""
+        return replace(self, shape=tuple(self.shape[p] for p in perm), strides=tuple(self.strides[p] for p in perm))
+
+    def broadcast(self, shape: tuple[int, ...]) -> Tensor:
+        """The view repeated to `shape` by ONNX's multidirectional rule: stride 0 where the extent is 1."""
+        lead = len(shape) - len(self.shape)
+        strides = [0] * lead + [0 if n == 1 and m != 1 else s for n, m, s in zip(self.shape, shape[lead:], self.strides)]
+        return replace(self, shape=tuple(shape), strides=tuple(strides))
+
+    def reshape(self, shape: tuple[int, ...]) -> Tensor | None:
+        """The view with another shape of the same size, None when strides cannot express it."""
+        strides = reshaped_strides(self.shape, self.strides, shape)
+        return None if strides is None else replace(self, shape=tuple(shape), strides=strides)
+
+
+def dense_strides(shape: tuple[int, ...]) -> Strides:
+    """Row-major strides."""
+    strides, step = [], 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step *= max(extent, 1)
+    return tuple(reversed(strides))
+
+
+def pitch(channels: int) -> int:
+    """Elements from one pixel to the next of a tensor of its own."""
+    return channels + PITCH_SKEW if channels % ALIASING_FLOATS == 0 and channels else channels
+
+
+def channels_last_strides(shape: tuple[int, ...]) -> Strides:
+    """Strides of (N, C, spatial...) with channels innermost, pixels `pitch` apart."""
+    n, c, *spatial = shape
+    step = pitch(c) if np.prod(spatial, dtype=np.int64) * n > 1 else max(c, 1)
+    strides = []
+    for extent in reversed(spatial):
+        strides.append(step)
+        step *= max(extent, 1)
+    return (step, 1, *reversed(strides))
+
+
+def strides_like(shape: tuple[int, ...], strides: Strides) -> Strides:
+    """Strides of a tensor of its own for `shape`, dimensions nested as in `strides`; channels-last stays channels-last."""
+    if is_channels_last(shape, strides):
+        return channels_last_strides(shape)
+    order = sorted(range(len(shape)), key=lambda d: (-strides[d], d))
+    out, step = [0] * len(shape), 1
+    for d in reversed(order):
+        out[d] = step
+        step *= max(shape[d], 1)
+    return tuple(out)
+
+
+def span(shape: tuple[int, ...], strides: Strides) -> int:
+    """Elements from the first to one past the last of a tensor with non-negative strides."""
+    return 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides))
+
+
+def matches(shape: tuple[int, ...], strides: Strides, wanted: Strides) -> bool:
+    """Equal strides, axes of extent one aside."""
+    return all(n == 1 or s == w for n, s, w in zip(shape, strides, wanted))
+
+
+def is_dense(shape: tuple[int, ...], strides: Strides) -> bool:
+    """Row-major without gaps."""
+    return 0 in shape or matches(shape, strides, dense_strides(shape))
+
+
+def is_channels_last(shape: tuple[int, ...], strides: Strides) -> bool:
+    """Rank 3 and up, axis 1 contiguous and innermost, the spatial axes nested in order."""
+    if len(shape) < 3 or (shape[1] != 1 and strides[1] != 1):
+        return False
+    outer = [s for d, (n, s) in enumerate(zip(shape, strides)) if d != 1 and n != 1]
+    if not outer:
+        return True
+    return outer == sorted(outer, reverse=True) and outer[-1] >= shape[1]
+
+
+def reshaped_strides(shape: tuple[int, ...], strides: Strides, target: tuple[int, ...]) -> Strides | None:
+    """Strides of `target` over the same memory in the same order of elements, None when there are none."""
+    if 0 in target:
+        return dense_strides(target)
+    old = [(n, s) for n, s in zip(shape, strides) if n != 1]
+    out: list[int] = []
+    position = 0
+    rest, step = 1, 0                     # what is left to hand out of the current run, and its innermost stride
+    for extent in target:
+        if extent == 1:
+            out.append(0)
+            continue
+        if rest == 1:
+            if position == len(old):
+                return None
+            rest, step = old[position]
+            position += 1
+        while rest % extent != 0 or (rest < extent):
+            if position == len(old) or step != old[position][0] * old[position][1]:
+                return None
+            rest, step = rest * old[position][0], old[position][1]
+            position += 1
+        rest //= extent
+        out.append(step * rest)
+    return tuple(out)
+
+
+def walk(shape: tuple[int, ...], *strides: Strides) -> tuple[tuple[int, ...], list[Strides]]:
+    """The same elementwise walk with as few dimensions as possible, the first tensor's memory order outermost to innermost.
+
+    Axes of extent one go, axes that every tensor steps through evenly merge. Returns the merged shape and strides.
+    """
+    axes = [(n, *s) for n, *s in zip(shape, *strides) if n != 1]
+    axes.sort(key=lambda axis: -axis[1])
+    merged: list[list[int]] = []
+    for axis in axes:
+        if merged and all(outer == inner * axis[0] for outer, inner in zip(merged[-1][1:], axis[1:])):
+            merged[-1] = [merged[-1][0] * axis[0], *axis[1:]]
+        else:
+            merged.append(list(axis))
+    if not merged:
+        return (1,), [(1,) for _ in strides]
+    return tuple(axis[0] for axis in merged), [tuple(axis[k + 1] for axis in merged) for k in range(len(strides))]

@@ -111,7 +111,7 @@ cdef class Program:
         self.arena_bytes = (arena_bytes + FC_ALIGN - 1) // FC_ALIGN * FC_ALIGN
         self.threads, self.io_count = threads if HAS_OPENMP else 1, io_count
         for step in steps:
-            self._add(*step)
+            self._add(step[0], step[1], step[2], step[3])
 
     def __dealloc__(self):
         if self.steps != NULL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from fastcnn.errors import InputError
@@ -13,16 +14,19 @@ TENSOR_DTYPES = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(int8)": np.int8,
     "tensor(int16)": np.int16, "tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8,
     "tensor(uint16)": np.uint16, "tensor(uint32)": np.uint32, "tensor(uint64)": np.uint64, "tensor(bool)": np.bool_,
-    "tensor(string)": np.object_,
+    "tensor(bfloat16)": ml_dtypes.bfloat16, "tensor(string)": np.object_,
 }
+# Types the engine computes in another one: converted on the way in and out.
+COMPUTED_AS = {"tensor(float16)": np.dtype(np.float32), "tensor(bfloat16)": np.dtype(np.float32)}
 
 
 class Feeder:
-    """feeder(feeds) -> the same by name, C-contiguous, in the graph's order. Raises InputError."""
+    """feeder(feeds) -> the same by name, C-contiguous, in the type the engine computes in, in the graph's order. Raises InputError."""
 
     def __init__(self, inputs: Sequence[ValueInfo]):
         self.inputs = list(inputs)
-        self.expected = {info.name: (_dtype(info.type), info.shape) for info in inputs}
+        self.expected = {info.name: (tensor_dtype(info.type), info.shape) for info in inputs}
+        self.widened = {info.name: COMPUTED_AS[info.type] for info in inputs if info.type in COMPUTED_AS}
 
     def __call__(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         checked = {}
@@ -33,6 +37,8 @@ class Feeder:
         if len(feeds) != len(checked):
             unknown = ", ".join(repr(name) for name in feeds if name not in self.expected)
             raise InputError(f"no input named {unknown}; {_listing(self.inputs)}")
+        for name, dtype in self.widened.items():
+            checked[name] = checked[name].astype(dtype)
         return checked
 
     def fixed_specs(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]] | None:
@@ -41,7 +47,7 @@ class Feeder:
         for name, (dtype, shape) in self.expected.items():
             if dtype is None or shape is None or not all(isinstance(d, int) for d in shape):
                 return None
-            specs[name] = (dtype, shape)
+            specs[name] = (self.widened.get(name, dtype), shape)
         return specs
 
 
@@ -74,7 +80,7 @@ def _fits(actual: tuple[int, ...], expected: tuple) -> bool:
     return len(actual) == len(expected) and all(not isinstance(e, int) or a == e for a, e in zip(actual, expected))
 
 
-def _dtype(type_string: str) -> np.dtype | None:
+def tensor_dtype(type_string: str) -> np.dtype | None:
     """numpy dtype of a tensor type, None for sequences, optionals and types numpy lacks."""
     dtype = TENSOR_DTYPES.get(type_string)
     return None if dtype is None else np.dtype(dtype)

@@ -14,7 +14,7 @@ from onnx import ModelProto
 
 from fastcnn.cpu import default_threads
 from fastcnn.errors import ConfigurationError, FastCNNError, InputError
-from fastcnn.feeds import Feeder
+from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
 from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.ops.base import Spec
 from fastcnn.passes import run_passes
@@ -52,6 +52,7 @@ class Model:
         self._lock = threading.Lock()
         self._feeder = Feeder(graph.inputs)
         self._output_names = tuple(info.name for info in graph.outputs)
+        self._narrowed = {info.name: tensor_dtype(info.type) for info in graph.outputs if info.type in COMPUTED_AS}
         self._fallbacks: dict[str, Node] = {}
         self._default = self._engine(self._output_names)
         self._plan_ahead()
@@ -70,6 +71,9 @@ class Model:
         results = engine.run(self._feeder(feeds))
         if engine.fallback_count and not self._fallbacks:
             self._warn(engine)
+        if self._narrowed:
+            names = output_names or self._output_names
+            results = [r.astype(self._narrowed[name]) if name in self._narrowed else r for name, r in zip(names, results)]
         return results
 
     def __call__(self, *args: Any, **feeds: Any) -> Any:

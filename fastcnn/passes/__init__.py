@@ -8,10 +8,12 @@ from ..graph import Graph
 from .constant_folding import constant_folding
 from .dead_code import dead_code
 from .identity_removal import identity_removal
+from .widen_half import widen_half
 
 Pass = Callable[[Graph], bool]
 
 PASSES: list[Pass] = [
+    widen_half,             # before anything computes with a constant
     constant_folding,       # first: everything after it looks for weights among the constants
     identity_removal,       # before pattern matching, which follows producers and consumers
     dead_code,              # last: what the others left without readers

@@ -1,0 +1,47 @@
+"""float16 and bfloat16 arithmetic in float32: weights widened at load, casts to half turned into casts to float32.
+
+Exact for the weights. Results keep more digits than half precision would; the graph's inputs and outputs keep their types,
+Model converts them at the border.
+"""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from fastcnn.graph import Graph
+
+HALF_DTYPES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
+HALF_TYPES = ("tensor(float16)", "tensor(bfloat16)")
+# TensorProto.DataType: FLOAT16 and BFLOAT16, and FLOAT in their stead. The attributes that name an element type:
+HALF_CODES, FLOAT_CODE = (10, 16), 1
+TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
+
+
+def widen_half(graph: Graph) -> bool:
+    """Every half-precision constant, element type attribute and tensor attribute as float32; True when there was one."""
+    changed = False
+    for name, array in graph.constants.items():
+        if array.dtype in HALF_DTYPES:
+            graph.constants[name] = array.astype(np.float32)
+            changed = True
+    for k, node in enumerate(graph.nodes):
+        widened = {key: _widened(key, value) for key, value in node.attrs.items()}
+        if any(widened[key] is not value for key, value in node.attrs.items()):
+            graph.nodes[k] = replace(node, attrs=widened)
+            changed = True
+    types = graph.metadata.get("types", {})
+    if any(kind in HALF_TYPES for kind in types.values()):
+        graph.metadata["types"] = {name: "tensor(float)" if kind in HALF_TYPES else kind for name, kind in types.items()}
+        changed = True
+    return changed
+
+
+def _widened(key: str, value: Any) -> Any:
+    if key in TYPE_ATTRIBUTES and isinstance(value, int) and value in HALF_CODES:
+        return FLOAT_CODE
+    if isinstance(value, np.ndarray) and value.dtype in HALF_DTYPES:
+        return value.astype(np.float32)
+    return value

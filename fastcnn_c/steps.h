@@ -30,7 +30,7 @@
     FC_FIELDS_WINDOW(I) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(m) I(tiles)
 /* y, x, w [kh][kw][c], bias?, residual?, slope? ; c channels, one filter each. */
 #define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
-/* y, x ; kind: 0 max, 1 average, 2 Lp with exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
+/* y, x ; kind: 0 max, 1 average, 2 Lp with a whole exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
 #define FC_FIELDS_pool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) F(p)
 /* y, x ; local response normalisation over channels. */
 #define FC_FIELDS_lrn(I, F, V) I(n) I(c) I(h) I(w) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y) I(size) F(alpha) F(beta) F(bias)
@@ -76,14 +76,15 @@
 #define FC_FIELDS_group_norm(I, F, V) \
     I(n) I(c) I(h) I(w) I(group) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y) F(epsilon) FC_FIELDS_EPILOGUE(I, F)
 /* y, x, row index [oh][taps_h] int32, row weight, column index [ow][taps_w] int32, column weight ; separable interpolation
- * of channels-last x: y = sum over taps of weights * x[row index][column index]. */
+ * of channels-last x: y = sum over taps of weights * x[row index][column index]. The row indices of one output row span
+ * less than taps_h. */
 #define FC_FIELDS_resize(I, F, V) \
     I(n) I(c) I(ih) I(iw) I(oh) I(ow) I(taps_h) I(taps_w) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
 
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
-    X(depthwise, fc_scratch_depthwise) X(pool, fc_scratch_none) X(lrn, fc_scratch_none) X(matmul, fc_scratch_matmul) \
+    X(depthwise, fc_scratch_depthwise) X(pool, fc_scratch_none) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \

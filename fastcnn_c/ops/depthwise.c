@@ -11,7 +11,8 @@
 #include "epilogue.h"
 
 enum {
-    RING_BYTES = 24 * 1024,   /* of a 32 KB L1: the ring of one pass; output rows and weights take the rest */
+    RING_BYTES = 128 * 1024,  /* of L2: the ring of one pass. 24 KB of L1 cost 1.5x on 112x112 maps, where a pixel's neighbouring
+                               * lines are fetched in vain; on maps up to 28x28 the ring lies in L1 anyway */
     GROUP_CHANNELS = 64,      /* channels copied together at most: 4 cache lines a pixel keep the prefetchers going */
 };
 
@@ -35,6 +36,7 @@ typedef struct pass {
     int64_t channels, vectors;
     int64_t column;               /* first output column of the block */
     int64_t outputs;              /* output columns of the block */
+    int64_t left, inside, first;  /* of the columns they see: padding at the left, those of the image, the first of these */
 } pass;
 
 static fc_depthwise_kernel choose_kernel(const fc_depthwise *p, int64_t *tile_rows)
@@ -67,11 +69,12 @@ static layout layout_of(const fc_depthwise *p)
     const int64_t widest = fc_max((fits - reach) / p->sw + 1, fc_min(p->ow, 8));
     l.block = fc_ceil_div(p->ow, fc_ceil_div(p->ow, widest));
     l.span = (l.block - 1) * p->sw + reach;
-    l.group = fc_max(1, fc_min(fits / l.span, fc_min(GROUP_CHANNELS / l.v, fc_ceil_div(p->c, l.v))));
-    l.zero = take(&l.bytes, l.span * l.v, sizeof(float));
+    const int64_t vectors = fc_ceil_div(p->c, l.v);
+    l.group = fc_ceil_div(vectors, fc_ceil_div(vectors, fc_max(1, fc_min(fits / l.span, GROUP_CHANNELS / l.v))));
+    l.zero = take(&l.bytes, l.group * l.span * l.v, sizeof(float));
     l.weights = take(&l.bytes, l.group * p->kh * p->kw * l.v, sizeof(float));
     l.bands = take(&l.bytes, l.ring * l.group * l.span * l.v, sizeof(float));
-    l.tile = take(&l.bytes, l.tile_rows * l.block * l.v, sizeof(float));
+    l.tile = take(&l.bytes, fc_is_clamp(p->fn) ? 0 : l.tile_rows * l.block * l.group * l.v, sizeof(float));
     l.rows = take(&l.bytes, l.ring, sizeof(float *));
     l.keys = take(&l.bytes, l.ring, sizeof(int64_t));
     return l;
@@ -83,9 +86,31 @@ size_t fc_scratch_depthwise(const void *params, int threads)
     return layout_of(params).bytes;
 }
 
-static float *band_of(const pass *s, int64_t slot, int64_t vector)
+static float *band_of(const pass *s, int64_t slot)
 {
-    return (float *)(s->scratch + s->l->bands) + (slot * s->l->group + vector) * s->l->span * s->l->v;
+    return (float *)(void *)(s->scratch + s->l->bands) + slot * s->l->group * s->l->span * s->l->v;
+}
+
+/* Where a block's columns lie, and its horizontal padding as zeros in every band. With a single block, the padding of the pass
+ * before is still there. */
+static void start_block(pass *s, int padding_is_there)
+{
+    const fc_depthwise *p = s->p;
+    const layout *l = s->l;
+    const int64_t from = s->column * p->sw - p->pl, span = (s->outputs - 1) * p->sw + (p->kw - 1) * p->dw + 1;
+    int64_t *keys = (int64_t *)(void *)(s->scratch + l->keys);
+    s->left = fc_min(fc_max(-from, 0), span);
+    s->first = from + s->left;
+    s->inside = fc_max(fc_min(from + span, p->iw) - s->first, 0);
+    for (int64_t i = 0; i < l->ring; i++)
+        keys[i] = -1;
+    if (padding_is_there)
+        return;
+    for (int64_t i = 0; i < l->ring * l->group; i++) {
+        float *band = band_of(s, 0) + i * l->span * l->v;
+        memset(band, 0, (size_t)(s->left * l->v) * sizeof(float));
+        memset(band + (s->left + s->inside) * l->v, 0, (size_t)((span - s->left - s->inside) * l->v) * sizeof(float));
+    }
 }
 
 /* Copy input row iy into its slot of the ring, unless it is there. */
@@ -98,31 +123,22 @@ static void load_row(const pass *s, int64_t iy)
     if (keys[slot] == iy)
         return;
     keys[slot] = iy;
-    const int64_t from = s->column * p->sw - p->pl, span = (s->outputs - 1) * p->sw + (p->kw - 1) * p->dw + 1;
-    const int64_t left = fc_min(fc_max(-from, 0), span);
-    const int64_t inside = fc_max(fc_min(from + span, p->iw) - (from + left), 0);
-    const int64_t right = span - left - inside;
-    for (int64_t g = 0; g < s->vectors; g++) {
-        float *band = band_of(s, slot, g);
-        if (left)
-            memset(band, 0, (size_t)(left * l->v) * sizeof(float));
-        if (right)
-            memset(band + (left + inside) * l->v, 0, (size_t)(right * l->v) * sizeof(float));
-    }
-    if (inside)
-        fc_active->depthwise->band(band_of(s, slot, 0) + left * l->v, (size_t)(l->span * l->v),
-                                   s->x + iy * p->x_row + (from + left) * p->x_pixel, (size_t)p->x_pixel, (size_t)inside,
+    if (s->inside)
+        fc_active->depthwise->band(band_of(s, slot) + s->left * l->v, (size_t)(l->span * l->v),
+                                   s->x + iy * p->x_row + s->first * p->x_pixel, (size_t)p->x_pixel, (size_t)s->inside,
                                    (size_t)s->channels);
 }
 
 /* The epilogue beyond bounds: the kernel wrote its rows densely into the tile; activate them all at once, then put them in place. */
-static void activate_tile(const pass *s, float *y, int64_t rows, int64_t n)
+static void activate_tile(const pass *s, float *y, int64_t rows)
 {
     const fc_depthwise *p = s->p;
+    const int64_t width = s->vectors * s->l->v;
     float *tile = (float *)(void *)(s->scratch + s->l->tile);
-    fc_activate_row(tile, (size_t)(rows * s->outputs * s->l->v), p->fn, p->alpha, p->beta, NULL);
+    fc_activate_row(tile, (size_t)(rows * s->outputs * width), p->fn, p->alpha, p->beta, NULL);
     for (int64_t i = 0; i < rows; i++)
-        fc_active->depthwise->put(y + i * p->y_row, (size_t)p->y_pixel, tile + i * s->outputs * s->l->v, (size_t)s->outputs, (size_t)n);
+        fc_active->depthwise->put(y + i * p->y_row, (size_t)p->y_pixel, tile + i * s->outputs * width, (size_t)width,
+                                  (size_t)s->outputs, (size_t)s->channels);
 }
 
 /* Output rows [oy, oy + rows) of the block, for each channel vector. */
@@ -136,42 +152,33 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
     const int64_t at = oy * p->y_row + s->column * p->y_pixel;
     fc_depthwise_args a = {.rows = pointers, .kh = (size_t)p->kh, .kw = (size_t)p->kw, .sw = (size_t)p->sw, .dw = (size_t)p->dw,
                            .count = (size_t)s->outputs, .ldr = (size_t)p->r_row, .r_pixel = (size_t)p->r_pixel,
-                           .ldy = (size_t)(in_registers ? p->y_row : s->outputs * l->v),
-                           .y_pixel = (size_t)(in_registers ? p->y_pixel : l->v)};
+                           .n = (size_t)s->channels, .w = (const float *)(void *)(s->scratch + l->weights), .bias = s->bias,
+                           .slope = s->slope, .plane = (size_t)(l->span * l->v)};
+    a.y = in_registers ? s->y + at : (float *)(void *)(s->scratch + l->tile);
+    a.ldy = (size_t)(in_registers ? p->y_row : s->outputs * s->vectors * l->v);
+    a.y_pixel = (size_t)(in_registers ? p->y_pixel : s->vectors * l->v);
+    a.residual = s->residual ? s->residual + oy * p->r_row + s->column * p->r_pixel : NULL;
     fc_clamp_bounds(s->slope ? FC_FN_None : p->fn, p->alpha, p->beta, &a.lo, &a.hi);
     for (int64_t r = 0; r < needed; r++) {
         const int64_t iy = oy * p->sh - p->pt + r * p->dh;
-        if (iy >= 0 && iy < p->ih)
+        const int inside = iy >= 0 && iy < p->ih;
+        if (inside)
             load_row(s, iy);
+        pointers[r] = inside ? band_of(s, iy % l->ring) : (const float *)(void *)(s->scratch + l->zero);
     }
-    for (int64_t g = 0; g < s->vectors; g++) {
-        const int64_t c = g * l->v;
-        a.n = (size_t)fc_min(l->v, s->channels - c);
-        for (int64_t r = 0; r < needed; r++) {
-            const int64_t iy = oy * p->sh - p->pt + r * p->dh;
-            pointers[r] = iy >= 0 && iy < p->ih ? band_of(s, iy % l->ring, g) : (const float *)(void *)(s->scratch + l->zero);
-        }
-        a.w = (const float *)(void *)(s->scratch + l->weights) + g * p->kh * p->kw * l->v;
-        a.bias = s->bias ? s->bias + c : NULL;
-        a.slope = s->slope ? s->slope + c : NULL;
-        a.residual = s->residual ? s->residual + oy * p->r_row + s->column * p->r_pixel + c : NULL;
-        a.y = in_registers ? s->y + at + c : (float *)(void *)(s->scratch + l->tile);
-        (rows == l->tile_rows ? l->kernel : fc_active->depthwise->row[0][0])(&a);   /* only pairs have tails: of 3x3 stride 1 */
-        if (!in_registers)
-            activate_tile(s, s->y + at + c, rows, (int64_t)a.n);
-    }
+    (rows == l->tile_rows ? l->kernel : fc_active->depthwise->row[0][0])(&a);   /* only pairs have tails: of 3x3 stride 1 */
+    if (!in_registers)
+        activate_tile(s, s->y + at, rows);
 }
 
 /* Output rows [begin, end) of one image and one group of channels. */
-static void run_pass(pass *s, int64_t begin, int64_t end)
+static void run_pass(pass *s, int64_t begin, int64_t end, int first_pass)
 {
     const fc_depthwise *p = s->p;
     const layout *l = s->l;
-    int64_t *keys = (int64_t *)(void *)(s->scratch + l->keys);
     for (s->column = 0; s->column < p->ow; s->column += l->block) {
         s->outputs = fc_min(l->block, p->ow - s->column);
-        for (int64_t i = 0; i < l->ring; i++)
-            keys[i] = -1;
+        start_block(s, l->block == p->ow && !first_pass);
         for (int64_t oy = begin; oy < end; oy += l->tile_rows)
             compute_rows(s, oy, fc_min(l->tile_rows, end - oy));
     }
@@ -193,7 +200,7 @@ static void run_image(const fc_depthwise *p, const layout *l, void *const *t, ch
         s.residual = residual ? residual + image * p->r_image + c : NULL;
         fc_active->depthwise->band((float *)(void *)(scratch + l->weights), (size_t)(taps * l->v), w + c, (size_t)p->c, (size_t)taps,
                                    (size_t)s.channels);
-        run_pass(&s, rows[0], rows[1]);
+        run_pass(&s, rows[0], rows[1], v == vectors[0]);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define V_LEN 8
+#define V_REGISTERS 16
 typedef __m256 v_f32;
 typedef __m256 v_mask;
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define V_LEN 16
+#define V_REGISTERS 32
 typedef __m512 v_f32;
 typedef __mmask16 v_mask;
 

@@ -1,5 +1,6 @@
 /* The vector vocabulary with one lane: the definition of every word. avx2.h and avx512.h say the same with more lanes.
  *
+ *   V_REGISTERS      vector registers there are
  *   v_f32            V_LEN floats           v_mask           one truth value a lane
  *   v_load/store     unaligned              v_load_tail(p,n) lanes < n from p, the rest 0; touches p[0..n) only; 0 <= n <= V_LEN
  *   v_fma(a,b,c)     a*b + c, one rounding (two in this file where the CPU has no FMA: the compiler decides)
@@ -23,6 +24,7 @@
 #include "../ops/half.h"
 
 #define V_LEN 1
+#define V_REGISTERS 16
 typedef float v_f32;
 typedef int v_mask;
 

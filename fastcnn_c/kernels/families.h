@@ -1,0 +1,219 @@
+/* The families besides gemm, unary and binary: their contracts, and their slot in fc_kernels (FC_FAMILY_SLOTS). Each family is
+ * written once in <family>.inc, which ends by defining FC_NAME(fc_<family>) as its struct, and its microkernels' names in
+ * FC_<FAMILY>_NAMES(X) as X(name) rows. isa.inc puts both into the table of the instruction set.
+ */
+#ifndef FC_FAMILIES_H
+#define FC_FAMILIES_H
+
+/* ---- winograd: the transforms of F(m x m, 3 x 3), m = 2 or 4, over all channels of one tile -------------------------------
+ * input    v[i*(m+2) + j][k] = (B^T d B)[i][j] for the (m+2) x (m+2) patch d of channel k, k < c
+ *          x points at patch row `top`, column `left`; rows outside [top, bottom) and columns outside [left, right) are zero
+ *          and not read. v[i] starts at v + i*position; whole vectors are written, up to V_LEN - 1 floats past c.
+ * output   y[i][j][k] = min(max((A^T m A)[i][j] + bias[k] + residual[i][j][k], lo), hi) for i < rows <= m, j < columns <= m
+ *          m[i] starts at m + i*position; whole vectors are read, up to V_LEN - 1 floats past c.
+ */
+typedef struct fc_winograd_input_args {
+    float *v;
+    size_t position;
+    const float *x;
+    size_t row, pixel, c;
+    int top, bottom, left, right;
+} fc_winograd_input_args;
+
+typedef struct fc_winograd_output_args {
+    float *y;
+    size_t row, pixel;
+    const float *m;
+    size_t position, c;
+    int rows, columns;
+    const float *bias;       /* or NULL */
+    const float *residual;   /* or NULL */
+    size_t residual_row, residual_pixel;
+    float lo, hi;
+} fc_winograd_output_args;
+
+enum { FC_WINOGRAD_MAX_M = 4 };
+
+typedef struct fc_winograd_kernels {
+    void (*input[FC_WINOGRAD_MAX_M + 1])(const fc_winograd_input_args *args);   /* [m], NULL where there is none */
+    void (*output[FC_WINOGRAD_MAX_M + 1])(const fc_winograd_output_args *args);
+} fc_winograd_kernels;
+
+/* ---- scale_shift: y[i] = x[i] * scale[i] + shift[i]; `one`: scale[0] and shift[0] for all; y may be x --------------------- */
+typedef void (*fc_scale_shift_kernel)(float *y, const float *x, const float *scale, const float *shift, size_t n);
+typedef struct fc_scale_shift_kernels {
+    fc_scale_shift_kernel each, one;
+} fc_scale_shift_kernels;
+
+/* ---- half: y[i] = x[i] between IEEE half and float, to nearest even ------------------------------------------------------- */
+typedef struct fc_half_kernels {
+    void (*widen)(float *y, const uint16_t *x, size_t n);
+    void (*narrow)(uint16_t *y, const float *x, size_t n);
+} fc_half_kernels;
+
+/* ---- transpose: 4-byte elements of any type ---------------------------------------------------------------------------------
+ * block          y[j*ldy + i] = x[i*ldx + j] for i < rows, j < cols; callers block for the cache
+ * interleave3    y[3*i + k] = x[k*ldx + i],  deinterleave3   y[k*ldy + i] = x[3*i + k],  for k < 3, i < n
+ */
+typedef struct fc_transpose_kernels {
+    void (*block)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t cols);
+    void (*interleave3)(float *y, const float *x, size_t ldx, size_t n);
+    void (*deinterleave3)(float *y, size_t ldy, const float *x, size_t n);
+} fc_transpose_kernels;
+
+/* ---- reduce: accumulations, over a row or down columns; SumExp adds e^(x - shift), the others ignore shift -----------------
+ * row        the accumulation of x[0..n); n = 0 gives the identity
+ * columns    out[j] = out[j] (+) accumulation over i < rows of x[i*ldx + j], j < n; shift[j], or NULL for 0
+ */
+#define FC_ACCUMULATE_LIST(X) X(Sum) X(SumAbs) X(SumSquare) X(SumExp) X(Max) X(Min) X(Prod)
+#define FC_ENUM_ACCUMULATE(name) FC_ACC_##name,
+typedef enum fc_accumulate { FC_ACCUMULATE_LIST(FC_ENUM_ACCUMULATE) FC_ACCUMULATE_COUNT } fc_accumulate;
+typedef float (*fc_reduce_row_kernel)(const float *x, size_t n, float shift);
+typedef void (*fc_reduce_columns_kernel)(float *out, const float *x, size_t rows, size_t ldx, size_t n, const float *shift);
+typedef struct fc_reduce_kernels {
+    fc_reduce_row_kernel row[FC_ACCUMULATE_COUNT];
+    fc_reduce_columns_kernel columns[FC_ACCUMULATE_COUNT];
+} fc_reduce_kernels;
+
+/* ---- softmax: [0] softmax, [1] its logarithm; y may be x ------------------------------------------------------------------
+ * row        over x[0..n), n >= 1          columns    over i < rows of x[i*ldx + j], for every j < n; rows >= 1
+ */
+typedef void (*fc_softmax_row_kernel)(float *y, const float *x, size_t n);
+typedef void (*fc_softmax_columns_kernel)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n);
+typedef struct fc_softmax_kernels {
+    fc_softmax_row_kernel row[2];
+    fc_softmax_columns_kernel columns[2];
+} fc_softmax_kernels;
+
+/* ---- depthwise: output rows of n channels, band after band ----------------------------------------------------------------------
+ * y[i][j][c] = clamp(act(bias[c] + sum_{ky,kx} x(i + ky, j*sw + kx*dw, c) * w(ky*kw + kx, c) + residual[i][j][c]))
+ *
+ *   j < count pixels, c < n, i < 1 (pair: 2); channel c = v*V_LEN + l is lane l of vector v
+ *   x(r, j, c) = rows[r][offset + v*plane + j*V_LEN + l]: bands of one vector each, padding in place, read in whole vectors
+ *   w(t, c)    = w[(v*kh*kw + t)*V_LEN + l], read in whole vectors
+ *   act   PRelu by slope[c] when slope is not NULL;  clamp to [lo, hi]
+ *   row[(kw - 3)/2][sw - 1] reads kh only; pair is 3x3 of stride 1 and reads none of kh, kw, sw, dw; window reads them all.
+ * band  band[v*plane + p*V_LEN + l] = x[p*pixel + v*V_LEN + l], p < count, channels past n are 0 up to the end of their vector
+ * put   y[p*pixel + c] = x[p*x_pixel + c], p < count, c < n
+ */
+typedef struct fc_depthwise_args {
+    float *y;
+    size_t ldy, y_pixel;
+    const float *const *rows;
+    size_t offset, plane;
+    const float *w;
+    size_t kh, kw, sw, dw;
+    size_t n, count;
+    const float *bias;       /* or NULL */
+    const float *residual;   /* or NULL */
+    size_t ldr, r_pixel;
+    const float *slope;      /* or NULL */
+    float lo, hi;
+} fc_depthwise_args;
+
+typedef void (*fc_depthwise_kernel)(const fc_depthwise_args *args);
+
+typedef struct fc_depthwise_kernels {
+    fc_depthwise_kernel row[3][2], pair, window;
+    void (*band)(float *band, size_t plane, const float *x, size_t pixel, size_t count, size_t n);
+    void (*put)(float *y, size_t pixel, const float *x, size_t x_pixel, size_t count, size_t n);
+} fc_depthwise_kernels;
+
+/* ---- pool: y[j][c] = reduction over r < rows, k < cols of x[j*x_step + r*x_row + k*x_col + c], j < count, c < n ---------------
+ * max (-inf of nothing); average: sum * scale; Lp: sum of |x|^p, its square root when p = 2, other roots are the caller's.
+ * window[kind] any window; square[kind] 2x2; columns[kind][stride - 1] 3 columns at x_step = stride*x_col, rows >= 1.
+ */
+typedef enum fc_pool_kind { FC_POOL_MAX = 0, FC_POOL_AVERAGE = 1, FC_POOL_LP = 2 } fc_pool_kind;
+
+typedef struct fc_pool_args {
+    float *y;
+    size_t y_pixel;
+    const float *x;
+    size_t x_step, x_row, x_col;
+    size_t rows, cols, count, n, p;
+    float scale;
+} fc_pool_args;
+
+typedef void (*fc_pool_kernel)(const fc_pool_args *args);
+
+typedef struct fc_pool_kernels {
+    fc_pool_kernel window[3], square[2], columns[2][2];
+} fc_pool_kernels;
+
+/* ---- norm ----------------------------------------------------------------------------------------------------------------------
+ * layer_norm  y[i] = (x[i] - mean) / sqrt(var + epsilon) * scale[i] + bias[i], i < n; rms: mean = 0; scale, bias may be NULL
+ * moments     merges count pixels into mean[c] and m2[c] (sum of squared deviations) of `before` earlier ones, c < n; 0: sets them
+ * affine      y[p][c] = min(max(x[p][c] * scale[c] + shift[c], lo), hi), p < count, c < n
+ * squares     squares[p*ld + c] = x[p*pixel + c]^2
+ * lrn         y[p][c] = x[p][c] / d^beta, d = bias + alpha * sum_{k < size} squares[p*ld + c + k]: where beta is 1/2, 3/4 or 1; else d
+ */
+typedef struct fc_affine_args {
+    float *y;
+    size_t y_pixel;
+    const float *x;
+    size_t x_pixel, count, n;
+    const float *scale, *shift;
+    float lo, hi;
+} fc_affine_args;
+
+typedef struct fc_lrn_args {
+    float *y;
+    size_t y_pixel;
+    const float *x;
+    size_t x_pixel, count, n;
+    const float *squares;
+    size_t ld, size;
+    float alpha, beta, bias;
+} fc_lrn_args;
+
+typedef struct fc_norm_kernels {
+    void (*layer_norm)(float *y, const float *x, size_t n, const float *scale, const float *bias, float epsilon, int rms);
+    void (*moments)(float *mean, float *m2, const float *x, size_t pixel, size_t count, size_t n, size_t before);
+    void (*affine)(const fc_affine_args *args);
+    void (*squares)(float *squares, size_t ld, const float *x, size_t pixel, size_t count, size_t n);
+    void (*lrn)(const fc_lrn_args *args);
+} fc_norm_kernels;
+
+/* ---- resize --------------------------------------------------------------------------------------------------------------------
+ * columns[taps]  y[p*y_pixel + c] = sum_k w[p*taps + k] * x[index[p*taps + k]*x_pixel + c], p < count, c < n
+ * rows[taps]     y[p*y_pixel + c] = sum_k w[k] * rows[k][p*n + c]
+ * taps 1..4 by index; [0] takes any number.
+ */
+enum { FC_RESIZE_MAX_TAPS = 4 };
+
+typedef struct fc_resize_columns_args {
+    float *y;
+    size_t y_pixel;
+    const float *x;
+    size_t x_pixel;
+    const int32_t *index;
+    const float *w;
+    size_t taps, count, n;
+} fc_resize_columns_args;
+
+typedef struct fc_resize_rows_args {
+    float *y;
+    size_t y_pixel;
+    const float *const *rows;
+    const float *w;
+    size_t taps, count, n;
+} fc_resize_rows_args;
+
+typedef struct fc_resize_kernels {
+    void (*columns[FC_RESIZE_MAX_TAPS + 1])(const fc_resize_columns_args *args);
+    void (*rows[FC_RESIZE_MAX_TAPS + 1])(const fc_resize_rows_args *args);
+} fc_resize_kernels;
+
+#define FC_FAMILY_SLOTS \
+    const fc_depthwise_kernels *depthwise; \
+    const fc_pool_kernels *pool; \
+    const fc_norm_kernels *norm; \
+    const fc_resize_kernels *resize; \
+    const fc_scale_shift_kernels *scale_shift; \
+    const fc_half_kernels *half; \
+    const fc_transpose_kernels *transpose; \
+    const fc_reduce_kernels *reduce; \
+    const fc_softmax_kernels *softmax; \
+    const fc_winograd_kernels *winograd;
+
+#endif

@@ -31,28 +31,25 @@ class Engine:
         self.workspaces: list[_native.Workspace] = []
         self.fallback_count = 0
 
-    def plan(self, specs: Mapping[str, Spec]) -> Plan:
+    def plan(self, specs: Mapping[str, Spec | None]) -> Plan:
         """The plan for these input specs, made at the first call."""
-        return self._plan(tuple(specs.items()), self.graph.nodes, specs, {})
+        return self._plan(tuple(spec.shape if spec else None for spec in specs.values()), self.graph.nodes, specs, {})
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> list[Any]:
-        """Outputs in the graph's order for C-contiguous inputs of the right dtypes."""
-        plan = self.plan({name: Spec(array.dtype, array.shape) for name, array in feeds.items()})
-        env: dict[str, Any] = dict(feeds)
-        workspace = self.workspaces.pop() if self.workspaces else _native.Workspace()
+    def run(self, feeds: Mapping[str, Any]) -> list[Any]:
+        """Outputs in the graph's order for inputs as the Feeder gives them: all of them, in order, C-contiguous, of the right dtypes."""
+        plan = self.plans.get(tuple([getattr(value, "shape", None) for value in feeds.values()]))
+        if plan is None:
+            plan = self.plan({name: spec_of(value) for name, value in feeds.items()})
         try:
-            while True:
-                for stage in plan.stages:
-                    if isinstance(stage, Stage):
-                        self._run_stage(stage, env, workspace)
-                    else:
-                        self._run_fallback(stage, env, plan)
-                if not plan.rest:
-                    break
-                plan = self._plan_rest(plan, env)
+            workspace = self.workspaces.pop()
+        except IndexError:
+            workspace = _native.Workspace()
+        try:
+            if plan.direct is not None:
+                return self._run_stage(plan.direct, list(feeds.values()), workspace)
+            return self._run_stages(plan, dict(feeds), workspace)
         finally:
             self.workspaces.append(workspace)
-        return [self._result(name, env, plan) for name in self.outputs]
 
     def fallbacks(self) -> list[Node]:
         """Nodes without a native kernel in any plan made so far."""
@@ -86,13 +83,26 @@ class Engine:
         key = (len(plan.rest), tuple(specs.items()), tuple((name, value.tobytes()) for name, value in values.items()))
         return self._plan(key, plan.rest, specs, values)
 
-    def _run_stage(self, stage: Stage, env: dict[str, Any], workspace: _native.Workspace) -> None:
-        arrays = [env[name] for name in stage.inputs]
-        results = [np.empty(spec.shape, spec.dtype) for spec in stage.output_specs]
-        status = stage.program.run(workspace, [*arrays, *results])
+    def _run_stage(self, stage: Stage, inputs: list[np.ndarray], workspace: _native.Workspace) -> list[np.ndarray]:
+        results = [np.empty(shape, dtype) for shape, dtype in stage.allocations]
+        status = stage.program.run(workspace, inputs + results)
         if status:
             raise ExecutionError(f"a native step failed: {_native.STATUS[status]}")
-        env.update(zip(stage.outputs, results))
+        return results
+
+    def _run_stages(self, plan: Plan, env: dict[str, Any], workspace: _native.Workspace) -> list[Any]:
+        given = set(env)
+        while True:
+            for stage in plan.stages:
+                if isinstance(stage, Stage):
+                    results = self._run_stage(stage, [env[name] for name in stage.inputs], workspace)
+                    env.update(zip(stage.outputs, results))
+                else:
+                    self._run_fallback(stage, env, plan)
+            if not plan.rest:
+                break
+            plan = self._plan_rest(plan, env)
+        return [self._result(name, env, plan, given) for name in self.outputs]
 
     def _run_fallback(self, node: Node, env: dict[str, Any], plan: Plan) -> None:
         def value(name: str) -> Any:
@@ -105,7 +115,7 @@ class Engine:
             if name:
                 env[name] = np.ascontiguousarray(result) if isinstance(result, np.ndarray) and result.ndim else result
 
-    def _result(self, name: str, env: dict[str, Any], plan: Plan) -> Any:
-        if name in env:
-            return env[name]
-        return np.array(plan.values[name])
+    def _result(self, name: str, env: dict[str, Any], plan: Plan, given: set[str]) -> Any:
+        """The value of an output; a copy where it is the caller's own array or the model's constant."""
+        value = env[name] if name in env else plan.values[name]
+        return np.array(value) if name in given or name not in env else value

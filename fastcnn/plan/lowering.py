@@ -31,12 +31,12 @@ class StepInfo:
 
 @dataclass(frozen=True)
 class Stage:
-    """A native program with the names of its inputs and outputs in the order of its bases."""
+    """A native program with the names of its inputs and outputs in the order of its bases, and (shape, dtype) of the outputs."""
 
     program: _native.Program
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    output_specs: tuple[Spec, ...]
+    allocations: tuple[tuple[tuple[int, ...], np.dtype], ...]
     steps: tuple[StepInfo, ...]
 
 
@@ -66,8 +66,7 @@ class StageLowering:
             target = self._io(self.bound.specs[name], len(self.inputs) + k)
             if self.tensors[name].buffer.io != target.buffer.io:
                 self.copy(target, self.tensors[name])
-        return Stage(self._program(), self.inputs, self.outputs, tuple(self.bound.specs[name] for name in self.outputs),
-                     tuple(self.info))
+        return Stage(self._program(), self.inputs, self.outputs, tuple((self.bound.specs[name].shape, self.bound.specs[name].dtype) for name in self.outputs), tuple(self.info))
 
     # ---- what operators may ask: see Lowering ----
 

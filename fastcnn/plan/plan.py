@@ -17,11 +17,15 @@ SMALL_VALUE = 64
 
 @dataclass(frozen=True)
 class Plan:
-    """stages in order; values known without running anything; rest: nodes bound when their inputs exist."""
+    """stages in order; values known without running anything; rest: nodes bound when their inputs exist.
+
+    direct  the one stage that turns all inputs, in order, into all outputs, in order: the usual case, run without a dict
+    """
 
     stages: tuple[Stage | Node, ...]
     values: Mapping[str, np.ndarray]
     rest: tuple[Node, ...]
+    direct: Stage | None
 
     @property
     def fallbacks(self) -> list[Node]:
@@ -42,9 +46,16 @@ def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants
             continue
         later = [bound_node.node for other in runs[k + 1:] for bound_node in other] + bound.rest
         wanted = set(outputs).union(*(node.reads for node in later)) if later else set(outputs)
-        stage_outputs = [name for b in run for name in b.node.outputs if name in wanted]
-        stages.append(StageLowering(bound, run, _stage_inputs(bound, run), stage_outputs, threads, packs).lower())
-    return Plan(tuple(stages), bound.values, tuple(bound.rest))
+        stage_outputs = _in_order_of(outputs, [name for b in run for name in b.node.outputs if name in wanted])
+        stage_inputs = _in_order_of(tuple(specs), _stage_inputs(bound, run))
+        stages.append(StageLowering(bound, run, stage_inputs, stage_outputs, threads, packs).lower())
+    return Plan(tuple(stages), bound.values, tuple(bound.rest), _direct(stages, bound.rest, tuple(specs), tuple(outputs)))
+
+
+def _direct(stages: Sequence[Stage | Node], rest: Sequence[Node], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Stage | None:
+    if len(stages) != 1 or rest or not isinstance(stages[0], Stage):
+        return None
+    return stages[0] if stages[0].inputs == inputs and stages[0].outputs == outputs else None
 
 
 def _runs(nodes: Sequence[BoundNode]) -> list[list[BoundNode]]:
@@ -56,6 +67,11 @@ def _runs(nodes: Sequence[BoundNode]) -> list[list[BoundNode]]:
         else:
             runs.append([bound_node])
     return runs
+
+
+def _in_order_of(order: Sequence[str], names: Sequence[str]) -> list[str]:
+    """names, those of `order` first and in its order."""
+    return [name for name in order if name in names] + [name for name in names if name not in order]
 
 
 def _stage_inputs(bound: Bound, run: Sequence[BoundNode]) -> list[str]:

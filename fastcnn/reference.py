@@ -21,7 +21,8 @@ from .errors import ExecutionError, FastCNNError, ShapeError, UnsupportedOperato
 from .graph import Graph, Node
 from .proto import element_name, element_of, numpy_type, tensor_type, type_shape, type_string
 from .reference_contrib import CONTRIB
-from .reference_overrides import OVERRIDES
+from .reference_conv import pool_extent, spatial, wide
+from .reference_overrides import OVERRIDES, REWRITES
 from .shape_arithmetic import SHAPE_ARITHMETIC
 
 Value = Any                      # an array, a list of them (sequence), None (omitted or empty optional)
@@ -82,6 +83,12 @@ def evaluate_graph(graph: Graph, feeds: Mapping[str, Value], keep: Sequence[str]
     return {name: values[name] for name in (*(o.name for o in graph.outputs), *keep)}
 
 
+# Operators that add many numbers: 16-bit floats are added in float32, as every runtime does.
+SUMMING = frozenset({"AveragePool", "BatchNormalization", "Einsum", "Gemm", "GlobalAveragePool", "GroupNormalization",
+                     "InstanceNormalization", "LayerNormalization", "LogSoftmax", "LpPool", "MatMul", "ReduceL1", "ReduceL2",
+                     "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceSumSquare", "RMSNormalization", "RNN", "Softmax"})
+
+
 @dataclass(frozen=True)
 class _Evaluator:
     """onnx.reference's evaluator of a graph of one node, whose inputs and outputs are named by position."""
@@ -92,15 +99,16 @@ class _Evaluator:
 
     def run(self, inputs: list[Value], captured: Mapping[str, Value]) -> list[Value]:
         feeds = dict(captured)
-        feeds.update((_input_name(i), x) for i, x in enumerate(inputs))
+        widen = self.node.op_type in SUMMING
+        feeds.update((_input_name(i), wide(x) if widen and isinstance(x, np.ndarray) else x) for i, x in enumerate(inputs))
         outputs = self.session.run(None, feeds)
         return [self._typed(y, inputs[i] if i >= 0 else None) for y, i in zip(outputs, self.same_type)]
 
     def _typed(self, y: Value, like: Value) -> Value:
-        """Some implementations compute in float64 and return it."""
+        """Some implementations compute in float64 or int64 and return it."""
         if isinstance(y, np.generic):
             y = np.asarray(y)
-        if isinstance(y, np.ndarray) and isinstance(like, np.ndarray) and y.dtype != like.dtype and like.dtype.kind == "f":
+        if isinstance(y, np.ndarray) and isinstance(like, np.ndarray) and y.dtype != like.dtype and like.dtype.kind != "O":
             return y.astype(like.dtype)
         return y
 
@@ -125,6 +133,8 @@ def _evaluator(node: Node, opsets: Mapping[str, int]) -> _Evaluator:
 
 
 def _make_evaluator(node: Node, opsets: Mapping[str, int]) -> _Evaluator:
+    if not node.domain and node.op_type in REWRITES:
+        node = REWRITES[node.op_type](node)
     inputs = [_input_name(i) if v else "" for i, v in enumerate(node.inputs[:onnx_arity(node)])]
     outputs = [f"fastcnn.output.{i}" if v else "" for i, v in enumerate(node.outputs)]
     proto = node_proto(node, inputs, outputs)
@@ -182,6 +192,10 @@ def infer_outputs(node: Node, inputs: Sequence[Types | None], values: Mapping[st
         return unknown
     if node.domain and (node.domain, node.op_type) in CONTRIB:
         return _types_of_zeros(node, inputs, values)
+    if not node.domain and node.op_type in _OWN_SHAPES and inputs[0] is not None:
+        own = _OWN_SHAPES[node.op_type](node, inputs)
+        if own is not None:
+            return own
     try:
         schema = onnx.defs.get_schema(node.op_type, node.version, node.domain)
     except onnx.defs.SchemaError:
@@ -217,3 +231,34 @@ def _types_of_zeros(node: Node, inputs: Sequence[Types | None], values: Mapping[
         return [(y.dtype, y.shape) for y in evaluate(node, arrays)]
     except ExecutionError as error:
         raise ShapeError(str(error)) from error
+
+
+def _pool_types(node: Node, inputs: Sequence[Types | None]) -> list[Types | None] | None:
+    dtype, shape = inputs[0] or (np.dtype(np.float32), ())
+    kernel = node.attrs.get("kernel_shape", [])
+    if not node.attrs.get("ceil_mode", 0) or len(kernel) != len(shape) - 2:
+        return None
+    strides, dilations, before, after = spatial(node, shape[2:], kernel)
+    extents = [pool_extent(*axis, True) for axis in zip(shape[2:], kernel, strides, dilations, before, after)]
+    types: list[Types | None] = [(dtype, (*shape[:2], *extents)), (np.dtype(np.int64), (*shape[:2], *extents))]
+    return [t if v else None for t, v in zip(types, node.outputs)]
+
+
+def _same_type(node: Node, inputs: Sequence[Types | None]) -> list[Types | None]:
+    return [inputs[0]]
+
+
+def _compared_type(node: Node, inputs: Sequence[Types | None]) -> list[Types | None]:
+    return [(np.dtype(np.bool_), np.broadcast_shapes(*(t[1] for t in inputs if t)))]
+
+
+# Operators whose schema infers nothing (it gives a function body instead), or the wrong size.
+_OWN_SHAPES: dict[str, Callable[[Node, Sequence[Types | None]], list[Types | None] | None]] = {
+    "AveragePool": _pool_types,          # ceil_mode: onnx counts windows that start in the padding
+    "MaxPool": _pool_types,
+    "LpPool": _pool_types,
+    "GreaterOrEqual": _compared_type,
+    "LessOrEqual": _compared_type,
+    "GroupNormalization": _same_type,
+    "MeanVarianceNormalization": _same_type,
+}

@@ -1,4 +1,133 @@
-"""Operators of com.microsoft that exporters and quantisers write, as numpy: onnx.reference does not know them."""
+"""Operators of com.microsoft that quantisers and onnxruntime's optimiser write, as numpy: onnx.reference does not know them.
+
+Quantised ones compute on real values (x - zero_point) * scale and round the result half to even, as onnxruntime defines them.
+"""
 from __future__ import annotations
 
-CONTRIB: dict = {}
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .epilogue import ACTIVATIONS, activate
+from .graph import Activation, Node
+from .reference_conv import conv, pool_extent, spatial, windows
+
+Inputs = Sequence[Any]
+Contrib = Callable[[Node, Inputs], list[np.ndarray]]
+
+
+def _real(x: np.ndarray, scale: np.ndarray, zero: np.ndarray | None) -> np.ndarray:
+    return (x.astype(np.float64) - (0.0 if zero is None else zero.astype(np.float64))) * scale.astype(np.float64)
+
+
+def _quantised(y: np.ndarray, scale: np.ndarray, zero: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
+    limits = np.iinfo(dtype)
+    whole = np.rint(y / scale.astype(np.float64)) + (0.0 if zero is None else zero.astype(np.float64))
+    return np.clip(whole, limits.min, limits.max).astype(dtype)
+
+
+def _binary(f: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Contrib:
+    """(A, A_scale, A_zero, B, B_scale, B_zero, C_scale, C_zero): C = f(A, B)."""
+    def apply(node: Node, inputs: Inputs) -> list[np.ndarray]:
+        a, a_scale, a_zero, b, b_scale, b_zero, c_scale, c_zero = (*inputs, None)[:8]
+        return [_quantised(f(_real(a, a_scale, a_zero), _real(b, b_scale, b_zero)), c_scale, c_zero, a.dtype)]
+    return apply
+
+
+def _unary(f: Callable[[Node, np.ndarray], np.ndarray]) -> Contrib:
+    """(X, X_scale, X_zero, Y_scale, Y_zero): Y = f(X)."""
+    def apply(node: Node, inputs: Inputs) -> list[np.ndarray]:
+        x, x_scale, x_zero, y_scale, y_zero = (*inputs, None)[:5]
+        return [_quantised(f(node, _real(x, x_scale, x_zero)), y_scale, y_zero, x.dtype)]
+    return apply
+
+
+def _channels_first(node: Node, f: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    if not node.attrs.get("channels_last", 0):
+        return f(x)
+    return np.moveaxis(f(np.moveaxis(x, -1, 1)), 1, -1)
+
+
+def _average_pool(node: Node, x: np.ndarray) -> np.ndarray:
+    """Mean over each window, of the elements inside unless count_include_pad=1."""
+    def pool(x: np.ndarray) -> np.ndarray:
+        kernel = node.attrs["kernel_shape"]
+        strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
+        ceil_mode = bool(node.attrs.get("ceil_mode", 0))
+        extents = [pool_extent(*axis, ceil_mode) for axis in zip(x.shape[2:], kernel, strides, dilations, before, after)]
+        taps = tuple(range(-len(kernel), 0))
+        total = windows(x, kernel, strides, dilations, before, extents, 0.0).sum(taps)
+        counted = np.ones((1, 1, *x.shape[2:]))
+        if node.attrs.get("count_include_pad", 0):
+            counted = np.pad(counted, [(0, 0), (0, 0), *zip(before, after)], constant_values=1.0)
+            before = [0] * len(kernel)
+        return total / windows(counted, kernel, strides, dilations, before, extents, 0.0).sum(taps)
+    return _channels_first(node, pool, x)
+
+
+def _global_average_pool(node: Node, x: np.ndarray) -> np.ndarray:
+    return _channels_first(node, lambda v: v.mean(tuple(range(2, v.ndim)), keepdims=True), x)
+
+
+def _softmax(node: Node, x: np.ndarray) -> np.ndarray:
+    """Over `axis`; over all axes from it on in models before opset 13, which the attribute `opset` says."""
+    axis = node.attrs.get("axis", -1)
+    rows = x.reshape(int(np.prod(x.shape[:axis])), -1) if node.attrs.get("opset", 13) < 13 else np.moveaxis(x, axis, -1)
+    e = np.exp(rows - rows.max(-1, keepdims=True))
+    y = e / e.sum(-1, keepdims=True)
+    return y.reshape(x.shape) if node.attrs.get("opset", 13) < 13 else np.moveaxis(y, -1, axis)
+
+
+def qlinear_concat(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(Y_scale, Y_zero, X0, X0_scale, X0_zero, X1, ...): the X one after the other along `axis`, in Y's scale."""
+    y_scale, y_zero, *rest = inputs
+    parts = [_real(*rest[i:i + 3]) for i in range(0, len(rest), 3)]
+    return [_quantised(np.concatenate(parts, node.attrs["axis"]), y_scale, y_zero, rest[0].dtype)]
+
+
+def fused_conv(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """activation(Conv(X, W, B) + Z)."""
+    attrs = {k: v for k, v in node.attrs.items() if k not in ("activation", "activation_params")}
+    y = conv(replace(node, op_type="Conv", attrs=attrs), inputs[:3])[0]
+    if len(inputs) > 3 and inputs[3] is not None:
+        y = y + inputs[3]
+    name = node.attrs.get("activation", "")
+    if not name:
+        return [y]
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation={name!r}")
+    return [activate(y, Activation(name, *node.attrs.get("activation_params", [])))]
+
+
+def bias_gelu(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """Gelu(x + bias), without bias too."""
+    return [activate(inputs[0] if len(inputs) < 2 else inputs[0] + inputs[1], Activation("Gelu"))]
+
+
+def fast_gelu(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """The tanh form of Gelu of x + bias, without bias too."""
+    return [activate(inputs[0] if len(inputs) < 2 else inputs[0] + inputs[1], Activation("GeluTanh"))]
+
+
+def quick_gelu(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """x * sigmoid(alpha * x)."""
+    return [activate(inputs[0], Activation("Swish", node.attrs.get("alpha", 1.702)))]
+
+
+CONTRIB: dict[tuple[str, str], Contrib] = {
+    ("com.microsoft", "BiasGelu"): bias_gelu,
+    ("com.microsoft", "FastGelu"): fast_gelu,
+    ("com.microsoft", "FusedConv"): fused_conv,
+    ("com.microsoft", "Gelu"): bias_gelu,
+    ("com.microsoft", "QLinearAdd"): _binary(np.add),
+    ("com.microsoft", "QLinearAveragePool"): _unary(_average_pool),
+    ("com.microsoft", "QLinearConcat"): qlinear_concat,
+    ("com.microsoft", "QLinearGlobalAveragePool"): _unary(_global_average_pool),
+    ("com.microsoft", "QLinearLeakyRelu"): _unary(lambda node, x: np.where(x < 0, node.attrs.get("alpha", 0.01) * x, x)),
+    ("com.microsoft", "QLinearMul"): _binary(np.multiply),
+    ("com.microsoft", "QLinearSigmoid"): _unary(lambda node, x: 1 / (1 + np.exp(-x))),
+    ("com.microsoft", "QLinearSoftmax"): _unary(_softmax),
+    ("com.microsoft", "QuickGelu"): quick_gelu,
+}

@@ -1,4 +1,203 @@
-"""Operators onnx.reference gets wrong or lacks at some opset, as numpy, each with the reason it is here."""
+"""Operators onnx.reference gets wrong or lacks at some opset, each with the reason it is here.
+
+A function takes (node, inputs) and returns the outputs, or None to leave the case to onnx.reference. A rewrite returns the
+node as onnx.reference understands it. Checked against onnxruntime 1.31 by tests/test_reference.py; onnx 1.23.
+"""
 from __future__ import annotations
 
-OVERRIDES: dict = {}
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .graph import Node
+from .reference_conv import conv, conv_transpose, max_pool, wide
+from .reference_resize import resize, upsample
+from .reference_rnn import gru, lstm
+
+Inputs = Sequence[Any]
+Override = Callable[[Node, Inputs], "list[np.ndarray] | None"]
+
+
+def _flat_softmax(node: Node, inputs: Inputs, finish: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray] | None:
+    if node.version >= 13 or not inputs[0].size:
+        return None
+    x, axis = inputs[0], node.attrs.get("axis", 1)
+    rows = wide(x).reshape(math.prod(x.shape[:axis]), -1)
+    return [finish(rows - rows.max(1, keepdims=True)).reshape(x.shape).astype(x.dtype)]
+
+
+def softmax(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
+    """exp(x) / sum(exp(x)) over all axes from `axis` on (before opset 13)."""
+    def finish(shifted: np.ndarray) -> np.ndarray:
+        e = np.exp(shifted)
+        return e / e.sum(1, keepdims=True)
+    return _flat_softmax(node, inputs, finish)
+
+
+def log_softmax(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
+    """x - log(sum(exp(x))) over all axes from `axis` on (before opset 13)."""
+    return _flat_softmax(node, inputs, lambda shifted: shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
+
+
+def hardmax(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
+    """1 at the first largest element over all axes from `axis` on (before opset 13)."""
+    return _flat_softmax(node, inputs, lambda rows: np.eye(rows.shape[1])[rows.argmax(1)])
+
+
+def batch_normalization(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
+    """scale * (x - mean) / sqrt(var + epsilon) + bias (before opset 14, which has training_mode)."""
+    if node.version >= 14 or any(node.outputs[1:]):
+        return None
+    x = inputs[0]
+    scale, bias, mean, var = (wide(v).reshape(-1, *[1] * (x.ndim - 2)) for v in inputs[1:5])
+    y = scale * (wide(x) - mean) / np.sqrt(var + np.float32(node.attrs.get("epsilon", 1e-5))) + bias
+    return [y.astype(x.dtype)]
+
+
+def dropout(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
+    """x; the mask is zeros as onnxruntime's (before opset 12, which has training_mode)."""
+    if node.version >= 12:
+        return None
+    return [inputs[0], np.zeros(inputs[0].shape, np.bool_ if node.version >= 10 else inputs[0].dtype)][:len(node.outputs)]
+
+
+def dequantize_linear(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
+    """(x - zero_point) * scale, for all or along `axis` (before opset 19)."""
+    if node.version >= 19:
+        return None
+    x, scale, zero = (*inputs, None)[:3]
+    axis = node.attrs.get("axis", 1)
+    shape = [1] * x.ndim
+    if scale.size > 1:
+        shape[axis] = scale.size
+    whole = x.astype(np.int64) - (0 if zero is None else zero.astype(np.int64).reshape(shape if zero.size > 1 else [1] * x.ndim))
+    return [(whole * scale.astype(np.float64).reshape(shape if scale.size > 1 else [1] * x.ndim)).astype(scale.dtype)]
+
+
+def pad(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """x with elements added, or cut where pads are negative, before and after each axis."""
+    x = inputs[0]
+    if node.version < 11:
+        pads, value, axes = node.attrs["pads"], node.attrs.get("value", 0.0), None
+    else:
+        pads, value, axes = (*inputs[1:], None, None)[:3]
+        value = 0 if value is None or not value.size else value.reshape(())
+    axes = range(x.ndim) if axes is None else [int(a) % x.ndim for a in axes]
+    widths = [(0, 0)] * x.ndim
+    for i, axis in enumerate(axes):
+        widths[axis] = (int(pads[i]), int(pads[i + len(pads) // 2]))
+    x = x[tuple(slice(max(0, -b), size - max(0, -a)) for (b, a), size in zip(widths, x.shape))]
+    grown = [(max(0, b), max(0, a)) for b, a in widths]
+    mode = node.attrs.get("mode", "constant")
+    return [np.pad(x, grown, constant_values=value) if mode == "constant" else np.pad(x, grown, mode)]
+
+
+def lrn(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """x / (bias + alpha/size * sum of squares over `size` channels around) ** beta."""
+    x, size = wide(inputs[0]), node.attrs["size"]
+    before, after = (size - 1) // 2, size // 2
+    squares = np.pad(x.astype(np.float64) ** 2, [(0, 0), (before, after)] + [(0, 0)] * (x.ndim - 2))
+    total = sum(squares[:, i:i + x.shape[1]] for i in range(size))
+    scale = node.attrs.get("bias", 1.0) + node.attrs.get("alpha", 1e-4) / size * total
+    return [(x / scale ** node.attrs.get("beta", 0.75)).astype(inputs[0].dtype)]
+
+
+def lp_normalization(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """x / (sum |x|^p)^(1/p) along `axis`, zero where the norm is."""
+    x, p = inputs[0], node.attrs.get("p", 2)
+    norm = (np.abs(x) ** p).sum(node.attrs.get("axis", -1), keepdims=True) ** (1 / p)
+    return [np.divide(x, norm, out=np.zeros_like(x), where=norm != 0).astype(x.dtype)]
+
+
+def global_lp_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(sum |x|^p)^(1/p) over the spatial axes."""
+    x, p = inputs[0], node.attrs.get("p", 2)
+    return [((np.abs(x) ** p).sum(tuple(range(2, x.ndim)), keepdims=True) ** (1 / p)).astype(x.dtype)]
+
+
+def one_hot(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """values[1] where the new axis counts to the index, values[0] elsewhere; indices out of range match nothing."""
+    indices, depth, values = inputs
+    depth, axis = int(np.reshape(depth, ())), node.attrs.get("axis", -1) % (indices.ndim + 1)
+    wrapped = np.where(indices < 0, indices + depth, indices)
+    hot = np.expand_dims(wrapped, axis) == np.arange(depth).reshape(-1, *[1] * (indices.ndim - axis))
+    return [np.where(hot, values[1], values[0]).astype(values.dtype)]
+
+
+def max_roi_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """Largest element of each of pooled_shape bins of each region (batch index, x1, y1, x2, y2), empty bins zero."""
+    x, rois = inputs
+    ph, pw = node.attrs["pooled_shape"]
+    y = np.zeros((len(rois), x.shape[1], ph, pw), x.dtype)
+    for r, (batch, *corners) in enumerate(rois):
+        x1, y1, x2, y2 = (math.floor(v * node.attrs.get("spatial_scale", 1.0) + 0.5) for v in corners)
+        rows, columns = _bins(y1, y2, ph, x.shape[2]), _bins(x1, x2, pw, x.shape[3])
+        for i, (top, bottom) in enumerate(rows):
+            for j, (left, right) in enumerate(columns):
+                if bottom > top and right > left:
+                    y[r, :, i, j] = x[int(batch), :, top:bottom, left:right].max((1, 2))
+    return [y]
+
+
+def _bins(first: int, last: int, count: int, limit: int) -> list[tuple[int, int]]:
+    extent = max(last - first + 1, 1) / count
+    return [(min(max(math.floor(i * extent) + first, 0), limit), min(max(math.ceil((i + 1) * extent) + first, 0), limit))
+            for i in range(count)]
+
+
+def non_max_suppression(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
+    """No box selected when max_output_boxes_per_class is 0, which it is by default."""
+    limit = inputs[2] if len(inputs) > 2 else None
+    return [np.zeros((0, 3), np.int64)] if limit is None or not np.reshape(limit, -1)[0] else None
+
+
+# Operator -> numpy. The comment is what onnx.reference does instead.
+OVERRIDES: dict[str, Override] = {
+    "BatchNormalization": batch_normalization,      # before opset 14: normalises by the batch, not by mean and var
+    "Conv": conv,                                   # 20 times slower
+    "ConvTranspose": conv_transpose,                # fails for group > 1; sizes of auto_pad=SAME_*
+    "DequantizeLinear": dequantize_linear,          # none before opset 19
+    "Dropout": dropout,                             # before opset 12: drops
+    "GRU": gru,                                     # ignores sequence_lens, clip, activations
+    "GlobalLpPool": global_lp_pool,                 # none
+    "Hardmax": hardmax,                             # before opset 13: one axis only
+    "LRN": lrn,                                     # sums one channel less
+    "LSTM": lstm,                                   # ignores sequence_lens, clip, activations, input_forget
+    "LogSoftmax": log_softmax,                      # before opset 13: one axis only
+    "LpNormalization": lp_normalization,            # p=1 without absolute values
+    "MaxPool": max_pool,                            # fails on padded integers; SAME_LOWER sizes; storage_order=1
+    "MaxRoiPool": max_roi_pool,                     # none
+    "NonMaxSuppression": non_max_suppression,       # fails without max_output_boxes_per_class
+    "OneHot": one_hot,                              # fails for depth of shape [1]
+    "Pad": pad,                                     # fails for negative pads
+    "Resize": resize,                               # see reference_resize.py
+    "Softmax": softmax,                             # before opset 13: one axis only
+    "Upsample": upsample,                           # nearest by whole numbers only
+}
+
+
+def _roi_align(node: Node) -> Node:
+    if node.version >= 16:
+        return node
+    return replace(node, attrs={**node.attrs, "coordinate_transformation_mode": "output_half_pixel"}, version=16)
+
+
+def _grid_sample(node: Node) -> Node:
+    names = {"bilinear": "linear", "bicubic": "cubic"}
+    mode = node.attrs.get("mode", "bilinear")
+    return replace(node, attrs={**node.attrs, "mode": names.get(mode, mode)}, version=max(node.version, 20))
+
+
+def _scatter(node: Node) -> Node:
+    return replace(node, op_type="ScatterElements", version=max(node.version, 11))
+
+
+# Operator -> the node onnx.reference computes rightly.
+REWRITES: dict[str, Callable[[Node], Node]] = {
+    "GridSample": _grid_sample,                     # knows the names of opset 20 only
+    "RoiAlign": _roi_align,                         # before opset 16: shifts by half a pixel
+    "Scatter": _scatter,                            # none under its old name
+}

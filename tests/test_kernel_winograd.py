@@ -209,3 +209,9 @@ def test_winograd_choice_covers_the_map(size, threads):
     if picked is not None:
         m, tiles = picked
         assert m in (2, 4) and 1 <= tiles <= 2 * (-(-size // m)) ** 2
+
+
+def test_winograd_choice_keeps_the_error_bound_with_few_channels():
+    for ic in range(1, 16):
+        picked = choose_winograd(ic, 64, 112, 112, 1, 2 ** 21, 1)
+        assert picked is None or picked[0] == 2

@@ -30,8 +30,9 @@ BAND_CYCLES = 2.0           # direct: per tap, pixel and vector of input channel
 WEIGHT_BYTES = 10.0         # a cycle, from beyond L2
 L2_BYTES = 60.0             # a cycle: every further block brings all weights from L2 to L1 again
 SPILL_BYTES = 6.0           # a cycle: what a block has more than its share of L2
-BLOCK_SHARE = 0.6           # of L2: V and M of one block; the rest is for x, y and the panel of weights at work
+BLOCK_SHARE = 0.6           # of L2: V and M of one block, and the weights if they stay there; the rest is for x and y
 WORTH_IT = 0.9              # of the direct kernel's time: below that the gain pays for F(4,3)'s 1.8 times larger rounding error
+FEWEST_CHANNELS = {2: 1, 4: 16}     # RMS error over the direct kernel's: F(4,3) 3.9 at ic=4, 2.6 at 16, 2.1 at 64; F(2,3) 1.3, 0.9, 0.8
 BLOCK_SIZES = (14, 28, 42, 56, 84, 112, 168)      # tiles; whole register tiles of 14, 7 and 6 rows
 
 
@@ -49,6 +50,8 @@ def _choose(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threads: 
 def _candidates(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threads: int,
                 vector: int) -> Iterator[tuple[float, int, int]]:
     for m in (2, 4):
+        if ic < FEWEST_CHANNELS[m]:
+            continue
         total = n * -(-oh // m) * -(-ow // m)
         for size in BLOCK_SIZES:
             tiles = even_tiles(total, size, threads)
@@ -76,10 +79,11 @@ def winograd_cycles(ic: int, oc: int, m: int, total: int, tiles: int, l2_bytes: 
     blocks = -(-total // tiles)
     per_tile = positions * (ic * columns * GEMM_SLOTS / FMAS_PER_CYCLE + -(-ic // vector) * IN_CYCLES + columns * OUT_CYCLES)
     weights = 4 * positions * ic * columns * vector
-    spill = max(0.0, 4 * positions * tiles * (ic + oc) - BLOCK_SHARE * l2_bytes) / SPILL_BYTES
+    resident = weights if weights <= l2_bytes / 2 else 0
+    spill = max(0.0, 4 * positions * tiles * (ic + oc) + resident - BLOCK_SHARE * l2_bytes) / SPILL_BYTES
     rounds = -(-blocks // threads)
     alone = 4 * blocks >= 3 * rounds * threads            # as in ops/winograd.c: otherwise the threads share each block
     parallel = blocks / rounds if alone else threads
     reads = rounds if alone else blocks / threads
-    streamed = (reads if weights > l2_bytes / 2 else 1) * weights / WEIGHT_BYTES + max(0.0, reads - 1) * weights / L2_BYTES
+    streamed = (1 if resident else reads) * weights / WEIGHT_BYTES + max(0.0, reads - 1) * weights / L2_BYTES
     return total * per_tile / parallel + streamed + rounds * spill

@@ -5,18 +5,36 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..graph import Graph
+from .activation_fusion import activation_fusion
+from .activation_patterns import activation_patterns
+from .affine_after import affine_after
+from .affine_before import affine_before
 from .constant_folding import constant_folding
 from .dead_code import dead_code
+from .duplicate_removal import duplicate_removal
 from .identity_removal import identity_removal
-from .widen_half import widen_half
+from .normalization_patterns import normalization_patterns
+from .pad_folding import pad_folding
+from .residual_fusion import residual_fusion
+from .shuffle_removal import reshape_merging, transpose_merging
 
 Pass = Callable[[Graph], bool]
 
 PASSES: list[Pass] = [
-    widen_half,             # before anything computes with a constant
-    constant_folding,       # first: everything after it looks for weights among the constants
-    identity_removal,       # before pattern matching, which follows producers and consumers
-    dead_code,              # last: what the others left without readers
+    constant_folding,           # first: everything after it looks for weights and sizes among the constants
+    identity_removal,           # nodes that do nothing stand between producers and consumers
+    duplicate_removal,          # two readers of two equal nodes would both be kept from fusing
+    transpose_merging,          # may leave transposes that identity_removal takes out in the next round
+    reshape_merging,
+    dead_code,                  # unread nodes count as readers: away with them before readers are counted
+    normalization_patterns,     # before affine_after, which would take their scale and bias away
+    activation_patterns,        # before affine_after, which would take the +3 of HardSwish for a bias
+    affine_after,               # before affine_before: the operator before is as likely to take it and always exact
+    affine_before,
+    pad_folding,                # after affine_before, which folds shifts only where there is no padding
+    activation_fusion,          # after all that changes what stands before an activation
+    residual_fusion,            # after activation_fusion: the Add brings its activation along, a conv with its own is not taken
+    dead_code,                  # what the others left without readers
 ]
 
 

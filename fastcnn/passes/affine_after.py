@@ -1,0 +1,103 @@
+"""Scale and shift after a linear operator go into its weights: BatchNormalization, Mul, Div, Add and Sub a channel.
+
+s * (W x + b) + t = (s W) x + (s b + t), computed in float64. The rewritten weights get names of their own.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ..graph import Graph, Node
+from .facts import affine, has_epilogue, sole_reader
+from .rewrite import add_constant, constant, shape_of
+
+Vectors = tuple[np.ndarray, np.ndarray]
+
+
+def affine_after(graph: Graph) -> bool:
+    """Folds one affine node after another into the Conv, ConvTranspose, Gemm or MatMul that only it reads."""
+    consumers, outputs = graph.consumers(), graph.output_names()
+    changed: dict[int, Node | None] = {}
+    for node in graph.nodes:
+        fold = FOLDS.get(node.op_type)
+        if fold is None or node.domain:
+            continue
+        merged = node
+        while True:
+            reader = sole_reader(merged, consumers, outputs)
+            folded = fold(graph, merged, reader) if reader is not None and not has_epilogue(merged) else None
+            if folded is None or reader is None:
+                break
+            changed[id(reader)] = None
+            merged = replace(folded, outputs=reader.outputs)
+        if merged is not node:
+            changed[id(node)] = merged
+    graph.nodes = [m for m in (changed.get(id(n), n) for n in graph.nodes) if m is not None]
+    return bool(changed)
+
+
+def _vector(graph: Graph, node: Node, i: int, size: int) -> np.ndarray | None:
+    """Input i as float64 of this size, zeros when it is omitted; None when it is computed."""
+    if not node.input(i):
+        return np.zeros(size)
+    array = constant(graph, node, i)
+    return array.reshape(-1).astype(np.float64) if array is not None and array.size == size else None
+
+
+def _with_weights(graph: Graph, node: Node, w: np.ndarray, b: np.ndarray, dtype: np.dtype) -> Node:
+    inputs = [node.inputs[0], add_constant(graph, f"{node.inputs[1]}.scaled", w.astype(dtype))]
+    return replace(node, inputs=(*inputs, add_constant(graph, f"{node.inputs[1]}.bias", b.astype(dtype))))
+
+
+def _fold_conv(graph: Graph, node: Node, reader: Node) -> Node | None:
+    w = constant(graph, node, 1)
+    if w is None or w.dtype.kind != "f":
+        return None
+    transposed, group = node.op_type == "ConvTranspose", node.attrs.get("group", 1)
+    channels = w.shape[1] * group if transposed else w.shape[0]
+    bias, found = _vector(graph, node, 2, channels), affine(graph, reader, node.outputs[0], w.ndim, channels, 1)
+    if bias is None or found is None:
+        return None
+    scale, shift = found
+    ones = [1] * (w.ndim - 2)
+    if transposed:
+        factors = np.repeat(scale.reshape(group, 1, w.shape[1]), w.shape[0] // group, axis=1).reshape(*w.shape[:2], *ones)
+    else:
+        factors = scale.reshape(-1, 1, *ones)
+    return _with_weights(graph, node, w * factors, bias * scale + shift, w.dtype)
+
+
+def _fold_gemm(graph: Graph, node: Node, reader: Node) -> Node | None:
+    b, c = constant(graph, node, 1), constant(graph, node, 2)
+    if b is None or b.dtype.kind != "f" or (node.input(2) and (c is None or c.ndim > 1 and c.shape[0] != 1)):
+        return None
+    rows_are_outputs = bool(node.attrs.get("transB", 0))
+    channels = b.shape[0] if rows_are_outputs else b.shape[1]
+    found = affine(graph, reader, node.outputs[0], 2, channels, 1)
+    if found is None or (c is not None and c.size not in (1, channels)):
+        return None
+    scale, shift = found
+    old = 0.0 if c is None else c.reshape(-1).astype(np.float64) * node.attrs.get("beta", 1.0)
+    factors = scale.reshape(-1, 1) if rows_are_outputs else scale
+    folded = _with_weights(graph, node, b * factors, np.broadcast_to(old, channels) * scale + shift, b.dtype)
+    return replace(folded, attrs={**node.attrs, "beta": 1.0})
+
+
+def _fold_matmul(graph: Graph, node: Node, reader: Node) -> Node | None:
+    b, shape = constant(graph, node, 1), shape_of(graph, node.outputs[0])
+    if b is None or b.ndim != 2 or b.dtype.kind != "f" or shape is None:
+        return None
+    bias, found = _vector(graph, node, 2, b.shape[1]), affine(graph, reader, node.outputs[0], len(shape), b.shape[1], len(shape) - 1)
+    if bias is None or found is None:
+        return None
+    return _with_weights(graph, node, b * found[0], bias * found[0] + found[1], b.dtype)
+
+
+FOLDS: dict[str, Callable[[Graph, Node, Node], "Node | None"]] = {
+    "Conv": _fold_conv,
+    "ConvTranspose": _fold_conv,
+    "Gemm": _fold_gemm,
+    "MatMul": _fold_matmul,
+}

@@ -1,0 +1,100 @@
+"""Facts about nodes that several rewrites ask for."""
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..graph import Graph, Node
+from .rewrite import constant, scalar, type_of
+
+FLOATS = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)"})
+
+
+def is_float(graph: Graph, value: str) -> bool:
+    """Certainly a tensor of floats."""
+    return type_of(graph, value) in FLOATS
+
+
+def clip_limits(graph: Graph, node: Node) -> tuple[float, float] | None:
+    """(min, max) of a Clip, from attributes before opset 11 and constant inputs since; None when they are not known."""
+    if node.version < 11:
+        return node.attrs.get("min", -math.inf), node.attrs.get("max", math.inf)
+    limits = []
+    for i, default in ((1, -math.inf), (2, math.inf)):
+        limit = scalar(graph, node, i) if node.input(i) else default
+        if limit is None:
+            return None
+        limits.append(limit)
+    return limits[0], limits[1]
+
+
+def sole_reader(node: Node, consumers: Mapping[str, list[Node]], outputs: set[str]) -> Node | None:
+    """The one node that reads the only output of `node`, reading it once; None where there are others."""
+    if any(node.outputs[1:]) or node.outputs[0] in outputs:
+        return None
+    readers = consumers.get(node.outputs[0], [])
+    return readers[0] if len(readers) == 1 and readers[0].reads.count(node.outputs[0]) == 1 else None
+
+
+def has_epilogue(node: Node) -> bool:
+    """Something is fused onto the node that comes after its sum."""
+    if node.op_type in ("Conv", "ConvTranspose") and any(node.inputs[3:]):
+        return True
+    return node.activation is not None
+
+
+def has_slope(node: Node) -> bool:
+    """A PRelu is fused onto the node."""
+    return node.op_type in ("Conv", "ConvTranspose") and bool(node.input(4))
+
+
+def per_channel(array: np.ndarray, rank: int, channels: int, axis: int) -> np.ndarray | None:
+    """The constant as a float64 vector of one number a channel when it broadcasts so and only so; a scalar is spread."""
+    if array.dtype.kind != "f" or array.ndim > rank:
+        return None
+    if array.size == 1:
+        return np.full(channels, float(array.reshape(())))
+    shape = (1,) * (rank - array.ndim) + array.shape
+    if array.size != channels or shape[axis] != channels:
+        return None
+    return array.reshape(-1).astype(np.float64)
+
+
+def batch_affine(graph: Graph, node: Node) -> tuple[np.ndarray, np.ndarray] | None:
+    """(scale, shift) of y = scale * x + shift, float64 vectors, of a BatchNormalization with constant parameters."""
+    if any(node.outputs[1:]) or node.attrs.get("training_mode", 0) or not node.attrs.get("spatial", 1):
+        return None
+    parameters = [constant(graph, node, i) for i in range(1, 5)]
+    if any(p is None or p.ndim != 1 for p in parameters):
+        return None
+    gamma, beta, mean, var = (p.astype(np.float64) for p in parameters if p is not None)
+    scale = gamma / np.sqrt(var + node.attrs.get("epsilon", 1e-5))
+    shift = beta - mean * scale
+    return (scale, shift) if np.isfinite(scale).all() and np.isfinite(shift).all() else None
+
+
+def affine(graph: Graph, node: Node, value: str, rank: int, channels: int, axis: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """(scale, shift) a channel of a node that maps `value` to scale * value + shift; None for any other node.
+
+    rank, axis: how many axes the value has and which is the channels'. The node must not add axes or sizes to it.
+    """
+    if node.domain or node.activation is not None:
+        return None
+    if node.op_type == "BatchNormalization":
+        found = batch_affine(graph, node) if axis == 1 and node.inputs[0] == value else None
+        return found if found is not None and found[0].size == channels else None
+    if node.op_type not in ("Mul", "Add", "Sub", "Div") or len(node.inputs) != 2:
+        return None
+    side = 1 if node.inputs[0] == value else 0
+    array = constant(graph, node, side)
+    vector = per_channel(array, rank, channels, axis) if array is not None else None
+    if vector is None or (side == 0 and node.op_type == "Div"):
+        return None
+    ones, zeros = np.ones(channels), np.zeros(channels)
+    if node.op_type == "Add":
+        return ones, vector
+    if node.op_type == "Sub":
+        return (ones, -vector) if side == 1 else (-ones, vector)
+    return (vector, zeros) if node.op_type == "Mul" else (1 / vector, zeros) if vector.all() else None

@@ -1,0 +1,67 @@
+"""LayerNormalization spelled out in primitive nodes becomes the operator.
+
+y = (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias, means over the last axis.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import Graph, Node
+from .facts import is_float
+from .pattern import Match, Op, Param, Rule, replace_matches
+from .rewrite import add_constant, constant, shape_of
+
+SINCE = 17
+
+
+def normalization_patterns(graph: Graph) -> bool:
+    """Replaces every pattern of RULES."""
+    return replace_matches(graph, RULES)
+
+
+def _over_last_axis(graph: Graph, node: Node) -> bool:
+    axes = constant(graph, node, 1).tolist() if constant(graph, node, 1) is not None else node.attrs.get("axes")
+    shape = shape_of(graph, node.inputs[0])
+    if axes is None or not node.attrs.get("keepdims", 1):
+        return False
+    return axes == [-1] or (shape is not None and axes == [len(shape) - 1])
+
+
+def _mean(of: Op | str) -> Op:
+    return Op("ReduceMean", of, check=_over_last_axis)
+
+
+def _layer_norm(graph: Graph, match: Match) -> Node | None:
+    x, shape = match.values["x"], shape_of(graph, match.values["x"])
+    size = shape[-1] if shape else None
+    epsilon = graph.constants[match.values["epsilon"]]
+    if not isinstance(size, int) or epsilon.size != 1 or not is_float(graph, x):
+        return None
+    names = []
+    for name in ("scale", "bias"):
+        vector = graph.constants.get(match.values.get(name, ""))
+        if vector is None and name == "bias":
+            continue
+        if vector is None:
+            vector = np.ones(size, epsilon.dtype)
+        if vector.size not in (1, size) or vector.ndim > len(shape or ()) or (vector.size == size and vector.shape[-1:] != (size,)):
+            return None
+        names.append(add_constant(graph, f"{match.root.outputs[0]}.{name}", np.broadcast_to(vector.reshape(-1), size).copy()))
+    attrs = {"axis": -1, "epsilon": float(epsilon.reshape(()))}
+    version = max(SINCE, graph.opsets.get("", 0))
+    return Node("LayerNormalization", (x, *names), match.root.outputs, attrs, match.root.name, "", version)
+
+
+def _rules() -> list[Rule]:
+    centred = Op("Sub", "x", _mean("x"))
+    rules: list[Rule] = []
+    for square in (Op("Pow", centred, 2.0), Op("Mul", centred, centred)):
+        deviation = Op("Sqrt", Op("Add", _mean(square), Param("epsilon")))
+        for normal in (Op("Div", centred, deviation), Op("Mul", centred, Op("Reciprocal", deviation))):
+            scaled = Op("Mul", normal, Param("scale"))
+            rules += [(Op("Add", scaled, Param("bias")), _layer_norm), (normal, _layer_norm)]
+    return rules
+
+
+# With scale and bias first: a shorter match would leave them behind.
+RULES: list[Rule] = sorted(_rules(), key=lambda rule: rule[0].type != "Add")

@@ -1,0 +1,106 @@
+"""Times every algorithm on the layers of a network:  python -m bench.layers [resnet50 | mobilenet_v2 | vgg16 | FILE] ...
+
+For each layer the candidates from fastest to slowest, GFLOP/s of the direct convolution's operations (so Winograd can exceed the
+peak) and their share of the measured peak; <-- marks the planner's pick. The last lines weigh layers by how often they occur.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from bench import machine
+from bench.layers import FOLDER, Layer, read_layers
+from bench.layers.candidates import EVICTION_FLOATS, Bench, candidates, operands, peak_gflops, pick, same, with_pick
+from fastcnn import _native
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.layers", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("files", nargs="*", default=["resnet50"], metavar="FILE",
+                        help=f"text files, or {', '.join(sorted(f.stem for f in FOLDER.glob('*.txt')))}; default: %(default)s")
+    parser.add_argument("--only", default="", help="layers whose description contains this")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cpus", help="comma-separated; default: the first THREADS allowed ones")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--isa", choices=_native.isas(), help="instruction set, default the best")
+    parser.add_argument("--seconds", type=float, default=0.05, help="per candidate and round")
+    parser.add_argument("--rounds", type=int, default=3, help="over all candidates of a layer; the least time counts")
+    parser.add_argument("--cold", action="store_true", help="touch 96 MB of other memory before each run: weights come from beyond L2")
+    parser.add_argument("--top", type=int, default=6, help="candidates shown besides the pick")
+    parser.add_argument("--within", type=float, help="exit 1 when a pick takes more than this times the best candidate's time")
+    parser.add_argument("--json", type=Path, help="write all times there")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parse(arguments)
+    if args.isa:
+        _native.set_isa(args.isa)
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, [int(c) for c in args.cpus.split(",")] if args.cpus else allowed[:args.threads])
+    layers = [(Path(file).stem, layer) for file in args.files for layer in read_layers(file) if args.only in str(layer)]
+    peak = peak_gflops() * args.threads
+    print(f"{machine.cpu_model()}, {_native.current_isa()}, {args.threads} thread(s), measured peak {peak:.0f} GFLOP/s")
+    rows = []
+    for network, layer in tqdm(layers, unit="layer", leave=False):
+        rows.append({"network": network, "layer": str(layer), "count": layer.count, **time_layer(layer, args)})
+        tqdm.write(describe(layer, rows[-1], args, peak))
+    summarise(rows)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({"machine": machine.describe(["fastcnn"], args.threads, os.sched_getaffinity(0)), "isa": _native.current_isa(),
+                                         "peak_gflops": peak, "cold": args.cold, "results": rows}, indent=1) + "\n")
+    slow = [row["layer"] for row in rows if args.within and row["pick_ms"] > args.within * row["best_ms"]]
+    for name in slow:
+        print(f"slower than {args.within} times the best: {name}")
+    return 1 if slow else 0
+
+
+def time_layer(layer: Layer, args: argparse.Namespace) -> dict[str, object]:
+    """Least ms of every candidate, rounds interleaved; which one is the pick."""
+    shape = layer.shape(args.batch)
+    picked = pick(shape, args.threads)
+    listed = with_pick(list(candidates(shape, args.threads)), picked)
+    x, w = operands(shape)
+    cold = np.zeros(EVICTION_FLOATS, np.float32) if args.cold else None
+    benches = {name: Bench(c, shape, x, w, args.threads) for name, c in listed}
+    times = dict.fromkeys(benches, float("inf"))
+    for _ in range(args.rounds):
+        for name, bench in benches.items():
+            times[name] = min(times[name], 1e3 * bench.seconds(args.seconds, cold))
+    name = next(name for name, c in listed if same(c, picked))
+    return {"pick": name, "pick_ms": times[name], "best_ms": min(times.values()), "ms": times}
+
+
+def describe(layer: Layer, row: dict, args: argparse.Namespace, peak: float) -> str:
+    """The layer's table."""
+    gflop = 2e-9 * layer.shape(args.batch).macs
+    lines = [f"\n{layer}"]
+    ordered = sorted(row["ms"], key=row["ms"].get)
+    for rank, name in enumerate(ordered):
+        if rank < args.top or name == row["pick"]:
+            rate = gflop / row["ms"][name] * 1e3
+            lines.append(f"  {name:28} {row['ms'][name]:9.4f} ms {rate:7.0f} GFLOP/s {100 * rate / peak:5.0f} %{'  <--' if name == row['pick'] else ''}")
+    return "\n".join(lines)
+
+
+def summarise(rows: Sequence[dict]) -> None:
+    """Per network: time of all its layers as picked, with the best candidates, and without Winograd."""
+    print()
+    for network in dict.fromkeys(row["network"] for row in rows):
+        mine = [row for row in rows if row["network"] == network]
+        picked, best = (sum(row["count"] * row[key] for row in mine) for key in ("pick_ms", "best_ms"))
+        plain = sum(row["count"] * min(ms for name, ms in row["ms"].items() if not name.startswith("winograd")) for row in mine)
+        print(f"{network}: {picked:.3f} ms as picked, {best:.3f} ms with the best of each ({picked / best - 1:+.1%}), {plain:.3f} ms without Winograd")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""What a result has to say about where it came from."""
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bench.engines import ENGINES
+
+
+def cpu_model() -> str:
+    """The processor's name, and its numbers where the name says little."""
+    facts: dict[str, str] = {}
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            facts.setdefault(key.strip(), value.strip())
+    except OSError:
+        return platform.processor() or platform.machine()
+    return f"{facts.get('model name', platform.machine())} (family {facts.get('cpu family', '?')} model {facts.get('model', '?')})"
+
+
+def commit() -> str | None:
+    """The commit of this tree, with + when files differ from it."""
+    try:
+        where = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "check": True}
+        revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **where).stdout.strip()
+        return revision + ("+" if subprocess.run(["git", "status", "--porcelain", "-uno"], **where).stdout.strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def describe(engines: Iterable[str], threads: int, cpus: Iterable[int]) -> dict[str, Any]:
+    """Machine, date, versions, commit, command, load."""
+    import fastcnn
+
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "cpu": cpu_model(),
+        "fastcnn_cpu_info": fastcnn.cpu_info(),
+        "cpus": list(cpus),
+        "threads": threads,
+        "load_average": os.getloadavg()[0],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: fastcnn.__version__ if name == "fastcnn" else ENGINES[name].version() for name in engines},
+        "settings": {name: ENGINES[name].settings for name in engines},
+        "commit": commit(),
+        "command": " ".join([Path(sys.executable).name, "-m", *(_module(sys.argv[0]), *sys.argv[1:])]),
+    }
+
+
+def _module(path: str) -> str:
+    parts = list(Path(path).with_suffix("").parts)
+    return ".".join(parts[parts.index("bench"):]).removesuffix(".__main__") if "bench" in parts else path

@@ -60,6 +60,11 @@ class Tensor:
         shape[axis], strides[axis] = extent, strides[axis] * step
         return replace(self, shape=tuple(shape), strides=tuple(strides), offset=offset)
 
+    def select(self, axis: int, index: int) -> Tensor:
+        """The view at one index of an axis, without it."""
+        drop = lambda values: (*values[:axis], *values[axis + 1:])  # noqa: E731
+        return replace(self, shape=drop(self.shape), strides=drop(self.strides), offset=self.offset + index * self.strides[axis])
+
     def transpose(self, perm: tuple[int, ...]) -> Tensor:
         """The view with axis i taken from perm[i]."""
         return replace(self, shape=tuple(self.shape[p] for p in perm), strides=tuple(self.strides[p] for p in perm))
@@ -101,6 +106,13 @@ def channels_last_strides(shape: tuple[int, ...]) -> Strides:
     return (step, 1, *reversed(strides))
 
 
+def depth_inner_strides(shape: tuple[int, ...]) -> Strides:
+    """Strides of (N, C, D, H, W) in memory order N, H, W, D, C: the depths of a pixel next to each other, pixels `pitch` apart."""
+    n, c, d, h, w = shape
+    step = pitch(d * c)
+    return h * w * step, 1, c, w * step, step
+
+
 def strides_like(shape: tuple[int, ...], strides: Strides) -> Strides:
     """Strides of a tensor of its own for `shape`, dimensions nested as in `strides`; channels-last stays channels-last."""
     if is_channels_last(shape, strides):
@@ -136,6 +148,11 @@ def is_channels_last(shape: tuple[int, ...], strides: Strides) -> bool:
     if not outer:
         return True
     return outer == sorted(outer, reverse=True) and outer[-1] >= shape[1]
+
+
+def is_depth_inner(shape: tuple[int, ...], strides: Strides) -> bool:
+    """Rank 5 with the channels of successive depths in one run."""
+    return len(shape) == 5 and (shape[1] == 1 or strides[1] == 1) and (shape[2] == 1 or strides[2] == shape[1])
 
 
 def reshaped_strides(shape: tuple[int, ...], strides: Strides, target: tuple[int, ...]) -> Strides | None:

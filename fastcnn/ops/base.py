@@ -86,10 +86,14 @@ class Lowering(Protocol):
         any            as it lies           dense   row-major
         channels_last  channels contiguous, other strides arbitrary (rank >= 3)
         rows           innermost axis contiguous
+        depth_inner    rank 5: the channels of successive depths in one run, height and width outside (N, H, W, D, C)
         """
 
+    def output_spec(self, i: int = 0) -> Spec:
+        """dtype and shape of output i."""
+
     def write(self, i: int = 0, layout: str | Strides = "channels_last") -> Tensor:
-        """Memory for output i: "dense", "channels_last" (dense below rank 3) or strides. May be a slice of a Concat's output."""
+        """Memory for output i: "dense", "channels_last" (dense below rank 3), "depth_inner" or strides. May be a slice of a Concat's output."""
 
     def alias(self, i: int, tensor: Tensor) -> None:
         """Output i is this view of something that exists."""
@@ -106,7 +110,7 @@ class Lowering(Protocol):
     def copy(self, target: Tensor, source: Tensor) -> None:
         """target = source, element by element, any strides."""
 
-    def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, **fields: Any) -> None:
+    def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
         """Append a step (fastcnn_c/steps.h); operands[0] is its output. work: about how many multiply-adds or elements it costs."""
 
     def dense_output(self, i: int = 0) -> bool:

@@ -1,12 +1,12 @@
-"""Conv and ConvTranspose in one and two spatial dimensions: which step computes them, and with which weights."""
+"""Conv and ConvTranspose: which steps compute them, and with which weights. Three spatial axes go through conv3d.py."""
 from __future__ import annotations
 
 import numpy as np
 
-from fastcnn import _native
-from fastcnn.choice import conv as choice
-from fastcnn.graph import Activation
-from fastcnn.ops.base import Args, F32, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.conv3d import is_native as conv3d_native
+from fastcnn.ops.conv3d import lower as lower_conv3d
+from fastcnn.ops.conv_emit import emit_conv, two_axes, two_dimensional
 from fastcnn.ops.window import Window, resolve
 from fastcnn.tensor import Tensor
 
@@ -14,12 +14,13 @@ from fastcnn.tensor import Tensor
 class Conv(Op):
     """y[n,m,i,j] = b[m] + sum_{c,r,s} x[n, c, i*sh - pt + r*dh, j*sw - pl + s*dw] * w[m,c,r,s], then + residual, then activation.
 
-    x: (N, C, H, W) or (N, C, L) float32; w: (M, C/group, kh, kw). ONNX Conv-1, 11, 22. Input 3 is a residual, input 4 a PRelu
+    x: (N, C, H, W), (N, C, L) or (N, C, D, H, W) float32; w: (M, C/group, kh, kw), constant. ONNX Conv-1, 11, 22. Input 3 is a residual, input 4 a PRelu
     slope per channel (fused by passes). Raises ShapeError when channels, group or window do not fit.
     """
 
     def native(self, args: Args) -> bool:
-        return super().native(args) and args.spec(0).rank in (3, 4) and args.values[1] is not None
+        rank = args.spec(0).rank
+        return super().native(args) and args.values[1] is not None and (rank in (3, 4) or (rank == 5 and conv3d_native(args)))
 
     def infer(self, args: Args) -> list[Spec]:
         x, w = args.spec(0), args.spec(1)
@@ -38,6 +39,9 @@ class Conv(Op):
 
     def lower(self, low: Lowering) -> None:
         window = _window(low.args)
+        if len(window.kernel) == 3:
+            lower_conv3d(low, window)
+            return
         x = two_dimensional(low.read(0, "channels_last"))
         residual = two_dimensional(low.read(3, "channels_last")) if low.args.has(3) else None
         y = two_dimensional(low.write(0, "channels_last"))
@@ -142,58 +146,3 @@ def transposed_window(args: Args) -> Window:
 
 def _window(args: Args) -> Window:
     return resolve(args, args.spec(0).shape[2:], args.spec(1).shape[2:])
-
-
-def two_axes(window: Window) -> Window:
-    """A window over one axis as one over two: height 1."""
-    if len(window.kernel) == 2:
-        return window
-    return Window((1, *window.kernel), (1, *window.strides), (1, *window.dilations), (0, *window.before), (0, *window.after), (1, *window.out))
-
-
-def two_dimensional(t: Tensor) -> Tensor:
-    """(N, C, L) as (N, C, 1, L)."""
-    if len(t.shape) == 4:
-        return t
-    return Tensor(t.buffer, (*t.shape[:2], 1, t.shape[2]), (*t.strides[:2], t.strides[2] * t.shape[2], t.strides[2]), t.offset)
-
-
-def place(prefix: str, t: Tensor | None) -> dict[str, int]:
-    """image, row and pixel strides of a channels-last tensor as step fields."""
-    strides = t.strides if t is not None else (0, 0, 0, 0)
-    return {f"{prefix}_image": strides[0], f"{prefix}_row": strides[2], f"{prefix}_pixel": strides[3]}
-
-
-def epilogue(activation: Activation | None) -> dict[str, float]:
-    """Step fields of an activation."""
-    if activation is None:
-        return {"fn": _native.UNARY["None"], "alpha": 0.0, "beta": 0.0}
-    return {"fn": _native.UNARY[activation.name], "alpha": activation.alpha, "beta": activation.beta}
-
-
-def vector_of(low: Lowering, i: int, count: int) -> Tensor | None:
-    """Input i as `count` contiguous floats: a bias or a slope, constant or computed; None when omitted."""
-    if not low.args.has(i):
-        return None
-    value = low.args.values[i]
-    if value is not None:
-        value = np.broadcast_to(np.asarray(value, F32).ravel(), (count,))
-        return low.packed(("vector", low.node.input(i), count), lambda: np.ascontiguousarray(value))
-    return low.read(i, "dense")
-
-
-def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, window: Window, group: int) -> None:
-    """The step for one two-dimensional convolution, w (M, C/group, kh, kw), by the algorithm that fastcnn.choice picks."""
-    n, m, oh, ow = y.shape
-    kh, kw = window.kernel
-    bias, slope = vector_of(low, 2, m), vector_of(low, 4, m)
-    shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, *window.strides, *window.dilations, *window.before,
-                             x.shape[2], x.shape[3], oh, ow)
-    picked = choice.choose(shape, tuple(t.strides for t in (x, y, residual) if t is not None), low.threads)
-    shape = picked.shape
-    packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
-    fields = {
-        "n": shape.n, "kh": kh, "kw": kw, "sh": shape.sh, "sw": shape.sw, "dh": shape.dh, "dw": shape.dw, "pt": shape.pt,
-        "pl": shape.pl, "ih": shape.ih, "iw": shape.iw, "oh": shape.oh, "ow": shape.ow,
-        **place("x", x), **place("y", y), **place("r", residual), **epilogue(low.node.activation), **picked.fields}
-    low.emit(picked.algorithm, [y, x, packed, bias, residual, slope], shape.macs, **fields)

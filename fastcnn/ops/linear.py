@@ -6,7 +6,7 @@ import numpy as np
 from fastcnn.choice import conv as choice
 from fastcnn.choice.conv import best_nv
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
-from fastcnn.ops.conv import epilogue, place, vector_of
+from fastcnn.ops.conv_emit import epilogue, place, vector_of
 from fastcnn.tensor import Tensor, walk
 
 

@@ -12,8 +12,8 @@ from fastcnn.ops.base import F32, Args, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.placement import place_concats
-from fastcnn.tensor import (Buffer, Strides, Tensor, channels_last_strides, dense_strides, is_channels_last, is_dense, matches, span,
-                            walk)
+from fastcnn.tensor import (Buffer, Strides, Tensor, channels_last_strides, dense_strides, depth_inner_strides, is_channels_last,
+                            is_dense, is_depth_inner, matches, span, walk)
 
 # Steps with less work (multiply-adds or elements) stay on one thread: a barrier costs 0.2 us, a second thread saves half of
 # 4000 multiply-adds per us and element rates of the same order.
@@ -76,11 +76,13 @@ class StageLowering:
         if _lies(tensor, layout):
             return tensor
         if (name, layout) not in self.converted:
-            wanted = channels_last_strides(tensor.shape) if layout == "channels_last" else dense_strides(tensor.shape)
-            target = self.temp(tensor.shape, tensor.dtype, wanted)
+            target = self.temp(tensor.shape, tensor.dtype, _strides(tensor.shape, layout))
             self.copy(target, tensor)
             self.converted[name, layout] = target
         return self.converted[name, layout]
+
+    def output_spec(self, i: int = 0) -> Spec:
+        return self.bound.specs[self.node.outputs[i]]
 
     def write(self, i: int = 0, layout: str | Strides = "channels_last") -> Tensor:
         name = self.node.outputs[i]
@@ -122,7 +124,7 @@ class StageLowering:
         self.emit("copy", [target, source], target.size, ndim=len(shape), shape=shape, y_strides=y, x_strides=x,
                   elem_bytes=target.dtype.itemsize)
 
-    def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, **fields: Any) -> None:
+    def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
         if operands[0].size == 0:
             return
         for tensor in operands:
@@ -169,12 +171,16 @@ def _lies(tensor: Tensor, layout: str) -> bool:
         return is_dense(tensor.shape, tensor.strides)
     if layout == "rows":
         return not tensor.shape or tensor.shape[-1] == 1 or tensor.strides[-1] == 1
+    if layout == "depth_inner":
+        return is_depth_inner(tensor.shape, tensor.strides)
     return is_channels_last(tensor.shape, tensor.strides)
 
 
 def _strides(shape: tuple[int, ...], layout: str | Strides) -> Strides:
     if not isinstance(layout, str):
         return layout
+    if layout == "depth_inner":
+        return depth_inner_strides(shape)
     return channels_last_strides(shape) if layout == "channels_last" and len(shape) >= 3 else dense_strides(shape)
 
 

@@ -1,0 +1,66 @@
+"""What every convolution-like lowering shares: places and epilogues as step fields, and the step for one 2-D convolution."""
+from __future__ import annotations
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.choice import conv as choice
+from fastcnn.graph import Activation
+from fastcnn.ops.base import F32, Lowering
+from fastcnn.ops.window import Window
+from fastcnn.tensor import Tensor
+
+
+def two_axes(window: Window) -> Window:
+    """A window over one axis as one over two: height 1."""
+    if len(window.kernel) == 2:
+        return window
+    return Window((1, *window.kernel), (1, *window.strides), (1, *window.dilations), (0, *window.before), (0, *window.after), (1, *window.out))
+
+
+def two_dimensional(t: Tensor) -> Tensor:
+    """(N, C, L) as (N, C, 1, L)."""
+    if len(t.shape) == 4:
+        return t
+    return Tensor(t.buffer, (*t.shape[:2], 1, t.shape[2]), (*t.strides[:2], t.strides[2] * t.shape[2], t.strides[2]), t.offset)
+
+
+def place(prefix: str, t: Tensor | None) -> dict[str, int]:
+    """image, row and pixel strides of a channels-last tensor as step fields."""
+    strides = t.strides if t is not None else (0, 0, 0, 0)
+    return {f"{prefix}_image": strides[0], f"{prefix}_row": strides[2], f"{prefix}_pixel": strides[3]}
+
+
+def epilogue(activation: Activation | None) -> dict[str, float]:
+    """Step fields of an activation."""
+    if activation is None:
+        return {"fn": _native.UNARY["None"], "alpha": 0.0, "beta": 0.0}
+    return {"fn": _native.UNARY[activation.name], "alpha": activation.alpha, "beta": activation.beta}
+
+
+def vector_of(low: Lowering, i: int, count: int) -> Tensor | None:
+    """Input i as `count` contiguous floats: a bias or a slope, constant or computed; None when omitted."""
+    if not low.args.has(i):
+        return None
+    value = low.args.values[i]
+    if value is not None:
+        value = np.broadcast_to(np.asarray(value, F32).ravel(), (count,))
+        return low.packed(("vector", low.node.input(i), count), lambda: np.ascontiguousarray(value))
+    return low.read(i, "dense")
+
+
+def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, window: Window, group: int) -> None:
+    """The step for one two-dimensional convolution, w (M, C/group, kh, kw), by the algorithm that fastcnn.choice picks."""
+    n, m, oh, ow = y.shape
+    kh, kw = window.kernel
+    bias, slope = vector_of(low, 2, m), vector_of(low, 4, m)
+    shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, *window.strides, *window.dilations, *window.before,
+                             x.shape[2], x.shape[3], oh, ow)
+    picked = choice.choose(shape, tuple(t.strides for t in (x, y, residual) if t is not None), low.threads)
+    shape = picked.shape
+    packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
+    fields = {
+        "n": shape.n, "kh": kh, "kw": kw, "sh": shape.sh, "sw": shape.sw, "dh": shape.dh, "dw": shape.dw, "pt": shape.pt,
+        "pl": shape.pl, "ih": shape.ih, "iw": shape.iw, "oh": shape.oh, "ow": shape.ow,
+        **place("x", x), **place("y", y), **place("r", residual), **epilogue(low.node.activation), **picked.fields}
+    low.emit(picked.algorithm, [y, x, packed, bias, residual, slope], shape.macs, **fields)

@@ -1,7 +1,7 @@
 /* y[kept] = reduction of x over the walk of reduced dimensions, fp32.
  *
  * Outputs are shared among threads, never the sum of one output, and a sum is cut into pieces of fixed size: the same number
- * for any thread count. Long sums add the pieces up in double; columns in float, piece by piece.
+ * for any thread count. The pieces add up in double.
  */
 #include <math.h>
 
@@ -9,7 +9,7 @@
 #include "walk.h"
 
 enum {
-    ROW_PIECE = 4096,      /* floats of a row per kernel call: 16 chains of 256 additions each at the longest */
+    ROW_PIECE = 2048,      /* floats of a row per kernel call, in four chains of vectors */
     STRIDED_PIECE = 256,
     COLUMNS = 64,          /* outputs made at once when neighbours in y are neighbours in x */
     COLUMN_PIECE = 128,    /* rows added up before the piece joins the total */
@@ -93,34 +93,41 @@ static void reduce_each(void *context, const int64_t *at, int64_t n)
     }
 }
 
-static void accumulate_columns(const reduce_rows *r, float *out, const float *x, int64_t columns, int acc, const float *shift)
+static void accumulate_columns(const reduce_rows *r, double *total, const float *x, int64_t columns, int acc, const float *shift)
 {
     const fc_walk *w = &r->reduced;
     const int outer = w->ndim - 1;
     const int64_t count = fc_walk_count(w, outer), n = fc_walk_inner(w), step = fc_walk_inner_stride(w, 0);
     for (int64_t j = 0; j < columns; j++)
-        out[j] = identity_of(acc);
+        total[j] = (double)identity_of(acc);
     fc_cursor cursor;
     fc_cursor_seek(w, outer, 0, &cursor);
     for (int64_t row = 0; row < count; row++, fc_cursor_next(w, outer, &cursor))
-        for (int64_t i = 0; i < n; i += COLUMN_PIECE)
-            fc_active->reduce->columns[acc](out, x + cursor.at[0] + i * step, (size_t)fc_min(COLUMN_PIECE, n - i), (size_t)step,
+        for (int64_t i = 0; i < n; i += COLUMN_PIECE) {
+            float piece[COLUMNS];
+            for (int64_t j = 0; j < columns; j++)
+                piece[j] = identity_of(acc);
+            fc_active->reduce->columns[acc](piece, x + cursor.at[0] + i * step, (size_t)fc_min(COLUMN_PIECE, n - i), (size_t)step,
                                             (size_t)columns, shift);
+            for (int64_t j = 0; j < columns; j++)
+                total[j] = join(acc, total[j], (double)piece[j]);
+        }
 }
 
 static void reduce_columns(void *context, const int64_t *at, int64_t n)
 {
     const reduce_rows *r = context;
     const float *x = r->x + at[1];
-    float total[COLUMNS], shift[COLUMNS] = {0};
+    double total[COLUMNS];
+    float shift[COLUMNS] = {0};
     if (r->kind == FC_RED_LogSumExp) {
-        accumulate_columns(r, shift, x, n, FC_ACC_Max, NULL);
+        accumulate_columns(r, total, x, n, FC_ACC_Max, NULL);
         for (int64_t j = 0; j < n; j++)
-            shift[j] = shift_of((double)shift[j]);
+            shift[j] = shift_of(total[j]);
     }
     accumulate_columns(r, total, x, n, accumulate_of[r->kind], r->kind == FC_RED_LogSumExp ? shift : NULL);
     for (int64_t j = 0; j < n; j++)
-        r->y[at[0] + j * r->y_step] = finish(r, (double)total[j], shift[j]);
+        r->y[at[0] + j * r->y_step] = finish(r, total[j], shift[j]);
 }
 
 fc_status fc_run_reduce(const void *params, void *const *t, const fc_team *team)

@@ -7,6 +7,7 @@ from .attributes import node_proto
 from .epilogue import onnx_arity
 from .graph import Graph, Node, Shape
 from .proto import element_name, element_of, tensor_type, type_shape, type_string
+from .symbolic import refine
 
 # Only constants this small can be a shape, axes, pads or scales; larger ones are given to inference by type alone.
 MAX_SHAPE_ELEMENTS = 64
@@ -31,6 +32,7 @@ def infer_types(graph: Graph) -> tuple[dict[str, str], dict[str, Shape]]:
         shape = type_shape(info.type)
         if shape is not None:
             shapes.setdefault(info.name, shape)
+    refine(graph, shapes)
     return {k: v for k, v in types.items() if v}, shapes
 
 

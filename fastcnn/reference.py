@@ -125,7 +125,7 @@ def _evaluator(node: Node, opsets: Mapping[str, int]) -> _Evaluator:
     key = id(node)
     entry = _evaluators.get(key)
     if entry is None or entry[0]() is not node:
-        entry = _evaluators[key] = weakref.ref(node, lambda _: _evaluators.pop(key, None)), {}
+        entry = _evaluators[key] = weakref.ref(node, lambda _, forget=_evaluators.pop: forget(key, None)), {}
     variant = tuple(sorted(opsets.items())) if node.captures else ()
     if variant not in entry[1]:
         entry[1][variant] = _make_evaluator(node, opsets)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .epilogue import ACTIVATIONS, activate
 from .graph import Activation, Node
-from .reference_conv import conv, pool_extent, spatial, windows
+from .reference_conv import conv, mean_windows
 
 Inputs = Sequence[Any]
 Contrib = Callable[[Node, Inputs], list[np.ndarray]]
@@ -51,20 +51,7 @@ def _channels_first(node: Node, f: Callable[[np.ndarray], np.ndarray], x: np.nda
 
 
 def _average_pool(node: Node, x: np.ndarray) -> np.ndarray:
-    """Mean over each window, of the elements inside unless count_include_pad=1."""
-    def pool(x: np.ndarray) -> np.ndarray:
-        kernel = node.attrs["kernel_shape"]
-        strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
-        ceil_mode = bool(node.attrs.get("ceil_mode", 0))
-        extents = [pool_extent(*axis, ceil_mode) for axis in zip(x.shape[2:], kernel, strides, dilations, before, after)]
-        taps = tuple(range(-len(kernel), 0))
-        total = windows(x, kernel, strides, dilations, before, extents, 0.0).sum(taps)
-        counted = np.ones((1, 1, *x.shape[2:]))
-        if node.attrs.get("count_include_pad", 0):
-            counted = np.pad(counted, [(0, 0), (0, 0), *zip(before, after)], constant_values=1.0)
-            before = [0] * len(kernel)
-        return total / windows(counted, kernel, strides, dilations, before, extents, 0.0).sum(taps)
-    return _channels_first(node, pool, x)
+    return _channels_first(node, lambda v: mean_windows(node, v), x)
 
 
 def _global_average_pool(node: Node, x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Convolutions and pooling in numpy, any number of spatial axes.
 
-onnx.reference's Conv gathers with index arrays (20 times slower); its ConvTranspose fails with group > 1 and gets
+onnx.reference's Conv gathers with index arrays (20 times slower), its AveragePool loops over elements (minutes); its ConvTranspose fails with group > 1 and gets
 auto_pad=SAME_* wrong; its MaxPool fails on padded integers and gets Indices with storage_order=1 wrong.
 """
 from __future__ import annotations
@@ -148,3 +148,33 @@ def _positions(shape: Sequence[int], best: np.ndarray, kernel: Sequence[int], st
         inside = inside * size + position
     planes = np.arange(shape[0] * shape[1]).reshape(shape[0], shape[1], *[1] * rank)
     return (planes * math.prod(sizes) + inside).astype(np.int64)
+
+
+def mean_windows(node: Node, x: np.ndarray) -> np.ndarray:
+    """Mean over each window of the elements inside, or with count_include_pad=1 of the padding's zeros too."""
+    kernel = node.attrs["kernel_shape"]
+    strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
+    ceil_mode = bool(node.attrs.get("ceil_mode", 0))
+    extents = [pool_extent(*axis, ceil_mode) for axis in zip(x.shape[2:], kernel, strides, dilations, before, after)]
+    taps = tuple(range(-len(kernel), 0))
+    total = windows(x, kernel, strides, dilations, before, extents, 0).sum(taps)
+    counted = np.ones((1, 1, *x.shape[2:]), x.dtype)
+    if node.attrs.get("count_include_pad", 0):
+        counted = np.pad(counted, [(0, 0), (0, 0), *zip(before, after)], constant_values=1)
+        before = [0] * len(kernel)
+    return total / windows(counted, kernel, strides, dilations, before, extents, 0).sum(taps)
+
+
+def average_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """mean_windows of floats."""
+    return [mean_windows(node, wide(inputs[0])).astype(inputs[0].dtype)]
+
+
+def lp_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(sum |x|^p)^(1/p) over each window."""
+    x, kernel, p = inputs[0], node.attrs["kernel_shape"], node.attrs.get("p", 2)
+    strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
+    ceil_mode = bool(node.attrs.get("ceil_mode", 0))
+    extents = [pool_extent(*axis, ceil_mode) for axis in zip(x.shape[2:], kernel, strides, dilations, before, after)]
+    powers = windows(np.abs(wide(x)) ** p, kernel, strides, dilations, before, extents, 0)
+    return [(powers.sum(tuple(range(-len(kernel), 0))) ** (1 / p)).astype(x.dtype)]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .graph import Node
-from .reference_conv import conv, conv_transpose, max_pool, wide
+from .reference_conv import average_pool, conv, conv_transpose, lp_pool, max_pool, wide
 from .reference_resize import resize, upsample
 from .reference_rnn import gru, lstm
 
@@ -156,6 +156,7 @@ def non_max_suppression(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
 
 # Operator -> numpy. The comment is what onnx.reference does instead.
 OVERRIDES: dict[str, Override] = {
+    "AveragePool": average_pool,                    # minutes: loops over elements
     "BatchNormalization": batch_normalization,      # before opset 14: normalises by the batch, not by mean and var
     "Conv": conv,                                   # 20 times slower
     "ConvTranspose": conv_transpose,                # fails for group > 1; sizes of auto_pad=SAME_*
@@ -168,6 +169,7 @@ OVERRIDES: dict[str, Override] = {
     "LSTM": lstm,                                   # ignores sequence_lens, clip, activations, input_forget
     "LogSoftmax": log_softmax,                      # before opset 13: one axis only
     "LpNormalization": lp_normalization,            # p=1 without absolute values
+    "LpPool": lp_pool,                              # minutes: loops over elements
     "MaxPool": max_pool,                            # fails on padded integers; SAME_LOWER sizes; storage_order=1
     "MaxRoiPool": max_roi_pool,                     # none
     "NonMaxSuppression": non_max_suppression,       # fails without max_output_boxes_per_class

@@ -138,9 +138,9 @@ def range_(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 
 def constant_of_shape(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """A tensor of one value, float zero by default."""
+    """A tensor of one value, float zero by default; all its elements lie in one place."""
     value = node.attrs.get("value", np.zeros(1, np.float32))
-    return [np.full(tuple(int(d) for d in inputs[0]), value.reshape(()), value.dtype)]
+    return [np.broadcast_to(value.reshape(()), tuple(int(d) for d in inputs[0]))]
 
 
 def where(node: Node, inputs: Inputs) -> list[np.ndarray]:

@@ -9,19 +9,25 @@ from .activation_fusion import activation_fusion
 from .activation_patterns import activation_patterns
 from .affine_after import affine_after
 from .affine_before import affine_before
+from .canonical_forms import canonical_forms
 from .constant_folding import constant_folding
 from .dead_code import dead_code
 from .duplicate_removal import duplicate_removal
 from .identity_removal import identity_removal
 from .normalization_patterns import normalization_patterns
 from .pad_folding import pad_folding
+from .reshape_targets import reshape_targets
 from .residual_fusion import residual_fusion
+from .shape_knowledge import shape_knowledge
 from .shuffle_removal import reshape_merging, transpose_merging
 
 Pass = Callable[[Graph], bool]
 
 PASSES: list[Pass] = [
     constant_folding,           # first: everything after it looks for weights and sizes among the constants
+    reshape_targets,            # right after: makes more constants of the same shape arithmetic
+    shape_knowledge,            # once sizes have become constants
+    canonical_forms,            # before everything that knows operators by name
     identity_removal,           # nodes that do nothing stand between producers and consumers
     duplicate_removal,          # two readers of two equal nodes would both be kept from fusing
     transpose_merging,          # may leave transposes that identity_removal takes out in the next round

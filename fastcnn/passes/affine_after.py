@@ -10,19 +10,19 @@ from dataclasses import replace
 import numpy as np
 
 from ..graph import Graph, Node
-from .facts import affine, has_epilogue, sole_reader
+from .facts import affine, batch_affine, has_epilogue, sole_reader
 from .rewrite import add_constant, constant, shape_of
 
 Vectors = tuple[np.ndarray, np.ndarray]
 
 
 def affine_after(graph: Graph) -> bool:
-    """Folds one affine node after another into the Conv, ConvTranspose, Gemm or MatMul that only it reads."""
+    """Folds one affine node after another into the linear operator that only it reads."""
     consumers, outputs = graph.consumers(), graph.output_names()
     changed: dict[int, Node | None] = {}
     for node in graph.nodes:
         fold = FOLDS.get(node.op_type)
-        if fold is None or node.domain:
+        if fold is None or node.domain or id(node) in changed:
             continue
         merged = node
         while True:
@@ -95,8 +95,23 @@ def _fold_matmul(graph: Graph, node: Node, reader: Node) -> Node | None:
     return _with_weights(graph, node, b * found[0], bias * found[0] + found[1], b.dtype)
 
 
+def _fold_batch_norm(graph: Graph, node: Node, reader: Node) -> Node | None:
+    own, shape = batch_affine(graph, node), shape_of(graph, node.outputs[0])
+    if own is None or shape is None:
+        return None
+    found = affine(graph, reader, node.outputs[0], len(shape), own[0].size, 1)
+    gamma, beta = constant(graph, node, 1), constant(graph, node, 2)
+    if found is None or gamma is None or beta is None:
+        return None
+    stem = node.outputs[0]
+    names = (add_constant(graph, f"{stem}.scale", (gamma * found[0]).astype(gamma.dtype)),
+             add_constant(graph, f"{stem}.shift", (beta * found[0] + found[1]).astype(beta.dtype)))
+    return replace(node, inputs=(node.inputs[0], *names, *node.inputs[3:]))
+
+
 FOLDS: dict[str, Callable[[Graph, Node, Node], "Node | None"]] = {
     "Conv": _fold_conv,
+    "BatchNormalization": _fold_batch_norm,
     "ConvTranspose": _fold_conv,
     "Gemm": _fold_gemm,
     "MatMul": _fold_matmul,

@@ -85,6 +85,8 @@ def affine(graph: Graph, node: Node, value: str, rank: int, channels: int, axis:
     if node.op_type == "BatchNormalization":
         found = batch_affine(graph, node) if axis == 1 and node.inputs[0] == value else None
         return found if found is not None and found[0].size == channels else None
+    if node.op_type == "Neg":
+        return -np.ones(channels), np.zeros(channels)
     if node.op_type not in ("Mul", "Add", "Sub", "Div") or len(node.inputs) != 2:
         return None
     side = 1 if node.inputs[0] == value else 0

@@ -1,0 +1,59 @@
+# make demo, make test: from a fresh clone with CPython >= 3.10, a C compiler and make. Everything lands in .venv, build/ and out/.
+#   PYTHON=python3.12 make test    another interpreter (after make clean, if .venv was made with one already)
+#   CC=clang make test             another compiler
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+NATIVE := $(shell find fastcnn_c -name '*.[ch]' ! -name _native.c -o -name '*.inc' -o -name '*.pyx' -o -name '*.pxd') setup.py
+ASAN   := build/asan
+# Instruction sets below the best one that this machine has: the suite runs again on each, without what does not depend on it.
+LOWER_ISAS = $$($(BIN)/python -c "from fastcnn import _native; print(*reversed(_native.isas()[:-1]))")
+
+.PHONY: demo test check asan bench clean
+
+demo: $(VENV)/built
+	$(BIN)/python -m models.demo
+
+test: $(VENV)/built
+	$(BIN)/python -m pytest
+	@for isa in $(LOWER_ISAS); do \
+	    echo "FASTCNN_ISA=$$isa"; \
+	    FASTCNN_ISA=$$isa FASTCNN_TEST_REPEAT=1 $(BIN)/python -m pytest || exit 1; \
+	done
+
+check: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# Kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer. Python itself leaks by design: leak detection stays off.
+asan: $(VENV)/dev
+	FASTCNN_DEBUG=1 $(BIN)/python setup.py -q build --build-base $(ASAN)
+	cd $(ASAN)/lib.* && LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    $(CURDIR)/$(BIN)/python -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests/test_kernel_*.py
+
+bench: $(VENV)/built
+	$(BIN)/python -m bench.models
+
+clean:
+	rm -rf $(VENV) build dist out fastcnn.egg-info fastcnn_c/_native.c fastcnn/_native.*.so
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Dependencies and a first build; done again when they change.
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing fastcnn and what the demo and the tests need into $(VENV)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,test]'
+	@touch $@
+
+# Sources newer than the last build: compile what changed, in place.
+$(VENV)/built: $(VENV)/installed $(NATIVE)
+	@if [ -n "$$(find $(NATIVE) -newer $(VENV)/installed)" ]; then \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77' 'cython>=3.0' && \
+	    $(BIN)/python setup.py -q build_ext --inplace; \
+	fi
+	@touch $@
+
+$(VENV)/dev: $(VENV)/built
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77' 'cython>=3.0' ruff mypy
+	@touch $@

@@ -79,12 +79,17 @@ class BuildExt(build_ext):
 
 
 native = Extension(
-    "fastcnn._native", [str(SOURCE / "_native.pyx")], include_dirs=[str(SOURCE), numpy.get_include()],
+    "_native", [str(SOURCE / "_native.pyx")], include_dirs=[str(SOURCE), numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")], depends=HEADERS,
     extra_compile_args=["-O1" if DEBUG else "-O2", "-Wno-unused-function", *OPENMP, *(SANITIZE if DEBUG else [])],
     extra_link_args=[*OPENMP, *(SANITIZE if DEBUG else [])])
 
 directives = {"language_level": 3, "boundscheck": DEBUG, "wraparound": DEBUG, "initializedcheck": DEBUG, "cdivision": True}
 
-setup(libraries=libraries(), ext_modules=cythonize([native], compiler_directives=directives, force=DEBUG),
+# The checked build keeps its C file to itself: the next plain build would take it for its own. Cython finds _native.pxd beside
+# the source by the module's bare name; the package comes after.
+native, = cythonize([native], compiler_directives=directives, force=DEBUG, build_dir="build/checked" if DEBUG else None)
+native.name = "fastcnn._native"
+
+setup(libraries=libraries(), ext_modules=[native],
       cmdclass={"build_ext": BuildExt, "build_clib": build_clib})

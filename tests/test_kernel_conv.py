@@ -1,0 +1,119 @@
+"""The conv step (implicit GEMM, in place and through the band) and im2col against float64, at every instruction set."""
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conv_step import Case, operands, reference, run_conv, unary
+from step_helper import assert_close, tolerance
+
+from fastcnn import _native
+
+DENSE = [
+    Case(1, 1),
+    Case(7, 15, oh=3, ow=5),
+    Case(16, 16, oh=7, ow=7),
+    Case(17, 33, oh=2, ow=31, n=2),
+    Case(64, 67, oh=5, ow=14, x_gap=1, y_gap=3),
+    Case(3, 8, 3, 3, oh=6, ow=6),
+    Case(3, 8, 3, 3, oh=6, ow=6, pt=1, pl=1, pb=1, pr=1),
+    Case(5, 9, 3, 3, oh=7, ow=11, pt=1, pl=1, pb=1, pr=1, n=3, x_gap=2, y_gap=1),
+    Case(4, 16, 5, 5, oh=9, ow=8, pt=2, pl=2, pb=2, pr=2),
+    Case(2, 31, 1, 7, oh=5, ow=13, pl=3, pr=3),
+    Case(2, 31, 7, 1, oh=13, ow=5, pt=3, pb=3),
+    Case(6, 5, 2, 4, oh=4, ow=9, pt=0, pl=2, pb=1, pr=1),                   # asymmetric
+    Case(6, 5, 4, 2, oh=5, ow=6, pt=3, pl=0, pb=0, pr=1, n=2),
+    Case(3, 4, 3, 3, oh=4, ow=5, pt=-1, pl=-2, pb=1, pr=0),                 # the window starts inside
+    Case(3, 4, 3, 3, oh=4, ow=5, pt=2, pl=1, pb=-2, pr=-1),
+    Case(8, 17, 3, 3, oh=5, ow=6, sh=2, sw=2, pt=1, pl=1, pb=0, pr=0),
+    Case(3, 64, 7, 7, oh=8, ow=9, sh=2, sw=2, pt=3, pl=3, pb=2, pr=2),
+    Case(5, 12, 1, 1, oh=6, ow=7, sh=3, sw=2),
+    Case(4, 6, 3, 2, oh=5, ow=4, sh=3, sw=4, pt=1, pb=1),                   # strides that skip pixels
+    Case(9, 10, 3, 3, oh=6, ow=5, dh=2, dw=3, pt=2, pl=3, pb=2, pr=3),
+    Case(9, 10, 3, 3, oh=3, ow=4, sh=2, dh=3, dw=1, x_gap=7),
+    Case(2, 3, 3, 3, oh=9, ow=12, pt=4, pl=5, pb=4, pr=5),                   # windows that see padding alone
+    Case(11, 13, 3, 3, oh=1, ow=1, pt=1, pl=1, pb=1, pr=1),
+]
+GROUPED = [
+    Case(3, 5, 3, 3, oh=5, ow=7, groups=4, pt=1, pl=1, pb=1, pr=1),
+    Case(8, 16, 1, 1, oh=4, ow=6, groups=3, x_gap=2, y_gap=4),
+    Case(1, 2, 3, 3, oh=6, ow=5, groups=7, sh=2, pt=1, pl=1, pb=1, pr=1, n=2),
+    Case(4, 19, 2, 3, oh=5, ow=6, groups=2, dh=2, dw=2),
+    Case(5, 1, 3, 3, oh=4, ow=4, groups=6, pt=1, pl=1, pb=1, pr=1),
+]
+RESNET = Case(64, 64, 3, 3, oh=56, ow=56, pt=1, pl=1, pb=1, pr=1)
+RESNEXT = Case(4, 4, 3, 3, oh=14, ow=14, groups=32, pt=1, pl=1, pb=1, pr=1)
+EPILOGUE = Case(6, 21, 3, 3, oh=5, ow=9, n=2, pt=1, pl=1, pb=1, pr=1, y_gap=3)
+
+
+@pytest.mark.parametrize("case", [*DENSE, *GROUPED, RESNET, RESNEXT], ids=str)
+def test_conv_equals_naive(isa, case):
+    data = operands(case)
+    expected = reference(case, data.x, data.w)
+    for nv in (1, 2, 3, 4):
+        assert_close(run_conv(case, data, nv=nv, block=2), expected, tolerance(case.k), f"nv={nv}")
+
+
+@pytest.mark.parametrize("case", [*DENSE, *GROUPED, RESNEXT], ids=str)
+def test_im2col_equals_naive(isa, case):
+    data = operands(case)
+    expected = reference(case, data.x, data.w)
+    for nv in (1, 2, 4):
+        assert_close(run_conv(case, data, "im2col", nv=nv), expected, tolerance(case.k), f"nv={nv}")
+
+
+@pytest.mark.parametrize("case", [c for c in [*DENSE, *GROUPED] if not c.padded], ids=str)
+def test_conv_band_and_in_place_agree_with_naive(isa, case):
+    data = operands(case, 1)
+    expected = reference(case, data.x, data.w)
+    for band in (0, 1):
+        for block in (1, 3, 1000):
+            y = run_conv(case, data, band=band, block=min(block, case.oh) if band else block, nv=2)
+            assert_close(y, expected, tolerance(case.k), f"band={band} block={block}")
+
+
+@pytest.mark.parametrize("kind", ["conv", "im2col"])
+@pytest.mark.parametrize("case", [EPILOGUE, replace(EPILOGUE, groups=3)], ids=str)
+def test_conv_bias_then_residual_then_activation(isa, case, kind):
+    data = operands(case, 2)
+    y = run_conv(case, data, kind, nv=2, bias=True, residual=True, fn="Relu", block=2)
+    expected = reference(case, data.x, data.w) + data.bias + data.residual
+    assert_close(y, np.maximum(expected, 0), tolerance(case.k))
+
+
+@pytest.mark.parametrize("kind", ["conv", "im2col"])
+@pytest.mark.parametrize("fn", list(_native.UNARY))
+def test_conv_every_activation_is_the_elementwise_kernel(isa, fn, kind):
+    data = operands(EPILOGUE, 3)
+    plain = run_conv(EPILOGUE, data, kind, nv=2, bias=True, block=2)
+    y = run_conv(EPILOGUE, data, kind, nv=2, bias=True, block=2, fn=fn, alpha=0.3, beta=0.7)
+    np.testing.assert_array_max_ulp(y, unary(fn, plain, 0.3, 0.7), 2)
+
+
+@pytest.mark.parametrize("kind", ["conv", "im2col"])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_conv_prelu_slope_per_channel(isa, groups, kind):
+    case = replace(EPILOGUE, groups=groups)
+    data = operands(case, 4)
+    plain = run_conv(case, data, kind, nv=2, residual=True)
+    y = run_conv(case, data, kind, nv=2, residual=True, slope=True)
+    np.testing.assert_array_equal(y, np.where(plain < 0, plain * data.slope, plain))
+
+
+@pytest.mark.parametrize("split_columns", [0, 1], ids=["rows", "columns"])
+@pytest.mark.parametrize("case", [EPILOGUE, replace(EPILOGUE, groups=2), Case(33, 100, oh=5, ow=29, n=2), Case(3, 70, 3, 3, oh=1, ow=1)], ids=str)
+def test_conv_is_bitwise_the_same_for_any_number_of_threads(isa, case, split_columns):
+    data = operands(case, 5)
+    one = run_conv(case, data, nv=2, bias=True, fn="Tanh")
+    for threads in (1, 2, 3):
+        y = run_conv(case, data, nv=2, bias=True, fn="Tanh", split_columns=split_columns, threads=threads, block=2)
+        np.testing.assert_array_equal(y, one)
+
+
+@pytest.mark.parametrize("case", [EPILOGUE, replace(EPILOGUE, groups=2)], ids=str)
+def test_im2col_is_bitwise_the_same_for_any_number_of_threads(isa, case):
+    data = operands(case, 6)
+    one = run_conv(case, data, "im2col", nv=2, bias=True)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(run_conv(case, data, "im2col", nv=2, bias=True, threads=threads), one)

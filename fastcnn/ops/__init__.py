@@ -4,10 +4,45 @@ from __future__ import annotations
 from fastcnn.ops.base import Op
 from fastcnn.ops.conv import Conv, ConvTranspose
 from fastcnn.ops.linear import Gemm, MatMul
+from fastcnn.ops.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
+from fastcnn.ops.pool import AVERAGE, LP, MAX, GlobalPool, Pool
+from fastcnn.ops.resize import Resize
+from fastcnn.ops.shape import Expand, Flatten, Identity, Reshape, Squeeze, Tile, Transpose, Unsqueeze
+from fastcnn.ops.slicing import Concat, DepthToSpace, Gather, Pad, Slice, SpaceToDepth, Split
 
 OPS: dict[tuple[str, str], Op] = {
     ("", "Conv"): Conv(),
     ("", "ConvTranspose"): ConvTranspose(),
     ("", "Gemm"): Gemm(),
     ("", "MatMul"): MatMul(),
+    ("", "MaxPool"): Pool(MAX),
+    ("", "AveragePool"): Pool(AVERAGE),
+    ("", "LpPool"): Pool(LP),
+    ("", "GlobalMaxPool"): GlobalPool(MAX),
+    ("", "GlobalAveragePool"): GlobalPool(AVERAGE),
+    ("", "GlobalLpPool"): GlobalPool(LP),
+    ("", "BatchNormalization"): BatchNormalization(),
+    ("", "InstanceNormalization"): InstanceNormalization(),
+    ("", "GroupNormalization"): GroupNormalization(),
+    ("", "LayerNormalization"): LayerNormalization(),
+    ("", "RMSNormalization"): LayerNormalization(rms=True),
+    ("", "LRN"): Lrn(),
+    ("", "Resize"): Resize(),
+    ("", "Upsample"): Resize(),
+    ("", "Reshape"): Reshape(),
+    ("", "Flatten"): Flatten(),
+    ("", "Squeeze"): Squeeze(),
+    ("", "Unsqueeze"): Unsqueeze(),
+    ("", "Transpose"): Transpose(),
+    ("", "Identity"): Identity(),
+    ("", "Dropout"): Identity(),
+    ("", "Expand"): Expand(),
+    ("", "Tile"): Tile(),
+    ("", "Concat"): Concat(),
+    ("", "Split"): Split(),
+    ("", "Slice"): Slice(),
+    ("", "Gather"): Gather(),
+    ("", "Pad"): Pad(),
+    ("", "DepthToSpace"): DepthToSpace(),
+    ("", "SpaceToDepth"): SpaceToDepth(),
 }

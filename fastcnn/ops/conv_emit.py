@@ -52,6 +52,8 @@ def vector_of(low: Lowering, i: int, count: int) -> Tensor | None:
 def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, window: Window, group: int) -> None:
     """The step for one two-dimensional convolution, w (M, C/group, kh, kw), by the algorithm that fastcnn.choice picks."""
     n, m, oh, ow = y.shape
+    if y.size == 0:
+        return
     kh, kw = window.kernel
     bias, slope = vector_of(low, 2, m), vector_of(low, 4, m)
     shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, *window.strides, *window.dilations, *window.before,

@@ -93,6 +93,8 @@ class MatMul(Op):
 def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tuple, bias: Tensor | None) -> None:
     """y[m][n] = a[m][k] * weights[n][k] + bias: a 1x1 convolution whose pixels are the rows of a."""
     (m, k), n = a.shape, weights.shape[0]
+    if y.size == 0:
+        return
     shape = choice.ConvShape(1, 1, k, n, 1, 1, 1, 1, 1, 1, 0, 0, 1, m, 1, m)
     strides_x, strides_y = (0, 1, m * a.strides[0], a.strides[0]), (0, 1, m * y.strides[0], y.strides[0])
     picked = choice.implicit_gemm(shape, (strides_x, strides_y), low.threads)
@@ -106,6 +108,8 @@ def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tup
 def _emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor) -> None:
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     batch = y.shape[:-2]
+    if y.size == 0:
+        return
     a, b = a.broadcast((*batch, m, k)), b.broadcast((*batch, k, n))
     shape, (ys, as_, bs) = walk(batch, y.strides[:-2], a.strides[:-2], b.strides[:-2])
     low.emit("matmul", [y, a, b, vector_of(low, 2, n)], int(np.prod(batch, dtype=np.int64)) * m * n * k,

@@ -116,6 +116,9 @@ class Engine:
                 env[name] = np.ascontiguousarray(result) if isinstance(result, np.ndarray) and result.ndim else result
 
     def _result(self, name: str, env: dict[str, Any], plan: Plan, given: set[str]) -> Any:
-        """The value of an output; a copy where it is the caller's own array or the model's constant."""
+        """The value of an output; a copy where it is the caller's own array, a view of one, or the model's constant."""
         value = env[name] if name in env else plan.values[name]
-        return np.array(value) if name in given or name not in env else value
+        if name not in env:
+            return np.array(value)
+        borrowed = isinstance(value, np.ndarray) and any(np.may_share_memory(value, env[g]) for g in given if isinstance(env[g], np.ndarray))
+        return np.array(value) if borrowed else value

@@ -34,7 +34,7 @@ class Guarded:
             assert (margins == self.margin).all(), "wrote outside the buffer"
 
 
-def run_step(kind: str, operands: Sequence[np.ndarray | Guarded | None], threads: int = 1, outputs: int = 1, **fields: object) -> int:
+def run_step(kind: str, operands: Sequence[np.ndarray | Guarded | None], /, threads: int = 1, outputs: int = 1, **fields: object) -> int:
     """Run one step in place on numpy arrays (float32 and others, C-contiguous); operands[:outputs] are written.
 
     Plain arrays are used where they lie; outputs given as Guarded are checked. Returns the status (0 is success).

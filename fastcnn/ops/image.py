@@ -1,0 +1,47 @@
+"""Tensors as images: what steps over (n, h, w, c) read and write, whatever number of spatial axes the value has."""
+from __future__ import annotations
+
+import math
+
+from fastcnn.ops.base import Lowering, Spec
+from fastcnn.ops.conv_emit import place
+from fastcnn.tensor import Tensor, channels_last_strides
+
+
+def read_image(low: Lowering, i: int, flat: bool = False) -> Tensor:
+    """Input i, channels last, as (N, C, H, W): one spatial axis gets a height of 1, three and more (or `flat`) become one row."""
+    t = low.read(i, "channels_last")
+    image = as_image(t, flat)
+    if image is None:      # gaps between its rows: only a copy is one run of pixels
+        dense = low.temp(t.shape, t.dtype, channels_last_strides(t.shape))
+        low.copy(dense, t)
+        image = as_image(dense, flat)
+    return image
+
+
+def write_image(low: Lowering, flat: bool = False) -> Tensor:
+    """Memory for output 0 as (N, C, H, W), like read_image."""
+    t = low.write(0, "channels_last")
+    image = as_image(t, flat)
+    if image is None:
+        raise AssertionError("an output of its own has no gaps between rows")
+    return image
+
+
+def as_image(t: Tensor, flat: bool) -> Tensor | None:
+    """The view (N, C, H, W) of a channels-last tensor, None where strides cannot express it."""
+    n, c, *spatial = t.shape
+    if len(spatial) == 2 and not flat:
+        return t
+    return t.reshape((n, c, 1, math.prod(spatial)))
+
+
+def image_fields(y: Tensor, x: Tensor) -> dict[str, int]:
+    """The step fields n, c, h, w and the places of an operator that keeps its shape."""
+    n, c, h, w = x.shape
+    return {"n": n, "c": c, "h": h, "w": w, **place("x", x), **place("y", y)}
+
+
+def is_image(spec: Spec, ranks: tuple[int, ...] = (3, 4)) -> bool:
+    """A tensor with channels and pixels, and something in them."""
+    return spec.rank in ranks and spec.size > 0

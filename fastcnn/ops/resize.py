@@ -1,0 +1,84 @@
+"""Resize and Upsample of one or two spatial axes."""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.conv_emit import place
+from fastcnn.ops.image import is_image, read_image, write_image
+from fastcnn.ops.resample import COORDINATES, MODES, Axis, Sampling, sampling, taps
+
+
+class Resize(Op):
+    """y = x sampled at the coordinates of its outputs: nearest, linear or cubic, each axis on its own.
+
+    x: (N, C, H, W) or (N, C, L) float32, N and C unchanged. ONNX Upsample-7, 9; Resize-10 to 19 with antialias, axes, all
+    coordinate and nearest modes; tf_crop_and_resize with extrapolation_value 0. Raises ShapeError.
+    """
+
+    def native(self, args: Args) -> bool:
+        x, how = args.spec(0), _sampling(args)
+        if x.dtype != F32 or not is_image(x) or how.mode not in MODES or how.coordinates not in COORDINATES:
+            return False
+        if how.coordinates == "tf_crop_and_resize" and how.extrapolation != 0.0:
+            return False
+        if any(spec is not None and value is None for spec, value in zip(args.specs[1:], args.values[1:])):
+            return True       # infer() asks for them, and binding goes on when they are known
+        return all(axis.idle for axis in axes_of(args)[:2])
+
+    def infer(self, args: Args) -> list[Spec]:
+        out = tuple(axis.out for axis in axes_of(args))
+        if min(out) < 1:
+            raise bad_shape(args, f"the output would be {list(out)}")
+        return [Spec(args.spec(0).dtype, out)]
+
+    def lower(self, low: Lowering) -> None:
+        x, y, how = read_image(low, 0), write_image(low), _sampling(low.args)
+        axes = axes_of(low.args)[2:]
+        axes = [Axis(1, 1, 1.0)] * (2 - len(axes)) + axes
+        (rows, row_weights), (columns, column_weights) = (taps(axis, how) for axis in axes)
+        tables = [low.constant(table) for table in (rows, row_weights, columns, column_weights)]
+        n, c, oh, ow = y.shape
+        low.emit("resize", [y, x, *tables], y.size * (rows.shape[1] + columns.shape[1]), n=n, c=c, ih=x.shape[2], iw=x.shape[3],
+                 oh=oh, ow=ow, taps_h=rows.shape[1], taps_w=columns.shape[1], **place("x", x), **place("y", y))
+
+
+def _sampling(args: Args) -> Sampling:
+    upsample = args.node.op_type == "Upsample"
+    how = sampling(args.node.attrs, 10 if upsample else args.node.version)
+    return how if how.mode != "bilinear" else Sampling("linear", how.coordinates, how.nearest)
+
+
+def axes_of(args: Args) -> list[Axis]:
+    """Every axis of x with its output extent. Raises ShapeError, DataDependent."""
+    node, x = args.node, args.spec(0)
+    old = node.op_type == "Upsample" or node.version < 11
+    scales = node.attrs.get("scales") if node.op_type == "Upsample" and node.version < 9 else args.value(1 if old else 2)
+    sizes, roi = (None, None) if old else (args.value(3), args.value(1))
+    axes = [int(a) % x.rank for a in node.attrs.get("axes") or range(x.rank)]
+    if scales is not None and len(scales):
+        factors = np.asarray(scales, np.float32)
+        if len(factors) != len(axes) or min(factors) <= 0:
+            raise bad_shape(args, f"scales {factors.tolist()} for {len(axes)} axes")
+        outs = [int(np.floor(np.float32(x.shape[a]) * factor)) for a, factor in zip(axes, factors)]
+    elif sizes is not None and len(sizes) == len(axes):
+        outs, factors = _kept_ratio(node.attrs.get("keep_aspect_ratio_policy", "stretch"), [x.shape[a] for a in axes], [int(s) for s in sizes])
+    else:
+        raise bad_shape(args, f"neither scales nor sizes for {len(axes)} axes")
+    crops = roi is not None and len(roi) == 2 * len(axes) and node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    regions = list(zip(roi[:len(axes)].tolist(), roi[len(axes):].tolist())) if crops else [(0.0, 1.0)] * len(axes)
+    result = [Axis(size, size, 1.0) for size in x.shape]
+    for a, out, factor, region in zip(axes, outs, factors, regions):
+        result[a] = Axis(x.shape[a], out, float(factor), region)
+    return result
+
+
+def _kept_ratio(policy: str, sizes: list[int], outs: list[int]) -> tuple[list[int], list[float]]:
+    """Output extents and scales from `sizes`; policies other than "stretch" use one scale for all axes."""
+    scales = [float(np.float32(out) / np.float32(size)) for out, size in zip(outs, sizes)]
+    if policy == "stretch":
+        return outs, scales
+    scale = min(scales) if policy == "not_larger" else max(scales)
+    return [math.floor(scale * size + 0.5) for size in sizes], [scale] * len(sizes)

@@ -30,6 +30,7 @@ typedef struct fc_gemm_args {
     size_t ldr;
     float lo, hi;
     int accumulate;
+    const void *prefetch;    /* one line from here on is asked for in each step of k, or NULL: the weights needed next */
 } fc_gemm_args;
 
 typedef void (*fc_gemm_kernel)(const fc_gemm_args *args);

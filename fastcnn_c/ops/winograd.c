@@ -103,8 +103,10 @@ static void multiply(const fc_winograd *p, const geometry *g, const float *u, co
         fc_gemm_args args = {
             .lda = g->lda, .ldc = g->ldm, .tap = tap, .taps = 1, .kc = (size_t)p->ic, .n = (size_t)n,
             .b = u + position * u_position + o * p->ic, .lo = -INFINITY, .hi = INFINITY};
+        const char *next = (const char *)(args.b + p->ic * nv * vector);    /* panels and positions follow each other */
         for (int64_t piece = 0; piece < pieces; piece++) {
             const int64_t row = count * piece / pieces, mr = count * (piece + 1) / pieces - row;
+            args.prefetch = piece < nv ? next + piece * p->ic * FC_ALIGN : NULL;
             args.a = v + position * g->v_position + (size_t)row * g->lda;
             args.c = m + position * g->m_position + (size_t)row * g->ldm + o;
             fc_active->gemm->tile[nv][mr](&args);

@@ -1,0 +1,55 @@
+"""The resize step with arbitrary tap tables against the double sum, at every instruction set."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from images import CHANNELS, Image, run_image_step
+from step_helper import Guarded, assert_close, tolerance
+
+
+def table(rng: np.random.Generator, size: int, out: int, taps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices around each output's place, clamped to the axis, and any weights."""
+    index = (np.arange(out) * size // out)[:, None] + np.arange(taps) - taps // 2
+    return np.clip(index, 0, size - 1).astype(np.int32), rng.standard_normal((out, taps)).astype(np.float32)
+
+
+def run(c: int, extent: tuple[int, int], out: tuple[int, int], taps: tuple[int, int], threads: int = 1, gap: int = 3, n: int = 2):
+    rng = np.random.default_rng(c)
+    x, y = Image.random(rng, n, *extent, c, gap=gap), Image(n, *out, c, gap, output=True)
+    (rows, row_weights), (columns, column_weights) = (table(rng, *axis) for axis in zip(extent, out, taps))
+    operands = [Guarded(a) for a in (rows, row_weights, columns, column_weights)]
+    got = run_image_step("resize", y, x, *operands, threads=threads, n=n, c=c, ih=extent[0], iw=extent[1], oh=out[0], ow=out[1],
+                         taps_h=taps[0], taps_w=taps[1])
+    wide = x.array.astype(np.float64)
+    tall = (wide[:, rows] * row_weights[None, :, :, None, None]).sum(2)
+    return got, (tall[:, :, columns] * column_weights[None, None, :, :, None]).sum(3)
+
+
+EXTENTS = [((5, 7), (13, 15)), ((20, 31), (7, 9)), ((1, 1), (3, 40)), ((6, 8), (6, 8))]
+
+
+@pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize("taps", [(1, 1), (2, 2), (4, 4), (1, 2), (3, 5), (9, 1)], ids=str)
+@pytest.mark.parametrize("extents", EXTENTS, ids=str)
+def test_resize_taps(isa, extents, taps, gap):
+    got, wanted = run(17, *extents, taps, gap=gap)
+    assert_close(got, wanted, tolerance(taps[0] * taps[1]))
+
+
+@pytest.mark.parametrize("taps", [1, 2, 4])
+@pytest.mark.parametrize("c", CHANNELS)
+def test_resize_channel_tails(isa, c, taps):
+    got, wanted = run(c, (6, 9), (11, 20), (taps, taps))
+    assert_close(got, wanted, tolerance(taps * taps))
+
+
+@pytest.mark.parametrize("c", [3, 80])
+def test_resize_wide_rows_in_blocks(isa, c):
+    got, wanted = run(c, (4, 700), (7, 1500), (4, 4), n=1)
+    assert_close(got, wanted, tolerance(16))
+
+
+def test_resize_same_bits_for_any_number_of_threads(isa):
+    alone = run(20, (9, 9), (23, 17), (4, 4))[0]
+    for threads in (2, 3, 7):
+        np.testing.assert_array_equal(run(20, (9, 9), (23, 17), (4, 4), threads)[0], alone)

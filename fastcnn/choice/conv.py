@@ -9,7 +9,7 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.choice import machine
-from fastcnn.choice.winograd import choose_winograd
+from fastcnn.choice.winograd import TILE_VECTORS, choose_winograd
 
 # Per-tile overhead of a call (arguments, epilogue) in FMA issue slots, from the difference of k=64 and k=256 tiles in bench.layers.
 TILE_OVERHEAD = 60
@@ -89,8 +89,8 @@ def merge_groups(shape: ConvShape) -> ConvShape:
 
 def winograd(shape: ConvShape, m: int, tiles: int) -> ConvChoice:
     """F(m, 3) in blocks of `tiles` tiles."""
-    nv = best_nv(shape.oc, tiles, shape.ic)
-    return ConvChoice("winograd", shape, {"ic": shape.ic, "oc": shape.oc, "nv": nv, "m": m, "tiles": tiles}, (m, nv))
+    fields = {"ic": shape.ic, "oc": shape.oc, "nv": TILE_VECTORS, "m": m, "tiles": tiles}
+    return ConvChoice("winograd", shape, fields, (m, TILE_VECTORS))
 
 
 def flatten(shape: ConvShape, places: Places) -> ConvShape:

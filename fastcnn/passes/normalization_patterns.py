@@ -4,6 +4,8 @@ y = (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias, means over t
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..graph import Graph, Node
@@ -16,7 +18,7 @@ SINCE = 17
 
 def normalization_patterns(graph: Graph) -> bool:
     """Replaces every pattern of RULES."""
-    return replace_matches(graph, RULES)
+    return any([replace_matches(graph, rules) for rules in RULES])
 
 
 def _over_last_axis(graph: Graph, node: Node) -> bool:
@@ -52,16 +54,17 @@ def _layer_norm(graph: Graph, match: Match) -> Node | None:
     return Node("LayerNormalization", (x, *names), match.root.outputs, attrs, match.root.name, "", version)
 
 
-def _rules() -> list[Rule]:
+def _normal() -> Iterator[Op]:
+    """(x - mean) / deviation in its spellings."""
     centred = Op("Sub", "x", _mean("x"))
-    rules: list[Rule] = []
     for square in (Op("Pow", centred, 2.0), Op("Mul", centred, centred)):
         deviation = Op("Sqrt", Op("Add", _mean(square), Param("epsilon")))
-        for normal in (Op("Div", centred, deviation), Op("Mul", centred, Op("Reciprocal", deviation))):
-            scaled = Op("Mul", normal, Param("scale"))
-            rules += [(Op("Add", scaled, Param("bias")), _layer_norm), (normal, _layer_norm)]
-    return rules
+        yield Op("Div", centred, deviation)
+        yield Op("Mul", centred, Op("Reciprocal", deviation))
 
 
-# With scale and bias first: a shorter match would leave them behind.
-RULES: list[Rule] = sorted(_rules(), key=lambda rule: rule[0].type != "Add")
+# Applied one list after another: a match without scale and bias would leave them behind.
+RULES: list[list[Rule]] = [
+    [(Op("Add", Op("Mul", normal, Param("scale")), Param("bias")), _layer_norm) for normal in _normal()],
+    [(normal, _layer_norm) for normal in _normal()],
+]

@@ -92,7 +92,8 @@ typedef struct fc_softmax_kernels {
  *   x(r, j, c) = rows[r][offset + v*plane + j*V_LEN + l]: bands of one vector each, padding in place, read in whole vectors
  *   w(t, c)    = w[(v*kh*kw + t)*V_LEN + l], read in whole vectors
  *   act   PRelu by slope[c] when slope is not NULL;  clamp to [lo, hi]
- *   row[(kw - 3)/2][sw - 1] reads kh only; pair is 3x3 of stride 1 and reads none of kh, kw, sw, dw; window reads them all.
+ *   row[(kw - 3)/2][sw - 1] and pair[(kw - 3)/2] (stride 1) read kh only, pair[0] takes it for 3; window reads kh, kw, sw, dw.
+ *   wide_pairs: pair[1] and pair[2] are faster than two rows
  * band  band[v*plane + p*V_LEN + l] = x[p*pixel + v*V_LEN + l], p < count, channels past n are 0 up to the end of their vector
  * put   y[p*pixel + c] = x[p*x_pixel + c], p < count, c < n
  */
@@ -114,7 +115,8 @@ typedef struct fc_depthwise_args {
 typedef void (*fc_depthwise_kernel)(const fc_depthwise_args *args);
 
 typedef struct fc_depthwise_kernels {
-    fc_depthwise_kernel row[3][2], pair, window;
+    fc_depthwise_kernel row[3][2], pair[3], window;
+    int wide_pairs;
     void (*band)(float *band, size_t plane, const float *x, size_t pixel, size_t count, size_t n);
     void (*put)(float *y, size_t pixel, const float *x, size_t x_pixel, size_t count, size_t n);
 } fc_depthwise_kernels;

@@ -9,19 +9,24 @@
 #include "../fastcnn.h"
 
 /* ---- gemm: one register tile of an implicit GEMM -------------------------------------------------------------------------
- * c[i][j] = min(max(init[i][j] + sum_t sum_k a[i*lda + tap[t] + k] * b[(t*kc + k)*ldb + j] + residual[i][j], lo), hi)
+ * c[i][j] = min(max(init[i][j] + sum_t sum_k a[i*lda + tap[t].a + k] * b[(tap[t].k + k)*ldb + j] + residual[i][j], lo), hi)
  *
  *   i < mr (fixed by the kernel), j < n, (nv-1)*V_LEN < n <= nv*V_LEN, k < kc, t < taps
  *   b     packed panel: rows of ldb = nv*V_LEN floats, FC_ALIGN aligned (fc_gemm_pack_b)
  *   init  bias[j] when bias is not NULL, c[i][j] when accumulate, else 0
  * Registers: mr*nv accumulators + nv of b + 1 of a.
  */
+typedef struct fc_tap {
+    int64_t a;               /* offset of a run of k from args.a */
+    int64_t k;               /* the row of b it starts at */
+} fc_tap;
+
 typedef struct fc_gemm_args {
     float *c;
     size_t ldc;
     const float *a;
     size_t lda;
-    const int64_t *tap;      /* offsets of the contiguous runs of k from a */
+    const fc_tap *tap;       /* the contiguous runs of k, those that only meet padding left out */
     size_t taps, kc;
     const float *b;
     size_t n;

@@ -2,8 +2,8 @@
  *
  * The k of one kernel row (kw*ic values) is contiguous when pixels are dense and columns not dilated; otherwise each tap is a
  * run of ic of its own. With padding, the input rows that a block of output rows needs are first copied to a band of scratch
- * with zeros around them, so the tile has no border test and its pixels are dense. Tiles cover each output row exactly: heights
- * differ by at most one.
+ * with zeros around them, so the tile has no border test and its pixels are dense. Runs of k that for a whole tile lie in padding
+ * are left out. Tiles cover each output row exactly: heights differ by at most one.
  */
 #include <string.h>
 
@@ -14,10 +14,10 @@ typedef struct conv_run {
     const fc_conv *p;
     const float *x, *w, *bias, *residual, *slope;
     float *y;
-    int64_t *taps;
-    int64_t tap_count, kc;
-    int64_t lda;                 /* from one output pixel to the next, in the band or in x */
-    int64_t row_step;            /* from one output row to the next, in the band or in x */
+    fc_tap *taps;
+    int64_t kc;
+    int64_t row, pixel;          /* from one row to the next and one pixel to the next of what is multiplied: the band or x */
+    int merged;                  /* a run is a whole kernel row */
     int64_t tiles_per_row;
     int64_t packed_per_group;
     float lo, hi;
@@ -31,22 +31,41 @@ size_t fc_scratch_conv(const void *params, int threads)
 {
     (void)threads;
     const fc_conv *p = params;
-    const size_t taps = fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
+    const size_t taps = fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap));
     if (!p->band)
         return taps;
     return taps + fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * band_pixel(p)) * sizeof(float));
 }
 
-/* Offsets of the contiguous runs of k: one a kernel row where pixels are dense, else one a tap. */
-static void list_taps(conv_run *c, int64_t row, int64_t pixel)
+/* How the k of one window lies in memory whose rows and pixels are so far apart. */
+static void set_memory(conv_run *c, int64_t row, int64_t pixel)
+{
+    c->row = row;
+    c->pixel = pixel;
+    c->merged = c->p->dw == 1 && pixel == c->p->ic;
+    c->kc = c->merged ? c->p->kw * c->p->ic : c->p->ic;
+}
+
+/* The runs of k that pixels [x0, x1) of output row oy need; returns their number. A window wholly in padding keeps one run of
+ * zeros, so that the tile still writes the bias. */
+static int64_t list_taps(const conv_run *c, int64_t oy, int64_t x0, int64_t x1)
 {
     const fc_conv *p = c->p;
-    const int merge = p->dw == 1 && pixel == p->ic;
-    c->tap_count = 0;
-    c->kc = merge ? p->kw * p->ic : p->ic;
-    for (int64_t r = 0; r < p->kh; r++)
-        for (int64_t s = 0; s < (merge ? 1 : p->kw); s++)
-            c->taps[c->tap_count++] = r * p->dh * row + s * p->dw * pixel;
+    int64_t count = 0;
+    for (int64_t r = 0; r < p->kh; r++) {
+        const int64_t iy = oy * p->sh - p->pt + r * p->dh;
+        if (iy < 0 || iy >= p->ih)
+            continue;
+        for (int64_t s = 0; s < (c->merged ? 1 : p->kw); s++) {
+            const int64_t offset = s * p->dw - p->pl;
+            if (!c->merged && ((x1 - 1) * p->sw + offset < 0 || x0 * p->sw + offset >= p->iw))
+                continue;
+            c->taps[count++] = (fc_tap){r * p->dh * c->row + s * p->dw * c->pixel, (r * p->kw + s) * p->ic};
+        }
+    }
+    if (count == 0)
+        c->taps[count++] = (fc_tap){0, 0};
+    return count;
 }
 
 /* Input row iy of image x to one band row, zeros where it lies outside. */
@@ -68,16 +87,16 @@ static void fill_band_row(const fc_conv *p, float *band, const float *x, int64_t
     memset(band + end * channels, 0, (size_t)((width - end) * channels) * sizeof *band);
 }
 
-/* One tile: pixels [x0, x0 + mr) of output row oy, columns [j0, j0 + n) of group g; a is that row's first pixel. */
+/* One tile: pixels [x0, x0 + mr) of output row oy, columns [j0, j0 + n) of group g; a is that row's first pixel. The taps are listed. */
 static void run_tile(const conv_run *c, fc_gemm_kernel kernel, int64_t mr, const float *a, const float *b, const char *next,
-                     int64_t image, int64_t oy, int64_t x0, int64_t g, int64_t j0, int64_t n)
+                     int64_t taps, int64_t image, int64_t oy, int64_t x0, int64_t g, int64_t j0, int64_t n)
 {
     const fc_conv *p = c->p;
     const int64_t column = g * p->oc + j0;
     float *y = c->y + image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column;
     const fc_gemm_args args = {
-        .c = y, .ldc = (size_t)p->y_pixel, .a = a + x0 * c->lda, .lda = (size_t)c->lda, .tap = c->taps, .taps = (size_t)c->tap_count,
-        .kc = (size_t)c->kc, .b = b, .n = (size_t)n, .bias = c->bias ? c->bias + column : NULL,
+        .c = y, .ldc = (size_t)p->y_pixel, .a = a + x0 * p->sw * c->pixel, .lda = (size_t)(p->sw * c->pixel), .tap = c->taps,
+        .taps = (size_t)taps, .kc = (size_t)c->kc, .b = b, .n = (size_t)n, .bias = c->bias ? c->bias + column : NULL,
         .residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x0 * p->r_pixel + column : NULL,
         .ldr = (size_t)p->r_pixel, .lo = c->lo, .hi = c->hi, .accumulate = 0,
         .prefetch = next};
@@ -101,8 +120,9 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
             for (int64_t t = t0; t < t1; t++) {
                 const int64_t oy = t / c->tiles_per_row, piece = t % c->tiles_per_row;
                 const int64_t x0 = p->ow * piece / c->tiles_per_row, x1 = p->ow * (piece + 1) / c->tiles_per_row;
-                run_tile(c, fc_active->gemm->tile[nv][x1 - x0], x1 - x0, a + (oy - oy0) * c->row_step + g * p->ic, b,
-                         t - t0 < nv ? next + (t - t0) * k * FC_ALIGN : NULL, image, oy, x0, g, j0, n);
+                const int64_t taps = list_taps(c, oy, x0, x1);
+                run_tile(c, fc_active->gemm->tile[nv][x1 - x0], x1 - x0, a + (oy - oy0) * p->sh * c->row + g * p->ic, b,
+                         t - t0 < nv ? next + (t - t0) * k * FC_ALIGN : NULL, taps, image, oy, x0, g, j0, n);
             }
         }
     }
@@ -113,9 +133,7 @@ static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, in
 {
     const fc_conv *p = c->p;
     const int64_t width = band_width(p), pixel = band_pixel(p);
-    c->lda = p->sw * pixel;
-    c->row_step = p->sh * width * pixel;
-    list_taps(c, width * pixel, pixel);
+    set_memory(c, width * pixel, pixel);
     while (r0 < r1) {
         const int64_t image = r0 / p->oh, oy = r0 % p->oh;
         const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);
@@ -132,9 +150,7 @@ static void run_tiles_in_place(conv_run *c, int64_t t0, int64_t t1, int64_t q0, 
 {
     const fc_conv *p = c->p;
     const int64_t per_image = p->oh * c->tiles_per_row;
-    c->lda = p->sw * p->x_pixel;
-    c->row_step = p->sh * p->x_row;
-    list_taps(c, p->x_row, p->x_pixel);
+    set_memory(c, p->x_row, p->x_pixel);
     while (t0 < t1) {
         const int64_t image = t0 / per_image, first = t0 % per_image;
         const int64_t count = fc_min(fc_min(p->block, per_image - first), t1 - t0);
@@ -152,7 +168,7 @@ fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
     conv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5], .taps = team->scratch,
                   .tiles_per_row = fc_ceil_div(p->ow, max_mr),
                   .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
-    float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t)));
+    float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap)));
     fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);
     int64_t q0 = 0, q1 = panels, begin, end;
     const int64_t units = p->band ? p->n * p->oh : p->n * p->oh * c.tiles_per_row;

@@ -23,7 +23,7 @@ typedef struct layout {
     int64_t ring;                 /* input rows kept */
     int64_t tile_rows;            /* output rows a kernel writes */
     size_t zero, weights, bands, tile, rows, keys, bytes;   /* where things lie in the scratch, in bytes */
-    fc_depthwise_kernel kernel;
+    fc_depthwise_kernel kernel, last_row;
 } layout;
 
 /* One pass: these channels of one image. */
@@ -39,17 +39,20 @@ typedef struct pass {
     int64_t left, inside, first;  /* of the columns they see: padding at the left, those of the image, the first of these */
 } pass;
 
-static fc_depthwise_kernel choose_kernel(const fc_depthwise *p, int64_t *tile_rows)
+/* The kernel for tile_rows output rows, and for the single row that may be left. */
+static void choose_kernels(const fc_depthwise *p, layout *l)
 {
     const fc_depthwise_kernels *kernels = fc_active->depthwise;
-    *tile_rows = 1;
+    l->tile_rows = 1;
+    l->kernel = l->last_row = kernels->window;
     if (p->dw != 1 || p->sw > 2 || (p->kw != 3 && p->kw != 5 && p->kw != 7))
-        return kernels->window;
-    if (p->kh == 3 && p->kw == 3 && p->sh == 1 && p->sw == 1 && p->dh == 1 && p->oh > 1) {
-        *tile_rows = 2;
-        return kernels->pair;
+        return;
+    const int64_t width = (p->kw - 3) / 2;
+    l->kernel = l->last_row = kernels->row[width][p->sw - 1];
+    if (p->sh == 1 && p->sw == 1 && p->dh == 1 && p->oh > 1 && (p->kw == 3 ? p->kh == 3 : kernels->wide_pairs)) {
+        l->tile_rows = 2;
+        l->kernel = kernels->pair[width];
     }
-    return kernels->row[(p->kw - 3) / 2][p->sw - 1];
 }
 
 static size_t take(size_t *bytes, int64_t count, size_t size)
@@ -62,7 +65,7 @@ static size_t take(size_t *bytes, int64_t count, size_t size)
 static layout layout_of(const fc_depthwise *p)
 {
     layout l = {.v = fc_active->vector_length};
-    l.kernel = choose_kernel(p, &l.tile_rows);
+    choose_kernels(p, &l);
     l.ring = (l.tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
     const int64_t reach = (p->kw - 1) * p->dw + 1;   /* columns of one window */
     const int64_t fits = RING_BYTES / (int64_t)sizeof(float) / l.v / l.ring;   /* columns of one vector's ring */
@@ -166,7 +169,7 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
             load_row(s, iy);
         pointers[r] = inside ? band_of(s, iy % l->ring) : (const float *)(void *)(s->scratch + l->zero);
     }
-    (rows == l->tile_rows ? l->kernel : fc_active->depthwise->row[0][0])(&a);   /* only pairs have tails: of 3x3 stride 1 */
+    (rows == l->tile_rows ? l->kernel : l->last_row)(&a);
     if (!in_registers)
         activate_tile(s, s->y + at, rows);
 }

@@ -49,7 +49,7 @@ static void multiply(const fc_im2col *p, void *const *t, const float *a, int64_t
     if (residual)
         residual += place(pixel, p->oh, p->ow, p->r_image, p->r_row, p->r_pixel) + g * p->oc;
     float lo, hi;
-    const int64_t zero = 0;
+    const fc_tap zero = {0, 0};
     fc_clamp_bounds(slope ? FC_FN_None : p->fn, p->alpha, p->beta, &lo, &hi);
     for (int64_t j0 = 0; j0 < p->oc; j0 += nr) {
         const int64_t n = fc_min(nr, p->oc - j0), nv = fc_ceil_div(n, v);

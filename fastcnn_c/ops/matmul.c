@@ -49,7 +49,8 @@ static const float *contiguous_rows(const fc_matmul *p, float *rows, const float
 static void run_panel(const fc_matmul *p, float *y, const float *a, const float *b, const float *bias, int64_t q, float *scratch)
 {
     const int64_t v = fc_active->vector_length, nr = p->nv * v, j0 = q * nr, n = fc_min(nr, p->n - j0), nv = fc_ceil_div(n, v);
-    const int64_t max_mr = fc_active->gemm->max_mr[nv], tiles = fc_ceil_div(p->m, max_mr), zero = 0;
+    const int64_t max_mr = fc_active->gemm->max_mr[nv], tiles = fc_ceil_div(p->m, max_mr);
+    const fc_tap zero = {0, 0};
     float *rows = (float *)((char *)scratch + fc_align_up((size_t)(p->k * p->nv * FC_MAX_VECTOR) * sizeof(float)));
     float lo, hi;
     fc_clamp_bounds(p->fn, p->alpha, p->beta, &lo, &hi);

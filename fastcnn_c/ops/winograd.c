@@ -93,7 +93,7 @@ static void transform_in(const fc_winograd *p, const geometry *g, const float *x
 static void multiply(const fc_winograd *p, const geometry *g, const float *u, const float *v, float *m, int64_t count,
                      int64_t begin, int64_t end)
 {
-    static const int64_t tap[1] = {0};
+    static const fc_tap tap[1] = {{0, 0}};
     const int64_t vector = fc_active->vector_length, width = p->nv * vector, panels = fc_ceil_div(p->oc, width);
     const size_t u_position = fc_gemm_packed_floats(p->oc, p->ic, p->nv);
     for (int64_t item = begin; item < end; item++) {

@@ -48,8 +48,11 @@ def choose_winograd(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, t
 
 @lru_cache(maxsize=4096)
 def _choose(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threads: int, vector: int) -> tuple[int, int] | None:
-    cost, m, tiles = min(_candidates(ic, oc, oh, ow, n, l2_bytes, threads, vector))
-    return (m, tiles) if cost < WORTH_IT * direct_cycles(ic, oc, oh, ow, n, threads, vector) else None
+    """m by what one thread would take, so that results are the same bits for any number of threads; tiles for `threads`."""
+    cost, m, _ = min(_candidates(ic, oc, oh, ow, n, l2_bytes, 1, vector))
+    if cost >= WORTH_IT * direct_cycles(ic, oc, oh, ow, n, 1, vector):
+        return None
+    return min((cost, m, tiles) for cost, other, tiles in _candidates(ic, oc, oh, ow, n, l2_bytes, threads, vector) if other == m)[1:]
 
 
 def _candidates(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threads: int,

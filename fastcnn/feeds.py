@@ -56,9 +56,10 @@ def _check(name: str, value: Any, dtype: np.dtype | None, shape: tuple | None) -
         return value
     array = value if isinstance(value, np.ndarray) else _as_array(name, value, dtype)
     if array.dtype != dtype:
-        if not (dtype.kind == "O" and array.dtype.kind in "USO"):
+        text = dtype.kind == "O" and array.dtype.kind in "USO"
+        if not text and array.dtype.newbyteorder("=") != dtype:
             raise InputError(f"input {name!r}: expected {dtype}, got {array.dtype}")
-        array = array.astype(object)
+        array = array.astype(dtype)
     if shape is not None and not _fits(array.shape, shape):
         raise InputError(f"input {name!r}: expected shape {_shown(shape)}, got {list(array.shape)}")
     return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")

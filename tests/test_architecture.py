@@ -1,0 +1,251 @@
+"""The shape of the house: which room may import or include which, how long files and functions are, that everything has a test."""
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fastcnn import _native
+from fastcnn.ops import OPS
+
+ROOT = Path(__file__).parent.parent
+PYTHON, NATIVE, TESTS = ROOT / "fastcnn", ROOT / "fastcnn_c", ROOT / "tests"
+
+# Room -> its files (folders are rooms by themselves) and the rooms it may import from.
+FILES = {
+    "base": {"errors", "graph", "tensor", "version", "epilogue", "symbolic"},
+    "native": {"_native"},
+    "protobuf": {"attributes", "external_data", "functions", "inference", "proto", "schema", "tensor_data"},
+    "reader": {"reader", "check", "order"},
+    "reference": {"reference", "reference_contrib", "reference_conv", "reference_overrides", "reference_resize", "reference_rnn",
+                  "shape_arithmetic"},
+    "cpu": {"cpu"},
+    "model": {"model", "feeds", "session"},
+}
+ARROWS = {
+    "base": set(),
+    "protobuf": {"base"},
+    "reader": {"base", "protobuf"},
+    "reference": {"base", "protobuf"},
+    "passes": {"base", "protobuf", "reference"},
+    "cpu": {"base", "native"},
+    "choice": {"base", "native"},
+    "ops": {"base", "native", "choice"},
+    "plan": {"base", "native", "reference", "ops"},
+    "model": {"base", "cpu", "reader", "passes", "ops", "plan"},
+}
+MAY_IMPORT_ONNX = {"protobuf", "reader", "reference", "model"}
+
+FILE_LINES, PYTHON_FUNCTION_LINES, C_FUNCTION_LINES = 400, 60, 60
+# What is longer than that for now: "file" or "file:function". An entry that is not needed any more fails the test.
+LONG: set[str] = {"fastcnn_c/kernels/gemm.inc:FC_NAME(gemm_tile)"}
+
+# Kernel families that have no test file of their name: the step whose tests run them.
+TESTED_THROUGH = {"affine": "group_norm", "moments": "group_norm", "interleave": "copy", "deinterleave": "copy", "transpose": "copy",
+                  "half": "cast", "winograd_input": "winograd", "winograd_output": "winograd"}
+
+
+def python_files() -> list[Path]:
+    return sorted(PYTHON.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    """Absolute names of the modules a file imports, wherever in it."""
+    package = path.relative_to(ROOT).parts[:-1]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[:len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*start, *([node.module] if node.module else [])])
+            inside = {f"{base}.{alias.name}" for alias in node.names if is_module(f"{base}.{alias.name}")}
+            found |= inside or {base}
+    return found
+
+
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return name == "fastcnn._native" or path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def room_of(module: str) -> str:
+    name = module.split(".")[1]
+    rooms = [room for room, files in FILES.items() if name in files] or ([name] if name in ARROWS else [])
+    assert rooms, f"{module} is in no room: say in tests/test_architecture.py where it belongs and what it may import"
+    return rooms[0]
+
+
+@pytest.mark.parametrize("path", [p for p in python_files() if p != PYTHON / "__init__.py"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_architecture_imports_follow_the_arrows(path):
+    room = room_of(module_of(path))
+    for imported in imports_of(path):
+        if imported.split(".")[0] == "fastcnn":
+            assert imported != "fastcnn", "import the module that is meant, not the package that imports everything"
+            other = room_of(imported)
+            assert other == room or other in ARROWS[room], f"{room} may not import {imported} ({other})"
+        elif imported.split(".")[0] in ("onnx", "google"):
+            assert room in MAY_IMPORT_ONNX, f"{room} may not know protobuf ({imported})"
+            assert room != "model" or imported == "onnx", "model knows ModelProto and no more"
+
+
+def test_architecture_passes_never_reach_the_machine():
+    """Not even through what they import."""
+    reached, queue = set(), [module_of(p) for p in python_files() if p.parent == PYTHON / "passes"]
+    while queue:
+        module = queue.pop()
+        if module in reached or not module.startswith("fastcnn."):
+            continue
+        reached.add(module)
+        path = ROOT / module.replace(".", "/")
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        queue += imports_of(path) if path.exists() else []
+    assert not {m for m in reached if room_of(m) in ("native", "ops", "plan", "choice", "model", "cpu")}
+
+
+def test_architecture_arrows_have_no_cycle():
+    done: set[str] = {"native"}
+    while len(done) < len(ARROWS) + 1:
+        ready = {room for room, others in ARROWS.items() if room not in done and others <= done}
+        assert ready, f"a cycle among {ARROWS.keys() - done}"
+        done |= ready
+
+
+# ---- C ----
+
+
+def c_files(*patterns: str) -> list[Path]:
+    return sorted(p for pattern in patterns for p in NATIVE.glob(pattern) if p.name != "_native.c")
+
+
+def without_comments(path: Path) -> str:
+    return re.sub(r"/\*.*?\*/|//[^\n]*", " ", path.read_text(), flags=re.DOTALL)
+
+
+def includes(path: Path) -> list[str]:
+    return re.findall(r"^\s*#\s*include\s*[<\"]([^>\"]+)[>\"]", without_comments(path), re.MULTILINE)
+
+
+def test_architecture_loops_see_no_instruction_set():
+    for path in [*c_files("ops/*", "*.h"), NATIVE / "program.c", NATIVE / "pack.c", NATIVE / "steps.c"]:
+        for name in includes(path):
+            assert "intrin" not in name and "arm_neon" not in name and "simd" not in name, f"{path.name} includes {name}"
+        assert not re.search(r"\b(_mm\d*_|__m(128|256|512)|v_f32\b|V_LEN\b)", without_comments(path)), f"{path.name} names vectors"
+
+
+def test_architecture_loops_leave_threads_to_the_program():
+    for path in c_files("ops/*"):
+        assert not re.search(r"#\s*pragma\s+omp|\bomp_|pthread_", without_comments(path)), path.name
+
+
+def test_architecture_nothing_allocates_during_a_run():
+    for path in [*c_files("ops/*"), *c_files("kernels/*"), *c_files("simd/*"), NATIVE / "program.c"]:
+        assert not re.search(r"\b(malloc|calloc|realloc|free|aligned_alloc|posix_memalign|alloca)\s*\(", without_comments(path)), path.name
+
+
+def test_architecture_kernels_see_no_shape_and_no_thread():
+    for path in c_files("kernels/*.inc"):
+        text = without_comments(path)
+        assert not re.search(r"\bfc_team|\bfc_share\b|\bfc_run_|\bfc_step\b|\bfc_active\b", text), path.name
+        if path.name != "isa.inc":
+            assert not includes(path), f"{path.name}: isa.inc includes what kernels need"
+    own = {p.name for p in c_files("kernels/*")}
+    assert set(includes(NATIVE / "kernels/isa.inc")) <= own | {"math.h", "string.h", "stddef.h", "stdint.h", "assert.h"}
+
+
+def test_architecture_intrinsics_stay_in_the_vocabulary():
+    for path in c_files("kernels/*", "isa/*"):
+        assert not re.search(r"\b_mm\d*_|\b__m(128|256|512)", without_comments(path)), path.name
+
+
+def test_architecture_headers_define_no_plain_inline_functions():
+    """A plain inline compiled with -mavx512f may be the copy the linker keeps."""
+    for path in c_files("*.h", "*/*.h"):
+        for line in without_comments(path).splitlines():
+            assert not re.match(r"inline\b", line), f"{path.name}: {line}"
+
+
+# ---- lengths ----
+
+
+def c_functions(path: Path) -> Iterator[tuple[str, int]]:
+    """(name, lines) of functions whose braces stand in the first column."""
+    lines = path.read_text().splitlines()
+    begin = None
+    for k, line in enumerate(lines):
+        if line == "{":
+            begin = k
+        elif line == "}" and begin is not None:
+            header = " ".join(lines[max(0, begin - 3):begin])
+            yield (re.findall(r"(\w+(?:\(\w+\))?)\s*\(", header) or ["?"])[-1], k - begin + 1
+            begin = None
+
+
+def long_ones() -> set[str]:
+    found = set()
+    for path in [*python_files(), *sorted((ROOT / "bench").rglob("*.py")), *sorted((ROOT / "models").rglob("*.py")), *sorted(TESTS.glob("*.py"))]:
+        name, text = str(path.relative_to(ROOT)), path.read_text()
+        if len(text.splitlines()) > FILE_LINES:
+            found.add(name)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > PYTHON_FUNCTION_LINES:
+                found.add(f"{name}:{node.name}")
+    for path in c_files("*.c", "*.h", "*/*.c", "*/*.h", "*/*.inc", "*.pyx"):
+        name = str(path.relative_to(ROOT))
+        if len(path.read_text().splitlines()) > FILE_LINES:
+            found.add(name)
+        found |= {f"{name}:{function}" for function, lines in c_functions(path) if lines > C_FUNCTION_LINES}
+    return found
+
+
+def test_architecture_files_and_functions_are_short():
+    found = long_ones()
+    assert not found - LONG, "too long: split them"
+    assert not LONG - found, "not too long any more: take them off the list"
+
+
+# ---- everything has a test ----
+
+
+def text_of_tests(pattern: str) -> str:
+    return "\n".join(p.read_text() for p in sorted(TESTS.glob(pattern)) if p.name != Path(__file__).name)
+
+
+def test_architecture_every_operator_appears_in_a_test():
+    text = text_of_tests("test_*.py")
+    missing = sorted(name for _, name in OPS if not re.search(rf"\b{name}\b", text))
+    assert not missing, f"no test names {missing}"
+
+
+def test_architecture_every_kernel_belongs_to_a_tested_family():
+    text = text_of_tests("test_kernel_*.py")
+    families = {re.match(r"fc_(\w+?)(_f32\w*|_widen|_narrow)?__", name)[1] for isa in _native.isas() for name in _native.kernels(isa)}
+    missing = sorted(f for f in families if not re.search(rf"(_|\b){TESTED_THROUGH.get(f, f)}(_|\b)", text))
+    assert not missing, f"no tests/test_kernel_*.py runs {missing}"
+
+
+def test_architecture_every_step_appears_in_a_kernel_test():
+    text = text_of_tests("test_kernel_*.py")
+    missing = sorted(kind for kind in _native.step_fields() if f'"{kind}"' not in text)
+    assert not missing, f"no tests/test_kernel_*.py runs the steps {missing}"
+
+
+def test_architecture_readme_lists_the_operators():
+    section = re.search(r"<!-- operators -->(.*?)<!-- end of operators -->", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    listed = re.findall(r"\b[A-Z]\w+", section.split("|---", 1)[1].split("\n", 1)[1].replace("com.microsoft", ""))
+    assert sorted(listed) == sorted(name for _, name in OPS), "README.md and fastcnn.ops.OPS differ"
+
+
+def test_architecture_native_stub_matches_the_module():
+    stub = {node.name if isinstance(node, ast.FunctionDef | ast.ClassDef) else node.target.id
+            for node in ast.parse((PYTHON / "_native.pyi").read_text()).body if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AnnAssign)}
+    public = {name for name in vars(_native) if not name.startswith("_") and name not in ("np", "cnp")}
+    assert stub == public

@@ -1,0 +1,163 @@
+"""The register tiles keep their accumulators in registers: no vector is stored inside the loop over k, as objdump sees it.
+
+A spill costs a store and a load for every multiply-add and breaks no other test.
+"""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fastcnn import _native
+
+TILE = re.compile(r"fc_gemm_f32_(\d+)x(\d+)__(avx2|avx512)$")
+INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
+
+SPILLING = r"""
+#include <immintrin.h>
+#include <stddef.h>
+__attribute__((noinline)) void vla(float *c, const float *a, const float *b, size_t k, int mr, int nv)
+{
+    __m256 acc[mr][nv];
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nv; j++)
+            acc[i][j] = _mm256_setzero_ps();
+    for (; k > 0; k--, a += mr, b += 8 * nv)
+        for (int i = 0; i < mr; i++)
+            for (int j = 0; j < nv; j++)
+                acc[i][j] = _mm256_fmadd_ps(_mm256_set1_ps(a[i]), _mm256_loadu_ps(b + 8 * j), acc[i][j]);
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nv; j++)
+            _mm256_storeu_ps(c + 8 * (i * nv + j), acc[i][j]);
+}
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+void too_tall(float *c, const float *a, const float *b, size_t k)
+{
+    __m256 acc[ROWS][2];
+    UNROLL
+    for (int i = 0; i < ROWS; i++)
+        acc[i][0] = acc[i][1] = _mm256_setzero_ps();
+    for (; k > 0; k--, a += ROWS, b += 16) {
+        const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
+        UNROLL
+        for (int i = 0; i < ROWS; i++) {
+            const __m256 x = _mm256_set1_ps(a[i]);
+            acc[i][0] = _mm256_fmadd_ps(x, b0, acc[i][0]);
+            acc[i][1] = _mm256_fmadd_ps(x, b1, acc[i][1]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < ROWS; i++) {
+        _mm256_storeu_ps(c + 16 * i, acc[i][0]);
+        _mm256_storeu_ps(c + 16 * i + 8, acc[i][1]);
+    }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    address: int
+    name: str
+    operands: str
+
+    @property
+    def is_fma(self) -> bool:
+        return self.name.startswith("vfmadd")
+
+    @property
+    def stores_vector(self) -> bool:
+        """A vector register is read and the last operand, AT&T's destination, is memory (whatever register addresses it)."""
+        destination = re.split(r",(?![^(]*\))", self.operands)[-1]
+        return self.name.startswith("v") and "(" in destination and bool(re.search(r"%[xyz]mm", self.operands))
+
+    @property
+    def jump_target(self) -> int | None:
+        found = re.match(r"([0-9a-f]+) <", self.operands) if self.name.startswith("j") else None
+        return int(found[1], 16) if found else None
+
+
+def disassemble(path: Path) -> dict[str, list[Instruction]]:
+    """Function -> its instructions."""
+    if shutil.which("objdump") is None:
+        pytest.skip("objdump is not installed")
+    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", str(path)], capture_output=True, text=True, check=True).stdout
+    functions: dict[str, list[Instruction]] = {}
+    body: list[Instruction] = []
+    for line in text.splitlines():
+        if header := re.match(r"^[0-9a-f]+ <(.+)>:$", line):
+            body = functions.setdefault(header[1], [])
+        elif found := INSTRUCTION.match(line):
+            body.append(Instruction(int(found[1], 16), found[2], found[3].split("#")[0].strip()))
+    return functions
+
+
+def innermost_fma_loops(body: list[Instruction]) -> list[list[Instruction]]:
+    """Stretches between a backward jump and its target that multiply and hold no smaller such stretch."""
+    ends = [(i.jump_target, i.address) for i in body if i.jump_target is not None and body[0].address <= i.jump_target <= i.address]
+    loops = [[i for i in body if begin <= i.address <= end] for begin, end in ends]
+    multiplying = [loop for loop in loops if any(i.is_fma for i in loop)]
+    return [loop for loop in multiplying if not any(other is not loop and other[0].address >= loop[0].address
+                                                    and other[-1].address <= loop[-1].address and len(other) < len(loop)
+                                                    for other in multiplying)]
+
+
+def stores(body: list[Instruction]) -> list[Instruction]:
+    """Vector stores in the loops over k."""
+    return [i for loop in innermost_fma_loops(body) for i in loop if i.stores_vector]
+
+
+@pytest.fixture(scope="module")
+def native() -> dict[str, list[Instruction]]:
+    functions = disassemble(Path(_native.__file__))
+    if not any(TILE.match(name) for name in functions):
+        pytest.skip("the native module has no symbols of tiles (stripped, or no x86 build)")
+    if any("asan" in name for name in functions):
+        pytest.skip("the checked build keeps variables in memory")
+    return functions
+
+
+@pytest.mark.parametrize("kernel", [name for isa in _native.isas() for name in _native.kernels(isa) if TILE.match(name)])
+def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
+    mr, nr, isa = TILE.match(kernel).groups()
+    accumulators = int(mr) * int(nr) // {"avx2": 8, "avx512": 16}[isa]
+    loops = innermost_fma_loops(native[kernel])
+    assert loops, "no loop over k found"
+    assert max(sum(i.is_fma for i in loop) for loop in loops) % accumulators == 0
+    assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
+
+
+@pytest.mark.parametrize("function, rows", [("vla", 8), ("too_tall", 10)])
+def test_registers_check_notices_spills(tmp_path, function, rows):
+    compiler = os.environ.get("CC", "cc").split()
+    if shutil.which(compiler[0]) is None:
+        pytest.skip("no C compiler")
+    source, obj = tmp_path / "spilling.c", tmp_path / "spilling.o"
+    source.write_text(SPILLING)
+    built = subprocess.run([*compiler, "-O3", "-mavx2", "-mfma", f"-DROWS={rows}", "-c", str(source), "-o", str(obj)], capture_output=True)
+    if built.returncode:
+        pytest.skip("the C compiler does not build for AVX2")
+    assert stores(disassemble(obj)[function])
+
+
+def test_registers_check_is_content_with_a_tile_that_fits(tmp_path):
+    compiler = os.environ.get("CC", "cc").split()
+    if shutil.which(compiler[0]) is None:
+        pytest.skip("no C compiler")
+    source, obj = tmp_path / "fitting.c", tmp_path / "fitting.o"
+    source.write_text(SPILLING)
+    built = subprocess.run([*compiler, "-O3", "-mavx2", "-mfma", "-DROWS=6", "-c", str(source), "-o", str(obj)], capture_output=True)
+    if built.returncode:
+        pytest.skip("the C compiler does not build for AVX2")
+    body = disassemble(obj)["too_tall"]
+    assert innermost_fma_loops(body) and not stores(body)

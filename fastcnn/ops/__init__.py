@@ -3,12 +3,15 @@ from __future__ import annotations
 
 from fastcnn.ops.base import Op
 from fastcnn.ops.conv import Conv, ConvTranspose
+from fastcnn.ops.elementwise import ELEMENTWISE
 from fastcnn.ops.linear import Gemm, MatMul
 from fastcnn.ops.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
 from fastcnn.ops.pool import AVERAGE, LP, MAX, GlobalPool, Pool
+from fastcnn.ops.reduce import REDUCTIONS
 from fastcnn.ops.resize import Resize
 from fastcnn.ops.shape import Expand, Flatten, Identity, Reshape, Squeeze, Tile, Transpose, Unsqueeze
 from fastcnn.ops.slicing import Concat, DepthToSpace, Gather, Pad, Slice, SpaceToDepth, Split
+from fastcnn.ops.softmax import Softmax
 
 OPS: dict[tuple[str, str], Op] = {
     ("", "Conv"): Conv(),
@@ -45,4 +48,9 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "Pad"): Pad(),
     ("", "DepthToSpace"): DepthToSpace(),
     ("", "SpaceToDepth"): SpaceToDepth(),
+    ("", "Softmax"): Softmax(),
+    ("", "LogSoftmax"): Softmax(log=True),
+    **{("", name): op for name, op in ELEMENTWISE.items()},
+    **{("", name): op for name, op in REDUCTIONS.items()},
+    ("com.microsoft", "Gelu"): ELEMENTWISE["Gelu"],
 }

@@ -1,0 +1,63 @@
+"""How elementwise operators choose the layout of their output and read operands to fit it; numbers of element types."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.ops.base import F32, Lowering, Spec
+from fastcnn.tensor import Strides, Tensor, channels_last_strides, dense_strides, is_channels_last, is_dense, strides_like
+
+# fc_dtype of fastcnn.h
+DTYPE_CODES = {np.dtype(name): code for code, name in enumerate(
+    ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "float16"))}
+BOOL = np.dtype(bool)
+INTEGERS = frozenset(dtype for dtype in DTYPE_CODES if dtype.kind in "iu")
+# What plain loops compute with; half precision is widened before it comes here.
+COMPUTED = frozenset(dtype for dtype in DTYPE_CODES if dtype != np.float16)
+
+
+def movable(*specs: Spec | None) -> bool:
+    """Values that copies can carry: plain numbers of few dimensions."""
+    return all(s is None or s.dtype in DTYPE_CODES and s.rank <= _native.MAX_DIMS for s in specs)
+
+
+def elementwise_strides(tensors: Sequence[Tensor], shape: tuple[int, ...]) -> Strides:
+    """Where an elementwise result should lie: channels last when an operand of its shape does, else like the first such operand."""
+    whole = [t for t in tensors if t.shape == shape and 0 not in t.strides]
+    for t in whole:
+        if len(shape) >= 3 and is_channels_last(shape, t.strides) and not is_dense(shape, t.strides):
+            return channels_last_strides(shape)
+    return strides_like(shape, whole[0].strides) if whole else dense_strides(shape)
+
+
+def operand(low: Lowering, i: int, y: Tensor) -> Tensor:
+    """Input i broadcast to y; when y lies channels last so does it, or is one vector of channels, or one value a pixel."""
+    t = low.read(i)
+    aligned = aligned_to(t, len(y.shape))
+    if not is_channels_last(y.shape, y.strides) or is_dense(y.shape, y.strides) or is_channels_last(aligned.shape, aligned.strides):
+        return aligned.broadcast(y.shape)
+    value = low.args.values[i]
+    if value is not None:
+        data = low.packed(("channels last", low.node.input(i), aligned.shape),
+                          lambda: np.ascontiguousarray(np.moveaxis(value.reshape(aligned.shape), 1, -1)).ravel())
+        dense = dense_strides((aligned.shape[0], *aligned.shape[2:], aligned.shape[1]))
+        return Tensor(data.buffer, aligned.shape, (dense[0], dense[-1], *dense[1:-1]), data.offset).broadcast(y.shape)
+    if len(t.shape) == len(y.shape):
+        return low.read(i, "channels_last").broadcast(y.shape)
+    copy = low.temp(aligned.shape, t.dtype, channels_last_strides(aligned.shape))
+    low.copy(copy, aligned)
+    return copy.broadcast(y.shape)
+
+
+def aligned_to(t: Tensor, rank: int) -> Tensor:
+    """The view with axes of extent one in front."""
+    lead = rank - len(t.shape)
+    return Tensor(t.buffer, (1,) * lead + t.shape, (0,) * lead + t.strides, t.offset)
+
+
+def scalar(low: Lowering, value: float, dtype: np.dtype = F32) -> Tensor:
+    """One number as a tensor of rank 0."""
+    t = low.constant(np.array([value], dtype))
+    return Tensor(t.buffer, (), ())

@@ -26,6 +26,7 @@ from bench.engines import ENGINES, Feeds
 from bench.worker import EngineError, Worker
 
 DEFAULT_NETWORKS = ("lenet5", "resnet18", "resnet50", "mobilenet_v2", "vgg16")
+BUSY = 0.97                     # with one thread: less CPU time than this share of the wall time, and others took the CPU
 REFERENCE = "onnxruntime"       # whose outputs the others are compared with
 RESULTS = Path(__file__).parent / "results"
 
@@ -104,7 +105,7 @@ def bench_network(name: str, workers: Sequence[Worker], args: argparse.Namespace
                            "inputs": {k: list(v.shape) for k, v in feeds.items()}, "engines": {}}
     outputs, alive = {}, []
     for worker in workers:
-        entry = row["engines"][worker.engine] = {"rounds": []}
+        entry = row["engines"][worker.engine] = {"rounds": [], "cpu_share": []}
         try:
             entry["load_seconds"] = worker.load(str(path), feeds)
             outputs[worker.engine] = worker.outputs()
@@ -118,7 +119,9 @@ def bench_network(name: str, workers: Sequence[Worker], args: argparse.Namespace
     for _ in range(args.rounds):
         for worker in alive:
             time.sleep(args.pause)
-            row["engines"][worker.engine]["rounds"].append(worker.time(args.seconds, args.warmup))
+            times, share = worker.time(args.seconds, args.warmup)
+            row["engines"][worker.engine]["rounds"].append(times)
+            row["engines"][worker.engine]["cpu_share"].append(share / args.threads)
             progress.update()
     summarise(row["engines"])
     return row
@@ -187,6 +190,9 @@ def table(facts: dict[str, Any], results: Sequence[dict[str, Any]], engines: Seq
         entries = row["engines"]
         cells = [row["network"], *(_milliseconds(entries[name]) for name in engines), *(_ratio(entries[name]) for name in engines[1:])]
         lines.append("| " + " | ".join([*cells, f"{entries['fastcnn']['difference']:.1e}" if "difference" in entries["fastcnn"] else "-"]) + " |")
+    lowest = min((share for row in results for entry in row["engines"].values() for share in entry["cpu_share"]), default=1.0)
+    if facts["threads"] == 1 and lowest < BUSY:
+        lines += ["", f"The machine was busy: in the worst round an engine had {lowest:.0%} of its CPU."]
     errors = [f"{row['network']}: {entry['error']}" for row in results for entry in row["engines"].values() if "error" in entry]
     return "\n".join([*lines, *(["", *errors] if errors else [])])
 

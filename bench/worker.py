@@ -40,8 +40,8 @@ class Worker:
         """What one run returns."""
         return self._call("outputs")
 
-    def time(self, seconds: float, warmup: float) -> list[float]:
-        """Seconds of each run, for at least `seconds` after `warmup` seconds of runs that do not count."""
+    def time(self, seconds: float, warmup: float) -> tuple[list[float], float]:
+        """Seconds of each run, for at least `seconds` after `warmup` seconds of runs that do not count; CPU time over wall time."""
         return self._call("time", seconds, warmup)
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Session:
     def outputs(self) -> list[np.ndarray]:
         return [np.asarray(y) for y in self.run(self.feeds)]
 
-    def time(self, seconds: float, warmup: float) -> list[float]:
+    def time(self, seconds: float, warmup: float) -> tuple[list[float], float]:
         run, feeds, clock = self.run, self.feeds, time.perf_counter
         gc.collect()
         gc.disable()
@@ -109,11 +109,13 @@ class Session:
                 if count >= 1 and clock() >= end:
                     break
             times: list[float] = []
-            end = clock() + seconds
+            begin, cpu = clock(), time.process_time()
+            end = begin + seconds
             while len(times) < MIN_RUNS or clock() < end:
                 start = clock()
                 run(feeds)
                 times.append(clock() - start)
+            share = (time.process_time() - cpu) / (clock() - begin)
         finally:
             gc.enable()
-        return times
+        return times, share

@@ -25,9 +25,10 @@
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
 /* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; 3x3, stride 1, dilation 1, one group; F(m, 3), blocks of
- * `tiles` tiles. */
+ * `tiles` tiles. The n images lie `image` apart in runs of `inner`, the runs `outer` apart (the phases of a dilated convolution). */
 #define FC_FIELDS_winograd(I, F, V) \
-    FC_FIELDS_WINDOW(I) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(m) I(tiles)
+    FC_FIELDS_WINDOW(I) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(m) I(tiles) \
+    I(inner) I(x_outer) I(y_outer) I(r_outer)
 /* y, x, w [kh][kw][c], bias?, residual?, slope? ; c channels, one filter each. */
 #define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
 /* y, x ; kind: 0 max, 1 average, 2 Lp with a whole exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */

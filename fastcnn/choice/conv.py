@@ -54,6 +54,24 @@ class ConvShape:
         return self.pt > 0 or self.pl > 0 or bottom >= self.ih or right >= self.iw
 
 
+    @property
+    def splits_taps(self) -> bool:
+        """Whether in some kernel column part of the output reads padding and part does not; rows are looked at one by one anyway.
+
+        An undilated kernel row is one run: there any column in padding counts.
+        """
+        ranges = [self.valid_columns(s) for s in range(self.kw)]
+        if self.dw == 1:
+            return any(valid != (0, self.ow) for valid in ranges)
+        return any(0 < end - begin < self.ow for begin, end in ranges)
+
+    def valid_columns(self, s: int) -> tuple[int, int]:
+        """Output columns [begin, end) whose kernel column s reads the input; begin == end where none does."""
+        first = self.pl - s * self.dw
+        begin = min(max(0, -(-first // self.sw)), self.ow)
+        return begin, max(begin, min(self.ow, (self.iw - 1 + first) // self.sw + 1))
+
+
 @dataclass(frozen=True)
 class ConvChoice:
     """A step kind, the shape as the step sees it, its own fields, and what its packed weights depend on."""
@@ -71,12 +89,52 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
     """The planner's pick for one convolution."""
     if shape.ic == 1 and shape.oc == 1 and shape.groups > 1:
         return ConvChoice("depthwise", shape, {"c": shape.groups}, ())
+    phases = choose_phases(shape, places, threads)
+    if phases is not None:
+        return phases
     shape = merge_groups(shape)
-    if shape.groups == 1 and (shape.kh, shape.kw, shape.sh, shape.sw, shape.dh, shape.dw) == (3, 3, 1, 1, 1, 1):
+    if is_plain_3x3(shape) and shape.dh == shape.dw == 1:
         picked = choose_winograd(shape.ic, shape.oc, shape.oh, shape.ow, shape.n, machine.l2_bytes(), threads)
         if picked is not None:
             return winograd(shape, *picked)
     return implicit_gemm(flatten(shape, places), places, threads)
+
+
+def is_plain_3x3(shape: ConvShape) -> bool:
+    """Dense, 3x3, stride 1: what Winograd covers."""
+    return shape.groups == 1 and (shape.kh, shape.kw, shape.sh, shape.sw) == (3, 3, 1, 1)
+
+
+def choose_phases(shape: ConvShape, places: Places, threads: int) -> ConvChoice | None:
+    """A 3x3 convolution dilated by d as Winograd over its d*d phases: every d-th row and pixel is an undilated convolution of its own.
+
+    None where the phases are not all alike (extents or padding no multiple of d) or the direct kernel is faster.
+    """
+    d = shape.dh
+    even = all(value % d == 0 for value in (shape.ih, shape.iw, shape.oh, shape.ow, shape.pt, shape.pl))
+    if not is_plain_3x3(shape) or d != shape.dw or d == 1 or shape.n != 1 or not even:
+        return None
+    phase = replace(shape, n=d * d, dh=1, dw=1, pt=shape.pt // d, pl=shape.pl // d, ih=shape.ih // d, iw=shape.iw // d,
+                    oh=shape.oh // d, ow=shape.ow // d)
+    picked = choose_winograd(phase.ic, phase.oc, phase.oh, phase.ow, phase.n, machine.l2_bytes(), threads)
+    if picked is None:
+        return None
+    choice = winograd(phase, *picked)
+    choice.fields["inner"] = d
+    for prefix, (_, _, row, pixel) in zip("xyr", places):
+        choice.fields.update({f"{prefix}_image": pixel, f"{prefix}_row": d * row, f"{prefix}_pixel": d * pixel, f"{prefix}_outer": row})
+    return choice
+
+
+def column_regions(shape: ConvShape) -> list[tuple[int, int]]:
+    """Output columns to compute one after the other so that each reads a kernel column wholly or not at all.
+
+    Worth it where dilation is so wide that a band would be mostly padding (atrous pyramids); else all columns at once.
+    """
+    if shape.dw == 1 or (shape.kw - 1) * shape.dw < shape.ow // 2:
+        return [(0, shape.ow)]
+    edges = sorted({edge for s in range(shape.kw) for edge in shape.valid_columns(s)} | {0, shape.ow})
+    return list(zip(edges, edges[1:]))
 
 
 def merge_groups(shape: ConvShape) -> ConvShape:
@@ -89,7 +147,8 @@ def merge_groups(shape: ConvShape) -> ConvShape:
 
 def winograd(shape: ConvShape, m: int, tiles: int) -> ConvChoice:
     """F(m, 3) in blocks of `tiles` tiles."""
-    fields = {"ic": shape.ic, "oc": shape.oc, "nv": TILE_VECTORS, "m": m, "tiles": tiles}
+    fields = {"ic": shape.ic, "oc": shape.oc, "nv": TILE_VECTORS, "m": m, "tiles": tiles, "inner": max(shape.n, 1), "x_outer": 0,
+              "y_outer": 0, "r_outer": 0}
     return ConvChoice("winograd", shape, fields, (m, TILE_VECTORS))
 
 
@@ -109,7 +168,7 @@ def implicit_gemm(shape: ConvShape, places: Places, threads: int, nv: int | None
     """The conv step, or im2col where the contiguous runs of k are too short for it."""
     nv = nv or best_nv(shape.oc, shape.ow, shape.k)
     dense = places[0][3] == shape.ic and shape.groups == 1
-    band = shape.touches_padding or (shape.kw > 1 and not dense and shape.ic < machine.CACHE_LINE_FLOATS)
+    band = shape.splits_taps or (shape.kw > 1 and not dense and shape.ic < machine.CACHE_LINE_FLOATS)
     merged = shape.dw == 1 and shape.groups == 1 and (band or dense)
     run = shape.ic * (shape.kw if merged else 1)
     fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(band), "block": 1, "split_columns": 0}

@@ -1,6 +1,8 @@
 """What every convolution-like lowering shares: places and epilogues as step fields, and the step for one 2-D convolution."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastcnn import _native
@@ -55,14 +57,21 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
     if y.size == 0:
         return
     kh, kw = window.kernel
-    bias, slope = vector_of(low, 2, m), vector_of(low, 4, m)
+    operands = vector_of(low, 2, m), vector_of(low, 4, m)
     shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, *window.strides, *window.dilations, *window.before,
                              x.shape[2], x.shape[3], oh, ow)
+    for begin, end in choice.column_regions(shape):
+        part = replace(shape, pl=shape.pl - begin * shape.sw, ow=end - begin)
+        _emit_region(low, y.slice(3, begin, end - begin), x, residual and residual.slice(3, begin, end - begin), w, name, part, operands)
+
+
+def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, shape: choice.ConvShape,
+                 operands: tuple[Tensor | None, Tensor | None]) -> None:
     picked = choice.choose(shape, tuple(t.strides for t in (x, y, residual) if t is not None), low.threads)
-    shape = picked.shape
+    shape, (bias, slope) = picked.shape, operands
     packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
     fields = {
-        "n": shape.n, "kh": kh, "kw": kw, "sh": shape.sh, "sw": shape.sw, "dh": shape.dh, "dw": shape.dw, "pt": shape.pt,
+        "n": shape.n, "kh": shape.kh, "kw": shape.kw, "sh": shape.sh, "sw": shape.sw, "dh": shape.dh, "dw": shape.dw, "pt": shape.pt,
         "pl": shape.pl, "ih": shape.ih, "iw": shape.iw, "oh": shape.oh, "ow": shape.ow,
         **place("x", x), **place("y", y), **place("r", residual), **epilogue(low.node.activation), **picked.fields}
     low.emit(picked.algorithm, [y, x, packed, bias, residual, slope], shape.macs, **fields)

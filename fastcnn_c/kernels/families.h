@@ -85,7 +85,7 @@ typedef struct fc_softmax_kernels {
     fc_softmax_columns_kernel columns[2];
 } fc_softmax_kernels;
 
-/* ---- depthwise: output rows of n channels, band after band ----------------------------------------------------------------------
+/* ---- depthwise: output rows of n channels, band after band -----------------------------------------------------------------
  * y[i][j][c] = clamp(act(bias[c] + sum_{ky,kx} x(i + ky, j*sw + kx*dw, c) * w(ky*kw + kx, c) + residual[i][j][c]))
  *
  *   j < count pixels, c < n, i < 1 (pair: 2); channel c = v*V_LEN + l is lane l of vector v
@@ -142,12 +142,12 @@ typedef struct fc_pool_kernels {
     fc_pool_kernel window[3], square[2], columns[2][2];
 } fc_pool_kernels;
 
-/* ---- norm ----------------------------------------------------------------------------------------------------------------------
+/* ---- norm ------------------------------------------------------------------------------------------------------------------
  * layer_norm  y[i] = (x[i] - mean) / sqrt(var + epsilon) * scale[i] + bias[i], i < n; rms: mean = 0; scale, bias may be NULL
- * moments     merges count pixels into mean[c] and m2[c] (sum of squared deviations) of `before` earlier ones, c < n; 0: sets them
+ * moments     merges count pixels into mean[c] and m2[c] (sum of squared deviations) of `before` earlier ones (0: sets them), c < n
  * affine      y[p][c] = min(max(x[p][c] * scale[c] + shift[c], lo), hi), p < count, c < n
  * squares     squares[p*ld + c] = x[p*pixel + c]^2
- * lrn         y[p][c] = x[p][c] / d^beta, d = bias + alpha * sum_{k < size} squares[p*ld + c + k]: where beta is 1/2, 3/4 or 1; else d
+ * lrn         y[p][c] = x[p][c] / d^beta, d = bias + alpha * sum_{k < size} squares[p*ld + c + k]; beta not 1/2, 3/4 or 1: d
  */
 typedef struct fc_affine_args {
     float *y;
@@ -176,7 +176,7 @@ typedef struct fc_norm_kernels {
     void (*lrn)(const fc_lrn_args *args);
 } fc_norm_kernels;
 
-/* ---- resize --------------------------------------------------------------------------------------------------------------------
+/* ---- resize ----------------------------------------------------------------------------------------------------------------
  * columns[taps]  y[p*y_pixel + c] = sum_k w[p*taps + k] * x[index[p*taps + k]*x_pixel + c], p < count, c < n
  * rows[taps]     y[p*y_pixel + c] = sum_k w[k] * rows[k][p*n + c]
  * taps 1..4 by index; [0] takes any number.

@@ -46,8 +46,8 @@ static void set_memory(conv_run *c, int64_t row, int64_t pixel)
     c->kc = c->merged ? c->p->kw * c->p->ic : c->p->ic;
 }
 
-/* The runs of k that pixels [x0, x1) of output row oy need; returns their number. A window wholly in padding keeps one run of
- * zeros, so that the tile still writes the bias. */
+/* The runs of k that pixels [x0, x1) of output row oy need; returns their number. None where all is padding: the tile is then
+ * the bias. */
 static int64_t list_taps(const conv_run *c, int64_t oy, int64_t x0, int64_t x1)
 {
     const fc_conv *p = c->p;
@@ -63,8 +63,6 @@ static int64_t list_taps(const conv_run *c, int64_t oy, int64_t x0, int64_t x1)
             c->taps[count++] = (fc_tap){r * p->dh * c->row + s * p->dw * c->pixel, (r * p->kw + s) * p->ic};
         }
     }
-    if (count == 0)
-        c->taps[count++] = (fc_tap){0, 0};
     return count;
 }
 

@@ -1,9 +1,11 @@
-/* Depthwise convolution: every channel has a filter of its own, so there is nothing to gain from a GEMM and the work is in the loads.
+/* Depthwise convolution: every channel has a filter of its own, so there is nothing to gain from a GEMM and the work is in the
+ * loads.
  *
- * A few channel vectors at a time walk down the image. The input rows they need are copied into a ring of bands in L1: one channel
- * vector a band, pixels next to each other, the horizontal padding written as zeros, rows outside the image replaced by one band of
- * zeros. Kernels therefore never meet a border, an unaligned pixel or a pitch that aliases in the cache, and every row is read from
- * the tensor once. The copy costs a load and a store an input vector, where reading in place costs as much in cache misses.
+ * A few channel vectors at a time walk down the image. The input rows they need are copied into a ring of bands: one channel
+ * vector a band, pixels next to each other, the horizontal padding written as zeros, rows outside the image replaced by one
+ * band of zeros. Kernels therefore never meet a border, an unaligned pixel or a pitch that aliases in the cache, and every row
+ * is read from the tensor once. The copy costs a load and a store an input vector, where reading in place costs as much in
+ * cache misses.
  */
 #include <string.h>
 
@@ -11,18 +13,18 @@
 #include "epilogue.h"
 
 enum {
-    RING_BYTES = 128 * 1024,  /* of L2: the ring of one pass. 24 KB of L1 cost 1.5x on 112x112 maps, where a pixel's neighbouring
-                               * lines are fetched in vain; on maps up to 28x28 the ring lies in L1 anyway */
-    GROUP_CHANNELS = 64,      /* channels copied together at most: 4 cache lines a pixel keep the prefetchers going */
+    RING_BYTES = 128 * 1024, /* of L2: the ring of one pass. 24 KB of L1 cost 1.5x on 112x112 maps, where a pixel's neighbouring
+                              * lines are fetched in vain; on maps up to 28x28 the ring lies in L1 anyway */
+    GROUP_CHANNELS = 64,     /* channels copied together at most: 4 cache lines a pixel keep the prefetchers going */
 };
 
 typedef struct layout {
-    int64_t v;                    /* vector length */
-    int64_t group;                /* channel vectors of a pass */
-    int64_t block, span;          /* columns of a pass: outputs, and the inputs they see, padding included */
-    int64_t ring;                 /* input rows kept */
-    int64_t tile_rows;            /* output rows a kernel writes */
-    size_t zero, weights, bands, tile, rows, keys, bytes;   /* where things lie in the scratch, in bytes */
+    int64_t v;           /* vector length */
+    int64_t group;       /* channel vectors of a pass */
+    int64_t block, span; /* columns of a pass: outputs, and the inputs they see, padding included */
+    int64_t ring;        /* input rows kept */
+    int64_t tile_rows;   /* output rows a kernel writes */
+    size_t zero, weights, bands, tile, rows, keys, bytes; /* where things lie in the scratch, in bytes */
     fc_depthwise_kernel kernel, last_row;
 } layout;
 
@@ -34,9 +36,9 @@ typedef struct pass {
     const float *x, *bias, *residual, *slope;
     float *y;
     int64_t channels, vectors;
-    int64_t column;               /* first output column of the block */
-    int64_t outputs;              /* output columns of the block */
-    int64_t left, inside, first;  /* of the columns they see: padding at the left, those of the image, the first of these */
+    int64_t column;              /* first output column of the block */
+    int64_t outputs;             /* output columns of the block */
+    int64_t left, inside, first; /* of the columns they see: padding at the left, those of the image, the first of these */
 } pass;
 
 /* The kernel for tile_rows output rows, and for the single row that may be left. */
@@ -67,8 +69,8 @@ static layout layout_of(const fc_depthwise *p)
     layout l = {.v = fc_active->vector_length};
     choose_kernels(p, &l);
     l.ring = (l.tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
-    const int64_t reach = (p->kw - 1) * p->dw + 1;   /* columns of one window */
-    const int64_t fits = RING_BYTES / (int64_t)sizeof(float) / l.v / l.ring;   /* columns of one vector's ring */
+    const int64_t reach = (p->kw - 1) * p->dw + 1;                           /* columns of one window */
+    const int64_t fits = RING_BYTES / (int64_t)sizeof(float) / l.v / l.ring; /* columns of one vector's ring */
     const int64_t widest = fc_max((fits - reach) / p->sw + 1, fc_min(p->ow, 8));
     l.block = fc_ceil_div(p->ow, fc_ceil_div(p->ow, widest));
     l.span = (l.block - 1) * p->sw + reach;
@@ -132,7 +134,8 @@ static void load_row(const pass *s, int64_t iy)
                                    (size_t)s->channels);
 }
 
-/* The epilogue beyond bounds: the kernel wrote its rows densely into the tile; activate them all at once, then put them in place. */
+/* The epilogue beyond bounds: the kernel wrote its rows densely into the tile; activate them all at once, then put them in
+ * place. */
 static void activate_tile(const pass *s, float *y, int64_t rows)
 {
     const fc_depthwise *p = s->p;
@@ -153,10 +156,19 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
     const int in_registers = s->slope || fc_is_clamp(p->fn);
     const int64_t needed = p->kh + rows - 1;
     const int64_t at = oy * p->y_row + s->column * p->y_pixel;
-    fc_depthwise_args a = {.rows = pointers, .kh = (size_t)p->kh, .kw = (size_t)p->kw, .sw = (size_t)p->sw, .dw = (size_t)p->dw,
-                           .count = (size_t)s->outputs, .ldr = (size_t)p->r_row, .r_pixel = (size_t)p->r_pixel,
-                           .n = (size_t)s->channels, .w = (const float *)(void *)(s->scratch + l->weights), .bias = s->bias,
-                           .slope = s->slope, .plane = (size_t)(l->span * l->v)};
+    fc_depthwise_args a = {.rows = pointers,
+                           .kh = (size_t)p->kh,
+                           .kw = (size_t)p->kw,
+                           .sw = (size_t)p->sw,
+                           .dw = (size_t)p->dw,
+                           .count = (size_t)s->outputs,
+                           .ldr = (size_t)p->r_row,
+                           .r_pixel = (size_t)p->r_pixel,
+                           .n = (size_t)s->channels,
+                           .w = (const float *)(void *)(s->scratch + l->weights),
+                           .bias = s->bias,
+                           .slope = s->slope,
+                           .plane = (size_t)(l->span * l->v)};
     a.y = in_registers ? s->y + at : (float *)(void *)(s->scratch + l->tile);
     a.ldy = (size_t)(in_registers ? p->y_row : s->outputs * s->vectors * l->v);
     a.y_pixel = (size_t)(in_registers ? p->y_pixel : s->vectors * l->v);
@@ -188,21 +200,22 @@ static void run_pass(pass *s, int64_t begin, int64_t end, int first_pass)
 }
 
 /* Channel vectors [v0, v1) of rows [oy0, oy1) of image `image`, a group at a time. */
-static void run_image(const fc_depthwise *p, const layout *l, void *const *t, char *scratch, int64_t image, const int64_t *vectors,
-                      const int64_t *rows)
+static void run_image(const fc_depthwise *p, const layout *l, void *const *t, char *scratch, int64_t image,
+                      const int64_t *vectors, const int64_t *rows)
 {
     const float *x = t[1], *w = t[2], *bias = t[3], *residual = t[4], *slope = t[5];
     const int64_t taps = p->kh * p->kw;
     for (int64_t v = vectors[0]; v < vectors[1]; v += l->group) {
         const int64_t c = v * l->v;
-        pass s = {.p = p, .l = l, .scratch = scratch, .x = x + image * p->x_image + c, .y = (float *)t[0] + image * p->y_image + c};
+        pass s = {
+            .p = p, .l = l, .scratch = scratch, .x = x + image * p->x_image + c, .y = (float *)t[0] + image * p->y_image + c};
         s.vectors = fc_min(l->group, vectors[1] - v);
         s.channels = fc_min(p->c - c, s.vectors * l->v);
         s.bias = bias ? bias + c : NULL;
         s.slope = slope ? slope + c : NULL;
         s.residual = residual ? residual + image * p->r_image + c : NULL;
-        fc_active->depthwise->band((float *)(void *)(scratch + l->weights), (size_t)(taps * l->v), w + c, (size_t)p->c, (size_t)taps,
-                                   (size_t)s.channels);
+        fc_active->depthwise->band((float *)(void *)(scratch + l->weights), (size_t)(taps * l->v), w + c, (size_t)p->c,
+                                   (size_t)taps, (size_t)s.channels);
         run_pass(&s, rows[0], rows[1], v == vectors[0]);
     }
 }

@@ -13,7 +13,8 @@ size_t fc_scratch_lrn(const void *params, int threads)
 {
     const fc_lrn *p = params;
     (void)threads;
-    return fc_align_up((size_t)(PIXELS * square_stride(p)) * sizeof(float)) + fc_align_up((size_t)(PIXELS * p->c) * sizeof(float));
+    return fc_align_up((size_t)(PIXELS * square_stride(p)) * sizeof(float)) +
+           fc_align_up((size_t)(PIXELS * p->c) * sizeof(float));
 }
 
 /* Exponents without a kernel of their own: y = x / bases^beta. */
@@ -30,8 +31,17 @@ static void run_pixels(const fc_lrn *p, const float *x, float *y, int64_t count,
     const int64_t before = (p->size - 1) / 2;
     const int by_roots = p->beta == 0.75f || p->beta == 0.5f || p->beta == 1.0f;
     const size_t ld = (size_t)square_stride(p), n = (size_t)p->c;
-    fc_lrn_args a = {.y = y, .y_pixel = (size_t)p->y_pixel, .x = x, .x_pixel = (size_t)p->x_pixel, .count = (size_t)count, .n = n,
-                     .squares = squares, .ld = ld, .size = (size_t)p->size, .alpha = p->alpha / (float)p->size, .beta = p->beta,
+    fc_lrn_args a = {.y = y,
+                     .y_pixel = (size_t)p->y_pixel,
+                     .x = x,
+                     .x_pixel = (size_t)p->x_pixel,
+                     .count = (size_t)count,
+                     .n = n,
+                     .squares = squares,
+                     .ld = ld,
+                     .size = (size_t)p->size,
+                     .alpha = p->alpha / (float)p->size,
+                     .beta = p->beta,
                      .bias = p->bias};
     kernels->squares(squares + before, ld, x, (size_t)p->x_pixel, (size_t)count, n);
     if (by_roots) {

@@ -1,8 +1,8 @@
 /* LayerNormalization over rows, InstanceNormalization and GroupNormalization over channels-last images.
  *
- * group_norm: an image's pixels are cut into blocks that depend on its size alone; threads take blocks and leave each channel's mean
- * and squared deviations, then the blocks are merged in their order, then the channels of a group. Any number of threads gives the
- * same bits.
+ * group_norm: an image's pixels are cut into blocks that depend on its size alone; threads take blocks and leave each
+ * channel's mean and squared deviations, then the blocks are merged in their order, then the channels of a group. Any number
+ * of threads gives the same bits.
  */
 #include <math.h>
 
@@ -29,15 +29,13 @@ fc_status fc_run_layer_norm(const void *params, void *const *t, const fc_team *t
             y += rest % p->shape[d] * p->y_strides[d];
             rest /= p->shape[d];
         }
-        fc_active->norm->layer_norm((float *)t[0] + y, (const float *)t[1] + x, (size_t)p->axis, t[2], t[3], p->epsilon, p->rms != 0);
+        fc_active->norm->layer_norm((float *)t[0] + y, (const float *)t[1] + x, (size_t)p->axis, t[2], t[3], p->epsilon,
+                                    p->rms != 0);
     }
     return FC_OK;
 }
 
-static int64_t block_count(const fc_group_norm *p)
-{
-    return fc_max(1, fc_min(MAX_BLOCKS, p->h * p->w / MIN_BLOCK_PIXELS));
-}
+static int64_t block_count(const fc_group_norm *p) { return fc_max(1, fc_min(MAX_BLOCKS, p->h * p->w / MIN_BLOCK_PIXELS)); }
 
 static size_t row_bytes(const fc_group_norm *p) { return fc_align_up((size_t)p->c * sizeof(float)); }
 
@@ -121,8 +119,11 @@ static void apply_run(const fc_group_norm *p, const fc_affine_args *args)
 static void apply_image(const fc_group_norm *p, const float *x, float *y, const fc_team *team)
 {
     int64_t begin, end;
-    fc_affine_args a = {.y_pixel = (size_t)p->y_pixel, .x_pixel = (size_t)p->x_pixel, .n = (size_t)p->c,
-                        .scale = scratch_row(p, team, 2 * block_count(p)), .shift = scratch_row(p, team, 2 * block_count(p) + 1)};
+    fc_affine_args a = {.y_pixel = (size_t)p->y_pixel,
+                        .x_pixel = (size_t)p->x_pixel,
+                        .n = (size_t)p->c,
+                        .scale = scratch_row(p, team, 2 * block_count(p)),
+                        .shift = scratch_row(p, team, 2 * block_count(p) + 1)};
     fc_clamp_bounds(p->fn, p->alpha, p->beta, &a.lo, &a.hi);
     fc_share(team, p->h * p->w, &begin, &end);
     while (begin < end) {

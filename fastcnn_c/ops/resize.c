@@ -3,14 +3,14 @@
 #include "../team.h"
 #include "epilogue.h"
 
-enum { RING_BYTES = 24 * 1024 };   /* of a 32 KB L1 */
+enum { RING_BYTES = 24 * 1024 }; /* of a 32 KB L1 */
 
 typedef struct ring {
-    int64_t block;        /* output columns */
-    int64_t stride;       /* floats of a ring row */
+    int64_t block;  /* output columns */
+    int64_t stride; /* floats of a ring row */
     float *data;
     const float **rows;
-    int64_t *keys;        /* the input row in each slot, -1: none */
+    int64_t *keys; /* the input row in each slot, -1: none */
 } ring;
 
 static int64_t block_columns(const fc_resize *p)
@@ -41,17 +41,24 @@ static ring ring_in(const fc_resize *p, char *scratch)
 }
 
 /* Columns [ox, ox + count) of an input row, interpolated. */
-static void interpolate_columns(const fc_resize *p, void *const *t, const float *x, float *y, int64_t y_pixel, int64_t ox, int64_t count)
+static void interpolate_columns(const fc_resize *p, void *const *t, const float *x, float *y, int64_t y_pixel, int64_t ox,
+                                int64_t count)
 {
-    fc_resize_columns_args a = {.y = y, .y_pixel = (size_t)y_pixel, .x = x, .x_pixel = (size_t)p->x_pixel, .taps = (size_t)p->taps_w,
-                                .count = (size_t)count, .n = (size_t)p->c};
+    fc_resize_columns_args a = {.y = y,
+                                .y_pixel = (size_t)y_pixel,
+                                .x = x,
+                                .x_pixel = (size_t)p->x_pixel,
+                                .taps = (size_t)p->taps_w,
+                                .count = (size_t)count,
+                                .n = (size_t)p->c};
     a.index = (const int32_t *)t[4] + ox * p->taps_w;
     a.w = (const float *)t[5] + ox * p->taps_w;
     fc_active->resize->columns[p->taps_w <= FC_RESIZE_MAX_TAPS ? p->taps_w : 0](&a);
 }
 
 /* Columns [ox, ox + count) of output row oy. */
-static void compute_row(const fc_resize *p, void *const *t, const ring *r, const float *x, float *y, int64_t oy, int64_t ox, int64_t count)
+static void compute_row(const fc_resize *p, void *const *t, const ring *r, const float *x, float *y, int64_t oy, int64_t ox,
+                        int64_t count)
 {
     const int32_t *index = (const int32_t *)t[2] + oy * p->taps_h;
     for (int64_t k = 0; k < p->taps_h; k++) {
@@ -62,8 +69,12 @@ static void compute_row(const fc_resize *p, void *const *t, const ring *r, const
         r->keys[slot] = iy;
         r->rows[k] = row;
     }
-    fc_resize_rows_args a = {.y = y + oy * p->y_row + ox * p->y_pixel, .y_pixel = (size_t)p->y_pixel, .rows = r->rows,
-                             .w = (const float *)t[3] + oy * p->taps_h, .taps = (size_t)p->taps_h, .count = (size_t)count,
+    fc_resize_rows_args a = {.y = y + oy * p->y_row + ox * p->y_pixel,
+                             .y_pixel = (size_t)p->y_pixel,
+                             .rows = r->rows,
+                             .w = (const float *)t[3] + oy * p->taps_h,
+                             .taps = (size_t)p->taps_h,
+                             .count = (size_t)count,
                              .n = (size_t)p->c};
     fc_active->resize->rows[p->taps_h <= FC_RESIZE_MAX_TAPS ? p->taps_h : 0](&a);
 }

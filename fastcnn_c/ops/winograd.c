@@ -57,6 +57,12 @@ size_t fc_scratch_winograd(const void *params, int threads)
     return fc_align_up(g.positions * (g.v_position + g.m_position) * sizeof(float));
 }
 
+/* Where an image starts: they lie `image` apart in runs of p->inner, the runs `outer` apart. */
+static int64_t image_at(const fc_winograd *p, int64_t n, int64_t image, int64_t outer)
+{
+    return n / p->inner * outer + n % p->inner * image;
+}
+
 /* Where tile `index` lies: image, first output row, first output column. */
 typedef struct spot {
     int64_t n, y, x;
@@ -83,7 +89,7 @@ static void transform_in(const fc_winograd *p, const geometry *g, const float *x
         if (args.top >= args.bottom || args.left >= args.right)
             args.top = args.bottom = args.left = args.right = 0;   /* padding alone: x is not read */
         else
-            args.x = x + at.n * p->x_image + (top + args.top) * p->x_row + (left + args.left) * p->x_pixel;
+            args.x = x + image_at(p, at.n, p->x_image, p->x_outer) + (top + args.top) * p->x_row + (left + args.left) * p->x_pixel;
         fc_active->winograd->input[p->m](&args);
     }
 }
@@ -134,11 +140,11 @@ static void transform_out(const fc_winograd *p, const geometry *g, void *const *
     for (int64_t tile = begin; tile < end; tile++) {
         const spot at = place_of(p, g, first + tile);
         args.m = m + (size_t)tile * g->ldm;
-        args.y = (float *)t[0] + at.n * p->y_image + at.y * p->y_row + at.x * p->y_pixel;
+        args.y = (float *)t[0] + image_at(p, at.n, p->y_image, p->y_outer) + at.y * p->y_row + at.x * p->y_pixel;
         args.rows = (int)fc_min(p->m, p->oh - at.y);
         args.columns = (int)fc_min(p->m, p->ow - at.x);
         if (residual)
-            args.residual = residual + at.n * p->r_image + at.y * p->r_row + at.x * p->r_pixel;
+            args.residual = residual + image_at(p, at.n, p->r_image, p->r_outer) + at.y * p->r_row + at.x * p->r_pixel;
         fc_active->winograd->output[p->m](&args);
         if (slope || !fc_is_clamp(p->fn))
             activate(p, &args, slope);

@@ -49,13 +49,15 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 def photographs(split: str) -> dict[str, np.ndarray]:
     """File name -> (H, W) float32 luminance in 0..1, for split "train" or "test"."""
+    return {file: luminance(photograph(wheel, file)) for wheel, file in PHOTOGRAPHS[split]}
+
+
+def photograph(wheel: str, file: str) -> np.ndarray:
+    """(H, W, 3) uint8 of one photograph in a wheel."""
     from PIL import Image
 
-    images = {}
-    for wheel, file in PHOTOGRAPHS[split]:
-        with Image.open(_folder(wheel) / file) as image:
-            images[file] = luminance(np.asarray(image.convert("RGB")))
-    return images
+    with Image.open(_folder(wheel) / file) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def luminance(rgb: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
 
 from .errors import ModelError
 from .graph import Node
+from .proto import text
 from .tensor_data import dense_array
 
 _SCALAR_FIELDS = {AttributeProto.FLOAT: "f", AttributeProto.INT: "i", AttributeProto.STRING: "s",
@@ -37,6 +38,7 @@ def attribute_kind(attribute: AttributeProto) -> int:
 def attribute_value(attribute: AttributeProto, where: str, folders: tuple[Path, ...] | None = None) -> Any:
     """int, float, str, array or list of them; GraphProto, TypeProto and SparseTensorProto stay as they are."""
     kind = attribute_kind(attribute)
+    text(attribute.name, f"{where}: name of an attribute")
     if attribute.ref_attr_name:
         raise ModelError(f"{where}: attribute {attribute.name!r} refers to {attribute.ref_attr_name!r} of a function, "
                          "but the node stands in none")
@@ -116,7 +118,7 @@ def outer_reads(graph: GraphProto, depth: int = 0) -> list[str]:
         for attribute in node.attribute:
             for body in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
                 reads += outer_reads(body, depth + 1)
-        found.update(dict.fromkeys(name for name in reads if name not in known))
+        found.update(dict.fromkeys(text(name, "value in a body") for name in reads if name not in known))
         known.update(node.output)
     found.update(dict.fromkeys(o.name for o in graph.output if o.name not in known))
     return list(found)

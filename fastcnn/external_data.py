@@ -8,6 +8,7 @@ import numpy as np
 from onnx import TensorProto
 
 from .errors import ModelError
+from .proto import text
 
 
 def model_folders(path: Path) -> tuple[Path, ...]:
@@ -20,7 +21,7 @@ def read_external(tensor: TensorProto, folders: tuple[Path, ...] | None, byte_co
 
     Raises ModelError for a location outside of `folders`, a missing file, or an offset and length that do not fit.
     """
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+    entries = {text(entry.key, where): text(entry.value, where) for entry in tensor.external_data}
     location = entries.get("location", "")
     if folders is None:
         raise ModelError(f"{where}: data lies in the external file {location!r}, but the model was not loaded from a path")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import onnx
+import onnx.inliner
 from onnx import ModelProto, NodeProto, TensorProto
 
 from .errors import ModelError

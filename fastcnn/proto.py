@@ -7,11 +7,19 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, TypeProto, helper
 
+from .errors import ModelError
 from .graph import Dim, Shape
 
 # tensor(...) names as onnxruntime prints them: the enum's names in lower case (FLOAT -> float).
 ELEMENT_NAMES = {number: name.lower() for name, number in TensorProto.DataType.items() if number}
 ELEMENT_NUMBERS = {name: number for number, name in ELEMENT_NAMES.items()}
+
+
+def text(value: str | bytes, what: str) -> str:
+    """A string of a message; protobuf hands over bytes where they are no UTF-8."""
+    if isinstance(value, bytes):
+        raise ModelError(f"{what}: {value!r} is not UTF-8")
+    return value
 
 
 def normal_domain(domain: str) -> str:
@@ -46,7 +54,7 @@ def type_shape(proto: TypeProto) -> Shape | None:
 def _dim(dim: Any) -> Dim:
     if dim.HasField("dim_value"):
         return int(dim.dim_value) if dim.dim_value >= 0 else None
-    return dim.dim_param or None
+    return text(dim.dim_param, "size of an axis") or None
 
 
 def tensor_type(element: str, shape: Shape | None) -> TypeProto:

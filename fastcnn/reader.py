@@ -22,7 +22,7 @@ from .external_data import model_folders
 from .graph import Graph, Node, ValueInfo
 from .inference import infer_types
 from .order import topological
-from .proto import normal_domain, type_shape, type_string
+from .proto import normal_domain, text, type_shape, type_string
 from .schema import check_schema
 from .tensor_data import dense_array, sparse_array
 
@@ -88,7 +88,7 @@ def _opsets(proto: ModelProto) -> dict[str, int]:
     newest = onnx.defs.onnx_opset_version()
     opsets: dict[str, int] = {}
     for entry in proto.opset_import:
-        domain = normal_domain(entry.domain)
+        domain = normal_domain(text(entry.domain, "domain of an opset"))
         opsets[domain] = max(opsets.get(domain, 0), int(entry.version))
     if not opsets:
         raise ModelError("the model imports no opset: its operators mean nothing")
@@ -116,7 +116,7 @@ class _Build:
     taken: set[str] = field(default_factory=set)
 
     def constant(self, name: str, array: np.ndarray, where: str) -> None:
-        if not name:
+        if not text(name, where):
             raise ModelError(f"{where}: has no name")
         if name in self.constants:
             raise ModelError(f"{where}: value {name!r} is assigned twice")
@@ -134,6 +134,8 @@ class _Build:
                 self.nodes.append(node)
 
     def node(self, proto: NodeProto, index: int) -> Node:
+        for value in (proto.op_type, proto.domain, proto.name, *proto.input, *proto.output):
+            text(value, f"node {index}")
         domain = normal_domain(proto.domain)
         name = proto.name or self._name(f"{proto.op_type}_{index}")
         node = Node(proto.op_type, tuple(proto.input), tuple(proto.output), {}, name, domain, self.opsets.get(domain, 0))
@@ -202,7 +204,7 @@ def _assemble(build: _Build, proto: ModelProto) -> Graph:
 
 
 def _value_info(info: ValueInfoProto, what: str) -> ValueInfo:
-    if not info.name:
+    if not text(info.name, f"name of a graph {what}"):
         raise ModelError(f"graph {what} without a name")
     return ValueInfo(info.name, type_string(info.type), type_shape(info.type))
 

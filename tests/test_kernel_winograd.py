@@ -94,7 +94,8 @@ def winograd(case: Case, x: np.ndarray, w: np.ndarray, m: int, nv: int = 2, tile
         "winograd", operands, threads, n=case.n, kh=3, kw=3, sh=1, sw=1, dh=1, dw=1, pt=case.pt, pl=case.pl, ih=case.ih, iw=case.iw,
         oh=case.oh, ow=case.ow, **place("x", case.ih, case.iw, case.ic + case.x_gap),
         **place("y", case.oh, case.ow, case.oc + case.y_gap), ic=case.ic, oc=case.oc, **place("r", case.oh, case.ow, case.oc),
-        fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, m=m, tiles=tiles)
+        fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, m=m, tiles=tiles,
+        inner=max(case.n, 1), x_outer=0, y_outer=0, r_outer=0)
     assert status == 0
     assert (y.array[..., case.oc:] == y.margin).all(), "wrote between pixels"
     return y.array[..., :case.oc].copy()

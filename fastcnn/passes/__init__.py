@@ -24,6 +24,7 @@ from .shuffle_removal import reshape_merging, transpose_merging
 Pass = Callable[[Graph], bool]
 
 PASSES: list[Pass] = [
+    widen_half,                 # before anything computes with a constant
     constant_folding,           # first: everything after it looks for weights and sizes among the constants
     reshape_targets,            # right after: makes more constants of the same shape arithmetic
     shape_knowledge,            # once sizes have become constants

@@ -100,8 +100,7 @@ static void run_tile(const conv_run *c, fc_gemm_kernel kernel, int64_t mr, const
         .prefetch = next};
     kernel(&args);
     if (c->slope || !fc_is_clamp(p->fn))
-        for (int64_t i = 0; i < mr; i++)
-            fc_activate_row(y + i * p->y_pixel, (size_t)n, p->fn, p->alpha, p->beta, c->slope ? c->slope + column : NULL);
+        fc_activate_rows(y, mr, (size_t)n, (size_t)p->y_pixel, p->fn, p->alpha, p->beta, c->slope ? c->slope + column : NULL);
 }
 
 /* Tiles [t0, t1) of one image, counted over its output rows, times panels [q0, q1) of each group. `a` belongs to row oy0. */

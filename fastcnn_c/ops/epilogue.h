@@ -27,4 +27,15 @@ static inline void fc_activate_row(float *y, size_t n, int64_t fn, float alpha, 
         fc_active->unary[fn](y, y, n, alpha, beta);
 }
 
+/* The same for `rows` rows ld apart; rows without a gap between them are one long row. */
+static inline void fc_activate_rows(float *y, int64_t rows, size_t n, size_t ld, int64_t fn, float alpha, float beta, const float *slope)
+{
+    if (ld == n && !slope) {
+        fc_activate_row(y, (size_t)rows * n, fn, alpha, beta, NULL);
+        return;
+    }
+    for (int64_t i = 0; i < rows; i++)
+        fc_activate_row(y + (size_t)i * ld, n, fn, alpha, beta, slope);
+}
+
 #endif

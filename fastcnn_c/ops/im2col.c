@@ -65,8 +65,7 @@ static void multiply(const fc_im2col *p, void *const *t, const float *a, int64_t
         }
     }
     if (slope || !fc_is_clamp(p->fn))
-        for (int64_t i = 0; i < rows; i++)
-            fc_activate_row(y + i * p->y_pixel, (size_t)p->oc, p->fn, p->alpha, p->beta, slope ? slope + g * p->oc : NULL);
+        fc_activate_rows(y, rows, (size_t)p->oc, (size_t)p->y_pixel, p->fn, p->alpha, p->beta, slope ? slope + g * p->oc : NULL);
 }
 
 fc_status fc_run_im2col(const void *params, void *const *t, const fc_team *team)

@@ -65,8 +65,7 @@ static void run_panel(const fc_matmul *p, float *y, const float *a, const float 
                                    .residual = NULL, .ldr = 0, .lo = lo, .hi = hi, .accumulate = 0};
         fc_active->gemm->tile[nv][mr](&args);
         if (!fc_is_clamp(p->fn))
-            for (int64_t i = 0; i < mr; i++)
-                fc_activate_row(c + i * p->y_m, (size_t)n, p->fn, p->alpha, p->beta, NULL);
+            fc_activate_rows(c, mr, (size_t)n, (size_t)p->y_m, p->fn, p->alpha, p->beta, NULL);
     }
 }
 

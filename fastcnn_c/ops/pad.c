@@ -38,12 +38,26 @@ static int64_t source_index(int64_t i, int64_t n, int64_t mode)
     }
 }
 
+/* Axes by stride of y, largest first, in stable order. */
+static void memory_order(int *order, const fc_pad *p)
+{
+    for (int d = 0; d < p->ndim; d++) {
+        int e = d;
+        for (; e > 0 && p->y_strides[order[e - 1]] < p->y_strides[d]; e--)
+            order[e] = order[e - 1];
+        order[e] = d;
+    }
+}
+
 /* Without padding in it, an inner dimension is part of the one around it. Other modes than constant pick whole inner rows, so
  * there only dimensions that are both unpadded merge. */
 static void make_dims(pad_dims *d, const fc_pad *p)
 {
+    int order[FC_MAX_DIMS];
+    memory_order(order, p);
     d->ndim = 0;
-    for (int64_t k = 0; k < p->ndim; k++) {
+    for (int64_t axis = 0; axis < p->ndim; axis++) {
+        const int k = order[axis];
         const int last = d->ndim - 1;
         const int whole = p->before[k] == 0 && p->shape[k] == p->x_shape[k];
         if (last >= 0 && whole && d->y_stride[last] == p->y_strides[k] * p->shape[k] && d->x_stride[last] == p->x_strides[k] * p->x_shape[k]

@@ -41,6 +41,7 @@ static inline v_mask v_lt(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _C
 static inline v_mask v_le(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 static inline v_mask v_eq(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 static inline v_mask v_isnan(v_f32 a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+static inline v_mask v_first(size_t n) { return v_lanes_below(n); }
 static inline v_f32 v_select(v_mask m, v_f32 a, v_f32 b) { return _mm512_mask_blend_ps(m, b, a); }
 static inline float v_rsum(v_f32 a) { return _mm512_reduce_add_ps(a); }
 static inline float v_rmax(v_f32 a) { return _mm512_reduce_max_ps(a); }

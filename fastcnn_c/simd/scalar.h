@@ -5,7 +5,7 @@
  *   v_load/store     unaligned              v_load_tail(p,n) lanes < n from p, the rest 0; touches p[0..n) only; 0 <= n <= V_LEN
  *   v_fma(a,b,c)     a*b + c, one rounding (two in this file where the CPU has no FMA: the compiler decides)
  *   v_max(a,b)       a > b ? a : b, hence b when either is NaN        v_min likewise
- *   v_select(m,a,b)  m ? a : b
+ *   v_select(m,a,b)  m ? a : b             v_first(n)       true in lanes < n
  *   v_scale2(x,n)    x * 2^n for integral n in [-252, 254]            v_exponent, v_mantissa: x = mantissa * 2^exponent, 1 <= mantissa < 2, x > 0 normal
  *   v_rsum, v_rmax   over all lanes, in a fixed order
  *   v_reciprocal(x)  1/x within one ulp, for x and 1/x normal
@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../ops/half.h"
+#include "half.h"
 
 #define V_LEN 1
 #define V_REGISTERS 16
@@ -52,6 +52,7 @@ static inline v_mask v_lt(v_f32 a, v_f32 b) { return a < b; }
 static inline v_mask v_le(v_f32 a, v_f32 b) { return a <= b; }
 static inline v_mask v_eq(v_f32 a, v_f32 b) { return a == b; }
 static inline v_mask v_isnan(v_f32 a) { return a != a; }
+static inline v_mask v_first(size_t n) { return n > 0; }
 static inline v_f32 v_select(v_mask m, v_f32 a, v_f32 b) { return m ? a : b; }
 static inline float v_rsum(v_f32 a) { return a; }
 static inline float v_rmax(v_f32 a) { return a; }

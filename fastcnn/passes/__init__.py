@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from ..graph import Graph
 from .activation_fusion import activation_fusion
 from .activation_patterns import activation_patterns
@@ -18,6 +20,7 @@ from .normalization_patterns import normalization_patterns
 from .pad_folding import pad_folding
 from .reshape_targets import reshape_targets
 from .residual_fusion import residual_fusion
+from .widen_half import widen_half
 from .shape_knowledge import shape_knowledge
 from .shuffle_removal import reshape_merging, transpose_merging
 
@@ -48,6 +51,7 @@ PASSES: list[Pass] = [
 def run_passes(graph: Graph) -> Graph:
     """The graph rewritten until no pass changes it; the given one stays as it is."""
     graph = replace(graph, nodes=list(graph.nodes), constants=dict(graph.constants), metadata=dict(graph.metadata))
-    while any([rewrite(graph) for rewrite in PASSES]):
-        pass
+    with np.errstate(all="ignore"):         # constants of a model may overflow; what becomes of them is checked
+        while any([rewrite(graph) for rewrite in PASSES]):
+            pass
     return graph

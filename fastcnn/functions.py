@@ -18,8 +18,8 @@ def inline(proto: ModelProto) -> ModelProto:
     Raises ModelError for functions that call themselves or cannot be inlined.
     """
     _refuse_recursion(proto)
-    light = _without_weights(proto)
     try:
+        light = _without_weights(proto)
         for convert in (False, True):        # True: a function of another opset is converted to the model's
             inlined = onnx.inliner.inline_local_functions(light, convert)
             if not inlined.functions:

@@ -1,6 +1,7 @@
 """Types and shapes of a graph's values by onnx's shape inference, weights left out of it."""
 from __future__ import annotations
 
+import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper, shape_inference
 
 from .attributes import node_proto
@@ -11,6 +12,8 @@ from .symbolic import refine
 
 # Only constants this small can be a shape, axes, pads or scales; larger ones are given to inference by type alone.
 MAX_SHAPE_ELEMENTS = 64
+# Stands in for operators whose inferred size could be wrong: nothing is known of what they make.
+UNKNOWN_DOMAIN = "fastcnn.unknown"
 
 
 def infer_types(graph: Graph) -> tuple[dict[str, str], dict[str, Shape]]:
@@ -19,7 +22,8 @@ def infer_types(graph: Graph) -> tuple[dict[str, str], dict[str, Shape]]:
     Symbolic sizes are renamed one by one ("x.2" is axis 2 of input x): two inputs that use one name need not agree when
     they are fed. Equal strings are equal sizes.
     """
-    types = {i.name: i.type for i in graph.inputs if i.type}
+    known = graph.metadata.get("types", {})          # a pass may compute an input in another type than it is fed in
+    types = {i.name: known.get(i.name, i.type) for i in graph.inputs if i.type}
     shapes: dict[str, Shape] = {i.name: _own_symbols(i.name, i.shape) for i in graph.inputs if i.shape is not None}
     for name, array in graph.constants.items():
         types[name], shapes[name] = f"tensor({element_name(array.dtype)})", array.shape
@@ -52,15 +56,27 @@ def _skeleton(graph: Graph, types: dict[str, str], shapes: dict[str, Shape]) -> 
             proto.initializer.append(numpy_helper.from_array(array, name))
         else:
             proto.input.append(helper.make_value_info(name, tensor_type(element, shapes.get(name))))
-    proto.node.extend(_plain_proto(n, graph.opsets) for n in graph.nodes)
+    proto.node.extend(_plain_proto(n, graph) for n in graph.nodes)
     known = {i.name for i in proto.input} | {i.name for i in proto.initializer}
     proto.output.extend(helper.make_empty_tensor_value_info(o.name) for o in graph.outputs if o.name not in known)
     return ModelProto(ir_version=10, graph=proto, opset_import=[
-        helper.make_opsetid(domain, version) for domain, version in graph.opsets.items()])
+        helper.make_opsetid(domain, version) for domain, version in {**graph.opsets, UNKNOWN_DOMAIN: 1}.items()])
 
 
-def _plain_proto(node: Node, opsets: dict[str, int]) -> NodeProto:
+def _plain_proto(node: Node, graph: Graph) -> NodeProto:
     """The node as ONNX writes it. One of a newer opset than the model's came from a pass and keeps its input's shape."""
-    if node.version != opsets.get(node.domain):
+    if _misjudged(node, graph):
+        return helper.make_node("Unknown", node.inputs, node.outputs, domain=UNKNOWN_DOMAIN)
+    if node.version != graph.opsets.get(node.domain):
         return helper.make_node("Identity", [node.inputs[0]], [node.outputs[0]])
     return node_proto(node, inputs=node.inputs[:onnx_arity(node)])
+
+
+def _misjudged(node: Node, graph: Graph) -> bool:
+    """onnx counts pooling windows that start in the padding, and multiplies sizes by scales in double where float32 is meant."""
+    if node.op_type in ("MaxPool", "AveragePool", "LpPool"):
+        return bool(node.attrs.get("ceil_mode", 0)) and (any(node.attrs.get("pads", [])) or node.attrs.get("auto_pad", "NOTSET") != "NOTSET")
+    if node.op_type in ("Resize", "Upsample"):
+        scales = node.attrs.get("scales", graph.constants.get(node.input(1 if node.version < 11 else 2)))
+        return scales is not None and any(float(s) * 64 % 1 for s in np.ravel(scales))
+    return False

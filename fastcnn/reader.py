@@ -211,6 +211,6 @@ def _value_info(info: ValueInfoProto, what: str) -> ValueInfo:
 
 def _metadata(proto: ModelProto, overridable: list[str]) -> dict[str, Any]:
     fields = ("producer_name", "producer_version", "domain", "model_version", "doc_string", "ir_version")
-    return {**{name: getattr(proto, name) for name in fields}, "graph_name": proto.graph.name, "overridable": overridable,
-            "graph_description": proto.graph.doc_string,
+    return {**{name: getattr(proto, name) for name in fields}, "graph_name": text(proto.graph.name, "graph name"),
+            "overridable": overridable, "graph_description": proto.graph.doc_string,
             "custom_metadata_map": {entry.key: entry.value for entry in proto.metadata_props}}

@@ -23,10 +23,12 @@ from .proto import element_name, element_of, numpy_type, tensor_type, type_shape
 from .reference_contrib import CONTRIB
 from .reference_conv import pool_extent, spatial, wide
 from .reference_overrides import OVERRIDES, REWRITES
+from .reference_resize import resized_axes
 from .shape_arithmetic import SHAPE_ARITHMETIC
 
 Value = Any                      # an array, a list of them (sequence), None (omitted or empty optional)
 Types = tuple[np.dtype, tuple[int, ...]]
+Values = Mapping[str, np.ndarray]
 
 
 def evaluate(node: Node, inputs: Sequence[Value], captured: Mapping[str, Value] | None = None,
@@ -93,14 +95,13 @@ SUMMING = frozenset({"AveragePool", "BatchNormalization", "Einsum", "Gemm", "Glo
 class _Evaluator:
     """onnx.reference's evaluator of a graph of one node, whose inputs and outputs are named by position."""
 
-    node: Node
     session: ReferenceEvaluator
+    widen: bool                          # 16-bit floats to float32 on the way in
     same_type: tuple[int, ...]           # output -> the input whose element type it must have, -1: none
 
     def run(self, inputs: list[Value], captured: Mapping[str, Value]) -> list[Value]:
         feeds = dict(captured)
-        widen = self.node.op_type in SUMMING
-        feeds.update((_input_name(i), wide(x) if widen and isinstance(x, np.ndarray) else x) for i, x in enumerate(inputs))
+        feeds.update((_input_name(i), wide(x) if self.widen and isinstance(x, np.ndarray) else x) for i, x in enumerate(inputs))
         outputs = self.session.run(None, feeds)
         return [self._typed(y, inputs[i] if i >= 0 else None) for y, i in zip(outputs, self.same_type)]
 
@@ -147,7 +148,7 @@ def _make_evaluator(node: Node, opsets: Mapping[str, int]) -> _Evaluator:
         session = ReferenceEvaluator(graph, opsets=versions)
     except Exception as error:
         raise UnsupportedOperatorError(f"{node.where()}: no implementation for opset {node.version} ({error})") from error
-    return _Evaluator(node, session, _same_types(node))
+    return _Evaluator(session, node.op_type in SUMMING, _same_types(node))
 
 
 def _add_old_defaults(node: Node, proto: onnx.NodeProto) -> None:
@@ -193,7 +194,7 @@ def infer_outputs(node: Node, inputs: Sequence[Types | None], values: Mapping[st
     if node.domain and (node.domain, node.op_type) in CONTRIB:
         return _types_of_zeros(node, inputs, values)
     if not node.domain and node.op_type in _OWN_SHAPES and inputs[0] is not None:
-        own = _OWN_SHAPES[node.op_type](node, inputs)
+        own = _OWN_SHAPES[node.op_type](node, inputs, values)
         if own is not None:
             return own
     try:
@@ -233,7 +234,7 @@ def _types_of_zeros(node: Node, inputs: Sequence[Types | None], values: Mapping[
         raise ShapeError(str(error)) from error
 
 
-def _pool_types(node: Node, inputs: Sequence[Types | None]) -> list[Types | None] | None:
+def _pool_types(node: Node, inputs: Sequence[Types | None], values: Values) -> list[Types | None] | None:
     dtype, shape = inputs[0] or (np.dtype(np.float32), ())
     kernel = node.attrs.get("kernel_shape", [])
     if not node.attrs.get("ceil_mode", 0) or len(kernel) != len(shape) - 2:
@@ -244,19 +245,35 @@ def _pool_types(node: Node, inputs: Sequence[Types | None]) -> list[Types | None
     return [t if v else None for t, v in zip(types, node.outputs)]
 
 
-def _same_type(node: Node, inputs: Sequence[Types | None]) -> list[Types | None]:
+def _same_type(node: Node, inputs: Sequence[Types | None], values: Values) -> list[Types | None]:
     return [inputs[0]]
 
 
-def _compared_type(node: Node, inputs: Sequence[Types | None]) -> list[Types | None]:
+def _compared_type(node: Node, inputs: Sequence[Types | None], values: Values) -> list[Types | None]:
     return [(np.dtype(np.bool_), np.broadcast_shapes(*(t[1] for t in inputs if t)))]
 
 
+def _resized_type(node: Node, inputs: Sequence[Types | None], values: Values) -> list[Types | None] | None:
+    """By the reader of the node's scales and sizes that evaluate() goes by, where they are known."""
+    wanted = [v for v in node.inputs[1:] if v]
+    if inputs[0] is None or any(v not in values for v in wanted):
+        return None
+    x = np.broadcast_to(np.zeros((), inputs[0][0]), inputs[0][1])
+    scales = [np.asarray(node.attrs["scales"], np.float32)] if "scales" in node.attrs else []
+    axes = resized_axes(node, [x, *scales, *(values[v] if v else None for v in node.inputs[1:])])
+    shape = list(x.shape)
+    for axis in axes:
+        shape[axis.axis] = axis.out
+    return [(x.dtype, tuple(shape))]
+
+
 # Operators whose schema infers nothing (it gives a function body instead), or the wrong size.
-_OWN_SHAPES: dict[str, Callable[[Node, Sequence[Types | None]], list[Types | None] | None]] = {
+_OWN_SHAPES: dict[str, Callable[[Node, Sequence[Types | None], Values], list[Types | None] | None]] = {
     "AveragePool": _pool_types,          # ceil_mode: onnx counts windows that start in the padding
     "MaxPool": _pool_types,
     "LpPool": _pool_types,
+    "Resize": _resized_type,             # size * scale, rounded down: onnx multiplies in double, onnxruntime in float32
+    "Upsample": _resized_type,
     "GreaterOrEqual": _compared_type,
     "LessOrEqual": _compared_type,
     "GroupNormalization": _same_type,

@@ -148,10 +148,41 @@ def _bins(first: int, last: int, count: int, limit: int) -> list[tuple[int, int]
             for i in range(count)]
 
 
-def non_max_suppression(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
-    """No box selected when max_output_boxes_per_class is 0, which it is by default."""
-    limit = inputs[2] if len(inputs) > 2 else None
-    return [np.zeros((0, 3), np.int64)] if limit is None or not np.reshape(limit, -1)[0] else None
+def non_max_suppression(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(batch, class, box) of the boxes kept a class: by falling score, none that overlaps a kept one by more than the threshold."""
+    boxes, scores, limit, overlap, least = (*inputs, None, None, None)[:5]
+    count = 0 if limit is None else int(np.reshape(limit, -1)[0])
+    threshold = 0.0 if overlap is None else float(np.reshape(overlap, -1)[0])
+    kept: list[tuple[int, int, int]] = []
+    for batch, image in enumerate(boxes.astype(np.float64)):
+        corners = _corners(image, node.attrs.get("center_point_box", 0))
+        for label, row in enumerate(scores[batch]):
+            order = np.argsort(-row, kind="stable")
+            if least is not None:
+                order = order[row[order] > np.reshape(least, -1)[0]]
+            chosen: list[int] = []
+            for box in order:
+                if len(chosen) == count:
+                    break
+                if not chosen or (_overlaps(corners[box], corners[chosen]) <= threshold).all():
+                    chosen.append(int(box))
+            kept += [(batch, label, box) for box in chosen]
+    return [np.array(kept, np.int64).reshape(-1, 3)]
+
+
+def _corners(boxes: np.ndarray, centred: int) -> np.ndarray:
+    """(low, low, high, high) of boxes given by two opposite corners or by centre and size."""
+    if centred:
+        return np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], 1)
+    return np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], 1)
+
+
+def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of a box with others."""
+    sides = np.clip(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0, None)
+    shared = sides.prod(1)
+    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 # Operator -> numpy. The comment is what onnx.reference does instead.
@@ -172,7 +203,7 @@ OVERRIDES: dict[str, Override] = {
     "LpPool": lp_pool,                              # minutes: loops over elements
     "MaxPool": max_pool,                            # fails on padded integers; SAME_LOWER sizes; storage_order=1
     "MaxRoiPool": max_roi_pool,                     # none
-    "NonMaxSuppression": non_max_suppression,       # fails without max_output_boxes_per_class
+    "NonMaxSuppression": non_max_suppression,       # fails without its optional inputs
     "OneHot": one_hot,                              # fails for depth of shape [1]
     "Pad": pad,                                     # fails for negative pads
     "Resize": resize,                               # see reference_resize.py

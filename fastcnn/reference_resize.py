@@ -40,7 +40,7 @@ def resize(node: Node, inputs: Sequence[Any]) -> list[np.ndarray] | None:
     x, mode = inputs[0], node.attrs.get("mode", "nearest")
     coordinates = node.attrs.get("coordinate_transformation_mode", "half_pixel" if node.version > 10 else "asymmetric")
     y = x
-    for axis in _axes(node, inputs):
+    for axis in resized_axes(node, inputs):
         if axis.size == axis.out and axis.scale == 1 and coordinates != "tf_crop_and_resize":
             continue
         at = _coordinates(axis, coordinates)
@@ -51,7 +51,8 @@ def resize(node: Node, inputs: Sequence[Any]) -> list[np.ndarray] | None:
     return [y.astype(x.dtype, copy=False)]
 
 
-def _axes(node: Node, inputs: Sequence[Any]) -> list[Axis]:
+def resized_axes(node: Node, inputs: Sequence[Any]) -> list[Axis]:
+    """The axes a Resize works on, with their sizes before and after."""
     x = inputs[0]
     if node.version < 11:
         roi, scales, sizes = None, inputs[1], None

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from graph_helper import check_rewrite, floats, model, node, ops
 
-from fastcnn.passes import run_passes
+from fastcnn.passes import PASSES, run_passes
 from fastcnn.passes.constant_folding import constant_folding
 from fastcnn.passes.dead_code import dead_code
 from fastcnn.passes.reshape_targets import reshape_targets
@@ -116,3 +116,12 @@ def test_run_passes_leaves_the_given_graph_alone() -> None:
     assert ops(rewritten) == ["Conv+Relu"]
     assert graph.nodes == nodes and graph.metadata == metadata and graph.constants.keys() == constants.keys()
     assert all(graph.constants[k] is constants[k] for k in constants)
+
+
+def test_run_passes_of_a_half_precision_model_with_free_sizes_ends() -> None:
+    weights = {"w": floats(4, 3, 3, 3).astype(np.float16), "s": np.float16(2)}
+    proto = model([node("Conv", ["x", "w"], ["c"]), node("Mul", ["c", "s"], ["m"]), node("Relu", ["m"], ["y"])], {"x": ["n", 3, "h", "w"]}, ["y"],
+                  weights, types={"x": 10})
+    graph = run_passes(read(proto))
+    assert ops(graph) == ["Conv+Relu"]
+    assert all(not rewrite(graph) for rewrite in PASSES)

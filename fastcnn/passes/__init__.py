@@ -47,11 +47,15 @@ PASSES: list[Pass] = [
     dead_code,                  # what the others left without readers
 ]
 
+# Chains of foldable nodes need a few rounds; more would be two passes undoing each other.
+MAX_ROUNDS = 50
+
 
 def run_passes(graph: Graph) -> Graph:
     """The graph rewritten until no pass changes it; the given one stays as it is."""
     graph = replace(graph, nodes=list(graph.nodes), constants=dict(graph.constants), metadata=dict(graph.metadata))
     with np.errstate(all="ignore"):         # constants of a model may overflow; what becomes of them is checked
-        while any([rewrite(graph) for rewrite in PASSES]):
-            pass
+        for _ in range(MAX_ROUNDS):
+            if not any([rewrite(graph) for rewrite in PASSES]):
+                break
     return graph

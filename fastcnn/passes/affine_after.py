@@ -46,9 +46,13 @@ def _vector(graph: Graph, node: Node, i: int, size: int) -> np.ndarray | None:
     return array.reshape(-1).astype(np.float64) if array is not None and array.size == size else None
 
 
-def _with_weights(graph: Graph, node: Node, w: np.ndarray, b: np.ndarray, dtype: np.dtype) -> Node:
-    inputs = [node.inputs[0], add_constant(graph, f"{node.inputs[1]}.scaled", w.astype(dtype))]
-    return replace(node, inputs=(*inputs, add_constant(graph, f"{node.inputs[1]}.bias", b.astype(dtype))))
+def _with_weights(graph: Graph, node: Node, w: np.ndarray, b: np.ndarray, dtype: np.dtype) -> Node | None:
+    """The node with other weights and bias; None when they overflow their type."""
+    w, b = w.astype(dtype), b.astype(dtype)
+    if not (np.isfinite(w).all() and np.isfinite(b).all()):
+        return None
+    inputs = [node.inputs[0], add_constant(graph, f"{node.inputs[1]}.scaled", w)]
+    return replace(node, inputs=(*inputs, add_constant(graph, f"{node.inputs[1]}.bias", b)))
 
 
 def _fold_conv(graph: Graph, node: Node, reader: Node) -> Node | None:
@@ -82,7 +86,7 @@ def _fold_gemm(graph: Graph, node: Node, reader: Node) -> Node | None:
     old = 0.0 if c is None else c.reshape(-1).astype(np.float64) * node.attrs.get("beta", 1.0)
     factors = scale.reshape(-1, 1) if rows_are_outputs else scale
     folded = _with_weights(graph, node, b * factors, np.broadcast_to(old, channels) * scale + shift, b.dtype)
-    return replace(folded, attrs={**node.attrs, "beta": 1.0})
+    return None if folded is None else replace(folded, attrs={**node.attrs, "beta": 1.0})
 
 
 def _fold_matmul(graph: Graph, node: Node, reader: Node) -> Node | None:

@@ -52,7 +52,7 @@ def has_slope(node: Node) -> bool:
 
 def per_channel(array: np.ndarray, rank: int, channels: int, axis: int) -> np.ndarray | None:
     """The constant as a float64 vector of one number a channel when it broadcasts so and only so; a scalar is spread."""
-    if array.dtype.kind != "f" or array.ndim > rank:
+    if array.dtype.kind != "f" or array.ndim > rank or not np.isfinite(array).all():
         return None
     if array.size == 1:
         return np.full(channels, float(array.reshape(())))

@@ -47,8 +47,8 @@ typedef struct fc_gemm_kernels {
     int max_mr[FC_GEMM_MAX_NV + 1];
 } fc_gemm_kernels;
 
-/* ---- unary: y[i] = fn(x[i]; alpha, beta); y may be x ------------------------------------------------------------------- */
-typedef void (*fc_unary_kernel)(float *y, const float *x, size_t n, float alpha, float beta);
+/* ---- unary: y[r][i] = fn(x[r][i]; alpha, beta), rows ld apart in both; y may be x ----------------------------------------- */
+typedef void (*fc_unary_kernel)(float *y, const float *x, size_t rows, size_t n, size_t ld, float alpha, float beta);
 
 /* ---- binary: y[i] = op(a[i], b[i]); VS: b is one value, SV: a is; y may be an operand ----------------------------------- */
 typedef void (*fc_binary_kernel)(float *y, const float *a, const float *b, size_t n);

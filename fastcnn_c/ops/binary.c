@@ -34,7 +34,7 @@ static const float *repeat(repeated *r, const float *source, int64_t count)
 static void activate(float *y, int64_t n, int64_t fn, float alpha, float beta)
 {
     if (fn != FC_FN_None)
-        fc_active->unary[fn](y, y, (size_t)n, alpha, beta);
+        fc_active->unary[fn](y, y, 1, (size_t)n, 0, alpha, beta);
 }
 
 typedef struct binary_rows {

@@ -18,24 +18,22 @@ static inline int fc_is_clamp(int64_t fn)
     return fn == FC_FN_None || fn == FC_FN_Relu || fn == FC_FN_Clip;
 }
 
-/* y[0..n) = PRelu by slope, or fn, in place. */
-static inline void fc_activate_row(float *y, size_t n, int64_t fn, float alpha, float beta, const float *slope)
-{
-    if (slope)
-        fc_active->binary[FC_BIN_PRelu][FC_VV](y, y, slope, n);
-    else
-        fc_active->unary[fn](y, y, n, alpha, beta);
-}
-
-/* The same for `rows` rows ld apart; rows without a gap between them are one long row. */
+/* y[rows][n], rows ld apart, in place: PRelu by slope[n], or fn. */
 static inline void fc_activate_rows(float *y, int64_t rows, size_t n, size_t ld, int64_t fn, float alpha, float beta, const float *slope)
 {
-    if (ld == n && !slope) {
-        fc_activate_row(y, (size_t)rows * n, fn, alpha, beta, NULL);
-        return;
-    }
-    for (int64_t i = 0; i < rows; i++)
-        fc_activate_row(y + (size_t)i * ld, n, fn, alpha, beta, slope);
+    if (slope)
+        for (int64_t i = 0; i < rows; i++)
+            fc_active->binary[FC_BIN_PRelu][FC_VV](y + (size_t)i * ld, y + (size_t)i * ld, slope, n);
+    else if (ld == n)
+        fc_active->unary[fn](y, y, 1, (size_t)rows * n, 0, alpha, beta);     /* no gaps: one long row */
+    else
+        fc_active->unary[fn](y, y, (size_t)rows, n, ld, alpha, beta);
+}
+
+/* One such row. */
+static inline void fc_activate_row(float *y, size_t n, int64_t fn, float alpha, float beta, const float *slope)
+{
+    fc_activate_rows(y, 1, n, n, fn, alpha, beta, slope);
 }
 
 #endif

@@ -16,7 +16,7 @@ typedef struct unary_rows {
 static void contiguous_row(void *context, const int64_t *at, int64_t n)
 {
     const unary_rows *r = context;
-    r->kernel(r->y + at[0], r->x + at[1], (size_t)n, r->p->alpha, r->p->beta);
+    r->kernel(r->y + at[0], r->x + at[1], 1, (size_t)n, 0, r->p->alpha, r->p->beta);
 }
 
 static void strided_row(void *context, const int64_t *at, int64_t n)
@@ -24,7 +24,7 @@ static void strided_row(void *context, const int64_t *at, int64_t n)
     const unary_rows *r = context;
     float block[STRIDED_BLOCK];
     fc_pack_row(block, r->x + at[1], r->x_step, n);
-    r->kernel(block, block, (size_t)n, r->p->alpha, r->p->beta);
+    r->kernel(block, block, 1, (size_t)n, 0, r->p->alpha, r->p->beta);
     fc_unpack_row(r->y + at[0], r->y_step, block, n);
 }
 

@@ -135,6 +135,26 @@ def test_depthwise_same_bits_for_any_number_of_threads(isa, case):
         np.testing.assert_array_equal(run(case, threads)[0], alone)
 
 
+DIRECT = [square(3, 2, pad=1), square(5, 2, pad=2), Case(0, 0, 0, (3, 5), (1, 2), (2, 1), (2, 2), (1, 1)),
+          Case(0, 0, 0, (5, 3), (3, 2), before=(0, 0), after=(0, 1)), Case(0, 0, 0, (3, 3), (2, 2), before=(-1, -3), after=(1, 7)),
+          Case(0, 0, 0, (3, 3), (2, 2), before=(5, 6), after=(7, 9))]
+
+
+@pytest.mark.parametrize("window", DIRECT, ids=str)
+@pytest.mark.parametrize("epilogue", [dict(), dict(residual=True, fn="Relu"), dict(slope=True), dict(fn="HardSwish", bias=False),
+                                      dict(fn="Sigmoid", gap=0, residual=True)], ids=str)
+@pytest.mark.parametrize("c", [1, 16, 37])
+def test_depthwise_stride_two_of_wide_maps(isa, c, epilogue, window):
+    check(replace(window, c=c, ih=11, iw=53, n=2, **epilogue), factor=2.0)
+
+
+def test_depthwise_stride_two_same_bits_for_any_number_of_threads(isa):
+    for case in (Case(50, 21, 61, (5, 5), (2, 2)), Case(50, 3, 61, (3, 3), (2, 2))):
+        alone = run(case)[0]
+        for threads in (2, 3, 5):
+            np.testing.assert_array_equal(run(case, threads)[0], alone)
+
+
 def test_depthwise_infinity_stays_where_it_is(isa):
     rng = np.random.default_rng(0)
     x, y = Image.random(rng, 1, 9, 9, 5), Image(1, 9, 9, 5, output=True)

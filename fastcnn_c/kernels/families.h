@@ -114,9 +114,31 @@ typedef struct fc_depthwise_args {
 
 typedef void (*fc_depthwise_kernel)(const fc_depthwise_args *args);
 
+/* direct: the same from the tensor itself, one output row, pixels x_pixel apart, any n:
+ * y[j][c] = clamp(act(bias[c] + sum_{ky < rows, kx < kw} x[ky*x_row + (j*sw + kx)*x_pixel + c] * w[ky*w_row + kx*w_col + c]
+ *                + residual[j][c]))
+ * direct[(kw - 3)/2] of stride 2; edge: one output with kx < cols. */
+typedef struct fc_depthwise_direct_args {
+    float *y;
+    size_t y_pixel;
+    const float *x;
+    size_t x_row, x_pixel;
+    const float *w;
+    size_t w_row, w_col;
+    size_t rows, cols, n, count;
+    const float *bias;       /* or NULL */
+    const float *residual;   /* or NULL */
+    size_t r_pixel;
+    const float *slope;      /* or NULL */
+    float lo, hi;
+} fc_depthwise_direct_args;
+
+typedef void (*fc_depthwise_direct_kernel)(const fc_depthwise_direct_args *args);
+
 typedef struct fc_depthwise_kernels {
     fc_depthwise_kernel row[3][2], pair[3], window;
     int wide_pairs;
+    fc_depthwise_direct_kernel direct[2], edge;
     void (*band)(float *band, size_t plane, const float *x, size_t pixel, size_t count, size_t n);
     void (*put)(float *y, size_t pixel, const float *x, size_t x_pixel, size_t count, size_t n);
 } fc_depthwise_kernels;
@@ -144,7 +166,8 @@ typedef struct fc_pool_kernels {
 
 /* ---- norm ------------------------------------------------------------------------------------------------------------------
  * layer_norm  y[i] = (x[i] - mean) / sqrt(var + epsilon) * scale[i] + bias[i], i < n; rms: mean = 0; scale, bias may be NULL
- * moments     merges count pixels into mean[c] and m2[c] (sum of squared deviations) of `before` earlier ones (0: sets them), c < n
+ * moments     merges count pixels into mean[c] and m2[c] (sum of squared deviations) of `before` earlier ones (0: sets
+ *             them), c < n
  * affine      y[p][c] = min(max(x[p][c] * scale[c] + shift[c], lo), hi), p < count, c < n
  * squares     squares[p*ld + c] = x[p*pixel + c]^2
  * lrn         y[p][c] = x[p][c] / d^beta, d = bias + alpha * sum_{k < size} squares[p*ld + c + k]; beta not 1/2, 3/4 or 1: d

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../team.h"
+#include "depthwise_direct.h"
 #include "epilogue.h"
 
 enum {
@@ -88,7 +89,7 @@ static layout layout_of(const fc_depthwise *p)
 size_t fc_scratch_depthwise(const void *params, int threads)
 {
     (void)threads;
-    return layout_of(params).bytes;
+    return fc_depthwise_is_direct(params) ? 0 : layout_of(params).bytes;
 }
 
 static float *band_of(const pass *s, int64_t slot)
@@ -224,6 +225,10 @@ static void run_image(const fc_depthwise *p, const layout *l, void *const *t, ch
 fc_status fc_run_depthwise(const void *params, void *const *t, const fc_team *team)
 {
     const fc_depthwise *p = params;
+    if (fc_depthwise_is_direct(p)) {
+        fc_run_depthwise_direct(p, t, team);
+        return FC_OK;
+    }
     const layout l = layout_of(p);
     char *scratch = team->scratch;
     const int64_t vectors = fc_ceil_div(p->c, l.v), tiles = fc_ceil_div(p->oh, l.tile_rows);

@@ -133,7 +133,7 @@ def transposed_window(args: Args) -> Window:
     if out is not None or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         out = list(out)[-rank:] if out is not None else [n * s for n, s in zip(x.shape[2:], strides)]
         total = [max(f - o, 0) for f, o in zip(full, out)]
-        before = [t - t // 2 if auto_pad == "SAME_LOWER" else t // 2 for t in total]
+        before = [t // 2 if auto_pad == "SAME_UPPER" else t - t // 2 for t in total]
         after = [t - b for t, b in zip(total, before)]
     else:
         pads = list(attrs.get("pads") or [0] * 2 * rank) if auto_pad == "NOTSET" else [0] * 2 * rank

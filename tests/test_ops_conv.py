@@ -1,0 +1,217 @@
+"""Conv, ConvTranspose, Gemm and MatMul as models of one node against onnxruntime, and what convolution must keep whatever its kernel."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from single_node import check_fallback, check_native, single_node
+
+import fastcnn
+
+RTOL = 1e-5
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """x and w shapes and attributes; ids say what is special."""
+
+    name: str
+    x: tuple[int, ...]
+    w: tuple[int, ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    bias: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    def inputs(self, outputs: int) -> dict[str, np.ndarray]:
+        fan = np.float32(np.prod(self.w[1:]) ** 0.5)
+        tensors = {"x": normal(*self.x), "w": normal(*self.w, seed=1) / fan}
+        return {**tensors, "b": normal(outputs, seed=2)} if self.bias else tensors
+
+
+CONV = [
+    Case("pointwise", (1, 8, 7, 7), (16, 8, 1, 1)),
+    Case("pointwise of a batch", (5, 17, 6, 5), (9, 17, 1, 1), bias=False),
+    Case("pointwise strided", (2, 6, 9, 10), (7, 6, 1, 1), {"strides": [2, 3]}),
+    Case("pointwise padded", (1, 6, 5, 5), (7, 6, 1, 1), {"pads": [1, 2, 0, 1]}),
+    Case("one pixel", (1, 33, 1, 1), (65, 33, 1, 1)),
+    Case("3x3", (1, 16, 14, 14), (32, 16, 3, 3), {"pads": [1, 1, 1, 1]}),
+    Case("3x3 without padding", (2, 3, 11, 13), (5, 3, 3, 3)),
+    Case("3x3 wide, by Winograd", (1, 64, 28, 28), (64, 64, 3, 3), {"pads": [1, 1, 1, 1]}),
+    Case("3x3 of many channels on a small map", (1, 256, 7, 7), (256, 256, 3, 3), {"pads": [1, 1, 1, 1]}),
+    Case("3x3 stride 2", (1, 16, 15, 14), (24, 16, 3, 3), {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    Case("3x3 dilated", (1, 8, 16, 15), (12, 8, 3, 3), {"pads": [2, 3, 2, 3], "dilations": [2, 3]}),
+    Case("7x7 stride 2, the first layer of ResNet", (1, 3, 56, 56), (64, 3, 7, 7), {"pads": [3, 3, 3, 3], "strides": [2, 2]}),
+    Case("5x5", (1, 6, 14, 14), (16, 6, 5, 5)),
+    Case("1x7", (1, 12, 17, 17), (13, 12, 1, 7), {"pads": [0, 3, 0, 3]}),
+    Case("7x1", (1, 12, 17, 17), (13, 12, 7, 1), {"pads": [3, 0, 3, 0]}),
+    Case("even kernel", (1, 5, 8, 9), (6, 5, 2, 4), {"pads": [1, 2, 0, 1]}),
+    Case("asymmetric pads", (1, 4, 9, 7), (5, 4, 3, 3), {"pads": [0, 2, 3, 1]}),
+    Case("more padding than kernel", (1, 4, 3, 3), (5, 4, 3, 3), {"pads": [4, 4, 4, 4]}),
+    Case("kernel as large as the image", (2, 5, 6, 7), (8, 5, 6, 7)),
+    Case("SAME_UPPER", (1, 3, 10, 11), (4, 3, 4, 3), {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+    Case("SAME_LOWER", (1, 3, 10, 11), (4, 3, 4, 3), {"auto_pad": "SAME_LOWER", "strides": [2, 2]}),
+    Case("VALID", (1, 3, 10, 11), (4, 3, 4, 3), {"auto_pad": "VALID", "strides": [2, 1]}),
+    Case("2 groups", (1, 8, 9, 9), (6, 4, 3, 3), {"group": 2, "pads": [1, 1, 1, 1]}),
+    Case("32 groups, ResNeXt", (1, 128, 14, 14), (128, 4, 3, 3), {"group": 32, "pads": [1, 1, 1, 1]}),
+    Case("3 groups, pointwise", (2, 9, 8, 8), (15, 3, 1, 1), {"group": 3}),
+    Case("depthwise 3x3", (1, 32, 14, 14), (32, 1, 3, 3), {"group": 32, "pads": [1, 1, 1, 1]}),
+    Case("depthwise 3x3 stride 2", (2, 19, 15, 14), (19, 1, 3, 3), {"group": 19, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    Case("depthwise 5x5", (1, 40, 12, 12), (40, 1, 5, 5), {"group": 40, "pads": [2, 2, 2, 2]}),
+    Case("depthwise dilated", (1, 16, 20, 20), (16, 1, 3, 3), {"group": 16, "pads": [4, 4, 4, 4], "dilations": [4, 4]}),
+    Case("depthwise asymmetric", (1, 7, 9, 9), (7, 1, 2, 3), {"group": 7, "pads": [0, 1, 1, 2]}),
+    Case("depthwise, two filters a channel", (1, 12, 9, 9), (24, 1, 3, 3), {"group": 12, "pads": [1, 1, 1, 1]}),
+    Case("1-D", (2, 5, 40), (7, 5, 9), {"pads": [4, 4]}),
+    Case("1-D strided, dilated", (1, 4, 33), (6, 4, 3), {"strides": [2], "dilations": [3], "pads": [2, 0]}),
+    Case("1-D depthwise", (1, 16, 50), (16, 1, 5), {"group": 16, "pads": [2, 2]}),
+    Case("3-D", (1, 3, 5, 6, 7), (4, 3, 3, 3, 3), {"pads": [1, 1, 1, 1, 1, 1]}),
+    Case("3-D strided", (2, 4, 6, 7, 5), (5, 4, 2, 3, 1), {"strides": [2, 1, 2], "pads": [0, 1, 0, 1, 1, 0]}),
+]
+
+
+@pytest.mark.parametrize("case", CONV, ids=str)
+def test_conv_against_onnxruntime(case):
+    check_native("Conv", case.inputs(case.w[0]), ("w", "b"), RTOL, **case.attrs)
+
+
+@pytest.mark.parametrize("opset", [7, 11, 22])
+def test_conv_every_version(opset):
+    check_native("Conv", CONV[0].inputs(16), ("w", "b"), RTOL, opset=opset)
+
+
+def test_conv_bias_computed_at_run_time():
+    case = Case("", (1, 8, 7, 7), (16, 8, 3, 3))
+    check_native("Conv", case.inputs(16), ("w",), RTOL)
+
+
+def test_conv_weights_computed_at_run_time_fall_back():
+    check_fallback("Conv", Case("", (1, 4, 7, 7), (6, 4, 3, 3)).inputs(6))
+
+
+TRANSPOSED = [
+    Case("2x2 stride 2, U-Net's", (1, 16, 8, 8), (16, 8, 2, 2), {"strides": [2, 2]}),
+    Case("3x3", (1, 5, 6, 7), (5, 4, 3, 3)),
+    Case("3x3 stride 2 with output_padding", (1, 5, 6, 7), (5, 4, 3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
+    Case("4x4 stride 2, DCGAN's", (2, 6, 5, 5), (6, 9, 4, 4), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    Case("stride larger than kernel", (1, 3, 4, 5), (3, 4, 2, 2), {"strides": [3, 4]}),
+    Case("dilated", (1, 3, 6, 5), (3, 4, 3, 3), {"dilations": [2, 3]}),
+    Case("dilated and strided", (1, 3, 6, 5), (3, 4, 3, 3), {"dilations": [2, 2], "strides": [2, 3], "pads": [1, 0, 2, 1]}),
+    Case("asymmetric pads", (1, 3, 6, 5), (3, 4, 4, 3), {"strides": [2, 1], "pads": [0, 1, 2, 0]}),
+    Case("2 groups", (1, 6, 5, 5), (6, 4, 3, 3), {"group": 2, "strides": [2, 2]}),
+    Case("depthwise", (1, 8, 5, 6), (8, 1, 4, 4), {"group": 8, "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    Case("output_shape", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2], "output_shape": [10, 10]}),
+    Case("SAME_UPPER", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+    Case("SAME_LOWER", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2], "auto_pad": "SAME_LOWER"}),
+    Case("bilinear x8, FCN's", (1, 2, 7, 7), (2, 2, 16, 16), {"strides": [8, 8], "pads": [4, 4, 4, 4]}),
+    Case("without bias", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2]}, bias=False),
+    Case("1-D", (1, 6, 11), (6, 5, 4), {"strides": [2], "pads": [1, 1]}),
+]
+
+
+@pytest.mark.parametrize("case", TRANSPOSED, ids=str)
+def test_conv_transpose_against_onnxruntime(case):
+    check_native("ConvTranspose", case.inputs(case.w[1] * case.attrs.get("group", 1)), ("w", "b"), RTOL, **case.attrs)
+
+
+@pytest.mark.parametrize("a, b, attrs", [
+    ((1, 64), (64, 10), {}),
+    ((5, 7), (7, 3), {"alpha": 0.5, "beta": 2.0}),
+    ((7, 5), (7, 3), {"transA": 1}),
+    ((5, 7), (3, 7), {"transB": 1}),
+    ((7, 5), (3, 7), {"transA": 1, "transB": 1, "alpha": -1.5}),
+    ((1, 4096), (4096, 100), {}),
+    ((33, 129), (129, 65), {}),
+], ids=str)
+@pytest.mark.parametrize("c", ["none", "row", "scalar", "one row"])
+def test_gemm_against_onnxruntime(a, b, attrs, c):
+    n = b[0] if attrs.get("transB") else b[1]
+    inputs = {"a": normal(*a), "b": normal(*b, seed=1) / np.float32(b[0] ** 0.5)}
+    shape = {"row": (n,), "scalar": (1,), "one row": (1, n)}.get(c)
+    if shape:
+        inputs["c"] = normal(*shape, seed=2)
+    check_native("Gemm", inputs, ("b", "c"), RTOL, **attrs)
+
+
+@pytest.mark.parametrize("a, b", [
+    ((4, 5), (5, 6)), ((1, 300), (300, 40)), ((3, 4, 5), (5, 6)), ((2, 3, 4, 5), (5, 6)), ((2, 3, 4, 5), (2, 3, 5, 6)), ((3, 4, 5), (3, 5, 6)),
+    ((2, 1, 4, 5), (3, 5, 6)), ((5,), (5, 6)), ((4, 5), (5,)), ((5,), (5,)), ((3, 4, 5), (5,)), ((5,), (3, 5, 6)), ((17, 64), (64, 33)),
+], ids=str)
+@pytest.mark.parametrize("constant", [(), ("b",), ("a",)], ids=["both computed", "b constant", "a constant"])
+def test_matmul_against_onnxruntime(a, b, constant):
+    check_native("MatMul", {"a": normal(*a), "b": normal(*b, seed=1)}, constant, RTOL)
+
+
+@pytest.mark.parametrize("op, shapes, message", [
+    ("Conv", {"x": (1, 4, 8, 8), "w": (6, 3, 3, 3)}, "4 channels"),
+    ("Conv", {"x": (1, 4, 2, 2), "w": (6, 4, 3, 3)}, "does not fit"),
+    ("ConvTranspose", {"x": (1, 4, 8, 8), "w": (3, 6, 3, 3)}, "4 channels"),
+    ("Gemm", {"a": (2, 3), "b": (4, 5)}, "inner sizes 3 and 4"),
+    ("MatMul", {"a": (2, 3), "b": (4, 5)}, "inner sizes 3 and 4"),
+    ("MatMul", {"a": (2, 4, 3), "b": (5, 3, 5)}, "broadcast"),
+], ids=str)
+def test_shapes_that_do_not_fit_are_refused_at_load(op, shapes, message):
+    inputs = {name: normal(*shape) for name, shape in shapes.items()}
+    constants = [name for name in inputs if name in ("w", "b")]
+    with pytest.raises((fastcnn.ShapeError, fastcnn.ModelError), match=f"node.*{message}|{message}"):
+        fastcnn.load(single_node(op, inputs, constants))
+
+
+# ---- properties ----
+
+
+def convolution(w: np.ndarray, channels: int, group: int = 1, pads: int = 0) -> fastcnn.Model:
+    """A convolution of any extent without bias."""
+    node = helper.make_node("Conv", ["x", "w"], ["y"], group=group, pads=[pads] * 4)
+    graph = helper.make_graph([node], "conv", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, "h", "w"])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+                              [helper.make_tensor("w", TensorProto.FLOAT, w.shape, w.tobytes(), raw=True)])
+    return fastcnn.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), threads=2)
+
+
+KINDS = {"pointwise": (8, 16, 1, 1), "3x3": (5, 7, 3, 1), "Winograd": (32, 32, 3, 1), "depthwise": (16, 16, 3, 16), "grouped": (12, 18, 3, 3),
+         "5x5": (4, 6, 5, 1)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=15, deadline=None)
+@given(dy=st.integers(0, 4), dx=st.integers(0, 4), height=st.integers(6, 20), width=st.integers(6, 20), seed=st.integers(0, 1000))
+def test_conv_of_a_shifted_image_is_the_shifted_result(kind, dy, dx, height, width, seed):
+    ic, oc, kernel, group = KINDS[kind]
+    model = convolution(normal(oc, ic // group, kernel, kernel, seed=seed), ic, group)
+    image = normal(1, ic, height + 4, width + 4, seed=seed + 1)
+    whole = model(image)
+    part = model(image[:, :, dy:dy + height, dx:dx + width])
+    expected = whole[:, :, dy:dy + part.shape[2], dx:dx + part.shape[3]]
+    np.testing.assert_allclose(part, expected, rtol=0, atol=2e-5 * np.abs(whole).max())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind][3] == 1])
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_conv_does_not_care_for_the_order_of_channels(kind, seed):
+    ic, oc, kernel, _ = KINDS[kind]
+    rng = np.random.default_rng(seed)
+    w, x = normal(oc, ic, kernel, kernel, seed=seed), normal(1, ic, 12, 13, seed=seed + 1)
+    inputs, outputs = rng.permutation(ic), rng.permutation(oc)
+    y = convolution(w, ic, pads=kernel // 2)(x)
+    permuted = convolution(np.ascontiguousarray(w[outputs][:, inputs]), ic, pads=kernel // 2)(x[:, inputs])
+    np.testing.assert_allclose(permuted, y[:, outputs], rtol=0, atol=2e-5 * np.abs(y).max())
+
+
+@settings(max_examples=10, deadline=None)
+@given(scale=st.floats(-4, 4, width=32), seed=st.integers(0, 1000))
+def test_conv_is_linear(scale, seed):
+    model = convolution(normal(32, 32, 3, 3, seed=seed), 32, pads=1)
+    a, b = normal(1, 32, 14, 14, seed=seed + 1), normal(1, 32, 14, 14, seed=seed + 2)
+    expected = model(a) + np.float32(scale) * model(b)
+    np.testing.assert_allclose(model(a + np.float32(scale) * b), expected, rtol=0, atol=5e-5 * max(np.abs(expected).max(), 1))

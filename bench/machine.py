@@ -22,17 +22,21 @@ def cpu_model() -> str:
             facts.setdefault(key.strip(), value.strip())
     except OSError:
         return platform.processor() or platform.machine()
-    return f"{facts.get('model name', platform.machine())} (family {facts.get('cpu family', '?')} model {facts.get('model', '?')})"
+    name, family, number = (facts.get(key, "?") for key in ("model name", "cpu family", "model"))
+    return f"{name} (family {family} model {number})"
 
 
 def commit() -> str | None:
     """The commit of this tree, with + when files differ from it."""
     try:
-        where = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "check": True}
-        revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **where).stdout.strip()
-        return revision + ("+" if subprocess.run(["git", "status", "--porcelain", "-uno"], **where).stdout.strip() else "")
+        return _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def describe(engines: Iterable[str], threads: int, cpus: Iterable[int]) -> dict[str, Any]:

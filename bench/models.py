@@ -32,18 +32,20 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.models", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m bench.models", description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("networks", nargs="*", default=list(DEFAULT_NETWORKS), metavar="NETWORK",
                         help=f"names ({', '.join(models.NETWORKS)}), .onnx files, folders of them")
-    parser.add_argument("--against", default=REFERENCE, help=f"comma-separated peers ({', '.join(list(ENGINES)[1:])}), default %(default)s")
+    parser.add_argument("--against", default=REFERENCE,
+                        help=f"comma-separated peers ({', '.join(list(ENGINES)[1:])}), default %(default)s")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpus", help="comma-separated CPUs for every engine; default: the first THREADS allowed ones")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--extent", type=int, default=224, help="what symbolic axes besides the first become")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of measurement per engine and round")
-    parser.add_argument("--warmup", type=float, default=0.3, help="seconds of runs before each measurement that do not count")
-    parser.add_argument("--pause", type=float, default=0.3, help="seconds between engines, for their threads to stop spinning")
+    parser.add_argument("--warmup", type=float, default=0.3, help="seconds of runs before each that do not count")
+    parser.add_argument("--pause", type=float, default=0.3, help="seconds between engines, for threads to stop spinning")
     parser.add_argument("--json", type=Path, help="where results go; default: bench/results/<date>-models.json")
     return parser.parse_args(arguments)
 
@@ -101,11 +103,11 @@ def bench_network(name: str, workers: Sequence[Worker], args: argparse.Namespace
     if name in models.NETWORKS:
         onnx.save(models.build(name, batch=args.batch), str(path))
     feeds = random_feeds(path, args.batch, args.extent)
-    row: dict[str, Any] = {"network": Path(name).stem, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                           "inputs": {k: list(v.shape) for k, v in feeds.items()}, "engines": {}}
+    engines: dict[str, dict[str, Any]] = {}
     outputs, alive = {}, []
     for worker in workers:
-        entry = row["engines"][worker.engine] = {"rounds": [], "cpu_share": []}
+        entry: dict[str, Any] = {"rounds": [], "cpu_share": []}
+        engines[worker.engine] = entry
         try:
             entry["load_seconds"] = worker.load(str(path), feeds)
             outputs[worker.engine] = worker.outputs()
@@ -115,16 +117,17 @@ def bench_network(name: str, workers: Sequence[Worker], args: argparse.Namespace
             progress.update(args.rounds)
     for engine, values in outputs.items():
         if REFERENCE in outputs and engine != REFERENCE:
-            row["engines"][engine]["difference"] = difference(values, outputs[REFERENCE])
+            engines[engine]["difference"] = difference(values, outputs[REFERENCE])
     for _ in range(args.rounds):
         for worker in alive:
             time.sleep(args.pause)
             times, share = worker.time(args.seconds, args.warmup)
-            row["engines"][worker.engine]["rounds"].append(times)
-            row["engines"][worker.engine]["cpu_share"].append(share / args.threads)
+            engines[worker.engine]["rounds"].append(times)
+            engines[worker.engine]["cpu_share"].append(share / args.threads)
             progress.update()
-    summarise(row["engines"])
-    return row
+    summarise(engines)
+    return {"network": Path(name).stem, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "inputs": {k: list(v.shape) for k, v in feeds.items()}, "engines": engines}
 
 
 def random_feeds(path: Path, batch: int, extent: int) -> Feeds:
@@ -146,7 +149,7 @@ def random_feeds(path: Path, batch: int, extent: int) -> Feeds:
 def difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
     """Largest |a - b| over the largest |b| of its output; infinite where shapes differ or only one is finite."""
     worst = 0.0 if len(ours) == len(theirs) else float("inf")
-    for a, b in zip(ours, theirs):
+    for a, b in zip(ours, theirs, strict=False):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         if a.shape != b.shape or (np.isfinite(a) != np.isfinite(b)).any():
             return float("inf")
@@ -167,7 +170,7 @@ def summarise(engines: dict[str, Any]) -> None:
     for name, entry in engines.items():
         if name != "fastcnn" and "median_ms" in entry and "median_ms" in ours:
             entry["ratio"] = entry["median_ms"] / ours["median_ms"]
-            by_round = [float(np.median(a) / np.median(b)) for a, b in zip(entry["rounds"], ours["rounds"])]
+            by_round = [float(np.median(a) / np.median(b)) for a, b in zip(entry["rounds"], ours["rounds"], strict=True)]
             entry["ratio_rounds"] = [min(by_round), max(by_round)]
 
 
@@ -182,27 +185,36 @@ def write_json(path: Path | None, facts: dict[str, Any], results: list[dict[str,
 def table(facts: dict[str, Any], results: Sequence[dict[str, Any]], engines: Sequence[str]) -> str:
     """Markdown: ms as median (p10-p90); ratio is the peer's median over ours; diff is ours against onnxruntime."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    lines = [f"{facts['cpu']}, {facts['threads']} thread(s) on CPU {','.join(map(str, facts['cpus']))}, {facts['date'][:10]}; {versions}; "
-             f"commit {facts['commit']}; `{facts['command']}`", ""]
-    head = ["network", "fastcnn ms", *(f"{name} ms" for name in engines[1:]), *(f"ratio {name}" for name in engines[1:]), "diff"]
+    lines = [f"{facts['cpu']}, {facts['threads']} thread(s) on CPU {','.join(map(str, facts['cpus']))}, "
+             f"{facts['date'][:10]}; {versions}; commit {facts['commit']}; `{facts['command']}`", ""]
+    peers = engines[1:]
+    head = ["network", *(f"{name} ms" for name in engines), *(f"ratio {name}" for name in peers), "diff"]
     lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in results:
         entries = row["engines"]
-        cells = [row["network"], *(_milliseconds(entries[name]) for name in engines), *(_ratio(entries[name]) for name in engines[1:])]
-        lines.append("| " + " | ".join([*cells, f"{entries['fastcnn']['difference']:.1e}" if "difference" in entries["fastcnn"] else "-"]) + " |")
-    lowest = min((share for row in results for entry in row["engines"].values() for share in entry["cpu_share"]), default=1.0)
+        diff = entries["fastcnn"].get("difference")
+        cells = [row["network"], *(_milliseconds(entries[name]) for name in engines),
+                 *(_ratio(entries[name]) for name in peers), "-" if diff is None else f"{diff:.1e}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    everyone = [entry for row in results for entry in row["engines"].values()]
+    lowest = min((share for entry in everyone for share in entry["cpu_share"]), default=1.0)
     if facts["threads"] == 1 and lowest < BUSY:
         lines += ["", f"The machine was busy: in the worst round an engine had {lowest:.0%} of its CPU."]
-    errors = [f"{row['network']}: {entry['error']}" for row in results for entry in row["engines"].values() if "error" in entry]
+    errors = [f"{row['network']}: {entry['error']}" for row in results for entry in row["engines"].values()
+              if "error" in entry]
     return "\n".join([*lines, *(["", *errors] if errors else [])])
 
 
 def _milliseconds(entry: dict[str, Any]) -> str:
-    return f"{entry['median_ms']:.3g} ({entry['p10_ms']:.3g}-{entry['p90_ms']:.3g})" if "median_ms" in entry else "-"
+    if "median_ms" not in entry:
+        return "-"
+    return f"{entry['median_ms']:.3g} ({entry['p10_ms']:.3g}-{entry['p90_ms']:.3g})"
 
 
 def _ratio(entry: dict[str, Any]) -> str:
-    return f"{entry['ratio']:.2f} ({entry['ratio_rounds'][0]:.2f}-{entry['ratio_rounds'][1]:.2f})" if "ratio" in entry else "-"
+    if "ratio" not in entry:
+        return "-"
+    return f"{entry['ratio']:.2f} ({entry['ratio_rounds'][0]:.2f}-{entry['ratio_rounds'][1]:.2f})"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import pytest
 import models
 from bench import engines
 from bench import models as bench_models
-from bench.layers import FOLDER, __main__ as bench_layers, candidates, read_layers
+from bench.layers import FOLDER, candidates, read_layers
+from bench.layers import __main__ as bench_layers
 from fastcnn.choice.conv import ConvShape
 
 

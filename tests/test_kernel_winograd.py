@@ -137,7 +137,7 @@ def test_winograd_residual_is_added_before_the_activation(isa, m):
 def elementwise(kind: str, *operands: np.ndarray, **fields: object) -> np.ndarray:
     """One unary or binary step over flat arrays."""
     y = np.empty_like(operands[0])
-    strides = dict(zip(("x_strides",) if kind == "unary" else ("a_strides", "b_strides"), [[1]] * len(operands)))
+    strides = dict(zip(("x_strides",) if kind == "unary" else ("a_strides", "b_strides"), [[1]] * len(operands), strict=True))
     assert run_step(kind, [y, *operands], ndim=1, shape=[y.size], y_strides=[1], alpha=0.3, beta=0.7, **strides, **fields) == 0
     return y
 

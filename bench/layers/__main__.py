@@ -56,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     summarise(rows)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"machine": machine.describe(["fastcnn"], args.threads, os.sched_getaffinity(0)), "isa": _native.current_isa(),
-                                         "peak_gflops": peak, "cold": args.cold, "results": rows}, indent=1) + "\n")
+        facts = machine.describe(["fastcnn"], args.threads, os.sched_getaffinity(0))
+        args.json.write_text(json.dumps({"machine": facts, "isa": _native.current_isa(), "peak_gflops": peak, "cold": args.cold,
+                                         "results": rows}, indent=1) + "\n")
     slow = [row["layer"] for row in rows if args.within and row["pick_ms"] > args.within * row["best_ms"]]
     for name in slow:
         print(f"slower than {args.within} times the best: {name}")
@@ -88,7 +89,8 @@ def describe(layer: Layer, row: dict, args: argparse.Namespace, peak: float) -> 
     for rank, name in enumerate(ordered):
         if rank < args.top or name == row["pick"]:
             rate = gflop / row["ms"][name] * 1e3
-            lines.append(f"  {name:28} {row['ms'][name]:9.4f} ms {rate:7.0f} GFLOP/s {100 * rate / peak:5.0f} %{'  <--' if name == row['pick'] else ''}")
+            mark = "  <--" if name == row["pick"] else ""
+            lines.append(f"  {name:28} {row['ms'][name]:9.4f} ms {rate:7.0f} GFLOP/s {rate / peak:6.0%}{mark}")
     return "\n".join(lines)
 
 
@@ -98,8 +100,9 @@ def summarise(rows: Sequence[dict]) -> None:
     for network in dict.fromkeys(row["network"] for row in rows):
         mine = [row for row in rows if row["network"] == network]
         picked, best = (sum(row["count"] * row[key] for row in mine) for key in ("pick_ms", "best_ms"))
-        plain = sum(row["count"] * min(ms for name, ms in row["ms"].items() if not name.startswith("winograd")) for row in mine)
-        print(f"{network}: {picked:.3f} ms as picked, {best:.3f} ms with the best of each ({picked / best - 1:+.1%}), {plain:.3f} ms without Winograd")
+        plain = sum(row["count"] * min(ms for name, ms in row["ms"].items() if "winograd" not in name) for row in mine)
+        print(f"{network}: {picked:.3f} ms as picked, {best:.3f} ms with the best of each ({picked / best - 1:+.1%}), "
+              f"{plain:.3f} ms without Winograd")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from fastcnn.choice.conv import ConvChoice, ConvShape, Places
 from fastcnn.choice.winograd import BLOCK_SIZES, even_tiles
 
 EVICTION_FLOATS = 24 * 2 ** 20      # 96 MB: touching them leaves nothing of a layer in any L2
+WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
 PEAK_CHANNELS = 256                 # of the product that measures the peak: both operands stay in L1
 PEAK_REPEATS = 400
 
@@ -74,17 +75,17 @@ class Bench:
     def __init__(self, picked: ConvChoice, shape: ConvShape, x: np.ndarray, w: np.ndarray, threads: int):
         places = dense_places(shape)
         self.x, self.y = x, _native.aligned_empty(shape.n * places[1][0])
-        fields = {name: getattr(picked.shape, name) for name in ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")}
-        for name, strides in zip("xyr", (*places, (0, 0, 0, 0))):
+        fields = {name: getattr(picked.shape, name) for name in WINDOW}
+        for name, strides in zip("xyr", (*places, (0, 0, 0, 0)), strict=True):
             fields |= {f"{name}_image": strides[0], f"{name}_row": strides[2], f"{name}_pixel": strides[3]}
         fields |= {"fn": _native.UNARY["Relu"], "alpha": 0.0, "beta": 0.0, **picked.fields}
         bias = np.zeros(shape.groups * shape.oc, np.float32)
         operands = (self.y, x, choice.pack(picked, w), bias, None, None)
         self.program = _native.Program([(picked.algorithm, operands, threads, fields)], 0, threads, 0)
-        self.workspace, self.arrays = _native.Workspace(), []
+        self.workspace = _native.Workspace()
 
     def run(self) -> None:
-        self.program.run(self.workspace, self.arrays)
+        self.program.run(self.workspace, [])
 
     def seconds(self, least: float, cold: np.ndarray | None) -> float:
         """Least time of a run within about `least` seconds; with `cold`, other memory is touched before each."""
@@ -111,11 +112,11 @@ def peak_gflops(least: float = 0.3) -> float:
             continue
         x, y = rng.random(mr * PEAK_CHANNELS, np.float32), np.empty(mr * oc, np.float32)
         packed = _native.pack_gemm_b(rng.random((oc, PEAK_CHANNELS), np.float32), False, nv)
-        fields = {"n": PEAK_REPEATS, "kh": 1, "kw": 1, "sh": 1, "sw": 1, "dh": 1, "dw": 1, "pt": 0, "pl": 0, "ih": 1, "iw": mr, "oh": 1, "ow": mr,
-                  "x_image": 0, "x_row": 0, "x_pixel": PEAK_CHANNELS, "y_image": 0, "y_row": 0, "y_pixel": oc,
-                  "r_image": 0, "r_row": 0, "r_pixel": 0, "fn": 0, "alpha": 0.0, "beta": 0.0, "groups": 1, "ic": PEAK_CHANNELS, "oc": oc,
-                  "nv": nv, "band": 0, "block": 1, "split_columns": 0}
-        program, workspace = _native.Program([("conv", (y, x, packed, None, None, None), 1, fields)], 0, 1, 0), _native.Workspace()
+        fields = dict.fromkeys(_native.step_fields()["conv"], 0)
+        fields |= {"n": PEAK_REPEATS, "ic": PEAK_CHANNELS, "oc": oc, "iw": mr, "ow": mr, "nv": nv, "x_pixel": PEAK_CHANNELS, "y_pixel": oc}
+        fields |= dict.fromkeys(("groups", "block", "kh", "kw", "sh", "sw", "dh", "dw", "ih", "oh"), 1)
+        program = _native.Program([("conv", (y, x, packed, None, None, None), 1, fields)], 0, 1, 0)
+        workspace = _native.Workspace()
         end = time.perf_counter() + least
         while time.perf_counter() < end:
             start = time.perf_counter()

@@ -9,23 +9,22 @@ from fastcnn.tensor import Tensor, channels_last_strides
 
 
 def read_image(low: Lowering, i: int, flat: bool = False) -> Tensor:
-    """Input i, channels last, as (N, C, H, W): one spatial axis gets a height of 1, three and more (or `flat`) become one row."""
+    """Input i, channels last, as (N, C, H, W): one spatial axis gets a height of 1, three and more become one row.
+
+    flat: so do two.
+    """
     t = low.read(i, "channels_last")
     image = as_image(t, flat)
-    if image is None:      # gaps between its rows: only a copy is one run of pixels
-        dense = low.temp(t.shape, t.dtype, channels_last_strides(t.shape))
-        low.copy(dense, t)
-        image = as_image(dense, flat)
-    return image
+    if image is not None:
+        return image
+    dense = low.temp(t.shape, t.dtype, channels_last_strides(t.shape))   # gaps between its rows: only a copy is one run
+    low.copy(dense, t)
+    return _own_image(dense, flat)
 
 
 def write_image(low: Lowering, flat: bool = False) -> Tensor:
     """Memory for output 0 as (N, C, H, W), like read_image."""
-    t = low.write(0, "channels_last")
-    image = as_image(t, flat)
-    if image is None:
-        raise AssertionError("an output of its own has no gaps between rows")
-    return image
+    return _own_image(low.write(0, "channels_last"), flat)
 
 
 def as_image(t: Tensor, flat: bool) -> Tensor | None:
@@ -34,6 +33,13 @@ def as_image(t: Tensor, flat: bool) -> Tensor | None:
     if len(spatial) == 2 and not flat:
         return t
     return t.reshape((n, c, 1, math.prod(spatial)))
+
+
+def _own_image(t: Tensor, flat: bool) -> Tensor:
+    """as_image of a tensor that was allocated as one: it has no gaps between rows."""
+    image = as_image(t, flat)
+    assert image is not None
+    return image
 
 
 def image_fields(y: Tensor, x: Tensor) -> dict[str, int]:

@@ -27,15 +27,16 @@ class SameShape(Op):
 class BatchNormalization(SameShape):
     """y = (x - mean[c]) / sqrt(var[c] + epsilon) * scale[c] + bias[c], as one multiply-add.  Inference only. ONNX 7 to 15.
 
-    x: (N, C, ...) float32 of any rank from 1 up, where it lies; the parameters are constants.
+    x: (N, C, ...) float32 of any rank from 2 up, where it lies; the parameters are constants.
     """
 
     vectors = (1, 2, 3, 4)
 
     def native(self, args: Args) -> bool:
         attrs, outputs = args.node.attrs, [name for name in args.node.outputs if name]
-        return (super().native(args) and args.spec(0).rank >= 2 and len(outputs) == 1 and not attrs.get("training_mode", 0)
-                and attrs.get("spatial", 1) == 1 and all(value is not None for value in args.values[1:5]))
+        return (super().native(args) and args.spec(0).rank >= 2 and len(outputs) == 1
+                and not attrs.get("training_mode", 0) and attrs.get("spatial", 1) == 1
+                and all(value is not None for value in args.values[1:5]))
 
     def lower(self, low: Lowering) -> None:
         x = low.read(0)
@@ -44,16 +45,16 @@ class BatchNormalization(SameShape):
         scale, bias, mean, variance = (np.asarray(v, np.float64) for v in low.args.values[1:5])
         factor = scale / np.sqrt(variance + epsilon)
         key = ("batch norm", *low.node.inputs[1:5], epsilon)
-        vectors = [low.packed((*key, name), lambda v=v: np.ascontiguousarray(v, F32))
-                   for name, v in (("scale", factor), ("shift", bias - mean * factor))]
+        scales = low.packed((*key, "scale"), lambda: factor.astype(F32))
+        shifts = low.packed((*key, "shift"), lambda: (bias - mean * factor).astype(F32))
         by_channel = (0, 1, *[0] * (len(x.shape) - 2))
         shape, (y_strides, x_strides, p_strides) = walk(x.shape, y.strides, x.strides, by_channel)
-        low.emit("scale_shift", [y, x, *vectors], x.size, ndim=len(shape), shape=shape, y_strides=y_strides, x_strides=x_strides,
-                 p_strides=p_strides, **epilogue(low.node.activation))
+        low.emit("scale_shift", [y, x, scales, shifts], x.size, ndim=len(shape), shape=shape, y_strides=y_strides,
+                 x_strides=x_strides, p_strides=p_strides, **epilogue(low.node.activation))
 
 
 class InstanceNormalization(SameShape):
-    """y[n,c] = (x[n,c] - mean) / sqrt(var + epsilon) * scale[c] + bias[c], mean and var over the pixels of (n, c). ONNX 6, 22."""
+    """y[n,c] = (x[n,c] - mean) / sqrt(var + epsilon) * scale[c] + bias[c], mean and var over its pixels. ONNX 6, 22."""
 
     vectors = (1, 2)
 
@@ -66,7 +67,10 @@ class InstanceNormalization(SameShape):
 
 
 class GroupNormalization(Op):
-    """Like InstanceNormalization, mean and var over C / num_groups channels; scale and bias per channel (ONNX 21) or group (18)."""
+    """InstanceNormalization with mean and var over C / num_groups channels.
+
+    Scale and bias per channel (ONNX 21) or, constant, per group (18).
+    """
 
     def native(self, args: Args) -> bool:
         known = args.node.version >= 21 or all(value is not None for value in args.values[1:3])
@@ -84,12 +88,14 @@ class GroupNormalization(Op):
 
     def lower(self, low: Lowering) -> None:
         channels, groups = low.args.spec(0).shape[1], low.node.attrs["num_groups"]
-        if low.node.version >= 21:
-            vectors = [vector_of(low, i, channels) for i in (1, 2)]
-        else:
-            vectors = [low.packed(("by channel", low.node.input(i), channels), lambda i=i: np.repeat(
-                np.asarray(low.args.values[i], F32), channels // groups)) for i in (1, 2)]
-        emit_group_norm(low, channels // groups, *vectors)
+        vector = vector_of if low.node.version >= 21 else _vector_by_group
+        emit_group_norm(low, channels // groups, vector(low, 1, channels), vector(low, 2, channels))
+
+
+def _vector_by_group(low: Lowering, i: int, channels: int) -> Tensor:
+    """Constant input i, one value a group, repeated for its channels."""
+    values = np.asarray(low.args.values[i], F32)
+    return low.packed(("by channel", low.node.input(i), channels), lambda: np.repeat(values, channels // values.size))
 
 
 def emit_group_norm(low: Lowering, group: int, scale: Tensor | None, bias: Tensor | None) -> None:
@@ -103,8 +109,8 @@ def emit_group_norm(low: Lowering, group: int, scale: Tensor | None, bias: Tenso
 class LayerNormalization(Op):
     """y = (x - mean) / sqrt(var + epsilon) * scale + bias over the axes from `axis` on; RMSNormalization leaves out the mean.
 
-    x: float32 of any rank; scale and bias broadcast to those axes. ONNX LayerNormalization-17, RMSNormalization-23. The outputs
-    Mean and InvStdDev go to the fallback.
+    x: float32 of any rank; scale and bias broadcast to those axes. ONNX LayerNormalization-17, RMSNormalization-23. The
+    outputs Mean and InvStdDev go to the fallback.
     """
 
     def __init__(self, rms: bool = False):
@@ -112,11 +118,11 @@ class LayerNormalization(Op):
 
     def native(self, args: Args) -> bool:
         outputs = [name for name in args.node.outputs if name]
-        if not super().native(args) or len(outputs) != 1 or args.node.attrs.get("stash_type", 1) != 1 or args.spec(0).size == 0:
+        if not super().native(args) or len(outputs) != 1 or args.spec(0).size == 0:
             return False
         shape = args.spec(0).shape[_axis(args):]
-        return all(args.specs[i] is None or args.values[i] is not None or args.specs[i].size == math.prod(shape)
-                   for i in range(1, len(args.specs)))
+        return all(spec is None or value is not None or spec.size == math.prod(shape)
+                   for spec, value in zip(args.specs[1:], args.values[1:]))
 
     def infer(self, args: Args) -> list[Spec]:
         x, axis = args.spec(0), _axis(args)
@@ -131,12 +137,12 @@ class LayerNormalization(Op):
         axis = _axis(low.args)
         x = low.read(0, "rows" if axis == low.args.spec(0).rank - 1 else "dense")
         y = low.write(0, strides_like(x.shape, x.strides))
-        if axis != len(x.shape) - 1 or y.strides[-1] != 1 and y.shape[-1] != 1:
+        if axis != len(x.shape) - 1 or (y.strides[-1] != 1 and y.shape[-1] != 1):
             x, y = low.read(0, "dense"), low.write(0, "dense")
         inner = x.shape[axis:]
         shape, (y_strides, x_strides) = walk(x.shape[:axis], y.strides[:axis], x.strides[:axis])
-        low.emit("layer_norm", [y, x, _spread(low, 1, inner), _spread(low, 2, inner)], 4 * x.size, ndim=len(shape), shape=shape,
-                 y_strides=y_strides, x_strides=x_strides, axis=math.prod(inner), rms=int(self.rms),
+        low.emit("layer_norm", [y, x, _spread(low, 1, inner), _spread(low, 2, inner)], 4 * x.size, ndim=len(shape),
+                 shape=shape, y_strides=y_strides, x_strides=x_strides, axis=math.prod(inner), rms=int(self.rms),
                  epsilon=low.node.attrs.get("epsilon", 1e-5))
 
 
@@ -157,7 +163,8 @@ def _spread(low: Lowering, i: int, shape: tuple[int, ...]) -> Tensor | None:
     value = low.args.values[i]
     if value is None:
         return low.read(i, "dense")
-    return low.packed(("spread", low.node.input(i), shape), lambda: np.ascontiguousarray(np.broadcast_to(value, shape), F32).ravel())
+    return low.packed(("spread", low.node.input(i), shape),
+                      lambda: np.ascontiguousarray(np.broadcast_to(value, shape), F32).ravel())
 
 
 class Lrn(SameShape):

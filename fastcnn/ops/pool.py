@@ -13,11 +13,11 @@ MAX, AVERAGE, LP = 0, 1, 2          # fc_pool_kind
 
 
 class Pool(Op):
-    """y[n,c,i,j] = max, mean or Lp norm over the window of x[n,c,:,:].  Padding never wins and adds nothing; an average counts it
-    only with count_include_pad.
+    """y[n,c,i,j] = max, mean or Lp norm over the window of x[n,c,:,:].
 
-    x: (N, C, H, W) or (N, C, L) float32. ONNX MaxPool-1 to 22, AveragePool-1 to 22, LpPool-2 to 22: strides, dilations, auto_pad,
-    ceil_mode. The Indices output and three spatial axes go to the fallback.
+    Padding never wins and adds nothing; an average counts it only with count_include_pad. x: (N, C, H, W) or (N, C, L)
+    float32. ONNX MaxPool-1 to 22, AveragePool-1 to 22, LpPool-2 to 22: strides, dilations, auto_pad, ceil_mode. The
+    Indices output and three spatial axes go to the fallback.
     """
 
     def __init__(self, kind: int):
@@ -36,8 +36,10 @@ class Pool(Op):
 
 
 class GlobalPool(Op):
-    """y[n,c,0,0] = max, mean or Lp norm of x[n,c,:,:].  x: (N, C, spatial...) float32. ONNX GlobalMaxPool-1, GlobalAveragePool-1,
-    GlobalLpPool-2 to 22."""
+    """y[n,c,0,0] = max, mean or Lp norm of x[n,c,:,:].
+
+    x: (N, C, spatial...) float32. ONNX GlobalMaxPool-1, GlobalAveragePool-1, GlobalLpPool-2 to 22.
+    """
 
     def __init__(self, kind: int):
         self.kind = kind
@@ -76,5 +78,5 @@ def emit_pool(low: Lowering, y: Tensor, x: Tensor, window: Window, kind: int) ->
     (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.strides, window.dilations
     low.emit("pool", [y, x], n * c * oh * ow * math.prod(window.kernel), kind=kind, p=_exponent(low.args), c=c,
              include_pad=int(low.node.attrs.get("count_include_pad", 0)), n=n, kh=kh, kw=kw, sh=sh, sw=sw, dh=dh, dw=dw,
-             pt=window.before[0], pl=window.before[1], pb=window.after[0], pr=window.after[1], ih=x.shape[2], iw=x.shape[3], oh=oh,
-             ow=ow, **place("x", x), **place("y", y))
+             pt=window.before[0], pl=window.before[1], pb=window.after[0], pr=window.after[1], ih=x.shape[2],
+             iw=x.shape[3], oh=oh, ow=ow, **place("x", x), **place("y", y))

@@ -16,7 +16,7 @@ F = np.float32
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis to resize: extents, output elements per input element, region of tf_crop_and_resize as shares of the axis."""
+    """One axis to resize: extents, output elements per input element, region of tf_crop_and_resize in shares of it."""
 
     size: int
     out: int
@@ -44,9 +44,11 @@ class Sampling:
 def sampling(attrs: Mapping[str, Any], version: int) -> Sampling:
     """Sampling of a Resize node of an opset (Upsample: 10)."""
     old = version < 11
-    return Sampling(attrs.get("mode", "nearest"), attrs.get("coordinate_transformation_mode", "asymmetric" if old else "half_pixel"),
-                    attrs.get("nearest_mode", "simple" if old else "round_prefer_floor"), attrs.get("cubic_coeff_a", -0.75),
-                    bool(attrs.get("exclude_outside", 0)), bool(attrs.get("antialias", 0)), attrs.get("extrapolation_value", 0.0))
+    return Sampling(attrs.get("mode", "nearest"),
+                    attrs.get("coordinate_transformation_mode", "asymmetric" if old else "half_pixel"),
+                    attrs.get("nearest_mode", "simple" if old else "round_prefer_floor"),
+                    attrs.get("cubic_coeff_a", -0.75), bool(attrs.get("exclude_outside", 0)),
+                    bool(attrs.get("antialias", 0)), attrs.get("extrapolation_value", 0.0))
 
 
 def taps(axis: Axis, how: Sampling) -> tuple[np.ndarray, np.ndarray]:
@@ -101,8 +103,8 @@ def coordinates(axis: Axis, mode: str) -> np.ndarray:
 
 
 MODES = ("nearest", "linear", "cubic")
-COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize",
-               "tf_half_pixel_for_nn")
+COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+               "tf_crop_and_resize", "tf_half_pixel_for_nn")
 
 
 def _nearest(axis: Axis, at: np.ndarray, how: Sampling) -> np.ndarray:

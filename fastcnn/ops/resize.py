@@ -14,8 +14,8 @@ from fastcnn.ops.resample import COORDINATES, MODES, Axis, Sampling, sampling, t
 class Resize(Op):
     """y = x sampled at the coordinates of its outputs: nearest, linear or cubic, each axis on its own.
 
-    x: (N, C, H, W) or (N, C, L) float32, N and C unchanged. ONNX Upsample-7, 9; Resize-10 to 19 with antialias, axes, all
-    coordinate and nearest modes; tf_crop_and_resize with extrapolation_value 0. Raises ShapeError.
+    x: (N, C, H, W) or (N, C, L) float32, N and C unchanged. ONNX Upsample-7, 9; Resize-10 to 19 with antialias, axes,
+    all coordinate and nearest modes; tf_crop_and_resize with extrapolation_value 0. Raises ShapeError.
     """
 
     def native(self, args: Args) -> bool:
@@ -41,8 +41,9 @@ class Resize(Op):
         (rows, row_weights), (columns, column_weights) = (taps(axis, how) for axis in axes)
         tables = [low.constant(table) for table in (rows, row_weights, columns, column_weights)]
         n, c, oh, ow = y.shape
-        low.emit("resize", [y, x, *tables], y.size * (rows.shape[1] + columns.shape[1]), n=n, c=c, ih=x.shape[2], iw=x.shape[3],
-                 oh=oh, ow=ow, taps_h=rows.shape[1], taps_w=columns.shape[1], **place("x", x), **place("y", y))
+        low.emit("resize", [y, x, *tables], y.size * (rows.shape[1] + columns.shape[1]), n=n, c=c, ih=x.shape[2],
+                 iw=x.shape[3], oh=oh, ow=ow, taps_h=rows.shape[1], taps_w=columns.shape[1], **place("x", x),
+                 **place("y", y))
 
 
 def _sampling(args: Args) -> Sampling:
@@ -55,30 +56,35 @@ def axes_of(args: Args) -> list[Axis]:
     """Every axis of x with its output extent. Raises ShapeError, DataDependent."""
     node, x = args.node, args.spec(0)
     old = node.op_type == "Upsample" or node.version < 11
-    scales = node.attrs.get("scales") if node.op_type == "Upsample" and node.version < 9 else args.value(1 if old else 2)
+    by_attribute = node.op_type == "Upsample" and node.version < 9
+    scales = node.attrs.get("scales") if by_attribute else args.value(1 if old else 2)
     sizes, roi = (None, None) if old else (args.value(3), args.value(1))
     axes = [int(a) % x.rank for a in node.attrs.get("axes") or range(x.rank)]
     if scales is not None and len(scales):
-        factors = np.asarray(scales, np.float32)
+        factors = [np.float32(scale) for scale in scales]
         if len(factors) != len(axes) or min(factors) <= 0:
-            raise bad_shape(args, f"scales {factors.tolist()} for {len(axes)} axes")
+            raise bad_shape(args, f"scales {[float(f) for f in factors]} for {len(axes)} axes")
         outs = [int(np.floor(np.float32(x.shape[a]) * factor)) for a, factor in zip(axes, factors)]
     elif sizes is not None and len(sizes) == len(axes):
-        outs, factors = _kept_ratio(node.attrs.get("keep_aspect_ratio_policy", "stretch"), [x.shape[a] for a in axes], [int(s) for s in sizes])
+        policy = node.attrs.get("keep_aspect_ratio_policy", "stretch")
+        outs, factors = _kept_ratio(policy, [x.shape[a] for a in axes], [int(s) for s in sizes])
     else:
         raise bad_shape(args, f"neither scales nor sizes for {len(axes)} axes")
-    crops = roi is not None and len(roi) == 2 * len(axes) and node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"
-    regions = list(zip(roi[:len(axes)].tolist(), roi[len(axes):].tolist())) if crops else [(0.0, 1.0)] * len(axes)
+    regions = [(0.0, 1.0)] * len(axes)
+    if node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize" and roi is not None and len(roi):
+        if len(roi) != 2 * len(axes):
+            raise bad_shape(args, f"roi of {len(roi)} values for {len(axes)} axes")
+        regions = list(zip(roi[:len(axes)].tolist(), roi[len(axes):].tolist()))
     result = [Axis(size, size, 1.0) for size in x.shape]
     for a, out, factor, region in zip(axes, outs, factors, regions):
         result[a] = Axis(x.shape[a], out, float(factor), region)
     return result
 
 
-def _kept_ratio(policy: str, sizes: list[int], outs: list[int]) -> tuple[list[int], list[float]]:
+def _kept_ratio(policy: str, sizes: list[int], outs: list[int]) -> tuple[list[int], list[np.float32]]:
     """Output extents and scales from `sizes`; policies other than "stretch" use one scale for all axes."""
-    scales = [float(np.float32(out) / np.float32(size)) for out, size in zip(outs, sizes)]
+    scales = [np.float32(np.float32(out) / np.float32(size)) for out, size in zip(outs, sizes)]
     if policy == "stretch":
         return outs, scales
     scale = min(scales) if policy == "not_larger" else max(scales)
-    return [math.floor(scale * size + 0.5) for size in sizes], [scale] * len(sizes)
+    return [math.floor(float(scale) * size + 0.5) for size in sizes], [scale] * len(sizes)

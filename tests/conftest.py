@@ -11,6 +11,24 @@ import fastcnn  # noqa: E402, F401  (selects the instruction set)
 from fastcnn import _native  # noqa: E402
 
 
+# Run once is enough: these do not depend on FASTCNN_ISA. `make test` sets FASTCNN_TEST_REPEAT for its runs after the first.
+INDEPENDENT = ("test_architecture", "test_bench", "test_cpu", "test_models_build", "test_passes", "test_reader", "test_reference", "test_registers",
+               "test_session", "test_tensor")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With FASTCNN_TEST_REPEAT: without those, and without what goes through every instruction set by itself."""
+    if not os.environ.get("FASTCNN_TEST_REPEAT"):
+        return
+
+    def independent(item: pytest.Item) -> bool:
+        return item.path.stem.startswith(INDEPENDENT) or {"isa", "tile"} & set(getattr(item, "fixturenames", ()))
+
+    dropped = [item for item in items if independent(item)]
+    items[:] = [item for item in items if not independent(item)]
+    config.hook.pytest_deselected(items=dropped)
+
+
 @pytest.fixture(params=["scalar", "avx2", "avx512"])
 def isa(request):
     """Each instruction set in turn; skipped visibly where the CPU or the build lacks it."""

@@ -11,15 +11,21 @@ from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
 
 from .errors import ModelError
 from .graph import Node
-from .proto import text
+from .proto import attribute_type, text
 from .tensor_data import dense_array
 
-_SCALAR_FIELDS = {AttributeProto.FLOAT: "f", AttributeProto.INT: "i", AttributeProto.STRING: "s",
+_SCALAR_FIELDS: dict[int, str] = {AttributeProto.FLOAT: "f", AttributeProto.INT: "i", AttributeProto.STRING: "s",
                   AttributeProto.TENSOR: "t", AttributeProto.GRAPH: "g", AttributeProto.TYPE_PROTO: "tp",
                   AttributeProto.SPARSE_TENSOR: "sparse_tensor"}
-_LIST_FIELDS = {AttributeProto.FLOATS: "floats", AttributeProto.INTS: "ints", AttributeProto.STRINGS: "strings",
-                AttributeProto.TENSORS: "tensors", AttributeProto.GRAPHS: "graphs",
-                AttributeProto.TYPE_PROTOS: "type_protos", AttributeProto.SPARSE_TENSORS: "sparse_tensors"}
+_LIST_FIELDS: dict[int, str] = {
+    AttributeProto.FLOATS: "floats",
+    AttributeProto.INTS: "ints",
+    AttributeProto.STRINGS: "strings",
+    AttributeProto.TENSORS: "tensors",
+    AttributeProto.GRAPHS: "graphs",
+    AttributeProto.TYPE_PROTOS: "type_protos",
+    AttributeProto.SPARSE_TENSORS: "sparse_tensors",
+}
 
 
 def attribute_kind(attribute: AttributeProto) -> int:
@@ -94,7 +100,7 @@ def attribute_kinds(node: Node) -> dict[str, int]:
         schema = onnx.defs.get_schema(node.op_type, max(node.version, 1), node.domain)
     except onnx.defs.SchemaError:
         return {}
-    return {name: int(a.type.value) for name, a in schema.attributes.items()}
+    return {name: attribute_type(a) for name, a in schema.attributes.items()}
 
 
 def subgraphs(node: Node) -> list[GraphProto]:

@@ -51,7 +51,8 @@ def _check_lengths(node: Node, rank: int) -> None:
 def _filter(node: Node, i: int, shapes: Shapes) -> tuple[int, ...] | None:
     """The shape of the filter when fully known, checked against kernel_shape and the number of axes of x."""
     shape = _shape(node, i, shapes)
-    if shape is None or not all(isinstance(d, int) for d in shape):
+    sizes = tuple(d for d in shape or () if isinstance(d, int))
+    if shape is None or len(sizes) < len(shape):
         return None
     if len(shape) < 3:
         _refuse(node, f"W has shape {list(shape)}, at least 3 axes are needed")
@@ -62,7 +63,7 @@ def _filter(node: Node, i: int, shapes: Shapes) -> tuple[int, ...] | None:
     if x is not None and len(x) != len(shape):
         _refuse(node, f"x has {len(x)} axes, W has shape {list(shape)}")
     _check_lengths(node, len(shape) - 2)
-    return shape
+    return sizes
 
 
 def _group(node: Node) -> int:

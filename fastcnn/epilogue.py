@@ -18,7 +18,7 @@ def onnx_arity(node: Node) -> int:
 
 
 def apply_epilogue(node: Node, y: np.ndarray, extra: Sequence[np.ndarray | None]) -> np.ndarray:
-    """activation(y + residual), or PRelu with a slope per channel in its stead; for MatMul the extra input is a bias."""
+    """activation(y + residual), or PRelu with a slope per channel in its stead; MatMul's extra input is a bias."""
     residual, slope = (*extra, None, None)[:2]
     if residual is not None:
         y = y + residual

@@ -24,12 +24,16 @@ def read_external(tensor: TensorProto, folders: tuple[Path, ...] | None, byte_co
     entries = {text(entry.key, where): text(entry.value, where) for entry in tensor.external_data}
     location = entries.get("location", "")
     if folders is None:
-        raise ModelError(f"{where}: data lies in the external file {location!r}, but the model was not loaded from a path")
+        raise ModelError(
+            f"{where}: data lies in the external file {location!r}, but the model was not loaded from a path"
+        )
     if byte_count < 0:
         raise ModelError(f"{where}: strings cannot lie in the external file {location!r}")
     offset, length = _number(entries, "offset", 0, where), _number(entries, "length", byte_count, where)
     if length != byte_count:
-        raise ModelError(f"{where}: length={length} of external data where the shape {list(tensor.dims)} has {byte_count}")
+        raise ModelError(
+            f"{where}: length={length} of external data where the shape {list(tensor.dims)} has {byte_count}"
+        )
     path = locate(location, folders, where)
     size = path.stat().st_size
     if offset + byte_count > size:
@@ -50,7 +54,7 @@ def _number(entries: dict[str, str], key: str, default: int, where: str) -> int:
 
 
 def locate(location: str, folders: tuple[Path, ...], where: str) -> Path:
-    """The real path of a relative location inside the model's folder; absolute ones, "..", and links out are refused."""
+    """The real path of a relative location inside the model's folder; absolute ones, ".." and links out are refused."""
     parts = location.replace("\\", "/").split("/")
     if not location or "\0" in location or ".." in parts:
         raise ModelError(f"{where}: external data location {location!r} leads out of the model's folder")

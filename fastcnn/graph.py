@@ -42,7 +42,7 @@ class Node:
     version     opset version of `domain` the node is written in
     captures    (name inside, value outside) of what subgraphs of a control-flow node read from around them
     activation  fused epilogue; Conv and ConvTranspose also take a residual as 4th input, added before it, and a PRelu
-                slope per channel as 5th, applied in its stead
+                slope per channel as 5th, applied in its stead; MatMul takes a bias along the last axis as 3rd input
     """
 
     op_type: str

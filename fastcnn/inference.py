@@ -64,7 +64,7 @@ def _skeleton(graph: Graph, types: dict[str, str], shapes: dict[str, Shape]) -> 
 
 
 def _plain_proto(node: Node, graph: Graph) -> NodeProto:
-    """The node as ONNX writes it. One of a newer opset than the model's came from a pass and keeps its input's shape."""
+    """The node as ONNX writes it. One of a newer opset than the model's is a pass's and keeps its input's shape."""
     if _misjudged(node, graph):
         return helper.make_node("Unknown", node.inputs, node.outputs, domain=UNKNOWN_DOMAIN)
     if node.version != graph.opsets.get(node.domain):
@@ -73,9 +73,11 @@ def _plain_proto(node: Node, graph: Graph) -> NodeProto:
 
 
 def _misjudged(node: Node, graph: Graph) -> bool:
-    """onnx counts pooling windows that start in the padding, and multiplies sizes by scales in double where float32 is meant."""
+    """onnx counts pooling windows that start in the padding, and scales sizes in double where float32 is meant."""
     if node.op_type in ("MaxPool", "AveragePool", "LpPool"):
-        return bool(node.attrs.get("ceil_mode", 0)) and (any(node.attrs.get("pads", [])) or node.attrs.get("auto_pad", "NOTSET") != "NOTSET")
+        return bool(node.attrs.get("ceil_mode", 0)) and (
+            any(node.attrs.get("pads", [])) or node.attrs.get("auto_pad", "NOTSET") != "NOTSET"
+        )
     if node.op_type in ("Resize", "Upsample"):
         scales = node.attrs.get("scales", graph.constants.get(node.input(1 if node.version < 11 else 2)))
         return scales is not None and any(float(s) * 64 % 1 for s in np.ravel(scales))

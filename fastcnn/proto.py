@@ -1,7 +1,7 @@
 """Between ONNX's type messages, numpy's dtypes and the type strings of graph.ValueInfo."""
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def type_string(proto: TypeProto) -> str:
 
 
 def type_shape(proto: TypeProto) -> Shape | None:
-    """Sizes as ints, symbolic ones as strings, unknown ones (negative sizes too) None; None when the rank is unknown."""
+    """Sizes as ints, symbolic ones as strings, unknown and negative ones None; None when the rank is unknown."""
     if not proto.HasField("tensor_type") or not proto.tensor_type.HasField("shape"):
         return None
     return tuple(_dim(d) for d in proto.tensor_type.shape.dim)
@@ -67,15 +67,20 @@ def element_of(type_name: str) -> str | None:
     return type_name[7:-1] if type_name.startswith("tensor(") else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def numpy_type(element: str) -> np.dtype:
     """The numpy dtype of an ONNX element type name; bfloat16 and smaller floats come from ml_dtypes."""
     return np.dtype(helper.tensor_dtype_to_np_dtype(ELEMENT_NUMBERS[element]))
 
 
-@lru_cache(maxsize=None)
+@cache
 def element_name(dtype: np.dtype) -> str:
     """The ONNX element type name of a numpy dtype (any string dtype is "string")."""
     if dtype.kind in "OUST":
         return "string"
     return ELEMENT_NAMES[helper.np_dtype_to_tensor_dtype(dtype)]
+
+
+def attribute_type(attribute: Any) -> int:
+    """The AttributeProto type that an attribute of an operator's schema has."""
+    return int(attribute.type.value)

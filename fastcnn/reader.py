@@ -32,9 +32,9 @@ OLDEST_OPSET = 7
 def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     """The Graph of a model, constants as numpy arrays in their own dtype, nodes in topological order.
 
-    metadata has producer_name, producer_version, domain, model_version, doc_string, graph_name, custom_metadata_map, ir_version,
-    overridable (initializers that are graph inputs too), and what shape inference says of each value: `shapes` (unknown
-    sizes are strings, equal strings are equal sizes) and `types` ("tensor(float)").
+    metadata has producer_name, producer_version, domain, model_version, doc_string, graph_name, graph_description,
+    custom_metadata_map, ir_version, overridable (initializers that are graph inputs too), and what shape inference says
+    of each value: `shapes` (unknown sizes are strings, equal strings are equal sizes) and `types` ("tensor(float)").
     Raises ModelError for what is not ONNX or contradicts itself; external data is read only for a path.
     """
     proto, folders, owned = _load(model)
@@ -93,7 +93,9 @@ def _opsets(proto: ModelProto) -> dict[str, int]:
     if not opsets:
         raise ModelError("the model imports no opset: its operators mean nothing")
     if "" in opsets and not OLDEST_OPSET <= opsets[""] <= newest:
-        raise ModelError(f"opset {opsets['']} is not supported: {OLDEST_OPSET} to {newest} are (onnx {onnx.__version__})")
+        raise ModelError(
+            f"opset {opsets['']} is not supported: {OLDEST_OPSET} to {newest} are (onnx {onnx.__version__})"
+        )
     return opsets
 
 
@@ -129,7 +131,9 @@ class _Build:
             node = self.node(proto, index)
             check_schema(node)
             if node.op_type == "Constant" and not node.domain:
-                self.constant(node.outputs[0] if node.outputs else "", _constant_value(node, self.folders), node.where())
+                self.constant(
+                    node.outputs[0] if node.outputs else "", _constant_value(node, self.folders), node.where()
+                )
             else:
                 self.nodes.append(node)
 
@@ -138,7 +142,9 @@ class _Build:
             text(value, f"node {index}")
         domain = normal_domain(proto.domain)
         name = proto.name or self._name(f"{proto.op_type}_{index}")
-        node = Node(proto.op_type, tuple(proto.input), tuple(proto.output), {}, name, domain, self.opsets.get(domain, 0))
+        node = Node(
+            proto.op_type, tuple(proto.input), tuple(proto.output), {}, name, domain, self.opsets.get(domain, 0)
+        )
         if domain not in self.opsets:
             raise ModelError(f"{node.where()}: the model imports no opset of domain {domain or 'ai.onnx'!r}")
         for attribute in proto.attribute:

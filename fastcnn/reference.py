@@ -21,7 +21,7 @@ from .errors import ExecutionError, FastCNNError, ShapeError, UnsupportedOperato
 from .graph import Graph, Node
 from .proto import element_name, element_of, numpy_type, tensor_type, type_shape, type_string
 from .reference_contrib import CONTRIB
-from .reference_conv import pool_extent, spatial, wide
+from .reference_conv import pool_extents, spatial, wide
 from .reference_overrides import OVERRIDES, REWRITES
 from .reference_resize import resized_axes
 from .shape_arithmetic import SHAPE_ARITHMETIC
@@ -54,7 +54,9 @@ def evaluate(node: Node, inputs: Sequence[Value], captured: Mapping[str, Value] 
     return outputs
 
 
-def _evaluate_plain(node: Node, inputs: list[Value], captured: Mapping[str, Value], opsets: Mapping[str, int]) -> list[Value]:
+def _evaluate_plain(
+    node: Node, inputs: list[Value], captured: Mapping[str, Value], opsets: Mapping[str, int]
+) -> list[Value]:
     direct = _direct(node)
     if direct is not None:
         outputs = direct(node, inputs)
@@ -86,9 +88,30 @@ def evaluate_graph(graph: Graph, feeds: Mapping[str, Value], keep: Sequence[str]
 
 
 # Operators that add many numbers: 16-bit floats are added in float32, as every runtime does.
-SUMMING = frozenset({"AveragePool", "BatchNormalization", "Einsum", "Gemm", "GlobalAveragePool", "GroupNormalization",
-                     "InstanceNormalization", "LayerNormalization", "LogSoftmax", "LpPool", "MatMul", "ReduceL1", "ReduceL2",
-                     "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceSumSquare", "RMSNormalization", "RNN", "Softmax"})
+SUMMING = frozenset(
+    {
+        "AveragePool",
+        "BatchNormalization",
+        "Einsum",
+        "Gemm",
+        "GlobalAveragePool",
+        "GroupNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "LogSoftmax",
+        "LpPool",
+        "MatMul",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ReduceMean",
+        "ReduceSumSquare",
+        "RMSNormalization",
+        "RNN",
+        "Softmax",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +124,9 @@ class _Evaluator:
 
     def run(self, inputs: list[Value], captured: Mapping[str, Value]) -> list[Value]:
         feeds = dict(captured)
-        feeds.update((_input_name(i), wide(x) if self.widen and isinstance(x, np.ndarray) else x) for i, x in enumerate(inputs))
+        feeds.update(
+            (_input_name(i), wide(x) if self.widen and isinstance(x, np.ndarray) else x) for i, x in enumerate(inputs)
+        )
         outputs = self.session.run(None, feeds)
         return [self._typed(y, inputs[i] if i >= 0 else None) for y, i in zip(outputs, self.same_type)]
 
@@ -109,7 +134,12 @@ class _Evaluator:
         """Some implementations compute in float64 or int64 and return it."""
         if isinstance(y, np.generic):
             y = np.asarray(y)
-        if isinstance(y, np.ndarray) and isinstance(like, np.ndarray) and y.dtype != like.dtype and like.dtype.kind != "O":
+        if (
+            isinstance(y, np.ndarray)
+            and isinstance(like, np.ndarray)
+            and y.dtype != like.dtype
+            and like.dtype.kind != "O"
+        ):
             return y.astype(like.dtype)
         return y
 
@@ -126,7 +156,9 @@ def _evaluator(node: Node, opsets: Mapping[str, int]) -> _Evaluator:
     key = id(node)
     entry = _evaluators.get(key)
     if entry is None or entry[0]() is not node:
-        entry = _evaluators[key] = weakref.ref(node, lambda _, forget=_evaluators.pop: forget(key, None)), {}
+        def forget(_: weakref.ref[Node], pop: Callable[..., object] = _evaluators.pop) -> None:
+            pop(key, None)                   # a default, since module globals may be gone when the interpreter ends
+        entry = _evaluators[key] = weakref.ref(node, forget), {}
     variant = tuple(sorted(opsets.items())) if node.captures else ()
     if variant not in entry[1]:
         entry[1][variant] = _make_evaluator(node, opsets)
@@ -147,7 +179,9 @@ def _make_evaluator(node: Node, opsets: Mapping[str, int]) -> _Evaluator:
     try:
         session = ReferenceEvaluator(graph, opsets=versions)
     except Exception as error:
-        raise UnsupportedOperatorError(f"{node.where()}: no implementation for opset {node.version} ({error})") from error
+        raise UnsupportedOperatorError(
+            f"{node.where()}: no implementation for opset {node.version} ({error})"
+        ) from error
     return _Evaluator(session, node.op_type in SUMMING, _same_types(node))
 
 
@@ -175,7 +209,9 @@ def _same_types(node: Node) -> tuple[int, ...]:
     for i, formal in enumerate(schema.inputs):
         if formal.type_str in variables and i < len(node.inputs) and node.inputs[i]:
             first.setdefault(formal.type_str, i)
-    formals = [schema.outputs[min(i, len(schema.outputs) - 1)] for i in range(len(node.outputs))] if schema.outputs else []
+    formals = (
+        [schema.outputs[min(i, len(schema.outputs) - 1)] for i in range(len(node.outputs))] if schema.outputs else []
+    )
     return tuple(first.get(formal.type_str, -1) for formal in formals)
 
 
@@ -202,7 +238,11 @@ def infer_outputs(node: Node, inputs: Sequence[Types | None], values: Mapping[st
     except onnx.defs.SchemaError:
         return unknown
     types = {v: tensor_type(element_name(t[0]), t[1]) for v, t in zip(node.inputs[:arity], inputs) if v and t}
-    data = {v: numpy_helper.from_array(np.ascontiguousarray(values[v]).reshape(values[v].shape), v) for v in types if v in values}
+    data = {
+        v: numpy_helper.from_array(np.ascontiguousarray(values[v]).reshape(values[v].shape), v)
+        for v in types
+        if v in values
+    }
     imports = [helper.make_opsetid(d, v) for d, v in {**opsets, node.domain: node.version}.items()]
     try:
         found = shape_inference.infer_node_outputs(schema, node_proto(node, node.inputs[:arity]), types, data,
@@ -220,14 +260,17 @@ def _shown(inputs: Sequence[Types | None]) -> str:
 
 def _concrete(proto: TypeProto) -> Types | None:
     element, shape = element_of(type_string(proto)), type_shape(proto)
-    if element is None or shape is None or not all(isinstance(d, int) for d in shape):
+    sizes = tuple(d for d in shape or () if isinstance(d, int))
+    if element is None or shape is None or len(sizes) < len(shape):
         return None
-    return numpy_type(element), tuple(shape)
+    return numpy_type(element), sizes
 
 
 def _types_of_zeros(node: Node, inputs: Sequence[Types | None], values: Mapping[str, np.ndarray]) -> list[Types | None]:
     """Contributed operators have no schema here: their shapes are those of a run on zeros."""
-    arrays = [None if t is None else values[v] if v in values else np.zeros(t[1], t[0]) for v, t in zip(node.inputs, inputs)]
+    arrays = [
+        None if t is None else values[v] if v in values else np.zeros(t[1], t[0]) for v, t in zip(node.inputs, inputs)
+    ]
     try:
         return [(y.dtype, y.shape) for y in evaluate(node, arrays)]
     except ExecutionError as error:
@@ -240,7 +283,7 @@ def _pool_types(node: Node, inputs: Sequence[Types | None], values: Values) -> l
     if not node.attrs.get("ceil_mode", 0) or len(kernel) != len(shape) - 2:
         return None
     strides, dilations, before, after = spatial(node, shape[2:], kernel)
-    extents = [pool_extent(*axis, True) for axis in zip(shape[2:], kernel, strides, dilations, before, after)]
+    extents = pool_extents(shape[2:], kernel, strides, dilations, before, after, ceil_mode=True)
     types: list[Types | None] = [(dtype, (*shape[:2], *extents)), (np.dtype(np.int64), (*shape[:2], *extents))]
     return [t if v else None for t, v in zip(types, node.outputs)]
 

@@ -1,6 +1,6 @@
-"""Operators of com.microsoft that quantisers and onnxruntime's optimiser write, as numpy: onnx.reference does not know them.
+"""Operators of com.microsoft that quantisers and onnxruntime's optimiser write: onnx.reference does not know them.
 
-Quantised ones compute on real values (x - zero_point) * scale and round the result half to even, as onnxruntime defines them.
+Quantised ones compute on real values (x - zero_point) * scale and round the result half to even, as in onnxruntime.
 """
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ CONTRIB: dict[tuple[str, str], Contrib] = {
     ("com.microsoft", "QLinearAveragePool"): _unary(_average_pool),
     ("com.microsoft", "QLinearConcat"): qlinear_concat,
     ("com.microsoft", "QLinearGlobalAveragePool"): _unary(_global_average_pool),
-    ("com.microsoft", "QLinearLeakyRelu"): _unary(lambda node, x: np.where(x < 0, node.attrs.get("alpha", 0.01) * x, x)),
+    ("com.microsoft", "QLinearLeakyRelu"): _unary(
+        lambda node, x: np.where(x < 0, node.attrs.get("alpha", 0.01) * x, x)
+    ),
     ("com.microsoft", "QLinearMul"): _binary(np.multiply),
     ("com.microsoft", "QLinearSigmoid"): _unary(lambda node, x: 1 / (1 + np.exp(-x))),
     ("com.microsoft", "QLinearSoftmax"): _unary(_softmax),

@@ -1,7 +1,8 @@
 """Convolutions and pooling in numpy, any number of spatial axes.
 
-onnx.reference's Conv gathers with index arrays (20 times slower), its AveragePool loops over elements (minutes); its ConvTranspose fails with group > 1 and gets
-auto_pad=SAME_* wrong; its MaxPool fails on padded integers and gets Indices with storage_order=1 wrong.
+onnx.reference's Conv gathers with index arrays (20 times slower), its AveragePool loops over elements (minutes); its
+ConvTranspose fails with group > 1 and gets auto_pad=SAME_* wrong; its MaxPool fails on padded integers and gets Indices
+with storage_order=1 wrong.
 """
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def wide(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
 
 
-def spatial(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> tuple[list[int], list[int], list[int], list[int]]:
+def spatial(
+    node: Node, sizes: Sequence[int], kernel: Sequence[int]
+) -> tuple[list[int], list[int], list[int], list[int]]:
     """(strides, dilations, pads before, pads after), auto_pad resolved for these input sizes."""
     n = len(kernel)
     strides, dilations = node.attrs.get("strides") or [1] * n, node.attrs.get("dilations") or [1] * n
@@ -50,8 +53,22 @@ def pool_extent(size: int, k: int, s: int, d: int, before: int, after: int, ceil
     return count - 1 if (count - 1) * s >= size + before else count
 
 
-def windows(x: np.ndarray, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int], before: Sequence[int],
-            extents: Sequence[int], fill: Any) -> np.ndarray:
+def pool_extents(sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int],
+                 before: Sequence[int], after: Sequence[int], ceil_mode: bool = False) -> list[int]:
+    """pool_extent of every axis."""
+    return [pool_extent(size, k, s, d, b, a, ceil_mode)
+            for size, k, s, d, b, a in zip(sizes, kernel, strides, dilations, before, after)]
+
+
+def windows(
+    x: np.ndarray,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    before: Sequence[int],
+    extents: Sequence[int],
+    fill: Any,
+) -> np.ndarray:
     """A view (N, C, out..., k...) of padded x (N, C, in...)."""
     n = len(kernel)
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
@@ -60,7 +77,8 @@ def windows(x: np.ndarray, kernel: Sequence[int], strides: Sequence[int], dilati
     x = np.pad(x, [(0, 0), (0, 0), *zip(before, after)], constant_values=fill)
     view = np.lib.stride_tricks.sliding_window_view(x, spans, axis=tuple(range(2, 2 + n)))
     index = [slice(None)] * 2 + [slice(0, (e - 1) * s + 1, s) for e, s in zip(extents, strides)]
-    return view[tuple(index) + tuple(slice(None, None, d) for d in dilations)]
+    index += [slice(None, None, d) for d in dilations]
+    return view[tuple(index)]
 
 
 def conv(node: Node, inputs: Inputs) -> list[np.ndarray]:
@@ -70,7 +88,7 @@ def conv(node: Node, inputs: Inputs) -> list[np.ndarray]:
     if x.ndim != w.ndim or x.shape[1] != w.shape[1] * group:
         raise ValueError(f"x {list(x.shape)} does not fit W {list(w.shape)} with group={group}")
     strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
-    extents = [pool_extent(*axis, False) for axis in zip(x.shape[2:], kernel, strides, dilations, before, after)]
+    extents = pool_extents(x.shape[2:], kernel, strides, dilations, before, after)
     view = windows(x, kernel, strides, dilations, before, extents, 0)
     n, rank, taps = x.shape[0], len(kernel), w.shape[1] * math.prod(kernel)
     view = view.reshape(n, group, w.shape[1], *extents, *kernel)
@@ -93,17 +111,21 @@ def conv_transpose(node: Node, inputs: Inputs) -> list[np.ndarray]:
     ws = w.reshape(group, -1, maps, *kernel)
     y = np.zeros((n, group, maps, *(max(f, b + e) for f, b, e in zip(full, before, extents))), x.dtype)
     for tap in itertools.product(*(range(k) for k in kernel)):
-        part = (ws[(slice(None), slice(None), slice(None), *tap)].transpose(0, 2, 1) @ xs).reshape(n, group, maps, *x.shape[2:])
-        at = [slice(t * d, t * d + (size - 1) * s + 1, s) for t, d, size, s in zip(tap, dilations, x.shape[2:], strides)]
-        y[(slice(None), slice(None), slice(None), *at)] += part
-    y = y[(slice(None), slice(None), slice(None), *(slice(b, b + e) for b, e in zip(before, extents)))]
+        of_tap = ws[(slice(None),) * 3 + tap].transpose(0, 2, 1)
+        part = (of_tap @ xs).reshape(n, group, maps, *x.shape[2:])
+        starts = [t * d for t, d in zip(tap, dilations)]
+        at = [slice(start, start + (size - 1) * s + 1, s) for start, size, s in zip(starts, x.shape[2:], strides)]
+        y[(slice(None),) * 3 + tuple(at)] += part
+    y = y[(slice(None),) * 3 + tuple(slice(b, b + e) for b, e in zip(before, extents))]
     y = y.reshape(n, group * maps, *extents)
     if bias is not None:
         y = y + wide(bias).reshape(-1, *[1] * rank)
     return [y.astype(dtype, copy=False)]
 
 
-def _transpose_extents(node: Node, sizes: Sequence[int], full: Sequence[int], strides: Sequence[int]) -> tuple[list[int], list[int]]:
+def _transpose_extents(
+    node: Node, sizes: Sequence[int], full: Sequence[int], strides: Sequence[int]
+) -> tuple[list[int], list[int]]:
     """(cut before, output sizes) of a transposed convolution whose uncut sizes are `full`."""
     rank = len(full)
     extra = node.attrs.get("output_padding") or [0] * rank
@@ -118,11 +140,10 @@ def _transpose_extents(node: Node, sizes: Sequence[int], full: Sequence[int], st
 
 
 def max_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """Largest element of each window, padding never wins; Indices count in x flattened (storage_order=1: columns first)."""
+    """Largest element of each window, never the padding. Indices count in x flattened (storage_order=1: columns first)."""
     x, kernel = inputs[0], node.attrs["kernel_shape"]
     strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
-    ceil_mode = bool(node.attrs.get("ceil_mode", 0))
-    extents = [pool_extent(*axis, ceil_mode) for axis in zip(x.shape[2:], kernel, strides, dilations, before, after)]
+    extents = pool_extents(x.shape[2:], kernel, strides, dilations, before, after, bool(node.attrs.get("ceil_mode", 0)))
     lowest = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf
     flat = windows(x, kernel, strides, dilations, before, extents, lowest).reshape(*x.shape[:2], *extents, -1)
     if len(node.outputs) < 2 or not node.outputs[1]:
@@ -132,8 +153,15 @@ def max_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [y, _positions(x.shape, best, kernel, strides, dilations, before, bool(node.attrs.get("storage_order", 0)))]
 
 
-def _positions(shape: Sequence[int], best: np.ndarray, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int],
-               before: Sequence[int], columns_first: bool) -> np.ndarray:
+def _positions(
+    shape: Sequence[int],
+    best: np.ndarray,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    before: Sequence[int],
+    columns_first: bool,
+) -> np.ndarray:
     rank = len(kernel)
     taps = np.unravel_index(best, kernel)
     where = []
@@ -154,8 +182,7 @@ def mean_windows(node: Node, x: np.ndarray) -> np.ndarray:
     """Mean over each window of the elements inside, or with count_include_pad=1 of the padding's zeros too."""
     kernel = node.attrs["kernel_shape"]
     strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
-    ceil_mode = bool(node.attrs.get("ceil_mode", 0))
-    extents = [pool_extent(*axis, ceil_mode) for axis in zip(x.shape[2:], kernel, strides, dilations, before, after)]
+    extents = pool_extents(x.shape[2:], kernel, strides, dilations, before, after, bool(node.attrs.get("ceil_mode", 0)))
     taps = tuple(range(-len(kernel), 0))
     total = windows(x, kernel, strides, dilations, before, extents, 0).sum(taps)
     counted = np.ones((1, 1, *x.shape[2:]), x.dtype)
@@ -174,7 +201,6 @@ def lp_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """(sum |x|^p)^(1/p) over each window."""
     x, kernel, p = inputs[0], node.attrs["kernel_shape"], node.attrs.get("p", 2)
     strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
-    ceil_mode = bool(node.attrs.get("ceil_mode", 0))
-    extents = [pool_extent(*axis, ceil_mode) for axis in zip(x.shape[2:], kernel, strides, dilations, before, after)]
+    extents = pool_extents(x.shape[2:], kernel, strides, dilations, before, after, bool(node.attrs.get("ceil_mode", 0)))
     powers = windows(np.abs(wide(x)) ** p, kernel, strides, dilations, before, extents, 0)
     return [(powers.sum(tuple(range(-len(kernel), 0))) ** (1 / p)).astype(x.dtype)]

@@ -1,7 +1,7 @@
 """Operators onnx.reference gets wrong or lacks at some opset, each with the reason it is here.
 
-A function takes (node, inputs) and returns the outputs, or None to leave the case to onnx.reference. A rewrite returns the
-node as onnx.reference understands it. Checked against onnxruntime 1.31 by tests/test_reference.py; onnx 1.23.
+A function takes (node, inputs) and returns the outputs, or None to leave the case to onnx.reference. A rewrite returns
+the node as onnx.reference understands it. Checked against onnxruntime 1.31 by tests/test_reference.py; onnx 1.23.
 """
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def dropout(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
     """x; the mask is zeros as onnxruntime's (before opset 12, which has training_mode)."""
     if node.version >= 12:
         return None
-    return [inputs[0], np.zeros(inputs[0].shape, np.bool_ if node.version >= 10 else inputs[0].dtype)][:len(node.outputs)]
+    return [inputs[0], np.zeros(inputs[0].shape, np.bool_ if node.version >= 10 else inputs[0].dtype)][
+        : len(node.outputs)
+    ]
 
 
 def dequantize_linear(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
@@ -73,7 +75,9 @@ def dequantize_linear(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
     shape = [1] * x.ndim
     if scale.size > 1:
         shape[axis] = scale.size
-    whole = x.astype(np.int64) - (0 if zero is None else zero.astype(np.int64).reshape(shape if zero.size > 1 else [1] * x.ndim))
+    whole = x.astype(np.int64) - (
+        0 if zero is None else zero.astype(np.int64).reshape(shape if zero.size > 1 else [1] * x.ndim)
+    )
     return [(whole * scale.astype(np.float64).reshape(shape if scale.size > 1 else [1] * x.ndim)).astype(scale.dtype)]
 
 
@@ -144,12 +148,14 @@ def max_roi_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 def _bins(first: int, last: int, count: int, limit: int) -> list[tuple[int, int]]:
     extent = max(last - first + 1, 1) / count
-    return [(min(max(math.floor(i * extent) + first, 0), limit), min(max(math.ceil((i + 1) * extent) + first, 0), limit))
-            for i in range(count)]
+    return [
+        (min(max(math.floor(i * extent) + first, 0), limit), min(max(math.ceil((i + 1) * extent) + first, 0), limit))
+        for i in range(count)
+    ]
 
 
 def non_max_suppression(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """(batch, class, box) of the boxes kept a class: by falling score, none that overlaps a kept one by more than the threshold."""
+    """(batch, class, box) of boxes by falling score, without those that overlap a kept one of their class too far."""
     boxes, scores, limit, overlap, least = (*inputs, None, None, None)[:5]
     count = 0 if limit is None else int(np.reshape(limit, -1)[0])
     threshold = 0.0 if overlap is None else float(np.reshape(overlap, -1)[0])

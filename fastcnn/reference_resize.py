@@ -1,7 +1,7 @@
 """Resize of every opset and Upsample in numpy, axis by axis.
 
 onnx.reference has no Resize-10 and no linear Upsample, lets coordinates before the first element wrap around, and lacks
-tf_half_pixel_for_nn; its align_corners uses the unrounded output size. Coordinates are computed in float32 as onnxruntime does.
+tf_half_pixel_for_nn; its align_corners uses the unrounded output size. Coordinates are float32 as in onnxruntime.
 """
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ class Axis:
     region: tuple[float, float] = (0.0, 1.0)
 
 
-def upsample(node: Node, inputs: Sequence[Any]) -> list[np.ndarray]:
+def upsample(node: Node, inputs: Sequence[Any]) -> list[np.ndarray] | None:
     """y[i] = x at i / scale, nearest or linear."""
     scales = node.attrs["scales"] if node.version < 9 else inputs[1]
-    return resize(Node("Resize", node.inputs, node.outputs, {"mode": node.attrs.get("mode", "nearest")}, node.name, "", 10),
-                  [inputs[0], np.asarray(scales, np.float32)])
+    return resize(
+        Node("Resize", node.inputs, node.outputs, {"mode": node.attrs.get("mode", "nearest")}, node.name, "", 10),
+        [inputs[0], np.asarray(scales, np.float32)],
+    )
 
 
 def resize(node: Node, inputs: Sequence[Any]) -> list[np.ndarray] | None:
-    """y = x sampled at the coordinates of coordinate_transformation_mode; antialiased ones are left to onnx.reference."""
+    """y = x sampled where coordinate_transformation_mode says; antialiased ones are left to onnx.reference."""
     if node.attrs.get("antialias", 0):
         return None
     x, mode = inputs[0], node.attrs.get("mode", "nearest")
@@ -71,7 +73,7 @@ def resized_axes(node: Node, inputs: Sequence[Any]) -> list[Axis]:
 
 def _kept_ratio(node: Node, sizes: list[int], outs: list[int]) -> tuple[list[int], list[float]]:
     policy = node.attrs.get("keep_aspect_ratio_policy", "stretch")
-    scales = [np.float32(o) / np.float32(s) for o, s in zip(outs, sizes)]
+    scales = [float(np.float32(o) / np.float32(s)) for o, s in zip(outs, sizes)]
     if policy == "stretch":
         return outs, scales
     scale = min(scales) if policy == "not_larger" else max(scales)

@@ -36,8 +36,15 @@ def _function(name: str, alphas: list[float], betas: list[float]) -> Function:
             "scaledtanh": lambda x: a * np.tanh(b * x), "affine": lambda x: a * x + b}[key]
 
 
-def _scan(node: Node, x: np.ndarray, lengths: np.ndarray | None, states: list[np.ndarray | None], step: Callable[..., list[np.ndarray]],
-          hidden: int, directions: int) -> list[np.ndarray]:
+def _scan(
+    node: Node,
+    x: np.ndarray,
+    lengths: np.ndarray | None,
+    states: list[np.ndarray | None],
+    step: Callable[..., list[np.ndarray]],
+    hidden: int,
+    directions: int,
+) -> list[np.ndarray]:
     """Y (T, D, N, H) and the last states (D, N, H) of `step(direction, x_t, states) -> states`."""
     steps, batch = x.shape[:2]
     lengths = np.full(batch, steps) if lengths is None else lengths
@@ -66,7 +73,7 @@ def _ordered(node: Node, outputs: list[np.ndarray], dtype: np.dtype) -> list[np.
 
 
 def _prepare(node: Node, inputs: Sequence[Any], count: int) -> tuple[list[Any], int]:
-    values = [None if v is None else np.asarray(v) for v in (*inputs, *[None] * count)[:count]]
+    values: list[Any] = [None if v is None else np.asarray(v) for v in (*inputs, *[None] * count)[:count]]
     directions = values[1].shape[0]
     if node.attrs.get("layout", 0):
         values[0] = values[0].transpose(1, 0, 2)
@@ -94,7 +101,9 @@ def lstm(node: Node, inputs: Sequence[Any]) -> list[np.ndarray]:
         o = f(np.clip(o + p_o * c, -clip, clip))
         return [o * out(c), c]
 
-    return _ordered(node, _scan(node, x, lengths, [h0, c0], step, hidden, directions), x.dtype)[:max(len(node.outputs), 1)]
+    return _ordered(node, _scan(node, x, lengths, [h0, c0], step, hidden, directions), x.dtype)[
+        : max(len(node.outputs), 1)
+    ]
 
 
 def gru(node: Node, inputs: Sequence[Any]) -> list[np.ndarray]:

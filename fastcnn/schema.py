@@ -1,9 +1,10 @@
-"""Nodes against ONNX's operator schemas: does the operator exist, are inputs and attributes there and of the right kind."""
+"""Nodes against ONNX's operator schemas: the operator exists, inputs and attributes are there and of the right kind."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,29 @@ from onnx import AttributeProto, GraphProto, SparseTensorProto, TypeProto
 
 from .errors import ModelError
 from .graph import Node
+from .proto import attribute_type
 
 # Domains whose operators onnx defines; nodes of other domains pass unchecked.
 CHECKED_DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")
 
 _PYTHON_TYPES: dict[int, type | tuple[type, ...]] = {
-    AttributeProto.FLOAT: float, AttributeProto.INT: int, AttributeProto.STRING: str, AttributeProto.TENSOR: np.ndarray,
-    AttributeProto.GRAPH: GraphProto, AttributeProto.TYPE_PROTO: TypeProto, AttributeProto.SPARSE_TENSOR: SparseTensorProto}
+    AttributeProto.FLOAT: float,
+    AttributeProto.INT: int,
+    AttributeProto.STRING: str,
+    AttributeProto.TENSOR: np.ndarray,
+    AttributeProto.GRAPH: GraphProto,
+    AttributeProto.TYPE_PROTO: TypeProto,
+    AttributeProto.SPARSE_TENSOR: SparseTensorProto,
+}
 _ELEMENT_TYPES: dict[int, type] = {
-    AttributeProto.FLOATS: float, AttributeProto.INTS: int, AttributeProto.STRINGS: str, AttributeProto.TENSORS: np.ndarray,
-    AttributeProto.GRAPHS: GraphProto, AttributeProto.TYPE_PROTOS: TypeProto, AttributeProto.SPARSE_TENSORS: SparseTensorProto}
+    AttributeProto.FLOATS: float,
+    AttributeProto.INTS: int,
+    AttributeProto.STRINGS: str,
+    AttributeProto.TENSORS: np.ndarray,
+    AttributeProto.GRAPHS: GraphProto,
+    AttributeProto.TYPE_PROTOS: TypeProto,
+    AttributeProto.SPARSE_TENSORS: SparseTensorProto,
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +51,7 @@ class Signature:
     deprecated_since: int
 
 
-@lru_cache(maxsize=None)
+@cache
 def signature(op_type: str, version: int, domain: str) -> Signature | None:
     """The operator as of an opset version; None when there is none."""
     try:
@@ -49,7 +63,7 @@ def signature(op_type: str, version: int, domain: str) -> Signature | None:
         schema.min_input, schema.max_input, schema.max_output,
         tuple(i for i, formal in enumerate(schema.inputs) if formal.option == single and i < schema.min_input),
         tuple(formal.name for formal in schema.inputs),
-        {name: (int(a.type.value), bool(a.required)) for name, a in schema.attributes.items()},
+        {name: (attribute_type(a), bool(a.required)) for name, a in schema.attributes.items()},
         schema.since_version if schema.deprecated else 0)
 
 
@@ -82,7 +96,11 @@ def _unknown_reason(node: Node) -> str:
 def _check_arity(node: Node, found: Signature) -> None:
     count = len(node.inputs)
     if not found.min_inputs <= count <= found.max_inputs:
-        limits = str(found.min_inputs) if found.min_inputs == found.max_inputs else f"{found.min_inputs} to {found.max_inputs}"
+        limits = (
+            str(found.min_inputs)
+            if found.min_inputs == found.max_inputs
+            else f"{found.min_inputs} to {found.max_inputs}"
+        )
         raise ModelError(f"{node.where()}: {count} inputs, the operator takes {limits}")
     if len(node.outputs) > found.max_outputs:
         raise ModelError(f"{node.where()}: {len(node.outputs)} outputs, the operator makes at most {found.max_outputs}")

@@ -17,7 +17,7 @@ Inputs = Sequence[Any]
 Direct = Callable[[Node, Inputs], "list[np.ndarray] | None"]
 
 
-def elementwise(ufunc: Callable[..., np.ndarray]) -> Direct:
+def elementwise(ufunc: np.ufunc) -> Direct:
     """y = ufunc(x...) with numpy's broadcasting, which is ONNX's; more than two inputs are folded from the left."""
     def apply(node: Node, inputs: Inputs) -> list[np.ndarray]:
         y = inputs[0] if len(inputs) > 2 or ufunc.nin == 2 else ufunc(inputs[0])
@@ -77,10 +77,8 @@ def concat(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 def _axes(node: Node, inputs: Inputs, since: int) -> tuple[int, ...] | None:
     """`axes`: an attribute before opset `since`, the second input from it on; None when absent."""
-    if node.version < since:
-        axes = node.attrs.get("axes")
-    else:
-        axes = inputs[1] if len(inputs) > 1 else None
+    given = inputs[1] if len(inputs) > 1 else None
+    axes = node.attrs.get("axes") if node.version < since else given
     return None if axes is None else tuple(int(a) for a in np.ravel(axes))
 
 
@@ -145,7 +143,8 @@ def constant_of_shape(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 def where(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """x where the condition holds, y elsewhere."""
-    return [np.where(*inputs)]
+    condition, x, y = inputs
+    return [np.asarray(np.where(condition, x, y))]
 
 
 def expand(node: Node, inputs: Inputs) -> list[np.ndarray]:

@@ -1,8 +1,8 @@
 """Sizes as expressions of input sizes, where onnx's shape inference only says "unknown".
 
-A size is an int or a string; equal strings are equal sizes: `x.2` is axis 2 of input x, `x.2[+4]` four more, `(x.2-1)//2[+1]`
-what a stride of 2 leaves of it. Enough to see that the two branches of a residual block agree when height and width are
-free. Two different strings may still be equal sizes.
+A size is an int or a string; equal strings are equal sizes: `x.2` is axis 2 of input x, `x.2[+4]` four more,
+`(x.2[-1])//2[+1]` what a stride of 2 leaves of it. Enough to see that the two branches of a residual block agree when
+height and width are free. Two different strings may still be equal sizes.
 """
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def refine(graph: Graph, shapes: Shapes) -> None:
             continue
         if found is None or (known is not None and len(known) != len(found)):
             continue
-        merged = tuple(f if not isinstance(k, int) and f is not None else k for f, k in zip(found, known or [None] * len(found)))
+        merged = tuple(
+            f if not isinstance(k, int) and f is not None else k for f, k in zip(found, known or [None] * len(found))
+        )
         if None not in merged:
             shapes[node.outputs[0]] = merged
 
@@ -74,7 +76,11 @@ def _window(node: Node, inputs: list[Shape | None], constants: Mapping[str, np.n
             sizes.append(size if strides[axis] == 1 else f"same({size},{strides[axis]})")
         else:
             span = (kernel[axis] - 1) * dilations[axis] + 1
-            sizes.append(window_count(size, span, strides[axis], pads[axis] + pads[axis + rank], bool(node.attrs.get("ceil_mode", 0))))
+            sizes.append(
+                window_count(
+                    size, span, strides[axis], pads[axis] + pads[axis + rank], bool(node.attrs.get("ceil_mode", 0))
+                )
+            )
     return [x[0], channels, *sizes]
 
 
@@ -121,17 +127,58 @@ def _resize(node: Node, inputs: list[Shape | None], constants: Mapping[str, np.n
     x = inputs[0]
     if x is None or scales is None or len(scales) != len(x) or node.attrs.get("axes"):
         return None
-    return [d if s == 1 else None if d is None else f"({d})*{float(s)}" if isinstance(d, str) else None for d, s in zip(x, scales)]
+    return [
+        d if s == 1 else None if d is None else f"({d})*{float(s)}" if isinstance(d, str) else None
+        for d, s in zip(x, scales)
+    ]
 
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("Conv", "MaxPool", "AveragePool", "LpPool"), _window),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where"), _broadcast),
-    **dict.fromkeys(("Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Selu", "Celu",
-                     "Softplus", "Softsign", "Mish", "Gelu", "Swish", "ThresholdedRelu", "Exp", "Log", "Sqrt", "Abs", "Neg",
-                     "Erf", "Floor", "Ceil", "Round", "Reciprocal", "Identity", "Dropout", "Cast", "BatchNormalization",
-                     "InstanceNormalization", "LayerNormalization", "GroupNormalization", "LRN", "Softmax", "LogSoftmax",
-                     "LpNormalization"), _first),
+    **dict.fromkeys(
+        (
+            "Relu",
+            "LeakyRelu",
+            "PRelu",
+            "Clip",
+            "Sigmoid",
+            "Tanh",
+            "HardSigmoid",
+            "HardSwish",
+            "Elu",
+            "Selu",
+            "Celu",
+            "Softplus",
+            "Softsign",
+            "Mish",
+            "Gelu",
+            "Swish",
+            "ThresholdedRelu",
+            "Exp",
+            "Log",
+            "Sqrt",
+            "Abs",
+            "Neg",
+            "Erf",
+            "Floor",
+            "Ceil",
+            "Round",
+            "Reciprocal",
+            "Identity",
+            "Dropout",
+            "Cast",
+            "BatchNormalization",
+            "InstanceNormalization",
+            "LayerNormalization",
+            "GroupNormalization",
+            "LRN",
+            "Softmax",
+            "LogSoftmax",
+            "LpNormalization",
+        ),
+        _first,
+    ),
     "Concat": _concat,
     "Transpose": _transpose,
     "Resize": _resize,

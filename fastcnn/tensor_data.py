@@ -15,7 +15,7 @@ from .proto import ELEMENT_NAMES, numpy_type
 # Sparse tensors say any size in a few bytes: refuse what could not be a weight of a convolutional network.
 MAX_SPARSE_ELEMENTS = 1 << 28
 
-_BITS = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.FLOAT4E2M1: 4}
+_BITS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.FLOAT4E2M1: 4}
 _BITS.update({getattr(TensorProto, name): bits for name, bits in
               (("INT2", 2), ("UINT2", 2), ("FLOAT6E2M3", 6), ("FLOAT6E3M2", 6)) if hasattr(TensorProto, name)})
 
@@ -72,11 +72,15 @@ def _from_fields(tensor: TensorProto, dims: tuple[int, ...], where: str) -> np.n
     if tensor.data_type in _BITS:
         expected = entries if count <= 8 * entries else count
     if entries != expected:
-        raise ModelError(f"{where}: {entries} elements of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} has {count}")
+        raise ModelError(
+            f"{where}: {entries} elements of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} has {count}"
+        )
     try:
         return np.asarray(numpy_helper.to_array(tensor)).reshape(dims)
     except (ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
-        raise ModelError(f"{where}: data does not fit {ELEMENT_NAMES[tensor.data_type]}{list(dims)} ({error})") from None
+        raise ModelError(
+            f"{where}: data does not fit {ELEMENT_NAMES[tensor.data_type]}{list(dims)} ({error})"
+        ) from None
 
 
 def sparse_array(tensor: SparseTensorProto, folders: tuple[Path, ...] | None, where: str) -> np.ndarray:
@@ -87,7 +91,9 @@ def sparse_array(tensor: SparseTensorProto, folders: tuple[Path, ...] | None, wh
     values = dense_array(tensor.values, folders, where)
     indices = dense_array(tensor.indices, folders, where)
     if values.ndim != 1 or indices.dtype != np.int64 or indices.shape not in ((values.size,), (values.size, len(dims))):
-        raise ModelError(f"{where}: sparse values {list(values.shape)} with indices {indices.dtype}{list(indices.shape)}")
+        raise ModelError(
+            f"{where}: sparse values {list(values.shape)} with indices {indices.dtype}{list(indices.shape)}"
+        )
     extents = np.array(dims if indices.ndim == 2 else [math.prod(dims)], np.int64)
     if indices.size and ((indices < 0).any() or (indices.reshape(values.size, -1) >= extents).any()):
         raise ModelError(f"{where}: sparse index outside of shape {list(dims)}")

@@ -9,17 +9,23 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime  # noqa: E402
+import onnxruntime
 
-from fastcnn.graph import Graph  # noqa: E402
-from fastcnn.reader import read  # noqa: E402
-from fastcnn.reference import evaluate_graph  # noqa: E402
+from fastcnn.graph import Graph
+from fastcnn.reader import read
+from fastcnn.reference import evaluate_graph
 
 Arrays = Mapping[str, np.ndarray]
 
 
-def model(nodes: Sequence[NodeProto], inputs: Mapping[str, Sequence[int | str | None]], outputs: Sequence[str], constants: Arrays | None = None,
-          opset: int = 13, types: Mapping[str, int] | None = None) -> ModelProto:
+def model(
+    nodes: Sequence[NodeProto],
+    inputs: Mapping[str, Sequence[int | str | None]],
+    outputs: Sequence[str],
+    constants: Arrays | None = None,
+    opset: int = 13,
+    types: Mapping[str, int] | None = None,
+) -> ModelProto:
     """A model with float inputs of these shapes (other types by `types`) and outputs of unstated type."""
     kinds = types or {}
     graph = helper.make_graph(
@@ -63,9 +69,14 @@ def ops(graph: Graph) -> list[str]:
     return names
 
 
-def check_rewrite(proto: ModelProto, rewrites: Callable[[Graph], bool] | Sequence[Callable[[Graph], bool]], expected: list[str],
-                  symbols: Mapping[str, int] | None = None, rtol: float = 2e-5) -> Graph:
-    """Applies the rewrites to the model's graph: the operators left are `expected` and the numbers those of onnxruntime."""
+def check_rewrite(
+    proto: ModelProto,
+    rewrites: Callable[[Graph], bool] | Sequence[Callable[[Graph], bool]],
+    expected: list[str],
+    symbols: Mapping[str, int] | None = None,
+    rtol: float = 2e-5,
+) -> Graph:
+    """Applies the rewrites to the model's graph: the operators left are as expected, the numbers onnxruntime's."""
     graph = read(proto)
     for rewrite in rewrites if isinstance(rewrites, Sequence) else [rewrites]:
         rewrite(graph)

@@ -41,8 +41,13 @@ CASES: list[tuple[str, dict[str, np.ndarray], dict[str, Any], str]] = [
 def test_activation_behind_a_conv(case: tuple[str, dict[str, np.ndarray], dict[str, Any], str]) -> None:
     op, constants, attrs, name = case
     opset = 24 if op == "Swish" else 20
-    proto = model([node("Conv", ["x", "w"], ["c"]), node(op, ["c", *constants], ["y"], **attrs)], {"x": [1, 3, 5, 5]}, ["y"],
-                  {"w": floats(4, 3, 2, 2), **constants}, opset)
+    proto = model(
+        [node("Conv", ["x", "w"], ["c"]), node(op, ["c", *constants], ["y"], **attrs)],
+        {"x": [1, 3, 5, 5]},
+        ["y"],
+        {"w": floats(4, 3, 2, 2), **constants},
+        opset,
+    )
     if op == "Swish":               # newer than onnxruntime: its formula is tested in test_reference.py
         graph = read(proto)
         activation_fusion(graph)
@@ -63,25 +68,44 @@ BEFORE: dict[str, tuple[list[str], dict[str, np.ndarray], list[int]]] = {
     "MatMul": (["w"], {"w": floats(3, 4)}, [2, 3]),
     "Add": (["w"], {"w": floats(3)}, [2, 3]),
     "Mul": (["w"], {"w": floats(3)}, [2, 3]),
-    "BatchNormalization": (["s", "b", "m", "v"], {"s": floats(3), "b": floats(3), "m": floats(3), "v": np.abs(floats(3))}, [1, 3, 4, 4]),
+    "BatchNormalization": (
+        ["s", "b", "m", "v"],
+        {"s": floats(3), "b": floats(3), "m": floats(3), "v": np.abs(floats(3))},
+        [1, 3, 4, 4],
+    ),
 }
 
 
 @pytest.mark.parametrize("op", sorted(TAKES_ACTIVATION))
 def test_operator_takes_an_activation(op: str) -> None:
     names, constants, shape = BEFORE[op]
-    check_rewrite(model([node(op, ["x", *names], ["c"]), node("Relu", ["c"], ["y"])], {"x": shape}, ["y"], constants), activation_fusion, [f"{op}+Relu"])
+    check_rewrite(
+        model([node(op, ["x", *names], ["c"]), node("Relu", ["c"], ["y"])], {"x": shape}, ["y"], constants),
+        activation_fusion,
+        [f"{op}+Relu"],
+    )
 
 
 def test_clip_of_opset_6_has_attributes() -> None:
-    proto = model([node("Conv", ["x", "w"], ["c"]), node("Clip", ["c"], ["y"], min=0.0, max=6.0)], {"x": [1, 3, 5, 5]}, ["y"], {"w": floats(4, 3, 2, 2)}, 9)
+    proto = model(
+        [node("Conv", ["x", "w"], ["c"]), node("Clip", ["c"], ["y"], min=0.0, max=6.0)],
+        {"x": [1, 3, 5, 5]},
+        ["y"],
+        {"w": floats(4, 3, 2, 2)},
+        9,
+    )
     graph = check_rewrite(proto, activation_fusion, ["Conv+Clip"])
     assert graph.nodes[0].activation == Activation("Clip", 0.0, 6.0)
 
 
 @pytest.mark.parametrize("shape", [(4, 1, 1), (1, 4, 1, 1)], ids=str)
 def test_prelu_with_a_slope_a_channel(shape: tuple[int, ...]) -> None:
-    proto = model([node("Conv", ["x", "w"], ["c"]), node("PRelu", ["c", "s"], ["y"])], {"x": [1, 3, 5, 5]}, ["y"], {"w": floats(4, 3, 2, 2), "s": floats(*shape)})
+    proto = model(
+        [node("Conv", ["x", "w"], ["c"]), node("PRelu", ["c", "s"], ["y"])],
+        {"x": [1, 3, 5, 5]},
+        ["y"],
+        {"w": floats(4, 3, 2, 2), "s": floats(*shape)},
+    )
     graph = check_rewrite(proto, activation_fusion, ["Conv+slope"])
     assert graph.nodes[0].inputs[2:4] == ("", "") and graph.constants[graph.nodes[0].inputs[4]].shape == (4,)
 
@@ -89,24 +113,41 @@ def test_prelu_with_a_slope_a_channel(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("op", ["Conv", "Add"])
 def test_prelu_with_one_slope_is_leaky_relu(op: str) -> None:
     names, constants, shape = BEFORE[op]
-    proto = model([node(op, ["x", *names], ["c"]), node("PRelu", ["c", "slope"], ["y"])], {"x": shape}, ["y"], {**constants, "slope": np.array([0.3], np.float32)})
+    proto = model(
+        [node(op, ["x", *names], ["c"]), node("PRelu", ["c", "slope"], ["y"])],
+        {"x": shape},
+        ["y"],
+        {**constants, "slope": np.array([0.3], np.float32)},
+    )
     check_rewrite(proto, activation_fusion, [f"{op}+LeakyRelu"])
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 4), (1, 1, 1, 4)], ids=str)
 def test_prelu_with_a_slope_along_another_axis_stays(shape: tuple[int, ...]) -> None:
-    proto = model([node("Conv", ["x", "w"], ["c"]), node("PRelu", ["c", "s"], ["y"])], {"x": [1, 3, 5, 5]}, ["y"], {"w": floats(4, 3, 2, 2), "s": floats(*shape)})
+    proto = model(
+        [node("Conv", ["x", "w"], ["c"]), node("PRelu", ["c", "s"], ["y"])],
+        {"x": [1, 3, 5, 5]},
+        ["y"],
+        {"w": floats(4, 3, 2, 2), "s": floats(*shape)},
+    )
     check_rewrite(proto, activation_fusion, ["Conv", "PRelu"])
 
 
 def test_limits_after_limits_become_one() -> None:
-    proto = model([node("Conv", ["x", "w"], ["a"]), node("Relu", ["a"], ["b"]), node("Clip", ["b", "low", "high"], ["y"])], {"x": [1, 3, 5, 5]}, ["y"],
-                  {"w": floats(4, 3, 2, 2), "low": np.float32(-1), "high": np.float32(0.5)})
+    proto = model(
+        [node("Conv", ["x", "w"], ["a"]), node("Relu", ["a"], ["b"]), node("Clip", ["b", "low", "high"], ["y"])],
+        {"x": [1, 3, 5, 5]},
+        ["y"],
+        {"w": floats(4, 3, 2, 2), "low": np.float32(-1), "high": np.float32(0.5)},
+    )
     graph = check_rewrite(proto, activation_fusion, ["Conv+Clip"])
     assert graph.nodes[0].activation == Activation("Clip", 0.0, 0.5)
 
 
-@pytest.mark.parametrize("a, b", [((0, math.inf), (-1, 6)), ((-2, 1), (0, math.inf)), ((0, 1), (2, 3)), ((2, 3), (0, 1)), ((-math.inf, 1), (0, 5))])
+@pytest.mark.parametrize(
+    "a, b",
+    [((0, math.inf), (-1, 6)), ((-2, 1), (0, math.inf)), ((0, 1), (2, 3)), ((2, 3), (0, 1)), ((-math.inf, 1), (0, 5))],
+)
 def test_composed_limits_equal_limits_one_after_another(a: tuple[float, float], b: tuple[float, float]) -> None:
     x = np.linspace(-4, 8, 121)
     first, second = (Activation("Clip", *limits) for limits in (a, b))
@@ -117,25 +158,53 @@ def test_composed_limits_equal_limits_one_after_another(a: tuple[float, float], 
 
 
 def test_second_activation_that_is_no_limit_stays() -> None:
-    proto = model([node("Conv", ["x", "w"], ["a"]), node("Relu", ["a"], ["b"]), node("Tanh", ["b"], ["y"])], {"x": [1, 3, 5, 5]}, ["y"], {"w": floats(4, 3, 2, 2)})
+    proto = model(
+        [node("Conv", ["x", "w"], ["a"]), node("Relu", ["a"], ["b"]), node("Tanh", ["b"], ["y"])],
+        {"x": [1, 3, 5, 5]},
+        ["y"],
+        {"w": floats(4, 3, 2, 2)},
+    )
     check_rewrite(proto, activation_fusion, ["Conv+Relu", "Tanh"])
 
 
 def test_activation_of_a_value_read_elsewhere_stays() -> None:
-    proto = model([node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["a"]), node("Add", ["a", "c"], ["y"])], {"x": [1, 3, 5, 5]}, ["y"], {"w": floats(4, 3, 2, 2)})
+    proto = model(
+        [node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["a"]), node("Add", ["a", "c"], ["y"])],
+        {"x": [1, 3, 5, 5]},
+        ["y"],
+        {"w": floats(4, 3, 2, 2)},
+    )
     check_rewrite(proto, activation_fusion, ["Conv", "Relu", "Add"])
 
 
 def test_activation_of_an_output_stays() -> None:
-    proto = model([node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["y"])], {"x": [1, 3, 5, 5]}, ["c", "y"], {"w": floats(4, 3, 2, 2)})
+    proto = model(
+        [node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["y"])],
+        {"x": [1, 3, 5, 5]},
+        ["c", "y"],
+        {"w": floats(4, 3, 2, 2)},
+    )
     check_rewrite(proto, activation_fusion, ["Conv", "Relu"])
 
 
 def test_activation_of_integers_stays() -> None:
-    graph = read(model([node("Add", ["x", "x"], ["a"]), node("Clip", ["a", "low"], ["y"])], {"x": [3]}, ["y"], {"low": np.int64(0)}, types={"x": 7}))
+    graph = read(
+        model(
+            [node("Add", ["x", "x"], ["a"]), node("Clip", ["a", "low"], ["y"])],
+            {"x": [3]},
+            ["y"],
+            {"low": np.int64(0)},
+            types={"x": 7},
+        )
+    )
     assert not activation_fusion(graph)
 
 
 def test_clip_with_computed_limits_stays() -> None:
-    proto = model([node("Conv", ["x", "w"], ["c"]), node("Clip", ["c", "", "high"], ["y"])], {"x": [1, 3, 5, 5], "high": []}, ["y"], {"w": floats(4, 3, 2, 2)})
+    proto = model(
+        [node("Conv", ["x", "w"], ["c"]), node("Clip", ["c", "", "high"], ["y"])],
+        {"x": [1, 3, 5, 5], "high": []},
+        ["y"],
+        {"w": floats(4, 3, 2, 2)},
+    )
     check_rewrite(proto, activation_fusion, ["Conv", "Clip"])

@@ -27,13 +27,27 @@ def test_folding_shape_arithmetic_of_a_static_shape() -> None:
 
 
 def test_folding_known_size_of_a_partly_known_shape() -> None:
-    proto = model([node("Shape", ["x"], ["s"]), node("Gather", ["s", "one"], ["c"], axis=0), node("Cast", ["c"], ["f"], to=1),
-                   node("Mul", ["x", "f"], ["y"])], {"x": ["n", 3]}, ["y"], {"one": np.int64(1)})
+    proto = model(
+        [
+            node("Shape", ["x"], ["s"]),
+            node("Gather", ["s", "one"], ["c"], axis=0),
+            node("Cast", ["c"], ["f"], to=1),
+            node("Mul", ["x", "f"], ["y"]),
+        ],
+        {"x": ["n", 3]},
+        ["y"],
+        {"one": np.int64(1)},
+    )
     check_rewrite(proto, [constant_folding, dead_code], ["Mul"], {"n": 5})
 
 
 def test_folding_leaves_unknown_sizes() -> None:
-    proto = model([node("Shape", ["x"], ["s"]), node("Gather", ["s", "zero"], ["n"], axis=0)], {"x": ["n", 3]}, ["n"], {"zero": np.int64(0)})
+    proto = model(
+        [node("Shape", ["x"], ["s"]), node("Gather", ["s", "zero"], ["n"], axis=0)],
+        {"x": ["n", 3]},
+        ["n"],
+        {"zero": np.int64(0)},
+    )
     check_rewrite(proto, constant_folding, ["Shape", "Gather"], {"n": 5})
 
 
@@ -47,10 +61,20 @@ def test_reshape_target_from_own_sizes_becomes_constant() -> None:
 
 
 def test_reshape_target_of_another_tensors_size_stays() -> None:
-    proto = model([node("Shape", ["z"], ["s"]), node("Slice", ["s", "from", "to"], ["n"]), node("Concat", ["n", "n"], ["target"], axis=0),
-                   node("Reshape", ["x", "target"], ["y"])], {"x": ["m", "k"], "z": ["n"]}, ["y"],
-                  {"from": np.array([0]), "to": np.array([1])})
-    check_rewrite(proto, [reshape_targets, dead_code], ["Shape", "Slice", "Concat", "Reshape"], {"m": 3, "k": 3, "n": 3})
+    proto = model(
+        [
+            node("Shape", ["z"], ["s"]),
+            node("Slice", ["s", "from", "to"], ["n"]),
+            node("Concat", ["n", "n"], ["target"], axis=0),
+            node("Reshape", ["x", "target"], ["y"]),
+        ],
+        {"x": ["m", "k"], "z": ["n"]},
+        ["y"],
+        {"from": np.array([0]), "to": np.array([1])},
+    )
+    check_rewrite(
+        proto, [reshape_targets, dead_code], ["Shape", "Slice", "Concat", "Reshape"], {"m": 3, "k": 3, "n": 3}
+    )
 
 
 def test_folding_leaves_random_operators() -> None:
@@ -67,8 +91,14 @@ def test_folding_leaves_what_blows_up() -> None:
 
 
 def test_folding_constant_of_shape_takes_no_memory() -> None:
-    graph = read(model([node("ConstantOfShape", ["shape"], ["w"]), node("MatMul", ["x", "w"], ["y"])], {"x": [1, 4096]}, ["y"],
-                       {"shape": np.array([4096, 4096])}))
+    graph = read(
+        model(
+            [node("ConstantOfShape", ["shape"], ["w"]), node("MatMul", ["x", "w"], ["y"])],
+            {"x": [1, 4096]},
+            ["y"],
+            {"shape": np.array([4096, 4096])},
+        )
+    )
     constant_folding(graph)
     assert ops(graph) == ["MatMul"]
     assert graph.constants["w"].shape == (4096, 4096) and graph.constants["w"].strides == (0, 0)
@@ -82,34 +112,60 @@ def test_folding_constant_of_shape_of_absurd_size_stays(size: int) -> None:
 
 
 def test_folding_leaves_nodes_that_fail() -> None:
-    graph = read(model([node("Gather", ["table", "far"], ["y"]), node("Identity", ["x"], ["z"])], {"x": [1]}, ["y", "z"],
-                       {"table": floats(3), "far": np.int64(7)}))
+    graph = read(
+        model(
+            [node("Gather", ["table", "far"], ["y"]), node("Identity", ["x"], ["z"])],
+            {"x": [1]},
+            ["y", "z"],
+            {"table": floats(3), "far": np.int64(7)},
+        )
+    )
     constant_folding(graph)
     assert ops(graph) == ["Gather", "Identity"]
 
 
 def test_folding_keeps_an_output_as_a_constant() -> None:
-    check_rewrite(model([node("Add", ["a", "a"], ["y"]), node("Relu", ["x"], ["z"])], {"x": [2]}, ["y", "z"], {"a": floats(3)}),
-                  [constant_folding, dead_code], ["Relu"])
+    check_rewrite(
+        model([node("Add", ["a", "a"], ["y"]), node("Relu", ["x"], ["z"])], {"x": [2]}, ["y", "z"], {"a": floats(3)}),
+        [constant_folding, dead_code],
+        ["Relu"],
+    )
 
 
 def test_folding_dequantised_weights() -> None:
     weights = np.arange(-8, 8, dtype=np.int8).reshape(4, 4)
-    proto = model([node("DequantizeLinear", ["q", "scale", "zero"], ["w"]), node("MatMul", ["x", "w"], ["y"])], {"x": [2, 4]}, ["y"],
-                  {"q": weights, "scale": np.float32(0.1), "zero": np.int8(1)})
+    proto = model(
+        [node("DequantizeLinear", ["q", "scale", "zero"], ["w"]), node("MatMul", ["x", "w"], ["y"])],
+        {"x": [2, 4]},
+        ["y"],
+        {"q": weights, "scale": np.float32(0.1), "zero": np.int8(1)},
+    )
     check_rewrite(proto, constant_folding, ["MatMul"])
 
 
 def test_dead_code_keeps_what_outputs_need() -> None:
-    proto = model([node("Relu", ["x"], ["a"]), node("Add", ["a", "unused"], ["b"]), node("Relu", ["a"], ["y"])], {"x": [2]}, ["y"],
-                  {"unused": floats(2)})
+    proto = model(
+        [node("Relu", ["x"], ["a"]), node("Add", ["a", "unused"], ["b"]), node("Relu", ["a"], ["y"])],
+        {"x": [2]},
+        ["y"],
+        {"unused": floats(2)},
+    )
     graph = check_rewrite(proto, dead_code, ["Relu", "Relu"])
     assert not graph.constants
 
 
 def test_run_passes_leaves_the_given_graph_alone() -> None:
-    proto = model([node("Add", ["a", "a"], ["b"]), node("Conv", ["x", "w"], ["c"]), node("Add", ["c", "b"], ["d"]), node("Relu", ["d"], ["y"])],
-                  {"x": [1, 2, 4, 4]}, ["y"], {"a": floats(1), "w": floats(3, 2, 1, 1)})
+    proto = model(
+        [
+            node("Add", ["a", "a"], ["b"]),
+            node("Conv", ["x", "w"], ["c"]),
+            node("Add", ["c", "b"], ["d"]),
+            node("Relu", ["d"], ["y"]),
+        ],
+        {"x": [1, 2, 4, 4]},
+        ["y"],
+        {"a": floats(1), "w": floats(3, 2, 1, 1)},
+    )
     graph = read(proto)
     nodes, constants, metadata = list(graph.nodes), dict(graph.constants), dict(graph.metadata)
     rewritten = run_passes(graph)
@@ -120,8 +176,13 @@ def test_run_passes_leaves_the_given_graph_alone() -> None:
 
 def test_run_passes_of_a_half_precision_model_with_free_sizes_ends() -> None:
     weights = {"w": floats(4, 3, 3, 3).astype(np.float16), "s": np.float16(2)}
-    proto = model([node("Conv", ["x", "w"], ["c"]), node("Mul", ["c", "s"], ["m"]), node("Relu", ["m"], ["y"])], {"x": ["n", 3, "h", "w"]}, ["y"],
-                  weights, types={"x": 10})
+    proto = model(
+        [node("Conv", ["x", "w"], ["c"]), node("Mul", ["c", "s"], ["m"]), node("Relu", ["m"], ["y"])],
+        {"x": ["n", 3, "h", "w"]},
+        ["y"],
+        weights,
+        types={"x": 10},
+    )
     graph = run_passes(read(proto))
     assert ops(graph) == ["Conv+Relu"]
     assert all(not rewrite(graph) for rewrite in PASSES)

@@ -1,6 +1,7 @@
 """identity_removal, duplicate_removal, canonical_forms, transpose_merging and reshape_merging."""
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,13 @@ NO_OPS: list[tuple[str, dict[str, np.ndarray], dict[str, Any], int]] = [
 @pytest.mark.parametrize("case", NO_OPS, ids=lambda c: f"{c[0]}-{c[3]}")
 def test_no_op_is_taken_out(case: tuple[str, dict[str, np.ndarray], dict[str, Any], int]) -> None:
     op, constants, attrs, opset = case
-    proto = model([node("Relu", ["x"], ["a"]), node(op, ["a", *constants], ["b"], **attrs), node("Abs", ["b"], ["y"])], {"x": [2, 3, 4, 4]},
-                  ["y"], constants, opset)
+    proto = model(
+        [node("Relu", ["x"], ["a"]), node(op, ["a", *constants], ["b"], **attrs), node("Abs", ["b"], ["y"])],
+        {"x": [2, 3, 4, 4]},
+        ["y"],
+        constants,
+        opset,
+    )
     check_rewrite(proto, identity_removal, ["Relu", "Abs"])
 
 
@@ -59,7 +65,12 @@ DOES_SOMETHING: list[tuple[str, dict[str, np.ndarray], dict[str, Any], int]] = [
     ("Transpose", {}, {}, 13),
     ("Transpose", {}, {"perm": [0, 1, 3, 2]}, 13),
     ("Pad", {"pads": np.array([0, 0, 0, 1, 0, 0, 0, 0])}, {}, 13),
-    ("Slice", {"starts": np.array([-1]), "ends": np.array([-(1 << 40)]), "axes": np.array([3]), "steps": np.array([-1])}, {}, 13),
+    (
+        "Slice",
+        {"starts": np.array([-1]), "ends": np.array([-(1 << 40)]), "axes": np.array([3]), "steps": np.array([-1])},
+        {},
+        13,
+    ),
     ("Expand", {"shape": np.array([1, 2, 3, 4, 4])}, {}, 13),
     ("Tile", {"repeats": np.array([1, 1, 2, 1])}, {}, 13),
     ("MaxPool", {}, {"kernel_shape": [1, 1], "strides": [2, 1]}, 12),
@@ -72,13 +83,22 @@ DOES_SOMETHING: list[tuple[str, dict[str, np.ndarray], dict[str, Any], int]] = [
 @pytest.mark.parametrize("case", DOES_SOMETHING, ids=lambda c: f"{c[0]}-{list(c[1])}")
 def test_node_that_does_something_stays(case: tuple[str, dict[str, np.ndarray], dict[str, Any], int]) -> None:
     op, constants, attrs, opset = case
-    proto = model([node("Relu", ["x"], ["a"]), node(op, ["a", *constants], ["b"], **attrs), node("Abs", ["b"], ["y"])], {"x": [2, 3, 4, 4]},
-                  ["y"], constants, opset)
+    proto = model(
+        [node("Relu", ["x"], ["a"]), node(op, ["a", *constants], ["b"], **attrs), node("Abs", ["b"], ["y"])],
+        {"x": [2, 3, 4, 4]},
+        ["y"],
+        constants,
+        opset,
+    )
     check_rewrite(proto, identity_removal, ["Relu", op, "Abs"])
 
 
 def test_subtraction_from_zero_stays() -> None:
-    check_rewrite(model([node("Sub", ["zero", "x"], ["y"])], {"x": [3]}, ["y"], {"zero": np.float32(0)}), identity_removal, ["Sub"])
+    check_rewrite(
+        model([node("Sub", ["zero", "x"], ["y"])], {"x": [3]}, ["y"], {"zero": np.float32(0)}),
+        identity_removal,
+        ["Sub"],
+    )
 
 
 def test_dropout_with_a_used_mask_stays() -> None:
@@ -87,14 +107,23 @@ def test_dropout_with_a_used_mask_stays() -> None:
 
 
 def test_dropout_in_training_mode_stays() -> None:
-    graph = read(model([node("Dropout", ["x", "r", "t"], ["y"])], {"x": [3]}, ["y"], {"r": np.float32(0.5), "t": np.array(True)}))
+    graph = read(
+        model([node("Dropout", ["x", "r", "t"], ["y"])], {"x": [3]}, ["y"], {"r": np.float32(0.5), "t": np.array(True)})
+    )
     identity_removal(graph)
     assert ops(graph) == ["Dropout"]
 
 
 def test_identity_before_an_output_renames_the_producer() -> None:
-    graph = check_rewrite(model([node("Relu", ["x"], ["a"]), node("Identity", ["a"], ["y"]), node("Abs", ["a"], ["z"])], {"x": [3]}, ["y", "z"]),
-                          identity_removal, ["Relu", "Abs"])
+    graph = check_rewrite(
+        model(
+            [node("Relu", ["x"], ["a"]), node("Identity", ["a"], ["y"]), node("Abs", ["a"], ["z"])],
+            {"x": [3]},
+            ["y", "z"],
+        ),
+        identity_removal,
+        ["Relu", "Abs"],
+    )
     assert graph.nodes[0].outputs == ("y",) and graph.nodes[1].inputs == ("y",)
 
 
@@ -106,55 +135,113 @@ def test_identity_to_an_output_stays_where_names_cannot_merge(outputs: list[str]
 
 
 def test_two_identities_of_one_value_to_two_outputs() -> None:
-    check_rewrite(model([node("Relu", ["x"], ["a"]), node("Identity", ["a"], ["y"]), node("Identity", ["a"], ["z"])], {"x": [3]}, ["y", "z"]),
-                  identity_removal, ["Relu", "Identity"])
+    check_rewrite(
+        model(
+            [node("Relu", ["x"], ["a"]), node("Identity", ["a"], ["y"]), node("Identity", ["a"], ["z"])],
+            {"x": [3]},
+            ["y", "z"],
+        ),
+        identity_removal,
+        ["Relu", "Identity"],
+    )
 
 
 def test_chain_of_identities() -> None:
     names = ["a", "b", "c", "d", "y"]
-    proto = model([node("Relu", ["x"], ["a"]), *(node("Identity", [i], [o]) for i, o in zip(names, names[1:]))], {"x": [3]}, ["y"])
+    proto = model(
+        [node("Relu", ["x"], ["a"]), *(node("Identity", [i], [o]) for i, o in pairwise(names))], {"x": [3]}, ["y"]
+    )
     check_rewrite(proto, identity_removal, ["Relu"])
 
 
 def test_duplicates_are_merged() -> None:
-    proto = model([node("Relu", ["x"], ["a"]), node("Relu", ["x"], ["b"]), node("Abs", ["a"], ["c"]), node("Abs", ["b"], ["d"]),
-                   node("Mul", ["c", "d"], ["y"])], {"x": [3]}, ["y"])
+    proto = model(
+        [
+            node("Relu", ["x"], ["a"]),
+            node("Relu", ["x"], ["b"]),
+            node("Abs", ["a"], ["c"]),
+            node("Abs", ["b"], ["d"]),
+            node("Mul", ["c", "d"], ["y"]),
+        ],
+        {"x": [3]},
+        ["y"],
+    )
     check_rewrite(proto, duplicate_removal, ["Relu", "Abs", "Mul"])
 
 
 def test_duplicates_with_other_attributes_and_outputs_stay() -> None:
-    proto = model([node("LeakyRelu", ["x"], ["a"], alpha=0.1), node("LeakyRelu", ["x"], ["b"], alpha=0.2), node("LeakyRelu", ["x"], ["c"], alpha=0.1)],
-                  {"x": [3]}, ["a", "b", "c"])
+    proto = model(
+        [
+            node("LeakyRelu", ["x"], ["a"], alpha=0.1),
+            node("LeakyRelu", ["x"], ["b"], alpha=0.2),
+            node("LeakyRelu", ["x"], ["c"], alpha=0.1),
+        ],
+        {"x": [3]},
+        ["a", "b", "c"],
+    )
     check_rewrite(proto, duplicate_removal, ["LeakyRelu"] * 3)
 
 
 def test_random_duplicates_stay() -> None:
-    graph = read(model([node("RandomNormalLike", ["x"], ["a"]), node("RandomNormalLike", ["x"], ["b"]), node("Sub", ["a", "b"], ["y"])], {"x": [3]}, ["y"]))
+    graph = read(
+        model(
+            [
+                node("RandomNormalLike", ["x"], ["a"]),
+                node("RandomNormalLike", ["x"], ["b"]),
+                node("Sub", ["a", "b"], ["y"]),
+            ],
+            {"x": [3]},
+            ["y"],
+        )
+    )
     assert not duplicate_removal(graph)
 
 
 def test_transposes_merge() -> None:
-    proto = model([node("Transpose", ["x"], ["a"], perm=[0, 2, 3, 1]), node("Transpose", ["a"], ["b"], perm=[2, 0, 1, 3]), node("Relu", ["a"], ["z"])],
-                  {"x": [2, 3, 4, 5]}, ["b", "z"])
+    proto = model(
+        [
+            node("Transpose", ["x"], ["a"], perm=[0, 2, 3, 1]),
+            node("Transpose", ["a"], ["b"], perm=[2, 0, 1, 3]),
+            node("Relu", ["a"], ["z"]),
+        ],
+        {"x": [2, 3, 4, 5]},
+        ["b", "z"],
+    )
     graph = check_rewrite(proto, transpose_merging, ["Transpose", "Transpose", "Relu"])
     assert graph.nodes[1].inputs == ("x",)
 
 
 def test_transposes_that_cancel_disappear() -> None:
-    proto = model([node("Transpose", ["x"], ["a"], perm=[0, 2, 3, 1]), node("Transpose", ["a"], ["b"], perm=[0, 3, 1, 2]), node("Relu", ["b"], ["y"])],
-                  {"x": [2, 3, 4, 5]}, ["y"])
+    proto = model(
+        [
+            node("Transpose", ["x"], ["a"], perm=[0, 2, 3, 1]),
+            node("Transpose", ["a"], ["b"], perm=[0, 3, 1, 2]),
+            node("Relu", ["b"], ["y"]),
+        ],
+        {"x": [2, 3, 4, 5]},
+        ["y"],
+    )
     check_rewrite(proto, [transpose_merging, identity_removal], ["Transpose", "Relu"])
 
 
 def test_reshapes_merge() -> None:
-    proto = model([node("Unsqueeze", ["x", "axis"], ["a"]), node("Squeeze", ["a", "axis"], ["b"]), node("Flatten", ["b"], ["y"])],
-                  {"x": ["n", 3, 4]}, ["y"], {"axis": np.array([1])})
+    proto = model(
+        [node("Unsqueeze", ["x", "axis"], ["a"]), node("Squeeze", ["a", "axis"], ["b"]), node("Flatten", ["b"], ["y"])],
+        {"x": ["n", 3, 4]},
+        ["y"],
+        {"axis": np.array([1])},
+    )
     graph = check_rewrite(proto, reshape_merging, ["Unsqueeze", "Reshape", "Reshape"], {"n": 5})
     assert graph.nodes[2].inputs[0] == "x" and graph.constants[graph.nodes[2].inputs[1]].tolist() == [-1, 12]
 
 
 def test_reshapes_to_two_unknown_sizes_stay() -> None:
-    proto = model([node("Unsqueeze", ["x", "axis"], ["a"]), node("Squeeze", ["a", "axis"], ["y"])], {"x": ["n", "m"]}, ["y"], {"axis": np.array([1])})
+    proto = model(
+        [node("Unsqueeze", ["x", "axis"], ["a"]), node("Squeeze", ["a", "axis"], ["y"])],
+        {"x": ["n", "m"]},
+        ["y"],
+        {"axis": np.array([1])},
+    )
     check_rewrite(proto, reshape_merging, ["Unsqueeze", "Squeeze"], {"n": 5, "m": 3})
 
 
@@ -163,8 +250,15 @@ def test_sum_of_two_is_add() -> None:
     check_rewrite(model([node("Sum", ["x", "x", "x"], ["y"])], {"x": [3]}, ["y"]), canonical_forms, ["Sum"])
 
 
-@pytest.mark.parametrize("axes, keepdims, expected", [([2, 3], 1, "GlobalAveragePool"), ([-1, -2], 1, "GlobalAveragePool"),
-                                                      ([2, 3], 0, "ReduceMean"), ([1, 2], 1, "ReduceMean")])
+@pytest.mark.parametrize(
+    "axes, keepdims, expected",
+    [
+        ([2, 3], 1, "GlobalAveragePool"),
+        ([-1, -2], 1, "GlobalAveragePool"),
+        ([2, 3], 0, "ReduceMean"),
+        ([1, 2], 1, "ReduceMean"),
+    ],
+)
 @pytest.mark.parametrize("opset", [13, 18])
 def test_mean_over_space_is_global_average_pool(axes: list[int], keepdims: int, expected: str, opset: int) -> None:
     reduce = (node("ReduceMean", ["x"], ["y"], axes=axes, keepdims=keepdims) if opset < 18

@@ -25,14 +25,22 @@ def chain(reader: Any, constants: dict[str, np.ndarray], before: str = "Relu", o
     return model([node(before, ["x"], ["a"]), first, reader], X, ["y"], {**constants, **more}, opset)
 
 
-@pytest.mark.parametrize("own", [{}, {"pads": [1, 0, 0, 1]}, {"auto_pad": "VALID"}, {"strides": [2, 2], "dilations": [2, 1]}], ids=str)
+@pytest.mark.parametrize(
+    "own", [{}, {"pads": [1, 0, 0, 1]}, {"auto_pad": "VALID"}, {"strides": [2, 2], "dilations": [2, 1]}], ids=str
+)
 def test_conv_takes_the_pad(own: dict[str, Any]) -> None:
     proto = chain(node("Conv", ["p", "w"], ["y"], **own), {"w": floats(4, 3, 3, 3)}, "Abs")
     check_rewrite(proto, FOLD, ["Abs", "Conv"])
 
 
 def test_conv_of_opset_10_takes_the_pad() -> None:
-    proto = model([node("Pad", ["x"], ["p"], pads=PADS.tolist()), node("Conv", ["p", "w"], ["y"])], X, ["y"], {"w": floats(4, 3, 3, 3)}, 10)
+    proto = model(
+        [node("Pad", ["x"], ["p"], pads=PADS.tolist()), node("Conv", ["p", "w"], ["y"])],
+        X,
+        ["y"],
+        {"w": floats(4, 3, 3, 3)},
+        10,
+    )
     check_rewrite(proto, FOLD, ["Conv"])
 
 
@@ -42,20 +50,42 @@ def test_conv_takes_the_pad_of_named_axes() -> None:
     check_rewrite(proto, FOLD, ["Conv"])
 
 
-@pytest.mark.parametrize("padding", [{"value": 1.0}, {"mode": "reflect"}, {"mode": "edge"}, {"pads": np.array([0, 1, 1, 1, 0, 0, 1, 1])},
-                                     {"pads": np.array([0, 0, -1, 1, 0, 0, 1, 1])}], ids=str)
+@pytest.mark.parametrize(
+    "padding",
+    [
+        {"value": 1.0},
+        {"mode": "reflect"},
+        {"mode": "edge"},
+        {"pads": np.array([0, 1, 1, 1, 0, 0, 1, 1])},
+        {"pads": np.array([0, 0, -1, 1, 0, 0, 1, 1])},
+    ],
+    ids=str,
+)
 def test_pad_that_is_not_zeros_around_space_stays(padding: dict[str, Any]) -> None:
     channels = 4 if "pads" in padding and padding["pads"][1] else 3
-    check_rewrite(chain(node("Conv", ["p", "w"], ["y"]), {"w": floats(4, channels, 3, 3)}, "Abs", **padding), FOLD, ["Abs", "Pad", "Conv"])
+    check_rewrite(
+        chain(node("Conv", ["p", "w"], ["y"]), {"w": floats(4, channels, 3, 3)}, "Abs", **padding),
+        FOLD,
+        ["Abs", "Pad", "Conv"],
+    )
 
 
 def test_pad_before_a_conv_with_same_padding_stays() -> None:
-    check_rewrite(chain(node("Conv", ["p", "w"], ["y"], auto_pad="SAME_UPPER"), {"w": floats(4, 3, 3, 3)}), FOLD, ["Relu", "Pad", "Conv"])
+    check_rewrite(
+        chain(node("Conv", ["p", "w"], ["y"], auto_pad="SAME_UPPER"), {"w": floats(4, 3, 3, 3)}),
+        FOLD,
+        ["Relu", "Pad", "Conv"],
+    )
 
 
 def test_pad_that_others_read_stays_for_them() -> None:
     first, more = pad()
-    proto = model([node("Abs", ["x"], ["a"]), first, node("Conv", ["p", "w"], ["y"]), node("Neg", ["p"], ["z"])], X, ["y", "z"], {"w": floats(4, 3, 3, 3), **more})
+    proto = model(
+        [node("Abs", ["x"], ["a"]), first, node("Conv", ["p", "w"], ["y"]), node("Neg", ["p"], ["z"])],
+        X,
+        ["y", "z"],
+        {"w": floats(4, 3, 3, 3), **more},
+    )
     check_rewrite(proto, FOLD, ["Abs", "Pad", "Conv", "Neg"])
 
 
@@ -68,26 +98,51 @@ def test_average_pool_counts_the_pad(own: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("own", [{"pads": [1, 0, 0, 1]}, {"ceil_mode": 1, "strides": [2, 2]}], ids=str)
 def test_average_pool_whose_own_padding_does_not_count_stays(own: dict[str, Any]) -> None:
-    check_rewrite(chain(node("AveragePool", ["p"], ["y"], kernel_shape=[4, 4], **own), {}, "Neg"), FOLD, ["Neg", "Pad", "AveragePool"])
+    check_rewrite(
+        chain(node("AveragePool", ["p"], ["y"], kernel_shape=[4, 4], **own), {}, "Neg"),
+        FOLD,
+        ["Neg", "Pad", "AveragePool"],
+    )
 
 
 @pytest.mark.parametrize("before", ["Relu", "Sigmoid"])
 def test_max_pool_takes_zeros_where_nothing_is_negative(before: str) -> None:
-    check_rewrite(chain(node("MaxPool", ["p"], ["y"], kernel_shape=[3, 3], strides=[2, 2]), {}, before), FOLD, [before, "MaxPool"])
+    check_rewrite(
+        chain(node("MaxPool", ["p"], ["y"], kernel_shape=[3, 3], strides=[2, 2]), {}, before), FOLD, [before, "MaxPool"]
+    )
 
 
 def test_max_pool_takes_minus_infinity() -> None:
-    check_rewrite(chain(node("MaxPool", ["p"], ["y"], kernel_shape=[3, 3]), {}, "Neg", value=-np.inf), FOLD, ["Neg", "MaxPool"])
+    check_rewrite(
+        chain(node("MaxPool", ["p"], ["y"], kernel_shape=[3, 3]), {}, "Neg", value=-np.inf), FOLD, ["Neg", "MaxPool"]
+    )
 
 
-@pytest.mark.parametrize("before, own", [("Neg", {}), ("Relu", {"kernel_shape": [2, 2]}), ("Relu", {"ceil_mode": 1, "strides": [2, 2]}),
-                                         ("Relu", {"dilations": [2, 2]}), ("Relu", {"pads": [2, 0, 0, 0]})], ids=str)
+@pytest.mark.parametrize(
+    "before, own",
+    [
+        ("Neg", {}),
+        ("Relu", {"kernel_shape": [2, 2]}),
+        ("Relu", {"ceil_mode": 1, "strides": [2, 2]}),
+        ("Relu", {"dilations": [2, 2]}),
+        ("Relu", {"pads": [2, 0, 0, 0]}),
+    ],
+    ids=str,
+)
 def test_max_pool_that_zeros_could_win_stays(before: str, own: dict[str, Any]) -> None:
     proto = chain(node("MaxPool", ["p"], ["y"], **{"kernel_shape": [3, 3], **own}), {}, before)
     check_rewrite(proto, FOLD, [before, "Pad", "MaxPool"])
 
 
 def test_pad_with_computed_pads_stays() -> None:
-    graph = read(model([node("Pad", ["x", "pads"], ["p"]), node("Conv", ["p", "w"], ["y"])], {**X, "pads": [8]}, ["y"], {"w": floats(4, 3, 3, 3)}, types={"pads": 7}))
+    graph = read(
+        model(
+            [node("Pad", ["x", "pads"], ["p"]), node("Conv", ["p", "w"], ["y"])],
+            {**X, "pads": [8]},
+            ["y"],
+            {"w": floats(4, 3, 3, 3)},
+            types={"pads": 7},
+        )
+    )
     assert not pad_folding(graph)
     assert ops(graph) == ["Pad", "Conv"]

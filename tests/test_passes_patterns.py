@@ -69,7 +69,11 @@ SPELLINGS: list[tuple[str, str, Callable[[Writer], str]]] = [
     ("Gelu", "torch", lambda w: w("Mul", w("Mul", "x", erf_plus_one(w)), 0.5)),
     ("Gelu", "half first", lambda w: w("Mul", w("Mul", 0.5, "x"), erf_plus_one(w))),
     ("Gelu", "half of the factor", lambda w: w("Mul", "x", w("Mul", 0.5, erf_plus_one(w)))),
-    ("Gelu", "multiplied root", lambda w: w("Mul", w("Mul", "x", w("Add", 1.0, w("Erf", w("Mul", "x", 1 / ROOT2)))), 0.5)),
+    (
+        "Gelu",
+        "multiplied root",
+        lambda w: w("Mul", w("Mul", "x", w("Add", 1.0, w("Erf", w("Mul", "x", 1 / ROOT2)))), 0.5),
+    ),
     ("Gelu", "tanh", lambda w: w("Mul", w("Mul", 0.5, "x"), gelu_tanh(w))),
     ("Gelu", "tanh, half last", lambda w: w("Mul", w("Mul", "x", gelu_tanh(w)), 0.5)),
     ("Mish", "torch", lambda w: w("Mul", "x", w("Tanh", w("Softplus", "x")))),
@@ -88,7 +92,11 @@ def test_activation_spelled_out(op: str, how: str, write: Callable[[Writer], str
 
 def test_hard_swish_with_clip_attributes() -> None:
     w = Writer()
-    check_rewrite(w.model(w("Div", w("Mul", "x", w("Clip", w("Add", "x", 3.0), min=0.0, max=6.0)), 6.0), opset=9), activation_patterns, ["HardSwish"])
+    check_rewrite(
+        w.model(w("Div", w("Mul", "x", w("Clip", w("Add", "x", 3.0), min=0.0, max=6.0)), 6.0), opset=9),
+        activation_patterns,
+        ["HardSwish"],
+    )
 
 
 NEAR_MISSES: list[tuple[str, Callable[[Writer], str]]] = [
@@ -124,7 +132,14 @@ def test_pattern_whose_inside_is_read_elsewhere_stays() -> None:
     check_rewrite(w.model(y), activation_patterns, ["Sigmoid", "Mul", "Add"])
 
 
-def layer_norm(w: Writer, square: str = "Pow", axes: list[int] | None = None, twice: bool = False, affine: bool = True, keepdims: int = 1) -> str:
+def layer_norm(
+    w: Writer,
+    square: str = "Pow",
+    axes: list[int] | None = None,
+    twice: bool = False,
+    affine: bool = True,
+    keepdims: int = 1,
+) -> str:
     mean = {"axes": axes or [-1], "keepdims": keepdims}
     centred = w("Sub", "x", w("ReduceMean", "x", **mean))
     again = w("Sub", "x", w("ReduceMean", "x", **mean)) if twice else centred

@@ -15,7 +15,9 @@ from fastcnn.passes import run_passes
 from fastcnn.reader import read
 from fastcnn.reference import evaluate_graph
 
-SIMPLE = model([node("Conv", ["x", "w"], ["y"], kernel_shape=[3, 3])], {"x": ["n", 3, 8, None]}, ["y"], {"w": floats(4, 3, 3, 3)})
+SIMPLE = model(
+    [node("Conv", ["x", "w"], ["y"], kernel_shape=[3, 3])], {"x": ["n", 3, 8, None]}, ["y"], {"w": floats(4, 3, 3, 3)}
+)
 
 
 def test_read_from_path_bytes_and_proto(tmp_path: Path) -> None:
@@ -39,16 +41,24 @@ def test_inputs_have_onnxruntimes_types_and_shapes() -> None:
     assert (info.name, info.type, info.shape) == ("x", "tensor(float)", ("n", 3, 8, None))
 
 
-@pytest.mark.parametrize("proto, text", [
-    (helper.make_tensor_type_proto(TensorProto.FLOAT16, [1]), "tensor(float16)"),
-    (helper.make_tensor_type_proto(TensorProto.BFLOAT16, [1]), "tensor(bfloat16)"),
-    (helper.make_tensor_type_proto(TensorProto.DOUBLE, None), "tensor(double)"),
-    (helper.make_tensor_type_proto(TensorProto.STRING, [1]), "tensor(string)"),
-    (helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.INT64, None)), "seq(tensor(int64))"),
-    (helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None)), "optional(tensor(float))"),
-    (helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, None)),
-     "map(int64,tensor(float))"),
-])
+@pytest.mark.parametrize(
+    "proto, text",
+    [
+        (helper.make_tensor_type_proto(TensorProto.FLOAT16, [1]), "tensor(float16)"),
+        (helper.make_tensor_type_proto(TensorProto.BFLOAT16, [1]), "tensor(bfloat16)"),
+        (helper.make_tensor_type_proto(TensorProto.DOUBLE, None), "tensor(double)"),
+        (helper.make_tensor_type_proto(TensorProto.STRING, [1]), "tensor(string)"),
+        (helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.INT64, None)), "seq(tensor(int64))"),
+        (
+            helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None)),
+            "optional(tensor(float))",
+        ),
+        (
+            helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, None)),
+            "map(int64,tensor(float))",
+        ),
+    ],
+)
 def test_type_strings(proto: onnx.TypeProto, text: str) -> None:
     copy = model([node("Identity", ["x"], ["y"])], {"x": [1]}, ["y"], opset=16)
     copy.graph.input[0].type.CopyFrom(proto)
@@ -91,12 +101,29 @@ def test_sparse_initializer(indices: list[object]) -> None:
     assert read(proto).constants["s"].tolist() == [[0, 5], [0, 6]]
 
 
-@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE, TensorProto.INT8,
-                                  TensorProto.UINT16, TensorProto.INT64, TensorProto.BOOL, TensorProto.INT4, TensorProto.UINT4])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        TensorProto.FLOAT,
+        TensorProto.FLOAT16,
+        TensorProto.BFLOAT16,
+        TensorProto.DOUBLE,
+        TensorProto.INT8,
+        TensorProto.UINT16,
+        TensorProto.INT64,
+        TensorProto.BOOL,
+        TensorProto.INT4,
+        TensorProto.UINT4,
+    ],
+)
 @pytest.mark.parametrize("raw", [False, True], ids=["fields", "raw"])
 def test_initializer_keeps_its_type(kind: int, raw: bool) -> None:
     values = np.array([0, 1, 2, 3, 1], helper.tensor_dtype_to_np_dtype(kind))
-    tensor = numpy_helper.from_array(values, "k") if raw else helper.make_tensor("k", kind, [5], values.astype(float).tolist())
+    tensor = (
+        numpy_helper.from_array(values, "k")
+        if raw
+        else helper.make_tensor("k", kind, [5], values.astype(float).tolist())
+    )
     proto = model([node("Identity", ["k"], ["y"]), node("Relu", ["x"], ["z"])], {"x": [1]}, ["y", "z"], opset=21)
     proto.graph.initializer.append(tensor)
     array = read(proto).constants["k"]
@@ -104,36 +131,62 @@ def test_initializer_keeps_its_type(kind: int, raw: bool) -> None:
 
 
 def test_unnamed_nodes_get_names() -> None:
-    proto = model([node("Relu", ["x"], ["a"]), node("Relu", ["a"], ["b"], name="Relu_0"), node("Abs", ["b"], ["y"])], {"x": [1]}, ["y"])
+    proto = model(
+        [node("Relu", ["x"], ["a"]), node("Relu", ["a"], ["b"], name="Relu_0"), node("Abs", ["b"], ["y"])],
+        {"x": [1]},
+        ["y"],
+    )
     assert [n.name for n in read(proto).nodes] == ["Relu_0_", "Relu_0", "Abs_2"]
 
 
 def test_node_version_is_that_of_its_domain() -> None:
-    proto = model([node("Relu", ["x"], ["a"]), node("Gelu", ["a"], ["y"], domain="com.microsoft")], {"x": [1]}, ["y"], opset=15)
+    proto = model(
+        [node("Relu", ["x"], ["a"]), node("Gelu", ["a"], ["y"], domain="com.microsoft")], {"x": [1]}, ["y"], opset=15
+    )
     assert [n.version for n in read(proto).nodes] == [15, 1]
 
 
 def test_default_domain_under_both_names_and_twice() -> None:
     proto = model([node("Relu", ["x"], ["a"]), node("Relu", ["a"], ["y"], domain="ai.onnx")], {"x": [1]}, ["y"])
     del proto.opset_import[:]
-    proto.opset_import.extend([helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx", 13), helper.make_opsetid("", 13)])
+    proto.opset_import.extend(
+        [helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx", 13), helper.make_opsetid("", 13)]
+    )
     graph = read(proto)
     assert graph.opsets == {"": 13} and {n.domain for n in graph.nodes} == {""}
 
 
 def test_metadata() -> None:
     proto = model([node("Relu", ["x"], ["y"])], {"x": [1]}, ["y"])
-    proto.producer_name, proto.producer_version, proto.domain, proto.model_version, proto.doc_string = "p", "1.2", "d", 3, "text"
+    proto.producer_name, proto.producer_version, proto.domain, proto.model_version, proto.doc_string = (
+        "p",
+        "1.2",
+        "d",
+        3,
+        "text",
+    )
     helper.set_model_props(proto, {"labels": "a,b"})
     metadata = read(proto).metadata
-    expected = {"producer_name": "p", "producer_version": "1.2", "domain": "d", "model_version": 3, "doc_string": "text",
-                "graph_name": "test", "custom_metadata_map": {"labels": "a,b"}, "ir_version": 8}
+    expected = {
+        "producer_name": "p",
+        "producer_version": "1.2",
+        "domain": "d",
+        "model_version": 3,
+        "doc_string": "text",
+        "graph_name": "test",
+        "custom_metadata_map": {"labels": "a,b"},
+        "ir_version": 8,
+    }
     assert {k: metadata[k] for k in expected} == expected
 
 
 def test_shapes_are_inferred() -> None:
-    proto = model([node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]), node("Relu", ["a"], ["y"])], {"x": ["n", 3, "h", 8]}, ["y"],
-                  {"w": floats(4, 3, 3, 3)})
+    proto = model(
+        [node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]), node("Relu", ["a"], ["y"])],
+        {"x": ["n", 3, "h", 8]},
+        ["y"],
+        {"w": floats(4, 3, 3, 3)},
+    )
     graph = read(proto)
     assert graph.metadata["shapes"]["y"] == ("x.0", 4, "x.2", 8) and graph.metadata["types"]["y"] == "tensor(float)"
 
@@ -155,17 +208,38 @@ def test_unsorted_nodes_are_sorted() -> None:
 
 
 def test_sorted_nodes_keep_their_order() -> None:
-    proto = model([node("Relu", ["x"], ["a"]), node("Neg", ["x"], ["b"]), node("Abs", ["a"], ["c"]), node("Add", ["b", "c"], ["y"])], {"x": [1]}, ["y"])
+    proto = model(
+        [
+            node("Relu", ["x"], ["a"]),
+            node("Neg", ["x"], ["b"]),
+            node("Abs", ["a"], ["c"]),
+            node("Add", ["b", "c"], ["y"]),
+        ],
+        {"x": [1]},
+        ["y"],
+    )
     assert ops(read(proto)) == ["Relu", "Neg", "Abs", "Add"]
 
 
 def function_model(recursive: bool = False) -> onnx.ModelProto:
-    twice = helper.make_function("local", "Twice", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 13)])
+    twice = helper.make_function(
+        "local", "Twice", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 13)]
+    )
     inner = "Four" if recursive else "Twice"
     four = helper.make_function(
-        "local", "Four", ["a"], ["c"], [node("Twice", ["a"], ["t"], domain="local"), node(inner, ["t"], ["c"], domain="local")],
-        [helper.make_opsetid("", 13), helper.make_opsetid("local", 1)])
-    proto = model([node("Four", ["x"], ["a"], domain="local"), node("Add", ["a", "k"], ["y"])], {"x": [2]}, ["y"], {"k": floats(2)})
+        "local",
+        "Four",
+        ["a"],
+        ["c"],
+        [node("Twice", ["a"], ["t"], domain="local"), node(inner, ["t"], ["c"], domain="local")],
+        [helper.make_opsetid("", 13), helper.make_opsetid("local", 1)],
+    )
+    proto = model(
+        [node("Four", ["x"], ["a"], domain="local"), node("Add", ["a", "k"], ["y"])],
+        {"x": [2]},
+        ["y"],
+        {"k": floats(2)},
+    )
     proto.functions.extend([twice, four])
     return proto
 
@@ -184,13 +258,22 @@ def test_function_that_calls_itself_is_refused() -> None:
 
 def loop_model() -> onnx.ModelProto:
     """Adds the outer value `step` to x `n` times, in a body that has a body of its own."""
-    then = helper.make_graph([node("Add", ["x_in", "step"], ["t"])], "then", [], [helper.make_tensor_value_info("t", 1, [2])])
-    other = helper.make_graph([node("Identity", ["x_in"], ["e"])], "else", [], [helper.make_tensor_value_info("e", 1, [2])])
+    then = helper.make_graph(
+        [node("Add", ["x_in", "step"], ["t"])], "then", [], [helper.make_tensor_value_info("t", 1, [2])]
+    )
+    other = helper.make_graph(
+        [node("Identity", ["x_in"], ["e"])], "else", [], [helper.make_tensor_value_info("e", 1, [2])]
+    )
     body = helper.make_graph(
-        [node("If", ["flag"], ["x_out"], then_branch=then, else_branch=other), node("Identity", ["go"], ["go_out"])], "body",
-        [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []),
-         helper.make_tensor_value_info("x_in", 1, [2])],
-        [helper.make_tensor_value_info("go_out", TensorProto.BOOL, []), helper.make_tensor_value_info("x_out", 1, [2])])
+        [node("If", ["flag"], ["x_out"], then_branch=then, else_branch=other), node("Identity", ["go"], ["go_out"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x_in", 1, [2]),
+        ],
+        [helper.make_tensor_value_info("go_out", TensorProto.BOOL, []), helper.make_tensor_value_info("x_out", 1, [2])],
+    )
     return model([node("Relu", ["x"], ["step"]), node("Loop", ["n", "true", "x"], ["y"], body=body)], {"x": [2]}, ["y"],
                  {"n": np.int64(3), "true": np.array(True), "flag": np.array(True)})
 
@@ -207,7 +290,12 @@ def test_control_flow_gives_onnxruntimes_numbers() -> None:
 
 
 def test_attributes_are_plain_python() -> None:
-    proto = model([node("Conv", ["x", "w"], ["y"], strides=[1, 1], auto_pad="VALID", group=1)], {"x": [1, 1, 3, 3]}, ["y"], {"w": floats(1, 1, 2, 2)})
+    proto = model(
+        [node("Conv", ["x", "w"], ["y"], strides=[1, 1], auto_pad="VALID", group=1)],
+        {"x": [1, 1, 3, 3]},
+        ["y"],
+        {"w": floats(1, 1, 2, 2)},
+    )
     assert read(proto).nodes[0].attrs == {"strides": [1, 1], "auto_pad": "VALID", "group": 1}
 
 
@@ -227,7 +315,9 @@ def test_file_objects_are_no_model() -> None:
     ([node("MaxPool", ["x"], ["a"], kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1], ceil_mode=1)], {}),
     ([node("Resize", ["x", "", "scales"], ["a"])], {"scales": np.array([1, 1, 1, 1.4], np.float32)}),
 ], ids=["windows in the padding", "float32 scales"])
-def test_sizes_that_onnx_infers_wrong_are_unknown(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> None:
+def test_sizes_that_onnx_infers_wrong_are_unknown(
+    nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]
+) -> None:
     proto = model([*nodes, node("Shape", ["a"], ["y"])], {"x": [1, 2, 7, 5]}, ["y"], constants)
     graph = run_passes(read(proto))
     x = floats(1, 2, 7, 5)

@@ -44,7 +44,9 @@ def test_external_data_is_read(tmp_path: Path, one_file: bool) -> None:
     np.testing.assert_array_equal(graph.constants["b"], floats(6))
 
 
-def test_external_data_relative_to_the_model_not_to_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_external_data_relative_to_the_model_not_to_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "models").mkdir()
     saved(tmp_path / "models")
     monkeypatch.chdir(tmp_path)
@@ -73,10 +75,21 @@ def test_bytes_and_proto_without_a_folder_are_refused(tmp_path: Path) -> None:
             read(source)
 
 
-@pytest.mark.parametrize("location, part", [
-    ("../weights.bin", "out of"), ("sub/../../weights.bin", "out of"), ("..\\weights.bin", "out of"), ("/etc/passwd", "absolute"),
-    ("C:\\weights.bin", "absolute"), ("\\\\host\\share", "absolute"), ("", "out of"), ("a\0b", "out of"), ("none.bin", "not found"),
-    (".", "not found")])
+@pytest.mark.parametrize(
+    "location, part",
+    [
+        ("../weights.bin", "out of"),
+        ("sub/../../weights.bin", "out of"),
+        ("..\\weights.bin", "out of"),
+        ("/etc/passwd", "absolute"),
+        ("C:\\weights.bin", "absolute"),
+        ("\\\\host\\share", "absolute"),
+        ("", "out of"),
+        ("a\0b", "out of"),
+        ("none.bin", "not found"),
+        (".", "not found"),
+    ],
+)
 def test_location_outside_of_the_folder_is_refused(tmp_path: Path, location: str, part: str) -> None:
     (tmp_path / "in").mkdir()
     path = saved(tmp_path / "in")
@@ -106,7 +119,11 @@ def test_linked_model_beside_its_linked_data(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "names" / "model.onnx").constants["w"], W)
 
 
-@pytest.mark.parametrize("entries", [{"offset": "99999"}, {"offset": "-4"}, {"offset": "x"}, {"offset": "9" * 30}, {"length": "12"}, {"length": "²"}], ids=str)
+@pytest.mark.parametrize(
+    "entries",
+    [{"offset": "99999"}, {"offset": "-4"}, {"offset": "x"}, {"offset": "9" * 30}, {"length": "12"}, {"length": "²"}],
+    ids=str,
+)
 def test_offset_and_length_that_do_not_fit_are_refused(tmp_path: Path, entries: dict[str, str]) -> None:
     with pytest.raises(ModelError, match="initializer 'w'"):
         read(moved(saved(tmp_path), **entries))

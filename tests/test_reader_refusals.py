@@ -1,6 +1,7 @@
 """What contradicts itself is refused at load, with the node, operator, attribute or value in the message."""
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,18 @@ def refused(proto: Any, *parts: str) -> None:
 
 # node, further constants, parts of the message
 INCONSISTENT: list[tuple[Any, dict[str, np.ndarray], list[str]]] = [
-    (node("Conv", ["x", "w"], ["y"], name="c1", kernel_shape=[3, 5]), W, ["Conv 'c1'", "kernel_shape=[3, 5]", "[6, 4, 3, 3]"]),
+    (
+        node("Conv", ["x", "w"], ["y"], name="c1", kernel_shape=[3, 5]),
+        W,
+        ["Conv 'c1'", "kernel_shape=[3, 5]", "[6, 4, 3, 3]"],
+    ),
     (node("Conv", ["x", "w"], ["y"], name="c1"), {"w": floats(6, 3, 3, 3)}, ["Conv 'c1'", "4 channels", "needs 3"]),
     (node("Conv", ["x", "w"], ["y"], name="c1", group=2), W, ["Conv 'c1'", "group=2", "needs 8"]),
-    (node("Conv", ["x", "w"], ["y"], name="c1", group=4), {"w": floats(6, 1, 3, 3)}, ["Conv 'c1'", "group=4 does not divide the 6"]),
+    (
+        node("Conv", ["x", "w"], ["y"], name="c1", group=4),
+        {"w": floats(6, 1, 3, 3)},
+        ["Conv 'c1'", "group=4 does not divide the 6"],
+    ),
     (node("Conv", ["x", "w"], ["y"], name="c1", group=0), W, ["Conv 'c1'", "group=0"]),
     (node("Conv", ["x", "w", "b"], ["y"], name="c1"), {**W, "b": floats(5)}, ["Conv 'c1'", "bias", "[5]", "[6]"]),
     (node("Conv", ["x", "w", "b"], ["y"], name="c1"), {**W, "b": floats(6, 1)}, ["Conv 'c1'", "bias", "[6, 1]"]),
@@ -41,21 +50,49 @@ INCONSISTENT: list[tuple[Any, dict[str, np.ndarray], list[str]]] = [
     (node("Conv", ["x", "w"], ["y"], name="c1", pads=[1, 1]), W, ["Conv 'c1'", "pads=[1, 1]"]),
     (node("Conv", ["x", "w"], ["y"], name="c1"), {"w": floats(6, 4, 3)}, ["Conv 'c1'", "4 axes", "[6, 4, 3]"]),
     (node("Conv", ["x", "w"], ["y"], name="c1"), {"w": floats(6, 4)}, ["Conv 'c1'", "[6, 4]"]),
-    (node("ConvTranspose", ["x", "w"], ["y"], name="t"), {"w": floats(3, 4, 3, 3)}, ["ConvTranspose 't'", "4 channels", "needs 3"]),
-    (node("ConvTranspose", ["x", "w", "b"], ["y"], name="t", group=2), {"w": floats(4, 3, 3, 3), "b": floats(3)},
-     ["ConvTranspose 't'", "bias", "[6]"]),
-    (node("ConvTranspose", ["x", "w"], ["y"], name="t", group=3), {"w": floats(4, 3, 3, 3)}, ["ConvTranspose 't'", "group=3"]),
+    (
+        node("ConvTranspose", ["x", "w"], ["y"], name="t"),
+        {"w": floats(3, 4, 3, 3)},
+        ["ConvTranspose 't'", "4 channels", "needs 3"],
+    ),
+    (
+        node("ConvTranspose", ["x", "w", "b"], ["y"], name="t", group=2),
+        {"w": floats(4, 3, 3, 3), "b": floats(3)},
+        ["ConvTranspose 't'", "bias", "[6]"],
+    ),
+    (
+        node("ConvTranspose", ["x", "w"], ["y"], name="t", group=3),
+        {"w": floats(4, 3, 3, 3)},
+        ["ConvTranspose 't'", "group=3"],
+    ),
     (node("MaxPool", ["x"], ["y"], name="p", kernel_shape=[2]), {}, ["MaxPool 'p'", "kernel_shape=[2]", "4 axes"]),
     (node("MaxPool", ["x"], ["y"], name="p", kernel_shape=[2, 0]), {}, ["MaxPool 'p'", "kernel_shape=[2, 0]"]),
-    (node("AveragePool", ["x"], ["y"], name="p", kernel_shape=[2, 2], strides=[1, 1, 1]), {}, ["AveragePool 'p'", "strides=[1, 1, 1]"]),
-    (node("BatchNormalization", ["x", "s", "s", "s", "v"], ["y"], name="bn"), {"s": floats(4), "v": floats(3)},
-     ["BatchNormalization 'bn'", "var", "[3]"]),
-    (node("InstanceNormalization", ["x", "s", "b"], ["y"], name="in"), {"s": floats(5), "b": floats(4)},
-     ["InstanceNormalization 'in'", "scale", "[5]"]),
+    (
+        node("AveragePool", ["x"], ["y"], name="p", kernel_shape=[2, 2], strides=[1, 1, 1]),
+        {},
+        ["AveragePool 'p'", "strides=[1, 1, 1]"],
+    ),
+    (
+        node("BatchNormalization", ["x", "s", "s", "s", "v"], ["y"], name="bn"),
+        {"s": floats(4), "v": floats(3)},
+        ["BatchNormalization 'bn'", "var", "[3]"],
+    ),
+    (
+        node("InstanceNormalization", ["x", "s", "b"], ["y"], name="in"),
+        {"s": floats(5), "b": floats(4)},
+        ["InstanceNormalization 'in'", "scale", "[5]"],
+    ),
     (node("MatMul", ["x", "m"], ["y"], name="m"), {"m": floats(7, 2)}, ["MatMul 'm'", "8 and 7 differ"]),
-    (node("QLinearConv", ["q", "s", "z", "qw", "s", "z", "s", "z"], ["y"], name="q"),
-     {"q": np.zeros((1, 4, 5, 5), np.uint8), "qw": np.zeros((6, 3, 3, 3), np.uint8), "s": np.float32(1), "z": np.uint8(0)},
-     ["QLinearConv 'q'", "4 channels"]),
+    (
+        node("QLinearConv", ["q", "s", "z", "qw", "s", "z", "s", "z"], ["y"], name="q"),
+        {
+            "q": np.zeros((1, 4, 5, 5), np.uint8),
+            "qw": np.zeros((6, 3, 3, 3), np.uint8),
+            "s": np.float32(1),
+            "z": np.uint8(0),
+        },
+        ["QLinearConv 'q'", "4 channels"],
+    ),
 ]
 
 
@@ -73,20 +110,34 @@ def test_inconsistent_node_is_refused(case: tuple[Any, dict[str, np.ndarray], li
     ({}, (4, 5), (3, 5), ["C has shape [3, 5]"]),
     ({}, (4, 5, 1), None, ["B has shape [4, 5, 1]"]),
 ], ids=str)
-def test_inconsistent_gemm_is_refused(attrs: dict[str, int], b: tuple[int, ...], c: tuple[int, ...] | None, parts: list[str]) -> None:
+def test_inconsistent_gemm_is_refused(
+    attrs: dict[str, int], b: tuple[int, ...], c: tuple[int, ...] | None, parts: list[str]
+) -> None:
     constants = {"b": floats(*b), **({} if c is None else {"c": floats(*c)})}
-    refused(model([node("Gemm", ["x", *constants], ["y"], name="fc", **attrs)], {"x": [2, 4]}, ["y"], constants), "Gemm 'fc'", *parts)
+    refused(
+        model([node("Gemm", ["x", *constants], ["y"], name="fc", **attrs)], {"x": [2, 4]}, ["y"], constants),
+        "Gemm 'fc'",
+        *parts,
+    )
 
 
 def test_channels_known_by_inference_only_are_checked() -> None:
-    proto = model([node("Conv", ["x", "w"], ["a"]), node("Relu", ["a"], ["b"]), node("Conv", ["b", "v"], ["y"], name="second")],
-                  {"x": ["n", 4, "h", "w"]}, ["y"], {**W, "v": floats(2, 5, 1, 1)})
+    proto = model(
+        [node("Conv", ["x", "w"], ["a"]), node("Relu", ["a"], ["b"]), node("Conv", ["b", "v"], ["y"], name="second")],
+        {"x": ["n", 4, "h", "w"]},
+        ["y"],
+        {**W, "v": floats(2, 5, 1, 1)},
+    )
     refused(proto, "Conv 'second'", "6 channels", "needs 5")
 
 
 def test_cycle_is_refused_with_its_nodes() -> None:
-    nodes = [node("Add", ["x", "c"], ["a"], name="one"), node("Relu", ["a"], ["b"], name="two"), node("Abs", ["b"], ["c"], name="three"),
-             node("Neg", ["c"], ["y"], name="after")]
+    nodes = [
+        node("Add", ["x", "c"], ["a"], name="one"),
+        node("Relu", ["a"], ["b"], name="two"),
+        node("Abs", ["b"], ["c"], name="three"),
+        node("Neg", ["c"], ["y"], name="after"),
+    ]
     refused(model(nodes, X, ["y"]), "cycle of 3 nodes", "Add 'one'", "Relu 'two'", "Abs 'three'")
 
 
@@ -95,13 +146,22 @@ def test_missing_value_is_refused() -> None:
 
 
 def test_value_missing_in_a_body_is_refused() -> None:
-    branch = helper.make_graph([node("Neg", ["nobody"], ["t"])], "then", [], [helper.make_tensor_value_info("t", 1, None)])
-    proto = model([node("If", ["c"], ["y"], name="if", then_branch=branch, else_branch=branch)], X, ["y"], {"c": np.array(True)})
+    branch = helper.make_graph(
+        [node("Neg", ["nobody"], ["t"])], "then", [], [helper.make_tensor_value_info("t", 1, None)]
+    )
+    proto = model(
+        [node("If", ["c"], ["y"], name="if", then_branch=branch, else_branch=branch)], X, ["y"], {"c": np.array(True)}
+    )
     refused(proto, "If 'if'", "'nobody'")
 
 
 def test_value_assigned_twice_is_refused() -> None:
-    refused(model([node("Relu", ["x"], ["y"], name="r"), node("Abs", ["x"], ["y"], name="a")], X, ["y"]), "Abs 'a'", "'y'", "Relu 'r'")
+    refused(
+        model([node("Relu", ["x"], ["y"], name="r"), node("Abs", ["x"], ["y"], name="a")], X, ["y"]),
+        "Abs 'a'",
+        "'y'",
+        "Relu 'r'",
+    )
     refused(model([node("Relu", ["x"], ["w"], name="r")], X, ["w"], W), "Relu 'r'", "'w'")
     refused(model([node("Relu", ["x"], ["x"], name="r")], X, ["x"]), "Relu 'r'", "'x'")
 
@@ -192,8 +252,11 @@ def test_tensor_whose_data_does_not_fit_is_refused(fields: dict[str, Any], parts
     refused(with_tensor(**fields), *parts)
 
 
-@pytest.mark.parametrize("dims, indices, values", [([1 << 40], [1], 1), ([-2], [0], 1), ([4], [4], 1), ([4], [-1], 1), ([4], [0, 1], 1), ([2, 2], [[0, 2]], 1)],
-                         ids=str)
+@pytest.mark.parametrize(
+    "dims, indices, values",
+    [([1 << 40], [1], 1), ([-2], [0], 1), ([4], [4], 1), ([4], [-1], 1), ([4], [0, 1], 1), ([2, 2], [[0, 2]], 1)],
+    ids=str,
+)
 def test_sparse_tensor_that_does_not_fit_is_refused(dims: list[int], indices: list[Any], values: int) -> None:
     proto = model([node("Add", ["x", "s"], ["y"])], X, ["y"])
     sparse = onnx.SparseTensorProto(dims=dims)
@@ -203,8 +266,16 @@ def test_sparse_tensor_that_does_not_fit_is_refused(dims: list[int], indices: li
     refused(proto, "'s'")
 
 
-@pytest.mark.parametrize("data, part", [(b"", "empty"), (b"hello world, this is no model", "not an ONNX model"), (b"\0" * 64, "not an ONNX model"),
-                                        (b"abcdORTMxyz", "ORT format"), (b"PK\x03\x04" + b"\0" * 60, "not an ONNX model")])
+@pytest.mark.parametrize(
+    "data, part",
+    [
+        (b"", "empty"),
+        (b"hello world, this is no model", "not an ONNX model"),
+        (b"\0" * 64, "not an ONNX model"),
+        (b"abcdORTMxyz", "ORT format"),
+        (b"PK\x03\x04" + b"\0" * 60, "not an ONNX model"),
+    ],
+)
 def test_what_is_no_model_is_refused(data: bytes, part: str, tmp_path: Path) -> None:
     refused(data, part)
     path = tmp_path / "m.onnx"
@@ -222,8 +293,17 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     refused("a\0b", "cannot be read")
 
 
-DATA = model([node("Conv", ["x", "w", "b"], ["c"], name="c1", pads=[1, 1, 1, 1]), node("Relu", ["c"], ["r"]), node("Shape", ["r"], ["s"]),
-              node("Reshape", ["r", "s"], ["y"])], X, ["y"], {**W, "b": floats(6)}).SerializeToString()
+DATA = model(
+    [
+        node("Conv", ["x", "w", "b"], ["c"], name="c1", pads=[1, 1, 1, 1]),
+        node("Relu", ["c"], ["r"]),
+        node("Shape", ["r"], ["s"]),
+        node("Reshape", ["r", "s"], ["y"]),
+    ],
+    X,
+    ["y"],
+    {**W, "b": floats(6)},
+).SerializeToString()
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.9, 0.999])
@@ -237,10 +317,8 @@ def test_damaged_file_is_read_or_refused(changes: list[tuple[int, int]]) -> None
     damaged = bytearray(DATA)
     for position, value in changes:
         damaged[position] = value
-    try:
+    with suppress(FastCNNError):
         read(bytes(damaged))
-    except FastCNNError:
-        pass
 
 
 @settings(max_examples=100, deadline=None)

@@ -20,31 +20,31 @@ from .normalization_patterns import normalization_patterns
 from .pad_folding import pad_folding
 from .reshape_targets import reshape_targets
 from .residual_fusion import residual_fusion
-from .widen_half import widen_half
 from .shape_knowledge import shape_knowledge
 from .shuffle_removal import reshape_merging, transpose_merging
+from .widen_half import widen_half
 
 Pass = Callable[[Graph], bool]
 
 PASSES: list[Pass] = [
-    widen_half,                 # before anything computes with a constant
-    constant_folding,           # first: everything after it looks for weights and sizes among the constants
-    reshape_targets,            # right after: makes more constants of the same shape arithmetic
-    shape_knowledge,            # once sizes have become constants
-    canonical_forms,            # before everything that knows operators by name
-    identity_removal,           # nodes that do nothing stand between producers and consumers
-    duplicate_removal,          # two readers of two equal nodes would both be kept from fusing
-    transpose_merging,          # may leave transposes that identity_removal takes out in the next round
+    widen_half,  # before anything computes with a constant
+    constant_folding,  # first: everything after it looks for weights and sizes among the constants
+    reshape_targets,  # right after: makes more constants of the same shape arithmetic
+    shape_knowledge,  # once sizes have become constants
+    canonical_forms,  # before everything that knows operators by name
+    identity_removal,  # nodes that do nothing stand between producers and consumers
+    duplicate_removal,  # two readers of two equal nodes would both be kept from fusing
+    transpose_merging,  # may leave transposes that identity_removal takes out in the next round
     reshape_merging,
-    dead_code,                  # unread nodes count as readers: away with them before readers are counted
-    normalization_patterns,     # before affine_after, which would take their scale and bias away
-    activation_patterns,        # before affine_after, which would take the +3 of HardSwish for a bias
-    affine_after,               # before affine_before: the operator before is as likely to take it and always exact
+    dead_code,  # unread nodes count as readers: away with them before readers are counted
+    normalization_patterns,  # before affine_after, which would take their scale and bias away
+    activation_patterns,  # before affine_after, which would take the +3 of HardSwish for a bias
+    affine_after,  # before affine_before: the operator before is as likely to take it and always exact
     affine_before,
-    pad_folding,                # after affine_before, which folds shifts only where there is no padding
-    activation_fusion,          # after all that changes what stands before an activation
-    residual_fusion,            # after activation_fusion: the Add brings its activation along, a conv with its own is not taken
-    dead_code,                  # what the others left without readers
+    pad_folding,  # after affine_before, which folds shifts only where there is no padding
+    activation_fusion,  # after all that changes what stands before an activation
+    residual_fusion,  # after activation_fusion: the Add brings its activation along, a conv with its own is not taken
+    dead_code,  # what the others left without readers
 ]
 
 # Chains of foldable nodes need a few rounds; more would be two passes undoing each other.

@@ -26,7 +26,7 @@ def activation_fusion(graph: Graph) -> bool:
         while True:
             reader = sole_reader(fused, consumers, outputs)
             after = _fused(graph, fused, reader) if reader is not None else None
-            if after is None:
+            if after is None or reader is None:
                 break
             changed[id(reader)] = None
             fused = replace(after, outputs=reader.outputs)
@@ -73,7 +73,11 @@ def _with_slope(graph: Graph, node: Node, prelu: Node) -> Node | None:
         return None
     w = constant(graph, node, 1)
     if node.op_type not in ("Conv", "ConvTranspose") or w is None:
-        return replace(node, activation=Activation("LeakyRelu", float(slope.reshape(())))) if slope.shape in ((), (1,)) else None
+        return (
+            replace(node, activation=Activation("LeakyRelu", float(slope.reshape(()))))
+            if slope.shape in ((), (1,))
+            else None
+        )
     if slope.size == 1 and slope.ndim <= w.ndim:
         return replace(node, activation=Activation("LeakyRelu", float(slope.reshape(()))))
     channels = w.shape[0] if node.op_type == "Conv" else w.shape[1] * node.attrs.get("group", 1)
@@ -88,7 +92,9 @@ def _plain(name: str) -> Callable[[Graph, Node], Activation]:
     return lambda graph, node: Activation(name)
 
 
-def _with(name: str, alpha: tuple[str, float], beta: tuple[str, float] | None = None) -> Callable[[Graph, Node], Activation]:
+def _with(
+    name: str, alpha: tuple[str, float], beta: tuple[str, float] | None = None
+) -> Callable[[Graph, Node], Activation]:
     def convert(graph: Graph, node: Node) -> Activation:
         return Activation(name, node.attrs.get(*alpha), node.attrs.get(*beta) if beta else 0.0)
     return convert
@@ -106,7 +112,7 @@ def _gelu(graph: Graph, node: Node) -> Activation:
 
 
 # ONNX operator -> Activation, with ONNX's defaults; None where its parameters are not constants.
-ACTIVATIONS: dict[str, Callable[[Graph, Node], "Activation | None"]] = {
+ACTIVATIONS: dict[str, Callable[[Graph, Node], Activation | None]] = {
     "Relu": _plain("Relu"),
     "LeakyRelu": _with("LeakyRelu", ("alpha", 0.01)),
     "Clip": _clip,

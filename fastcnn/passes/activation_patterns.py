@@ -1,6 +1,6 @@
 """Activations spelled out in primitive nodes become the one operator they are.
 
-Exporters write what their opset lacks: PyTorch SiLU, Mish, HardSwish and GELU, Paddle HardSwish, TensorFlow all of them.
+Exporters write so what their opset lacks: PyTorch SiLU, Mish, HardSwish and GELU, Paddle HardSwish, TensorFlow all.
 The new nodes are of the opset that has the operator, whatever the model's is.
 """
 from __future__ import annotations
@@ -18,11 +18,13 @@ SINCE = {"Swish": 24, "HardSwish": 14, "HardSigmoid": 6, "Gelu": 20, "Mish": 18,
 
 
 def activation_patterns(graph: Graph) -> bool:
-    """Replaces every pattern of RULES; inner ones (HardSigmoid, Softplus) first, as outer ones (HardSwish, Mish) contain them."""
+    """Replaces every pattern of RULES, inner ones (HardSigmoid, Softplus) before those that contain them."""
     return any([replace_matches(graph, rules) for rules in RULES])
 
 
-def _becomes(op_type: str, attrs: Callable[[Graph, Match], "dict[str, Any] | None"] | None = None) -> Callable[[Graph, Match], Node | None]:
+def _becomes(
+    op_type: str, attrs: Callable[[Graph, Match], dict[str, Any] | None] | None = None
+) -> Callable[[Graph, Match], Node | None]:
     """op_type(x), where x is a tensor of floats."""
     def build(graph: Graph, match: Match) -> Node | None:
         found = attrs(graph, match) if attrs is not None else {}
@@ -36,13 +38,21 @@ def _becomes(op_type: str, attrs: Callable[[Graph, Match], "dict[str, Any] | Non
 def _clipped(low: float, high: float) -> Callable[[Graph, Node], bool]:
     def check(graph: Graph, node: Node) -> bool:
         limits = clip_limits(graph, node)
-        return limits is not None and math.isclose(limits[0], low, abs_tol=1e-6) and math.isclose(limits[1], high, rel_tol=1e-6)
+        return (
+            limits is not None
+            and math.isclose(limits[0], low, abs_tol=1e-6)
+            and math.isclose(limits[1], high, rel_tol=1e-6)
+        )
+
     return check
 
 
 def _is_hard_sigmoid(alpha: float, beta: float) -> Callable[[Graph, Node], bool]:
     def check(graph: Graph, node: Node) -> bool:
-        return math.isclose(node.attrs.get("alpha", 0.2), alpha, rel_tol=1e-5) and math.isclose(node.attrs.get("beta", 0.5), beta, rel_tol=1e-5)
+        return math.isclose(node.attrs.get("alpha", 0.2), alpha, rel_tol=1e-5) and math.isclose(
+            node.attrs.get("beta", 0.5), beta, rel_tol=1e-5
+        )
+
     return check
 
 

@@ -67,7 +67,9 @@ def _fold_conv(graph: Graph, node: Node, reader: Node) -> Node | None:
     scale, shift = found
     ones = [1] * (w.ndim - 2)
     if transposed:
-        factors = np.repeat(scale.reshape(group, 1, w.shape[1]), w.shape[0] // group, axis=1).reshape(*w.shape[:2], *ones)
+        factors = np.repeat(scale.reshape(group, 1, w.shape[1]), w.shape[0] // group, axis=1).reshape(
+            *w.shape[:2], *ones
+        )
     else:
         factors = scale.reshape(-1, 1, *ones)
     return _with_weights(graph, node, w * factors, bias * scale + shift, w.dtype)
@@ -75,7 +77,7 @@ def _fold_conv(graph: Graph, node: Node, reader: Node) -> Node | None:
 
 def _fold_gemm(graph: Graph, node: Node, reader: Node) -> Node | None:
     b, c = constant(graph, node, 1), constant(graph, node, 2)
-    if b is None or b.dtype.kind != "f" or (node.input(2) and (c is None or c.ndim > 1 and c.shape[0] != 1)):
+    if b is None or b.dtype.kind != "f" or (node.input(2) and (c is None or (c.ndim > 1 and c.shape[0] != 1))):
         return None
     rows_are_outputs = bool(node.attrs.get("transB", 0))
     channels = b.shape[0] if rows_are_outputs else b.shape[1]
@@ -93,7 +95,10 @@ def _fold_matmul(graph: Graph, node: Node, reader: Node) -> Node | None:
     b, shape = constant(graph, node, 1), shape_of(graph, node.outputs[0])
     if b is None or b.ndim != 2 or b.dtype.kind != "f" or shape is None:
         return None
-    bias, found = _vector(graph, node, 2, b.shape[1]), affine(graph, reader, node.outputs[0], len(shape), b.shape[1], len(shape) - 1)
+    bias, found = (
+        _vector(graph, node, 2, b.shape[1]),
+        affine(graph, reader, node.outputs[0], len(shape), b.shape[1], len(shape) - 1),
+    )
     if bias is None or found is None:
         return None
     return _with_weights(graph, node, b * found[0], bias * found[0] + found[1], b.dtype)
@@ -113,7 +118,7 @@ def _fold_batch_norm(graph: Graph, node: Node, reader: Node) -> Node | None:
     return replace(node, inputs=(node.inputs[0], *names, *node.inputs[3:]))
 
 
-FOLDS: dict[str, Callable[[Graph, Node, Node], "Node | None"]] = {
+FOLDS: dict[str, Callable[[Graph, Node, Node], Node | None]] = {
     "Conv": _fold_conv,
     "BatchNormalization": _fold_batch_norm,
     "ConvTranspose": _fold_conv,

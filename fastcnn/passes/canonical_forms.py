@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..graph import Graph, Node
-from .facts import is_float
-from .rewrite import constant, shape_of
+from .facts import is_float, reduced_axes
+from .rewrite import shape_of
 
 
 def canonical_forms(graph: Graph) -> bool:
@@ -28,16 +28,22 @@ def _sum(graph: Graph, node: Node) -> Node | None:
 
 def _reduce_mean(graph: Graph, node: Node) -> Node | None:
     """The mean over all spatial axes that keeps them is GlobalAveragePool."""
-    axes = constant(graph, node, 1).tolist() if constant(graph, node, 1) is not None else node.attrs.get("axes")
+    axes = reduced_axes(graph, node)
     shape = shape_of(graph, node.inputs[0])
-    if not axes or shape is None or len(shape) < 3 or not node.attrs.get("keepdims", 1) or not is_float(graph, node.inputs[0]):
+    if (
+        not axes
+        or shape is None
+        or len(shape) < 3
+        or not node.attrs.get("keepdims", 1)
+        or not is_float(graph, node.inputs[0])
+    ):
         return None
     if sorted(a % len(shape) for a in axes) != list(range(2, len(shape))):
         return None
     return Node("GlobalAveragePool", node.inputs[:1], node.outputs, {}, node.name, "", graph.opsets.get("", 1))
 
 
-FORMS: dict[str, Callable[[Graph, Node], "Node | None"]] = {
+FORMS: dict[str, Callable[[Graph, Node], Node | None]] = {
     "ReduceMean": _reduce_mean,
     "Sum": _sum,
 }

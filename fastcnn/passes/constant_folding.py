@@ -16,7 +16,9 @@ SMALL_BYTES = 1 << 20
 MAX_GROWTH = 4
 MAX_REPEATED_BYTES = 1 << 31
 
-RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"})
+RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+)
 # Operators that can make much out of little: their size is asked for before they are computed.
 GROWING = frozenset({"EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample", "Loop",
                      "Scan", "SequenceMap", "CenterCropPad", "Col2Im", "MelWeightMatrix", "HannWindow", "HammingWindow",
@@ -47,7 +49,7 @@ def _folded(graph: Graph, node: Node) -> list[np.ndarray] | None:
     inputs = [graph.constants[v] if v else None for v in node.inputs]
     read = sum(graph.constants[v].nbytes for v in node.reads)
     if node.op_type == "ConstantOfShape" and not node.domain:
-        return _constant_of_shape(node, inputs[0])
+        return _constant_of_shape(node, graph.constants[node.inputs[0]])
     if node.op_type in GROWING and not _affordable(_inferred_bytes(graph, node, inputs), read):
         return None
     try:

@@ -30,6 +30,12 @@ def clip_limits(graph: Graph, node: Node) -> tuple[float, float] | None:
     return limits[0], limits[1]
 
 
+def reduced_axes(graph: Graph, node: Node) -> list[int] | None:
+    """`axes` of a reduction, an attribute or a constant input; None when there are none or they are computed."""
+    array = constant(graph, node, 1)
+    return node.attrs.get("axes") if array is None else [int(a) for a in array.reshape(-1)]
+
+
 def sole_reader(node: Node, consumers: Mapping[str, list[Node]], outputs: set[str]) -> Node | None:
     """The one node that reads the only output of `node`, reading it once; None where there are others."""
     if any(node.outputs[1:]) or node.outputs[0] in outputs:
@@ -51,7 +57,7 @@ def has_slope(node: Node) -> bool:
 
 
 def per_channel(array: np.ndarray, rank: int, channels: int, axis: int) -> np.ndarray | None:
-    """The constant as a float64 vector of one number a channel when it broadcasts so and only so; a scalar is spread."""
+    """The constant as a float64 vector, one number a channel, when it broadcasts so and only so; a scalar is spread."""
     if array.dtype.kind != "f" or array.ndim > rank or not np.isfinite(array).all():
         return None
     if array.size == 1:
@@ -75,7 +81,9 @@ def batch_affine(graph: Graph, node: Node) -> tuple[np.ndarray, np.ndarray] | No
     return (scale, shift) if np.isfinite(scale).all() and np.isfinite(shift).all() else None
 
 
-def affine(graph: Graph, node: Node, value: str, rank: int, channels: int, axis: int) -> tuple[np.ndarray, np.ndarray] | None:
+def affine(
+    graph: Graph, node: Node, value: str, rank: int, channels: int, axis: int
+) -> tuple[np.ndarray, np.ndarray] | None:
     """(scale, shift) a channel of a node that maps `value` to scale * value + shift; None for any other node.
 
     rank, axis: how many axes the value has and which is the channels'. The node must not add axes or sizes to it.

@@ -86,7 +86,12 @@ def _neutral(element: float, sides: tuple[int, ...]) -> Callable[[Graph, Node], 
         for side in sides:
             x = node.inputs[1 - side]
             array, shape = constant(graph, node, side), shape_of(graph, x)
-            if array is not None and shape is not None and scalar(graph, node, side) == element and array.ndim <= len(shape):
+            if (
+                array is not None
+                and shape is not None
+                and scalar(graph, node, side) == element
+                and array.ndim <= len(shape)
+            ):
                 return x
         return ""
     return rule

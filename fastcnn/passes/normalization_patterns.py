@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..graph import Graph, Node
-from .facts import is_float
+from .facts import is_float, reduced_axes
 from .pattern import Match, Op, Param, Rule, replace_matches
-from .rewrite import add_constant, constant, shape_of
+from .rewrite import add_constant, shape_of
 
 SINCE = 17
 
@@ -22,7 +22,7 @@ def normalization_patterns(graph: Graph) -> bool:
 
 
 def _over_last_axis(graph: Graph, node: Node) -> bool:
-    axes = constant(graph, node, 1).tolist() if constant(graph, node, 1) is not None else node.attrs.get("axes")
+    axes = reduced_axes(graph, node)
     shape = shape_of(graph, node.inputs[0])
     if axes is None or not node.attrs.get("keepdims", 1):
         return False
@@ -46,9 +46,15 @@ def _layer_norm(graph: Graph, match: Match) -> Node | None:
             continue
         if vector is None:
             vector = np.ones(size, epsilon.dtype)
-        if vector.size not in (1, size) or vector.ndim > len(shape or ()) or (vector.size == size and vector.shape[-1:] != (size,)):
+        if (
+            vector.size not in (1, size)
+            or vector.ndim > len(shape or ())
+            or (vector.size == size and vector.shape[-1:] != (size,))
+        ):
             return None
-        names.append(add_constant(graph, f"{match.root.outputs[0]}.{name}", np.broadcast_to(vector.reshape(-1), size).copy()))
+        names.append(
+            add_constant(graph, f"{match.root.outputs[0]}.{name}", np.broadcast_to(vector.reshape(-1), size).copy())
+        )
     attrs = {"axis": -1, "epsilon": float(epsilon.reshape(()))}
     version = max(SINCE, graph.opsets.get("", 0))
     return Node("LayerNormalization", (x, *names), match.root.outputs, attrs, match.root.name, "", version)

@@ -129,7 +129,7 @@ def non_negative(graph: Graph, value: str, producers: dict[str, Node], depth: in
     return node.op_type in KEEPS_SIGN and all(non_negative(graph, v, producers, depth - 1) for v in sources)
 
 
-FOLDS: dict[str, Callable[[Graph, Node, Node, dict[str, Node]], "Node | None"]] = {
+FOLDS: dict[str, Callable[[Graph, Node, Node, dict[str, Node]], Node | None]] = {
     "Conv": _conv,
     "AveragePool": _average_pool,
     "MaxPool": _max_pool,

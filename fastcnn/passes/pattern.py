@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Union
 
 from ..graph import Graph, Node
 
@@ -31,16 +30,16 @@ class Op:
     """A node of the default domain and its leading inputs, the rest of which `check` looks at."""
 
     type: str
-    args: tuple["Pattern", ...]
+    args: tuple[Pattern, ...]
     check: Check | None
 
-    def __init__(self, type: str, *args: "Pattern", check: Check | None = None) -> None:
+    def __init__(self, type: str, *args: Pattern, check: Check | None = None) -> None:
         object.__setattr__(self, "type", type)
         object.__setattr__(self, "args", args)
         object.__setattr__(self, "check", check)
 
 
-Pattern = Union[Op, Param, str, float]
+Pattern = Op | Param | str | float
 Rule = tuple[Op, Callable[[Graph, "Match"], "Node | None"]]
 
 
@@ -55,7 +54,7 @@ class Match:
     def root(self) -> Node:
         return self.nodes[-1]
 
-    def bound(self, name: str, value: str) -> "Match | None":
+    def bound(self, name: str, value: str) -> Match | None:
         if self.values.get(name, value) != value:
             return None
         return Match({**self.values, name: value}, self.nodes)
@@ -81,7 +80,12 @@ def _matches(graph: Graph, producers: dict[str, Node], value: str, pattern: Patt
 
 
 def _node_matches(graph: Graph, producers: dict[str, Node], node: Node, pattern: Op, found: Match) -> Iterator[Match]:
-    if node.op_type != pattern.type or node.domain or node.activation is not None or len(node.inputs) < len(pattern.args):
+    if (
+        node.op_type != pattern.type
+        or node.domain
+        or node.activation is not None
+        or len(node.inputs) < len(pattern.args)
+    ):
         return
     if pattern.check is not None and not pattern.check(graph, node):
         return

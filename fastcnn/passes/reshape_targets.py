@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Dim, Graph, Node
+from ..graph import Dim, Graph
 from .rewrite import add_constant, shape_of
 from .sizes import size_values
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,8 @@ def type_of(graph: Graph, value: str) -> str | None:
 def static_shape(graph: Graph, value: str) -> tuple[int, ...] | None:
     """The sizes when all of them are known."""
     shape = shape_of(graph, value)
-    return shape if shape is not None and all(isinstance(d, int) for d in shape) else None
+    sizes = tuple(d for d in shape or () if isinstance(d, int))
+    return sizes if shape is not None and len(sizes) == len(shape) else None
 
 
 def same_shape(a: Shape | None, b: Shape | None) -> bool:
@@ -117,13 +117,3 @@ class Bypass:
             kept.append(renamed(node, names))
         self.graph.nodes = kept
         return True
-
-
-def identity(node: Node, source: str) -> Node:
-    """y = x in place of a node."""
-    return Node("Identity", (source,), node.outputs[:1], {}, node.name, "", node.version if not node.domain else 13)
-
-
-def attr(node: Node, name: str, default: Any) -> Any:
-    """An attribute, or the default the operator gives it."""
-    return node.attrs.get(name, default)

@@ -97,7 +97,7 @@ def _cast(graph: Graph, node: Node, known: Known) -> Sizes | None:
     return _sizes(graph, node.inputs[0], known) if node.attrs["to"] == 7 else None      # to int64
 
 
-_RULES: dict[str, Callable[[Graph, Node, Known], "Sizes | None"]] = {
+_RULES: dict[str, Callable[[Graph, Node, Known], Sizes | None]] = {
     "Shape": _shape,
     "Gather": _gather,
     "Slice": _slice,

@@ -31,6 +31,10 @@
     I(inner) I(x_outer) I(y_outer) I(r_outer)
 /* y, x, w [kh][kw][c], bias?, residual?, slope? ; c channels, one filter each. */
 #define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
+/* y, x, w packed as for conv, bias?, v by panels of nv vectors [panel][kh][kw][width], bias? ; a 1x1 convolution with epilogue
+ * expand_*, ic to c channels, and the depthwise window over its result; `block` output rows at a time. x_row = iw * x_pixel. */
+#define FC_FIELDS_expand_depthwise(I, F, V) \
+    FC_FIELDS_WINDOW(I) I(ic) I(c) FC_FIELDS_EPILOGUE(I, F) I(expand_fn) F(expand_alpha) F(expand_beta) I(nv) I(block)
 /* y, x ; kind: 0 max, 1 average, 2 Lp with a whole exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
 #define FC_FIELDS_pool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) F(p)
 /* y, x ; local response normalisation over channels. */
@@ -85,7 +89,7 @@
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
-    X(depthwise, fc_scratch_depthwise) X(pool, fc_scratch_none) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
+    X(depthwise, fc_scratch_depthwise) X(expand_depthwise, fc_scratch_expand_depthwise) X(pool, fc_scratch_none) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \

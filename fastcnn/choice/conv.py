@@ -216,6 +216,11 @@ def block_tiles(shape: ConvShape, nv: int) -> int:
     return max(1, machine.l2_bytes() // 4 // max(tile_bytes, 1))
 
 
+def fused_rows(row_bytes: int, stride: int, out_rows: int) -> int:
+    """Output rows of a fused pair whose band of intermediate rows fills an eighth of L2."""
+    return max(1, min(out_rows, machine.l2_bytes() // 8 // row_bytes // stride))
+
+
 def splits_columns(shape: ConvShape, nv: int, band: bool, threads: int) -> bool:
     """Threads share output channels where rows are too few to share evenly, or where the weights outweigh them: each weight is read once."""
     if threads == 1:

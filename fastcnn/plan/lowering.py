@@ -11,6 +11,7 @@ from fastcnn import _native
 from fastcnn.ops.base import F32, Args, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
+from fastcnn.plan.fusion import fuse
 from fastcnn.plan.placement import place_concats
 from fastcnn.tensor import (Buffer, Strides, Tensor, channels_last_strides, dense_strides, depth_inner_strides, is_channels_last,
                             is_dense, is_depth_inner, matches, span, walk)
@@ -45,6 +46,7 @@ class StageLowering:
 
     def __init__(self, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str], threads: int,
                  packs: MutableMapping[Hashable, np.ndarray]):
+        nodes = fuse(nodes, bound, outputs)
         self.bound, self.nodes, self.inputs, self.outputs = bound, nodes, tuple(inputs), tuple(outputs)
         self.threads, self.packs = threads, packs
         self.tensors: dict[str, Tensor] = {}
@@ -173,6 +175,9 @@ def _lies(tensor: Tensor, layout: str) -> bool:
         return not tensor.shape or tensor.shape[-1] == 1 or tensor.strides[-1] == 1
     if layout == "depth_inner":
         return is_depth_inner(tensor.shape, tensor.strides)
+    if layout == "pixels":
+        rows = tensor.shape[2] == 1 or tensor.strides[2] == tensor.shape[3] * tensor.strides[3]
+        return rows and is_channels_last(tensor.shape, tensor.strides)
     return is_channels_last(tensor.shape, tensor.strides)
 
 
@@ -181,7 +186,7 @@ def _strides(shape: tuple[int, ...], layout: str | Strides) -> Strides:
         return layout
     if layout == "depth_inner":
         return depth_inner_strides(shape)
-    return channels_last_strides(shape) if layout == "channels_last" and len(shape) >= 3 else dense_strides(shape)
+    return channels_last_strides(shape) if layout in ("channels_last", "pixels") and len(shape) >= 3 else dense_strides(shape)
 
 
 def _operand(tensor: Tensor | None) -> Any:

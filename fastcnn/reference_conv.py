@@ -140,7 +140,10 @@ def _transpose_extents(
 
 
 def max_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """Largest element of each window, never the padding. Indices count in x flattened (storage_order=1: columns first)."""
+    """Largest element of each window, never the padding.
+
+    Indices count in x flattened, columns first with storage_order=1.
+    """
     x, kernel = inputs[0], node.attrs["kernel_shape"]
     strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
     extents = pool_extents(x.shape[2:], kernel, strides, dilations, before, after, bool(node.attrs.get("ceil_mode", 0)))

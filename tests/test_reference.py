@@ -12,7 +12,7 @@ import pytest
 from graph_helper import floats, onnxruntime_run
 from onnx import helper, numpy_helper
 
-from fastcnn import reference
+from fastcnn import evaluator
 from fastcnn.epilogue import ACTIVATIONS
 from fastcnn.errors import ExecutionError, ShapeError, UnsupportedOperatorError
 from fastcnn.graph import Activation, Node
@@ -500,13 +500,13 @@ def test_shape_that_depends_on_data_is_none_until_the_data_is_known() -> None:
 
 def test_evaluators_live_as_long_as_their_nodes() -> None:
     node = Node("Det", ("x",), ("y",), version=13)
-    before = len(reference._evaluators)
+    before = len(evaluator._kept)
     evaluate(node, [np.eye(2, dtype=np.float32)])
     evaluate(node, [np.eye(2, dtype=np.float32)])
-    assert len(reference._evaluators) == before + 1
+    assert len(evaluator._kept) == before + 1
     del node
     gc.collect()
-    assert len(reference._evaluators) == before
+    assert len(evaluator._kept) == before
 
 
 def test_tensor_attributes_reach_the_reference() -> None:

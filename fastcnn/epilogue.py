@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .graph import Activation, Node
+from fastcnn.graph import Activation, Node
 
 # Inputs ONNX's own form of an operator has at most; a fused residual, slope or bias stands after them.
 _ONNX_ARITY = {"Conv": 3, "ConvTranspose": 3, "MatMul": 2}

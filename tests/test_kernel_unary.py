@@ -16,22 +16,23 @@ elu = lambda x, a: np.where(x < 0, a * np.expm1(np.minimum(x, 0)), x)  # noqa: E
 gelu_inner = lambda x: math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)  # noqa: E731
 
 # name: (alpha, beta, reference of (x, alpha, beta), bound in units in the last place, absolute bound). A result passes when it
-# is within either; where one is 0 the other must hold everywhere.
+# is within either; where one is 0 the other must hold everywhere. FLUSHED: exponentials below the smallest normal number are 0.
+FLUSHED = 1.2e-38
 CASES = {
     "None": (0, 0, lambda x, a, b: x, 0, 0),
     "Relu": (0, 0, lambda x, a, b: np.maximum(x, 0), 0, 0),
     "LeakyRelu": (0.01, 0, lambda x, a, b: np.where(x < 0, a * x, x), 0.51, 0),
     "Clip": (-1.5, 6, lambda x, a, b: np.clip(x, a, b), 0, 0),
-    "Sigmoid": (0, 0, lambda x, a, b: sigmoid(x), 4, 0),
+    "Sigmoid": (0, 0, lambda x, a, b: sigmoid(x), 4, FLUSHED),
     "Tanh": (0, 0, lambda x, a, b: np.tanh(x), 3, 0),
     "HardSigmoid": (0.2, 0.5, lambda x, a, b: np.clip(a * x + b, 0, 1), 0.51, 6e-8),
     "HardSwish": (0, 0, lambda x, a, b: x * np.clip(x / 6 + 0.5, 0, 1), 2, 2e-7),
     "Elu": (1.3, 0, lambda x, a, b: elu(x, a), 3, 0),
     "Selu": (1.6732632, 1.050701, lambda x, a, b: b * elu(x, a), 4, 0),
     "Celu": (0.7, 0, lambda x, a, b: np.maximum(x, 0) + np.minimum(0, a * np.expm1(np.minimum(x, 0) / a)), 3.5, 0),
-    "Softplus": (0, 0, lambda x, a, b: softplus(x), 4, 0),
+    "Softplus": (0, 0, lambda x, a, b: softplus(x), 4, FLUSHED),
     "Softsign": (0, 0, lambda x, a, b: x / (1 + np.abs(x)), 1.6, 0),
-    "Mish": (0, 0, lambda x, a, b: x * np.tanh(softplus(x)), 6, 1e-40),
+    "Mish": (0, 0, lambda x, a, b: x * np.tanh(softplus(x)), 6, 1e-36),
     "Gelu": (0, 0, lambda x, a, b: x * 0.5 * (1 + erf(x / math.sqrt(2))), 4, 2e-7),
     "GeluTanh": (0, 0, lambda x, a, b: x * sigmoid(2 * gelu_inner(x)), 5, 2e-7),
     "Swish": (1.702, 0, lambda x, a, b: x * sigmoid(a * x), 5, 2e-7),
@@ -39,7 +40,7 @@ CASES = {
     "Shrink": (0.5, 0.25, lambda x, a, b: np.where(x < -a, x + b, np.where(x > a, x - b, 0)), 0.51, 0),
     "Abs": (0, 0, lambda x, a, b: np.abs(x), 0, 0),
     "Neg": (0, 0, lambda x, a, b: -x, 0, 0),
-    "Exp": (0, 0, lambda x, a, b: np.exp(x), 1.1, 0),
+    "Exp": (0, 0, lambda x, a, b: np.exp(x), 1.1, FLUSHED),
     "Log": (0, 0, lambda x, a, b: np.log(x), 1.1, 0),
     "Sqrt": (0, 0, lambda x, a, b: np.sqrt(x), 0.51, 0),
     "Reciprocal": (0, 0, lambda x, a, b: 1 / x, 0.51, 0),

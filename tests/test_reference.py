@@ -12,13 +12,13 @@ import pytest
 from graph_helper import floats, onnxruntime_run
 from onnx import helper, numpy_helper
 
-from fastcnn import evaluator
+from fastcnn.reference import evaluator
 from fastcnn.epilogue import ACTIVATIONS
 from fastcnn.errors import ExecutionError, ShapeError, UnsupportedOperatorError
 from fastcnn.graph import Activation, Node
 from fastcnn.reference import check_supported, evaluate, infer_outputs
-from fastcnn.reference_contrib import CONTRIB
-from fastcnn.reference_overrides import OVERRIDES, REWRITES
+from fastcnn.reference.contrib import CONTRIB
+from fastcnn.reference.overrides import OVERRIDES, REWRITES
 
 MICROSOFT = "com.microsoft"
 NO_ROI = np.zeros(0, np.float32)

@@ -10,7 +10,7 @@ from test_reference import Case, arrays, as_model, as_node, floats, ints, names_
 from fastcnn.errors import ExecutionError
 from fastcnn.graph import Node
 from fastcnn.reference import evaluate
-from fastcnn.shape_arithmetic import SHAPE_ARITHMETIC
+from fastcnn.reference.shape_arithmetic import SHAPE_ARITHMETIC
 
 X, POSITIVE = np.array([[7, -7, 3], [-1, 0, 9]], np.int64), np.array([2, 3, 4], np.int64)
 SIGNED = np.array([3, -3, 2], np.int64)

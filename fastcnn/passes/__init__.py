@@ -6,23 +6,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Graph
-from .activation_fusion import activation_fusion
-from .activation_patterns import activation_patterns
-from .affine_after import affine_after
-from .affine_before import affine_before
-from .canonical_forms import canonical_forms
-from .constant_folding import constant_folding
-from .dead_code import dead_code
-from .duplicate_removal import duplicate_removal
-from .identity_removal import identity_removal
-from .normalization_patterns import normalization_patterns
-from .pad_folding import pad_folding
-from .reshape_targets import reshape_targets
-from .residual_fusion import residual_fusion
-from .shape_knowledge import shape_knowledge
-from .shuffle_removal import reshape_merging, transpose_merging
-from .widen_half import widen_half
+from fastcnn.graph import Graph
+from fastcnn.passes.activation_fusion import activation_fusion
+from fastcnn.passes.activation_patterns import activation_patterns
+from fastcnn.passes.affine_after import affine_after
+from fastcnn.passes.affine_before import affine_before
+from fastcnn.passes.canonical_forms import canonical_forms
+from fastcnn.passes.constant_folding import constant_folding
+from fastcnn.passes.dead_code import dead_code
+from fastcnn.passes.duplicate_removal import duplicate_removal
+from fastcnn.passes.identity_removal import identity_removal
+from fastcnn.passes.normalization_patterns import normalization_patterns
+from fastcnn.passes.pad_folding import pad_folding
+from fastcnn.passes.reshape_targets import reshape_targets
+from fastcnn.passes.residual_fusion import residual_fusion
+from fastcnn.passes.shape_knowledge import shape_knowledge
+from fastcnn.passes.shuffle_removal import reshape_merging, transpose_merging
+from fastcnn.passes.widen_half import widen_half
 
 Pass = Callable[[Graph], bool]
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Activation, Graph, Node
-from .facts import clip_limits, has_slope, is_float, sole_reader
-from .rewrite import add_constant, constant
+from fastcnn.graph import Activation, Graph, Node
+from fastcnn.passes.facts import clip_limits, has_slope, is_float, sole_reader
+from fastcnn.passes.rewrite import add_constant, constant
 
 # Operators whose kernels apply an activation to what they are about to store.
 TAKES_ACTIVATION = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization"})

@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..graph import Graph, Node
-from .facts import clip_limits, is_float
-from .pattern import Match, Op, Param, Pattern, Rule, replace_matches
-from .rewrite import scalar
+from fastcnn.graph import Graph, Node
+from fastcnn.passes.facts import clip_limits, is_float
+from fastcnn.passes.pattern import Match, Op, Param, Pattern, Rule, replace_matches
+from fastcnn.passes.rewrite import scalar
 
 SINCE = {"Swish": 24, "HardSwish": 14, "HardSigmoid": 6, "Gelu": 20, "Mish": 18, "Softplus": 1}
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Graph, Node
-from .facts import affine, batch_affine, has_epilogue, sole_reader
-from .rewrite import add_constant, constant, shape_of
+from fastcnn.graph import Graph, Node
+from fastcnn.passes.facts import affine, batch_affine, has_epilogue, sole_reader
+from fastcnn.passes.rewrite import add_constant, constant, shape_of
 
 Vectors = tuple[np.ndarray, np.ndarray]
 

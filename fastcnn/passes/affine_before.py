@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Graph, Node
-from .facts import affine, has_slope, sole_reader
-from .rewrite import add_constant, constant, shape_of
+from fastcnn.graph import Graph, Node
+from fastcnn.passes.facts import affine, has_slope, sole_reader
+from fastcnn.passes.rewrite import add_constant, constant, shape_of
 
 
 def affine_before(graph: Graph) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..graph import Graph, Node
-from .facts import is_float, reduced_axes
-from .rewrite import shape_of
+from fastcnn.graph import Graph, Node
+from fastcnn.passes.facts import is_float, reduced_axes
+from fastcnn.passes.rewrite import shape_of
 
 
 def canonical_forms(graph: Graph) -> bool:

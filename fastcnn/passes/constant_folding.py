@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 
-from ..errors import ExecutionError, ShapeError, UnsupportedOperatorError
-from ..graph import Graph, Node
-from ..reference import evaluate, infer_outputs
-from .sizes import size_values
+from fastcnn.errors import ExecutionError, ShapeError, UnsupportedOperatorError
+from fastcnn.graph import Graph, Node
+from fastcnn.reference import evaluate, infer_outputs
+from fastcnn.passes.sizes import size_values
 
 # A folded value costs memory for as long as the model lives: large ones only where the inputs are about as large.
 MAX_BYTES = 64 << 20

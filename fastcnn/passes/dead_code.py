@@ -1,7 +1,7 @@
 """Nodes without readers, constants without readers."""
 from __future__ import annotations
 
-from ..graph import Graph
+from fastcnn.graph import Graph
 
 
 def dead_code(graph: Graph) -> bool:

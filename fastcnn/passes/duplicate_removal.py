@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Graph, Node
-from .constant_folding import RANDOM
-from .rewrite import Bypass
+from fastcnn.graph import Graph, Node
+from fastcnn.passes.constant_folding import RANDOM
+from fastcnn.passes.rewrite import Bypass
 
 
 def duplicate_removal(graph: Graph) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..graph import Graph, Node
-from .rewrite import constant, scalar, type_of
+from fastcnn.graph import Graph, Node
+from fastcnn.passes.rewrite import constant, scalar, type_of
 
 FLOATS = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)"})
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..graph import Graph, Node
-from ..proto import ELEMENT_NUMBERS, element_of
-from .rewrite import Bypass, constant, same_shape, scalar, shape_of, type_of
+from fastcnn.graph import Graph, Node
+from fastcnn.onnx_proto.types import ELEMENT_NUMBERS, element_of
+from fastcnn.passes.rewrite import Bypass, constant, same_shape, scalar, shape_of, type_of
 
 
 def identity_removal(graph: Graph) -> bool:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Graph, Node
-from .facts import clip_limits
-from .rewrite import constant, shape_of
+from fastcnn.graph import Graph, Node
+from fastcnn.passes.facts import clip_limits
+from fastcnn.passes.rewrite import constant, shape_of
 
 Pads = tuple[list[int], list[int]]         # spatial elements before, after
 

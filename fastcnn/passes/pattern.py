@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..graph import Graph, Node
+from fastcnn.graph import Graph, Node
 
 RELATIVE_TOLERANCE = 1e-5        # constants like 1/6 or sqrt(2) pass through float32, some through float16
 

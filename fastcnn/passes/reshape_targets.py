@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Dim, Graph
-from .rewrite import add_constant, shape_of
-from .sizes import size_values
+from fastcnn.graph import Dim, Graph
+from fastcnn.passes.rewrite import add_constant, shape_of
+from fastcnn.passes.sizes import size_values
 
 
 def reshape_targets(graph: Graph) -> bool:

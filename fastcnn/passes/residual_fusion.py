@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..graph import Graph, Node
-from .facts import has_epilogue, is_float, sole_reader
-from .rewrite import same_shape, shape_of
+from fastcnn.graph import Graph, Node
+from fastcnn.passes.facts import has_epilogue, is_float, sole_reader
+from fastcnn.passes.rewrite import same_shape, shape_of
 
 # Operators whose 4th input is added to the result before the activation.
 TAKES_RESIDUAL = frozenset({"Conv", "ConvTranspose"})

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Graph, Node, Shape
-from ..proto import element_name
+from fastcnn.graph import Graph, Node, Shape
+from fastcnn.onnx_proto.types import element_name
 
 
 def shape_of(graph: Graph, value: str) -> Shape | None:

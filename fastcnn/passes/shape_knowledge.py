@@ -1,8 +1,8 @@
 """What the other passes know about shapes, kept up to date."""
 from __future__ import annotations
 
-from ..graph import Graph
-from ..inference import infer_types
+from fastcnn.graph import Graph
+from fastcnn.inference.types import infer_types
 
 
 def shape_knowledge(graph: Graph) -> bool:

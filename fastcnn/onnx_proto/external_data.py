@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 from onnx import TensorProto
 
-from .errors import ModelError
-from .proto import text
+from fastcnn.errors import ModelError
+from fastcnn.onnx_proto.types import text
 
 
 def model_folders(path: Path) -> tuple[Path, ...]:

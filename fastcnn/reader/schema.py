@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, SparseTensorProto, TypeProto
 
-from .errors import ModelError
-from .graph import Node
-from .proto import attribute_type
+from fastcnn.errors import ModelError
+from fastcnn.graph import Node
+from fastcnn.onnx_proto.types import attribute_type
 
 # Domains whose operators onnx defines; nodes of other domains pass unchecked.
 CHECKED_DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")

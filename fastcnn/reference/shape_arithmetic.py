@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Node
+from fastcnn.graph import Node
 
 Inputs = Sequence[Any]
 Direct = Callable[[Node, Inputs], "list[np.ndarray] | None"]

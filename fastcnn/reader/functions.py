@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import onnx.inliner
 from onnx import ModelProto, NodeProto, TensorProto
 
-from .errors import ModelError
-from .proto import normal_domain
+from fastcnn.errors import ModelError
+from fastcnn.onnx_proto.types import normal_domain
 
 Key = tuple[str, str]
 

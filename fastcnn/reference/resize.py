@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Node
+from fastcnn.graph import Node
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from .errors import ModelError
-from .graph import Graph, Node, Shape
+from fastcnn.errors import ModelError
+from fastcnn.graph import Graph, Node, Shape
 
 Shapes = Mapping[str, Shape]
 

@@ -11,12 +11,12 @@ import onnx
 from onnx import GraphProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from .attributes import attribute_proto, node_proto
-from .epilogue import onnx_arity
-from .errors import UnsupportedOperatorError
-from .graph import Node
-from .reference_conv import wide
-from .reference_overrides import REWRITES
+from fastcnn.onnx_proto.attributes import attribute_proto, node_proto
+from fastcnn.epilogue import onnx_arity
+from fastcnn.errors import UnsupportedOperatorError
+from fastcnn.graph import Node
+from fastcnn.reference.conv import wide
+from fastcnn.reference.overrides import REWRITES
 
 Value = Any                      # an array, a list of them (sequence), None (omitted or empty optional)
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Node
-from .reference_conv import average_pool, conv, conv_transpose, lp_pool, max_pool, wide
-from .reference_resize import resize, upsample
-from .reference_rnn import gru, lstm
+from fastcnn.graph import Node
+from fastcnn.reference.conv import average_pool, conv, conv_transpose, lp_pool, max_pool, wide
+from fastcnn.reference.resize import resize, upsample
+from fastcnn.reference.rnn import gru, lstm
 
 Inputs = Sequence[Any]
 Override = Callable[[Node, Inputs], "list[np.ndarray] | None"]
@@ -212,7 +212,7 @@ OVERRIDES: dict[str, Override] = {
     "NonMaxSuppression": non_max_suppression,       # fails without its optional inputs
     "OneHot": one_hot,                              # fails for depth of shape [1]
     "Pad": pad,                                     # fails for negative pads
-    "Resize": resize,                               # see reference_resize.py
+    "Resize": resize,                               # see resize.py
     "Softmax": softmax,                             # before opset 13: one axis only
     "Upsample": upsample,                           # nearest by whole numbers only
 }

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
 
-from .errors import ModelError
-from .graph import Node
-from .proto import attribute_type, text
-from .tensor_data import dense_array
+from fastcnn.errors import ModelError
+from fastcnn.graph import Node
+from fastcnn.onnx_proto.types import attribute_type, text
+from fastcnn.onnx_proto.tensor_data import dense_array
 
 _SCALAR_FIELDS: dict[int, str] = {AttributeProto.FLOAT: "f", AttributeProto.INT: "i", AttributeProto.STRING: "s",
                   AttributeProto.TENSOR: "t", AttributeProto.GRAPH: "g", AttributeProto.TYPE_PROTO: "tp",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .graph import Dim, Graph, Node, Shape
+from fastcnn.graph import Dim, Graph, Node, Shape
 
 Shapes = dict[str, Shape]
 Rule = Callable[[Node, list["Shape | None"], Mapping[str, np.ndarray]], "list[Dim] | None"]

@@ -15,16 +15,16 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-from .attributes import attribute_value, outer_reads, subgraphs
-from .check import check_graph
-from .errors import ModelError
-from .external_data import model_folders
-from .graph import Graph, Node, ValueInfo
-from .inference import infer_types
-from .order import topological
-from .proto import normal_domain, text, type_shape, type_string
-from .schema import check_schema
-from .tensor_data import dense_array, sparse_array
+from fastcnn.onnx_proto.attributes import attribute_value, outer_reads, subgraphs
+from fastcnn.reader.check import check_graph
+from fastcnn.errors import ModelError
+from fastcnn.onnx_proto.external_data import model_folders
+from fastcnn.graph import Graph, Node, ValueInfo
+from fastcnn.inference.types import infer_types
+from fastcnn.reader.order import topological
+from fastcnn.onnx_proto.types import normal_domain, text, type_shape, type_string
+from fastcnn.reader.schema import check_schema
+from fastcnn.onnx_proto.tensor_data import dense_array, sparse_array
 
 OLDEST_OPSET = 7
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 
-from .errors import ModelError
-from .external_data import read_external
-from .proto import ELEMENT_NAMES, numpy_type
+from fastcnn.errors import ModelError
+from fastcnn.onnx_proto.external_data import read_external
+from fastcnn.onnx_proto.types import ELEMENT_NAMES, numpy_type
 
 # Sparse tensors say any size in a few bytes: refuse what could not be a weight of a convolutional network.
 MAX_SPARSE_ELEMENTS = 1 << 28

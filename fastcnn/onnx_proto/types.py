@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, TypeProto, helper
 
-from .errors import ModelError
-from .graph import Dim, Shape
+from fastcnn.errors import ModelError
+from fastcnn.graph import Dim, Shape
 
 # tensor(...) names as onnxruntime prints them: the enum's names in lower case (FLOAT -> float).
 ELEMENT_NAMES = {number: name.lower() for name, number in TensorProto.DataType.items() if number}

@@ -11,17 +11,17 @@ import numpy as np
 import onnx
 from onnx import TypeProto, helper, numpy_helper, shape_inference
 
-from .attributes import node_proto
-from .epilogue import apply_epilogue, onnx_arity
-from .errors import ExecutionError, FastCNNError, ShapeError
-from .evaluator import Value, evaluator_of
-from .graph import Graph, Node
-from .proto import element_name, element_of, numpy_type, tensor_type, type_shape, type_string
-from .reference_contrib import CONTRIB
-from .reference_conv import pool_extents, spatial
-from .reference_overrides import OVERRIDES
-from .reference_resize import resized_axes
-from .shape_arithmetic import SHAPE_ARITHMETIC
+from fastcnn.onnx_proto.attributes import node_proto
+from fastcnn.epilogue import apply_epilogue, onnx_arity
+from fastcnn.errors import ExecutionError, FastCNNError, ShapeError
+from fastcnn.reference.evaluator import Value, evaluator_of
+from fastcnn.graph import Graph, Node
+from fastcnn.onnx_proto.types import element_name, element_of, numpy_type, tensor_type, type_shape, type_string
+from fastcnn.reference.contrib import CONTRIB
+from fastcnn.reference.conv import pool_extents, spatial
+from fastcnn.reference.overrides import OVERRIDES
+from fastcnn.reference.resize import resized_axes
+from fastcnn.reference.shape_arithmetic import SHAPE_ARITHMETIC
 
 Types = tuple[np.dtype, tuple[int, ...]]
 Values = Mapping[str, np.ndarray]

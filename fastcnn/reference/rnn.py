@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Node
+from fastcnn.graph import Node
 
 Function = Callable[[np.ndarray], np.ndarray]
 

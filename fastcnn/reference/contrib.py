@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .epilogue import ACTIVATIONS, activate
-from .graph import Activation, Node
-from .reference_conv import conv, mean_windows
+from fastcnn.epilogue import ACTIVATIONS, activate
+from fastcnn.graph import Activation, Node
+from fastcnn.reference.conv import conv, mean_windows
 
 Inputs = Sequence[Any]
 Contrib = Callable[[Node, Inputs], list[np.ndarray]]

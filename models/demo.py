@@ -1,7 +1,7 @@
 """What fastcnn does, on this machine, in about two minutes:  python -m models.demo  (or `make demo`)
 
-The shipped digit classifier on shipped images, the shipped super-resolution network on photographs (a PNG in out/), and ResNet-18,
-MobileNetV2 and LeNet-5 beside onnxruntime. Ends with a summary.
+The shipped digit classifier on shipped images, the shipped super-resolution network on photographs (a PNG in out/),
+and ResNet-18, MobileNetV2 and LeNet-5 beside onnxruntime. Ends with a summary.
 """
 from __future__ import annotations
 
@@ -49,14 +49,17 @@ class Options:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the three parts and prints what came out."""
-    parser = argparse.ArgumentParser(prog="python -m models.demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m models.demo", description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="of the benchmark, engines in turn (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.4, help="of measurement per engine and round (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.4,
+                        help="of measurement per engine and round (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for pictures (default %(default)s)")
     args = parser.parse_args(arguments)
     options = Options(args.rounds, args.seconds, args.out)
     info = fastcnn.cpu_info()
-    console.print(f"fastcnn {fastcnn.__version__} on {info['model']}: {info['instruction_set']}, up to {info['threads']} threads\n")
+    console.print(f"fastcnn {fastcnn.__version__} on {info['model']}: {info['instruction_set']}, "
+                  f"up to {info['threads']} threads\n")
     summary = []
     with progress_bar() as progress:
         for part in (classify, enlarge, compare):
@@ -69,7 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def progress_bar() -> Progress:
     """One bar a task, gone when it is done."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True)
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                    console=console, transient=True)
 
 
 # ---- the classifier ----
@@ -81,7 +85,8 @@ def classify(progress: Progress, options: Options) -> list[str]:
     images, labels = (stored["images"] / 16).astype(np.float32), stored["labels"]
     shown = set(np.unique(labels, return_index=True)[1].tolist())
     with fastcnn.load(TRAINED / "digits.onnx", threads=1) as model:
-        table = Table(title=f"Handwritten digits, {len(images)} shipped images, the first of each class", title_justify="left")
+        table = Table(title=f"Handwritten digits, {len(images)} shipped images, the first of each class",
+                      title_justify="left")
         for column in ("image", "class", "probability", "true label", "us per image"):
             table.add_column(column, justify="left" if column == "image" else "right", vertical="middle")
         times, right = [], 0
@@ -91,12 +96,14 @@ def classify(progress: Progress, options: Options) -> list[str]:
             times.append(median_seconds(lambda x=x: model(x), 200))
             right += int(probabilities.argmax() == labels[k])
             if k in shown:
-                table.add_row(drawing(images[k, 0]), str(probabilities.argmax()), f"{probabilities.max():.4f}", str(labels[k]),
+                table.add_row(drawing(images[k, 0]), str(probabilities.argmax()), f"{probabilities.max():.4f}",
+                              str(labels[k]),
                               f"{times[-1] * 1e6:.1f}", end_section=True)
         _, _, x, y = data.digits()
         held_out = int((model(x).argmax(1) == y).sum())
     console.print(table)
-    result = f"digits: {right} of {len(images)} shipped and {held_out} of {len(y)} held-out images right, {statistics.median(times) * 1e6:.1f} us per image"
+    result = (f"digits: {right} of {len(images)} shipped and {held_out} of {len(y)} held-out images right, "
+              f"{statistics.median(times) * 1e6:.1f} us per image")
     console.print(result + "\n", highlight=False)
     return [result]
 
@@ -104,7 +111,8 @@ def classify(progress: Progress, options: Options) -> list[str]:
 def drawing(image: np.ndarray) -> str:
     """Half a character a pixel. image: (8, 8) in 0..1."""
     ink = image > INK
-    return "\n".join("".join(" ▀▄█"[int(a) + 2 * int(b)] for a, b in zip(*rows, strict=True)) for rows in zip(ink[::2], ink[1::2], strict=True))
+    return "\n".join("".join(" ▀▄█"[int(a) + 2 * int(b)] for a, b in zip(*rows, strict=True))
+                     for rows in zip(ink[::2], ink[1::2], strict=True))
 
 
 # ---- super-resolution ----
@@ -124,18 +132,23 @@ def enlarge(progress: Progress, options: Options) -> list[str]:
             y = model(x)[0, 0]
             seconds = median_seconds(lambda x=x: model(x), 15)
             bicubic, network = data.psnr(data.enlarge(low, SCALE), high), data.psnr(y, high)
-            table.add_row(file, f"{low.shape[1]}x{low.shape[0]}", f"{y.shape[1]}x{y.shape[0]}", f"{bicubic:.2f} dB", f"{network:.2f} dB",
+            table.add_row(file, f"{low.shape[1]}x{low.shape[0]}", f"{y.shape[1]}x{y.shape[0]}", f"{bicubic:.2f} dB",
+                          f"{network:.2f} dB",
                           f"{network - bicubic:+.2f} dB", f"{seconds * 1e3:.2f}")
             if file == PICTURE:
                 path = save_picture(options.folder, rgb, y)
-                lines.append(f"super-resolution: {file} {network:.2f} dB, bicubic {bicubic:.2f} dB, {seconds * 1e3:.2f} ms, written to {path}")
+                lines.append(f"super-resolution: {file} {network:.2f} dB, bicubic {bicubic:.2f} dB, {seconds * 1e3:.2f} ms, "
+                             f"written to {path}")
     console.print(table)
     console.print(lines[0] + "\n", highlight=False)
     return lines
 
 
 def save_picture(folder: Path, rgb: np.ndarray, y: np.ndarray) -> Path:
-    """A PNG: left half bicubic, right half the network, colours of both bicubic. y: (H, W) luminance in 0..1 by the network."""
+    """A PNG: left half bicubic, right half the network, colours of both bicubic.
+
+    y: (H, W) luminance in 0..1 by the network.
+    """
     height, width = y.shape
     small = Image.fromarray(rgb[:height, :width]).resize((width // SCALE, height // SCALE), Image.Resampling.BICUBIC)
     bicubic = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC).convert("YCbCr"))
@@ -166,28 +179,35 @@ def compare(progress: Progress, options: Options) -> list[str]:
     allowed = fastcnn.cpu_info()["threads"]
     bar = Bar(progress, len({1, allowed}) * len(NETWORKS) * 2 * options.rounds)
     for threads in sorted({1, allowed}):
-        table = Table(title=f"Latency in ms, batch 1, {threads} thread{'s' * (threads > 1)}, median and p90 of {options.rounds} interleaved rounds",
+        table = Table(title=f"Latency in ms, batch 1, {threads} thread{'s' * (threads > 1)}, "
+                            f"median and p90 of {options.rounds} interleaved rounds",
                       title_justify="left")
-        for column in ("network", "fastcnn", "p90", "onnxruntime", "p90", "ratio", "rounds", "largest relative difference"):
+        for column in ("network", "fastcnn", "p90", "onnxruntime", "p90", "ratio", "rounds",
+                       "largest relative difference"):
             table.add_column(column, justify="left" if column == "network" else "right")
         for row in measure(threads, bar, options):
             ours, theirs = (row["engines"][name] for name in ("fastcnn", "onnxruntime"))
             for entry in (ours, theirs):
                 if "error" in entry:
                     raise SystemExit(f"{row['network']}: {entry['error']}")
-            table.add_row(row["network"], f"{ours['median_ms']:.3f}", f"{ours['p90_ms']:.3f}", f"{theirs['median_ms']:.3f}", f"{theirs['p90_ms']:.3f}",
-                          f"{theirs['ratio']:.2f}", "{:.2f}-{:.2f}".format(*theirs["ratio_rounds"]), f"{ours['difference']:.1e}")
-            lines.append(f"{row['network']}, {threads} thread{'s' * (threads > 1)}: fastcnn {ours['median_ms']:.3f} ms, onnxruntime "
-                         f"{theirs['median_ms']:.3f} ms, ratio {theirs['ratio']:.2f}, largest relative difference {ours['difference']:.1e}")
+            table.add_row(row["network"], f"{ours['median_ms']:.3f}", f"{ours['p90_ms']:.3f}",
+                          f"{theirs['median_ms']:.3f}", f"{theirs['p90_ms']:.3f}",
+                          f"{theirs['ratio']:.2f}", "{:.2f}-{:.2f}".format(*theirs["ratio_rounds"]),
+                          f"{ours['difference']:.1e}")
+            lines.append(f"{row['network']}, {threads} thread{'s' * (threads > 1)}: fastcnn {ours['median_ms']:.3f} ms, "
+                         f"onnxruntime {theirs['median_ms']:.3f} ms, ratio {theirs['ratio']:.2f}, "
+                         f"largest relative difference {ours['difference']:.1e}")
         console.print(table)
-    console.print("ratio: onnxruntime's median over fastcnn's, so above 1 fastcnn is faster; rounds: its lowest and highest in one round\n",
+    console.print("ratio: onnxruntime's median over fastcnn's, so above 1 fastcnn is faster; "
+                  "rounds: its lowest and highest in one round\n",
                   highlight=False)
     return lines
 
 
 def measure(threads: int, bar: Bar, options: Options) -> list[dict[str, Any]]:
     """bench.models' measurement of NETWORKS."""
-    args = benchmark.parse([*NETWORKS, "--threads", str(threads), "--rounds", str(options.rounds), "--seconds", str(options.seconds),
+    args = benchmark.parse([*NETWORKS, "--threads", str(threads), "--rounds", str(options.rounds), "--seconds",
+                            str(options.seconds),
                             "--warmup", "0.2", "--pause", "0.1"])
     cpus = benchmark.pick_cpus(None, threads)
     workers = [Worker(engine, threads, cpus) for engine in ("fastcnn", "onnxruntime")]

@@ -7,12 +7,12 @@ import pytest
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import fastcnn  # noqa: E402, F401  (selects the instruction set)
-from fastcnn import _native  # noqa: E402
+import fastcnn  # noqa: F401  (selects the instruction set)
+from fastcnn import _native
 
-
-# Run once is enough: these do not depend on FASTCNN_ISA. `make test` sets FASTCNN_TEST_REPEAT for its runs after the first.
-INDEPENDENT = ("test_architecture", "test_bench", "test_cpu", "test_models_build", "test_passes", "test_reader", "test_reference", "test_registers",
+# These do not depend on FASTCNN_ISA. `make test` sets FASTCNN_TEST_REPEAT for its runs after the first.
+INDEPENDENT = ("test_architecture", "test_bench", "test_cpu", "test_models_build", "test_passes", "test_reader",
+               "test_reference", "test_registers",
                "test_session", "test_tensor")
 
 

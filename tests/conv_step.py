@@ -56,7 +56,8 @@ class Case:
                  f"{self.ic}x{self.oc}-k{self.kh}x{self.kw}-out{self.oh}x{self.ow}",
                  f"s{self.sh},{self.sw}" if (self.sh, self.sw) != (1, 1) else "",
                  f"d{self.dh},{self.dw}" if (self.dh, self.dw) != (1, 1) else "",
-                 f"p{self.pt},{self.pl},{self.pb},{self.pr}" if (self.pt, self.pl, self.pb, self.pr) != (0, 0, 0, 0) else "",
+                 f"p{self.pt},{self.pl},{self.pb},{self.pr}" if (self.pt, self.pl, self.pb, self.pr) != (0, 0, 0, 0)
+                 else "",
                  f"gap{self.x_gap},{self.y_gap}" if self.x_gap or self.y_gap else ""]
         return "-".join(part for part in shown if part)
 
@@ -81,11 +82,15 @@ def operands(case: Case, seed: int = 0) -> Operands:
         return rng.standard_normal(shape, dtype=np.float32)
 
     return Operands(normal(case.n, case.ih, case.iw, case.groups * case.ic),
-                    normal(m, case.ic, case.kh, case.kw) / np.float32(case.k ** 0.5), normal(m), normal(case.n, case.oh, case.ow, m), normal(m))
+                    normal(m, case.ic, case.kh, case.kw) / np.float32(case.k ** 0.5), normal(m),
+                    normal(case.n, case.oh, case.ow, m), normal(m))
 
 
 def reference(case: Case, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """y[n,i,j,o] = sum over r, s, c of x[n, i*sh-pt+r*dh, j*sw-pl+s*dw, g*ic+c] * w[o,c,r,s] in float64, zero outside x; g = o // oc."""
+    """y[n,i,j,o] = sum over r, s, c of x[n, i*sh-pt+r*dh, j*sw-pl+s*dw, g*ic+c] * w[o,c,r,s], zero outside x; g = o // oc.
+
+    In float64.
+    """
     x, w = x.astype(np.float64), w.astype(np.float64)
     y = np.zeros((case.n, case.oh, case.ow, case.groups * case.oc))
     for r in range(case.kh):
@@ -119,8 +124,10 @@ def place(prefix: str, height: int, width: int, pixel: int) -> dict[str, int]:
     return {f"{prefix}_image": height * width * pixel, f"{prefix}_row": width * pixel, f"{prefix}_pixel": pixel}
 
 
-def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, band: int | None = None, block: int = 1, split_columns: int = 0,
-             threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False, fn: str = "None", alpha: float = 0.0,
+def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, band: int | None = None, block: int = 1,
+             split_columns: int = 0,
+             threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False, fn: str = "None",
+             alpha: float = 0.0,
              beta: float = 0.0) -> np.ndarray:
     """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input."""
     m = case.groups * case.oc
@@ -130,9 +137,11 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
     band = int(case.padded) if band is None else band
     status = run_step(
         kind, [y, spaced(data.x, case.x_gap), Guarded(packed_weights(case, data.w, nv)), *extras], threads,
-        n=case.n, kh=case.kh, kw=case.kw, sh=case.sh, sw=case.sw, dh=case.dh, dw=case.dw, pt=case.pt, pl=case.pl, ih=case.ih, iw=case.iw,
+        n=case.n, kh=case.kh, kw=case.kw, sh=case.sh, sw=case.sw, dh=case.dh, dw=case.dw, pt=case.pt, pl=case.pl,
+        ih=case.ih, iw=case.iw,
         oh=case.oh, ow=case.ow, **place("x", case.ih, case.iw, case.groups * case.ic + case.x_gap),
-        **place("y", case.oh, case.ow, m + case.y_gap), **place("r", case.oh, case.ow, m), groups=case.groups, ic=case.ic, oc=case.oc,
+        **place("y", case.oh, case.ow, m + case.y_gap), **place("r", case.oh, case.ow, m), groups=case.groups,
+        ic=case.ic, oc=case.oc,
         fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns)
     assert status == 0
     assert (y.array[..., m:] == y.margin).all(), "wrote between pixels"
@@ -142,5 +151,6 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
 def unary(fn: str, x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
     """The elementwise kernel, which has tests of its own."""
     flat, y = np.ascontiguousarray(x).ravel(), np.empty(x.size, np.float32)
-    assert run_step("unary", [y, flat], ndim=1, shape=[y.size], y_strides=[1], x_strides=[1], fn=unary_number(fn), alpha=alpha, beta=beta) == 0
+    assert run_step("unary", [y, flat], ndim=1, shape=[y.size], y_strides=[1], x_strides=[1], fn=unary_number(fn),
+                    alpha=alpha, beta=beta) == 0
     return y.reshape(x.shape)

@@ -48,7 +48,8 @@ def close(y: np.ndarray, expected: np.ndarray) -> bool:
 def graph_model(nodes, inputs, outputs, constants=(), opset=17) -> onnx.ModelProto:
     """A model from node and (name, type, shape) lists."""
     infos = [[helper.make_tensor_value_info(*info) for info in side] for side in (inputs, outputs)]
-    graph = helper.make_graph(nodes, "test", *infos, [numpy_helper.from_array(array, name) for name, array in constants])
+    graph = helper.make_graph(nodes, "test", *infos,
+                              [numpy_helper.from_array(array, name) for name, array in constants])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
@@ -76,7 +77,7 @@ def test_load_threads_is_kept_and_defaults_to_the_machine(lenet):
 
 def test_load_precision(lenet, image, expected):
     assert close(fastcnn.load(lenet, precision="fp32")(image), expected)
-    with pytest.raises(fastcnn.ConfigurationError, match="precision='fp8'.*fp32"):
+    with pytest.raises(fastcnn.ConfigurationError, match=r"precision='fp8'.*fp32"):
         fastcnn.load(lenet, precision="fp8")
 
 
@@ -115,14 +116,15 @@ def test_run_any_value_inside_the_graph_by_name(lenet, image, expected):
     inside = [node.output[0] for node in lenet.graph.node]
     tapped = onnx.ModelProto()
     tapped.CopyFrom(lenet)
-    tapped.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inside if name != "y")
+    tapped.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inside
+                               if name != "y")
     session = onnxruntime.InferenceSession(tapped.SerializeToString(), providers=["CPUExecutionProvider"])
     model = fastcnn.load(lenet)
     for got, want in zip(model.run(inside, {"x": image}), session.run(inside, {"x": image})):
         assert close(got, want)
     assert close(model.run([inside[0], "y", "x"], {"x": image})[1], expected)
     np.testing.assert_array_equal(model.run(["x"], {"x": image})[0], image)
-    with pytest.raises(fastcnn.InputError, match="'nonsense'.*outputs are y"):
+    with pytest.raises(fastcnn.InputError, match=r"'nonsense'.*outputs are y"):
         model.run(["nonsense"], {"x": image})
 
 
@@ -134,7 +136,8 @@ def test_call_with_one_input_and_by_name(lenet, image, expected):
 
 
 def test_call_with_two_inputs_gives_two_outputs():
-    proto = graph_model([helper.make_node("Add", ["a", "b"], ["sum"]), helper.make_node("Sub", ["a", "b"], ["difference"])],
+    proto = graph_model([helper.make_node("Add", ["a", "b"], ["sum"]),
+                         helper.make_node("Sub", ["a", "b"], ["difference"])],
                         [("a", 1, [2, 3]), ("b", 1, [2, 3])], [("sum", 1, [2, 3]), ("difference", 1, [2, 3])])
     a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((2, 3), np.float32)
     model = fastcnn.load(proto)
@@ -162,7 +165,8 @@ def test_run_an_empty_batch(lenet):
 # ---- what the model says of itself ----
 
 
-@pytest.mark.parametrize("name", ["mnist_cntk_8", "yolox_nano_416", "retinaface_mbnet025", "squeezenet_caffe2_fp16", "ppocr_v3_det", "fsanet_var",
+@pytest.mark.parametrize("name", ["mnist_cntk_8", "yolox_nano_416", "retinaface_mbnet025", "squeezenet_caffe2_fp16",
+                                  "ppocr_v3_det", "fsanet_var",
                                   "mnist_rten_dynamo_op18"])
 def test_inputs_and_outputs_as_onnxruntime_says(name):
     path = CORPUS / name / "model.onnx"
@@ -227,7 +231,8 @@ def test_outputs_stay_after_later_runs_and_writes(lenet, image, expected):
 
 
 @pytest.mark.parametrize("nodes", [[], [helper.make_node("Identity", ["x"], ["y"])],
-                                   [helper.make_node("Reshape", ["x", "shape"], ["y"])]], ids=["input", "Identity", "Reshape"])
+                                   [helper.make_node("Reshape", ["x", "shape"], ["y"])]],
+                                   ids=["input", "Identity", "Reshape"])
 def test_output_that_is_the_input_is_a_copy(nodes):
     proto = graph_model(nodes, [("x", 1, [2, 3])], [("y" if nodes else "x", 1, [2, 3])], [("shape", np.array([2, 3]))])
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -303,7 +308,8 @@ def test_run_takes_torch_tensors(lenet, image, expected):
     ({"x": None}, ["'x'"]),
     ({"x": "text"}, ["'x'"]),
     ({"x": [[1], [2, 3]]}, ["'x'"]),
-], ids=["none", "wrong name", "one too many", "float64", "uint8", "rank", "channels", "width", "None", "text", "ragged"])
+], ids=["none", "wrong name", "one too many", "float64", "uint8", "rank", "channels", "width", "None", "text",
+        "ragged"])
 def test_run_wrong_input_says_expected_and_got_and_the_model_still_works(lenet, image, expected, feeds, parts):
     model = fastcnn.load(lenet)
     with pytest.raises(fastcnn.InputError) as caught:
@@ -314,7 +320,8 @@ def test_run_wrong_input_says_expected_and_got_and_the_model_still_works(lenet, 
 
 
 def test_run_extents_that_contradict_inside_the_graph():
-    proto = graph_model([helper.make_node("Add", ["a", "b"], ["y"], name="sum")], [("a", 1, ["n"]), ("b", 1, ["m"])], [("y", 1, None)])
+    proto = graph_model([helper.make_node("Add", ["a", "b"], ["y"], name="sum")], [("a", 1, ["n"]), ("b", 1, ["m"])],
+                        [("y", 1, None)])
     model = fastcnn.load(proto)
     with pytest.raises(fastcnn.ShapeError, match="sum"):
         model(np.zeros(2, np.float32), np.zeros(3, np.float32))
@@ -343,7 +350,8 @@ def test_run_from_several_threads_at_once(image):
 def test_run_new_shapes_from_several_threads_at_once(lenet):
     model = fastcnn.load(lenet)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        shapes = list(pool.map(lambda n: model(np.ones((n, 1, 32, 32), np.float32)).shape, [1 + k % 20 for k in range(200)]))
+        shapes = list(pool.map(lambda n: model(np.ones((n, 1, 32, 32), np.float32)).shape,
+                               [1 + k % 20 for k in range(200)]))
     assert shapes == [(1 + k % 20, 10) for k in range(200)]
 
 

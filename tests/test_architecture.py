@@ -1,4 +1,4 @@
-"""The shape of the house: which room may import or include which, how long files and functions are, that everything has a test."""
+"""The shape of the house: who may import or include whom, how long files and functions are, that everything has a test."""
 from __future__ import annotations
 
 import ast
@@ -14,7 +14,7 @@ from fastcnn.ops import OPS
 ROOT = Path(__file__).parent.parent
 PYTHON, NATIVE, TESTS = ROOT / "fastcnn", ROOT / "fastcnn_c", ROOT / "tests"
 
-# Room -> its files (folders are rooms by themselves) and the rooms it may import from.
+# Rooms: folders, and these of single files. Room -> the rooms it may import from.
 FILES = {
     "base": {"errors", "graph", "tensor", "version", "epilogue"},
     "native": {"_native"},
@@ -41,7 +41,8 @@ FILE_LINES, PYTHON_FUNCTION_LINES, C_FUNCTION_LINES = 400, 60, 60
 LONG = {"fastcnn_c/kernels/gemm.inc:FC_NAME(gemm_tile)", "tests/test_reference.py"}
 
 # Kernel families that have no test file of their name: the step whose tests run them.
-TESTED_THROUGH = {"affine": "group_norm", "moments": "group_norm", "interleave": "copy", "deinterleave": "copy", "transpose": "copy",
+TESTED_THROUGH = {"affine": "group_norm", "moments": "group_norm", "interleave": "copy", "deinterleave": "copy",
+                  "transpose": "copy",
                   "half": "cast", "winograd_input": "winograd", "winograd_output": "winograd"}
 
 
@@ -81,7 +82,8 @@ def room_of(module: str) -> str:
     return rooms[0]
 
 
-@pytest.mark.parametrize("path", [p for p in python_files() if p != PYTHON / "__init__.py"], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [p for p in python_files() if p != PYTHON / "__init__.py"],
+                         ids=lambda p: str(p.relative_to(ROOT)))
 def test_architecture_imports_follow_the_arrows(path):
     room = room_of(module_of(path))
     for imported in imports_of(path):
@@ -134,8 +136,9 @@ def includes(path: Path) -> list[str]:
 def test_architecture_loops_see_no_instruction_set():
     for path in [*c_files("ops/*", "*.h"), NATIVE / "program.c", NATIVE / "pack.c", NATIVE / "steps.c"]:
         for name in includes(path):
-            assert "intrin" not in name and "arm_neon" not in name and "simd" not in name, f"{path.name} includes {name}"
-        assert not re.search(r"\b(_mm\d*_|__m(128|256|512)|v_f32\b|V_LEN\b)", without_comments(path)), f"{path.name} names vectors"
+            assert not re.search("intrin|arm_neon|simd", name), f"{path.name} includes {name}"
+        assert not re.search(r"\b(_mm\d*_|__m(128|256|512)|v_f32\b|V_LEN\b)",
+                             without_comments(path)), f"{path.name} names vectors"
 
 
 def test_architecture_loops_leave_threads_to_the_program():
@@ -145,7 +148,8 @@ def test_architecture_loops_leave_threads_to_the_program():
 
 def test_architecture_nothing_allocates_during_a_run():
     for path in [*c_files("ops/*"), *c_files("kernels/*"), *c_files("simd/*"), NATIVE / "program.c"]:
-        assert not re.search(r"\b(malloc|calloc|realloc|free|aligned_alloc|posix_memalign|alloca)\s*\(", without_comments(path)), path.name
+        assert not re.search(r"\b(malloc|calloc|realloc|free|aligned_alloc|posix_memalign|alloca)\s*\(",
+                             without_comments(path)), path.name
 
 
 def test_architecture_kernels_see_no_shape_and_no_thread():
@@ -153,7 +157,8 @@ def test_architecture_kernels_see_no_shape_and_no_thread():
         text = without_comments(path)
         assert not re.search(r"\bfc_team|\bfc_share\b|\bfc_run_|\bfc_step\b|\bfc_active\b", text), path.name
         standard = {"math.h", "string.h", "stddef.h", "stdint.h", "assert.h"} if path.name == "isa.inc" else set()
-        assert set(includes(path)) <= {p.name for p in c_files("kernels/*")} | standard, f"{path.name} includes more than kernels"
+        own = {p.name for p in c_files("kernels/*")}
+        assert set(includes(path)) <= own | standard, f"{path.name} includes more than kernels"
 
 
 def test_architecture_intrinsics_stay_in_the_vocabulary():
@@ -186,7 +191,8 @@ def c_functions(path: Path) -> Iterator[tuple[str, int]]:
 
 def long_ones() -> set[str]:
     found = set()
-    for path in [*python_files(), *sorted((ROOT / "bench").rglob("*.py")), *sorted((ROOT / "models").rglob("*.py")), *sorted(TESTS.glob("*.py"))]:
+    for path in [*python_files(), *sorted((ROOT / "bench").rglob("*.py")), *sorted((ROOT / "models").rglob("*.py")),
+                 *sorted(TESTS.glob("*.py"))]:
         name, text = str(path.relative_to(ROOT)), path.read_text()
         if len(text.splitlines()) > FILE_LINES:
             found.add(name)
@@ -222,7 +228,8 @@ def test_architecture_every_operator_appears_in_a_test():
 
 def test_architecture_every_kernel_belongs_to_a_tested_family():
     text = text_of_tests("test_kernel_*.py")
-    families = {re.match(r"fc_(\w+?)(_f32\w*|_widen|_narrow)?__", name)[1] for isa in _native.isas() for name in _native.kernels(isa)}
+    families = {re.match(r"fc_(\w+?)(_f32\w*|_widen|_narrow)?__", name)[1] for isa in _native.isas()
+                for name in _native.kernels(isa)}
     missing = sorted(f for f in families if not re.search(rf"(_|\b){TESTED_THROUGH.get(f, f)}(_|\b)", text))
     assert not missing, f"no tests/test_kernel_*.py runs {missing}"
 
@@ -234,13 +241,15 @@ def test_architecture_every_step_appears_in_a_kernel_test():
 
 
 def test_architecture_readme_lists_the_operators():
-    section = re.search(r"<!-- operators -->(.*?)<!-- end of operators -->", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    section = re.search(r"<!-- operators -->(.*?)<!-- end of operators -->", (ROOT / "README.md").read_text(),
+                        re.DOTALL)[1]
     listed = re.findall(r"\b[A-Z]\w+", section.split("|---", 1)[1].split("\n", 1)[1].replace("com.microsoft", ""))
     assert sorted(listed) == sorted({name for _, name in OPS}), "README.md and fastcnn.ops.OPS differ"
 
 
 def test_architecture_native_stub_matches_the_module():
     stub = {node.name if isinstance(node, ast.FunctionDef | ast.ClassDef) else node.target.id
-            for node in ast.parse((PYTHON / "_native.pyi").read_text()).body if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AnnAssign)}
+            for node in ast.parse((PYTHON / "_native.pyi").read_text()).body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AnnAssign)}
     public = {name for name in vars(_native) if not name.startswith("_") and name not in ("np", "cnp")}
     assert stub == public

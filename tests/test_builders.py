@@ -1,4 +1,4 @@
-"""The networks of models/ through fastcnn: against onnxruntime, at several batches and extents, and the trained ones on their data."""
+"""The networks of models/ through fastcnn: against onnxruntime, at several batches; the trained ones on their data."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -81,12 +81,14 @@ def test_trained_digits_held_out_accuracy():
     model = fastcnn.load(TRAINED / "digits.onnx")
     together = model(x)
     assert (together.argmax(1) == y).mean() >= 0.99
-    np.testing.assert_allclose(np.concatenate([model(image[None]) for image in x[:20]]), together[:20], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate([model(image[None]) for image in x[:20]]), together[:20], rtol=1e-4,
+                               atol=1e-6)
 
 
 def test_trained_superres_gives_stored_patch():
     stored = np.load(TRAINED / "superres.npz")
-    np.testing.assert_allclose(fastcnn.load(TRAINED / "superres.onnx")(stored["low"]), stored["high"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(fastcnn.load(TRAINED / "superres.onnx")(stored["low"]), stored["high"], rtol=0,
+                               atol=1e-5)
 
 
 @pytest.mark.parametrize("file", [file for _, file in data.PHOTOGRAPHS["test"]])
@@ -102,4 +104,5 @@ def test_trained_superres_beats_bicubic_on_held_out_photographs(file):
 def test_trained_superres_any_extent(extent):
     low = np.random.default_rng(4).random((1, 1, *extent), dtype=np.float32)
     reference = onnxruntime.InferenceSession(str(TRAINED / "superres.onnx"), providers=["CPUExecutionProvider"])
-    np.testing.assert_allclose(fastcnn.load(TRAINED / "superres.onnx")(low), reference.run(None, {"low": low})[0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(fastcnn.load(TRAINED / "superres.onnx")(low), reference.run(None, {"low": low})[0],
+                               rtol=0, atol=1e-5)

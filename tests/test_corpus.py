@@ -1,4 +1,4 @@
-"""Every published model of ../shared/corpus against its reference files, and which of its nodes have no native kernel."""
+"""Every published model of ../shared/corpus against its reference files, and which nodes have no native kernel."""
 from __future__ import annotations
 
 import json
@@ -13,12 +13,14 @@ from onnx import numpy_helper
 import fastcnn
 
 CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus"
-INDEX = {entry["name"]: entry for entry in json.loads((CORPUS / "index.json").read_text())} if (CORPUS / "index.json").exists() else {}
+INDEX = {entry["name"]: entry
+         for entry in json.loads((CORPUS / "index.json").read_text())} if (CORPUS / "index.json").exists() else {}
 
 # Operators that run in the fallback, per model; none everywhere else.
 FALLBACKS = {
     "micro_kws_m_qdq": {"DequantizeLinear", "QuantizeLinear"},
-    "micro_kws_m_static_qoperator": {"DequantizeLinear", "MaxPool", "QLinearAdd", "QLinearAveragePool", "QLinearConv", "QLinearMatMul",
+    "micro_kws_m_static_qoperator": {"DequantizeLinear", "MaxPool", "QLinearAdd", "QLinearAveragePool", "QLinearConv",
+                                     "QLinearMatMul",
                                      "QLinearSoftmax", "QuantizeLinear"},       # MaxPool on int8
     "mnist_dynquant_ort": {"ConvInteger", "MatMulInteger", "QuantizeLinear"},
     "ppocr_en_number_mobile_v2_rec": {"LSTM"},
@@ -47,7 +49,8 @@ def cases(name: str) -> list[tuple[str, list[np.ndarray], list[np.ndarray]]]:
         arrays = np.load(path)
         found.append((path.stem, in_order(arrays, "in"), in_order(arrays, "out")))
     for path in sorted(folder.glob("test_data_set_*")):
-        found.append((path.name, *([proto(f) for f in sorted(path.glob(f"{kind}_*.pb"))] for kind in ("input", "output"))))
+        found.append((path.name,
+                      *([proto(f) for f in sorted(path.glob(f"{kind}_*.pb"))] for kind in ("input", "output"))))
     if (folder / "inputs.npz").exists():
         found.append(("published", *(list(np.load(folder / f"{kind}.npz").values()) for kind in ("inputs", "outputs"))))
     return found
@@ -61,7 +64,8 @@ def proto(path: Path) -> np.ndarray:
     return numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes()))
 
 
-@pytest.fixture(scope="module", params=[(name, threads) for name in INDEX for threads in (1, 2)], ids=lambda p: f"{p[0]}-threads{p[1]}")
+@pytest.fixture(scope="module", params=[(name, threads) for name in INDEX for threads in (1, 2)],
+                ids=lambda p: f"{p[0]}-threads{p[1]}")
 def loaded(request):
     """(name, model); its fallbacks are known after a run."""
     name, threads = request.param

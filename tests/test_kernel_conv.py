@@ -102,7 +102,8 @@ def test_conv_prelu_slope_per_channel(isa, groups, kind):
 
 
 @pytest.mark.parametrize("split_columns", [0, 1], ids=["rows", "columns"])
-@pytest.mark.parametrize("case", [EPILOGUE, replace(EPILOGUE, groups=2), Case(33, 100, oh=5, ow=29, n=2), Case(3, 70, 3, 3, oh=1, ow=1)], ids=str)
+@pytest.mark.parametrize("case", [EPILOGUE, replace(EPILOGUE, groups=2), Case(33, 100, oh=5, ow=29, n=2),
+                                  Case(3, 70, 3, 3, oh=1, ow=1)], ids=str)
 def test_conv_is_bitwise_the_same_for_any_number_of_threads(isa, case, split_columns):
     data = operands(case, 5)
     one = run_conv(case, data, nv=2, bias=True, fn="Tanh")

@@ -1,4 +1,4 @@
-"""Every register tile of fc_gemm against float64: heights, widths, lengths of k, bias, residual, clamps, k in several blocks."""
+"""Every register tile of fc_gemm against float64: sizes, bias, residual, clamps, k in several blocks; and matmul."""
 from __future__ import annotations
 
 import re
@@ -52,7 +52,8 @@ def test_gemm_bias_residual_and_clamp(tile):
         case = Case(19, n, ow=mr, y_gap=1)
         data = operands(case, 1)
         plain = reference(case, data.x, data.w)
-        sums = {(False, True): plain + data.residual, (True, False): plain + data.bias, (True, True): plain + data.bias + data.residual}
+        sums = {(False, True): plain + data.residual, (True, False): plain + data.bias,
+                (True, True): plain + data.bias + data.residual}
         for (bias, residual), expected in sums.items():
             y = run_conv(case, data, nv=nv, bias=bias, residual=residual)
             assert_close(y, expected, tolerance(19), f"n={n} bias={bias} residual={residual}")
@@ -92,7 +93,8 @@ def test_gemm_propagates_nan_and_infinity_of_the_input(tile):
 # ---- matmul: the same tiles on operands that both come at run time ----
 
 
-def run_matmul(a: np.ndarray, b: np.ndarray, batch: tuple[int, ...] = (), *, nv: int = 1, threads: int = 1, bias: np.ndarray | None = None,
+def run_matmul(a: np.ndarray, b: np.ndarray, batch: tuple[int, ...] = (), *, nv: int = 1, threads: int = 1,
+               bias: np.ndarray | None = None,
                fn: str = "None", a_turned: bool = False, b_turned: bool = False) -> np.ndarray:
     """fn(a @ b + bias) with the batch axes of a and b broadcast; turned: stored with the last two axes exchanged."""
     (m, k), n = a.shape[-2:], b.shape[-1]
@@ -106,8 +108,10 @@ def run_matmul(a: np.ndarray, b: np.ndarray, batch: tuple[int, ...] = (), *, nv:
     (*y_batch, y_m, _), (*a_batch, a0, a1), (*b_batch, b0, b1) = (strides(g.array) for g in (y, *buffers))
     a_m, a_k = (a1, a0) if a_turned else (a0, a1)
     b_k, b_n = (b1, b0) if b_turned else (b0, b1)
-    status = run_step("matmul", [y, *buffers, None if bias is None else Guarded(bias)], threads, ndim=len(batch), shape=batch, y_strides=y_batch,
-                      a_strides=a_batch, b_strides=b_batch, m=m, n=n, k=k, a_m=a_m, a_k=a_k, b_k=b_k, b_n=b_n, y_m=y_m, nv=nv,
+    status = run_step("matmul", [y, *buffers, None if bias is None else Guarded(bias)], threads, ndim=len(batch),
+                      shape=batch, y_strides=y_batch,
+                      a_strides=a_batch, b_strides=b_batch, m=m, n=n, k=k, a_m=a_m, a_k=a_k, b_k=b_k, b_n=b_n, y_m=y_m,
+                      nv=nv,
                       fn=unary_number(fn), alpha=0.3, beta=0.7)
     assert status == 0
     return y.array.copy()
@@ -117,8 +121,10 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
-@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)], ids=["nn", "tn", "nt", "tt"])
-@pytest.mark.parametrize("m, k, n", [(1, 1, 1), (1, 7, 3), (5, 1, 17), (13, 31, 16), (14, 64, 33), (29, 48, 67), (6, 130, 64)])
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)],
+                         ids=["nn", "tn", "nt", "tt"])
+@pytest.mark.parametrize("m, k, n",
+                         [(1, 1, 1), (1, 7, 3), (5, 1, 17), (13, 31, 16), (14, 64, 33), (29, 48, 67), (6, 130, 64)])
 def test_matmul_any_orientation(isa, m, k, n, turned):
     a, b = normal(m, k), normal(k, n, seed=1)
     for nv in (1, 2, 3, 4):
@@ -139,7 +145,8 @@ def test_matmul_bias_then_every_activation(isa, fn):
     plain = run_matmul(a, b, nv=2, bias=bias)
     assert_close(plain, a.astype(np.float64) @ b + bias, tolerance(11))
     expected = np.empty(plain.size, np.float32)
-    run_step("unary", [expected, plain.ravel()], ndim=1, shape=[plain.size], y_strides=[1], x_strides=[1], fn=unary_number(fn), alpha=0.3, beta=0.7)
+    run_step("unary", [expected, plain.ravel()], ndim=1, shape=[plain.size], y_strides=[1], x_strides=[1],
+             fn=unary_number(fn), alpha=0.3, beta=0.7)
     np.testing.assert_array_max_ulp(run_matmul(a, b, nv=2, bias=bias, fn=fn), expected.reshape(plain.shape), 2)
 
 

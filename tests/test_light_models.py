@@ -1,4 +1,4 @@
-"""The nine networks inside the onnx package: as they are against the outputs beside them, and with random weights against onnxruntime.
+"""The nine networks inside the onnx package: as they are against stored outputs, with random weights against onnxruntime.
 
 Their weights are ConstantOfShape nodes (one number a tensor), which hides wrong orders of channels; random ones do not.
 """
@@ -17,7 +17,8 @@ import fastcnn
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 NAMES = sorted(path.stem for path in LIGHT.glob("*.onnx"))
 
-pytestmark = [pytest.mark.skipif(not NAMES, reason=f"no models in {LIGHT}"), pytest.mark.filterwarnings("error:.*no native kernel")]
+pytestmark = [pytest.mark.skipif(not NAMES, reason=f"no models in {LIGHT}"),
+              pytest.mark.filterwarnings("error:.*no native kernel")]
 
 
 def test_light_models_are_nine():
@@ -47,8 +48,10 @@ def test_light_model_gives_the_stored_output(name):
 
 
 def with_random_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """ConstantOfShape nodes of weights replaced by seeded values that keep activations of order one: He's variance for convolutions and
-    matrices, scales and variances around one."""
+    """ConstantOfShape nodes of weights replaced by seeded values that keep activations of order one.
+
+    He's variance for convolutions and matrices, scales and variances around one.
+    """
     rng = np.random.default_rng(0)
     shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     used = {name: (node.op_type, k) for node in model.graph.node for k, name in enumerate(node.input)}
@@ -81,7 +84,7 @@ def test_light_model_with_random_weights_against_onnxruntime(name):
     rng = np.random.default_rng(1)
     feeds = {key: rng.standard_normal(x.shape, dtype=np.float32) for key, x in ramp(proto).items()}
     logits = next((node.input[0] for node in proto.graph.node if node.op_type == "Softmax"), proto.graph.output[0].name)
-    if logits != proto.graph.output[0].name:                         # a softmax of large numbers hides what came before it
+    if logits != proto.graph.output[0].name:            # a softmax of large numbers hides what came before it
         proto.graph.output.append(onnx.helper.make_tensor_value_info(logits, onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     with fastcnn.load(proto, threads=1) as model:

@@ -1,4 +1,4 @@
-"""Conv, ConvTranspose, Gemm and MatMul as models of one node against onnxruntime, and what convolution must keep whatever its kernel."""
+"""Conv, ConvTranspose, Gemm, MatMul as models of one node against onnxruntime, and what convolution keeps by any kernel."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -51,7 +51,8 @@ CONV = [
     Case("3x3 of many channels on a small map", (1, 256, 7, 7), (256, 256, 3, 3), {"pads": [1, 1, 1, 1]}),
     Case("3x3 stride 2", (1, 16, 15, 14), (24, 16, 3, 3), {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
     Case("3x3 dilated", (1, 8, 16, 15), (12, 8, 3, 3), {"pads": [2, 3, 2, 3], "dilations": [2, 3]}),
-    Case("7x7 stride 2, the first layer of ResNet", (1, 3, 56, 56), (64, 3, 7, 7), {"pads": [3, 3, 3, 3], "strides": [2, 2]}),
+    Case("7x7 stride 2, the first layer of ResNet", (1, 3, 56, 56), (64, 3, 7, 7),
+         {"pads": [3, 3, 3, 3], "strides": [2, 2]}),
     Case("5x5", (1, 6, 14, 14), (16, 6, 5, 5)),
     Case("1x7", (1, 12, 17, 17), (13, 12, 1, 7), {"pads": [0, 3, 0, 3]}),
     Case("7x1", (1, 12, 17, 17), (13, 12, 7, 1), {"pads": [3, 0, 3, 0]}),
@@ -66,7 +67,8 @@ CONV = [
     Case("32 groups, ResNeXt", (1, 128, 14, 14), (128, 4, 3, 3), {"group": 32, "pads": [1, 1, 1, 1]}),
     Case("3 groups, pointwise", (2, 9, 8, 8), (15, 3, 1, 1), {"group": 3}),
     Case("depthwise 3x3", (1, 32, 14, 14), (32, 1, 3, 3), {"group": 32, "pads": [1, 1, 1, 1]}),
-    Case("depthwise 3x3 stride 2", (2, 19, 15, 14), (19, 1, 3, 3), {"group": 19, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    Case("depthwise 3x3 stride 2", (2, 19, 15, 14), (19, 1, 3, 3),
+         {"group": 19, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
     Case("depthwise 5x5", (1, 40, 12, 12), (40, 1, 5, 5), {"group": 40, "pads": [2, 2, 2, 2]}),
     Case("depthwise dilated", (1, 16, 20, 20), (16, 1, 3, 3), {"group": 16, "pads": [4, 4, 4, 4], "dilations": [4, 4]}),
     Case("depthwise asymmetric", (1, 7, 9, 9), (7, 1, 2, 3), {"group": 7, "pads": [0, 1, 1, 2]}),
@@ -101,11 +103,13 @@ def test_conv_weights_computed_at_run_time_fall_back():
 TRANSPOSED = [
     Case("2x2 stride 2, U-Net's", (1, 16, 8, 8), (16, 8, 2, 2), {"strides": [2, 2]}),
     Case("3x3", (1, 5, 6, 7), (5, 4, 3, 3)),
-    Case("3x3 stride 2 with output_padding", (1, 5, 6, 7), (5, 4, 3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
+    Case("3x3 stride 2 with output_padding", (1, 5, 6, 7), (5, 4, 3, 3),
+         {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
     Case("4x4 stride 2, DCGAN's", (2, 6, 5, 5), (6, 9, 4, 4), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
     Case("stride larger than kernel", (1, 3, 4, 5), (3, 4, 2, 2), {"strides": [3, 4]}),
     Case("dilated", (1, 3, 6, 5), (3, 4, 3, 3), {"dilations": [2, 3]}),
-    Case("dilated and strided", (1, 3, 6, 5), (3, 4, 3, 3), {"dilations": [2, 2], "strides": [2, 3], "pads": [1, 0, 2, 1]}),
+    Case("dilated and strided", (1, 3, 6, 5), (3, 4, 3, 3),
+         {"dilations": [2, 2], "strides": [2, 3], "pads": [1, 0, 2, 1]}),
     Case("asymmetric pads", (1, 3, 6, 5), (3, 4, 4, 3), {"strides": [2, 1], "pads": [0, 1, 2, 0]}),
     Case("2 groups", (1, 6, 5, 5), (6, 4, 3, 3), {"group": 2, "strides": [2, 2]}),
     Case("depthwise", (1, 8, 5, 6), (8, 1, 4, 4), {"group": 8, "strides": [2, 2], "pads": [1, 1, 1, 1]}),
@@ -143,8 +147,10 @@ def test_gemm_against_onnxruntime(a, b, attrs, c):
 
 
 @pytest.mark.parametrize("a, b", [
-    ((4, 5), (5, 6)), ((1, 300), (300, 40)), ((3, 4, 5), (5, 6)), ((2, 3, 4, 5), (5, 6)), ((2, 3, 4, 5), (2, 3, 5, 6)), ((3, 4, 5), (3, 5, 6)),
-    ((2, 1, 4, 5), (3, 5, 6)), ((5,), (5, 6)), ((4, 5), (5,)), ((5,), (5,)), ((3, 4, 5), (5,)), ((5,), (3, 5, 6)), ((17, 64), (64, 33)),
+    ((4, 5), (5, 6)), ((1, 300), (300, 40)), ((3, 4, 5), (5, 6)), ((2, 3, 4, 5), (5, 6)), ((2, 3, 4, 5), (2, 3, 5, 6)),
+    ((3, 4, 5), (3, 5, 6)),
+    ((2, 1, 4, 5), (3, 5, 6)), ((5,), (5, 6)), ((4, 5), (5,)), ((5,), (5,)), ((3, 4, 5), (5,)), ((5,), (3, 5, 6)),
+    ((17, 64), (64, 33)),
 ], ids=str)
 @pytest.mark.parametrize("constant", [(), ("b",), ("a",)], ids=["both computed", "b constant", "a constant"])
 def test_matmul_against_onnxruntime(a, b, constant):
@@ -172,19 +178,22 @@ def test_shapes_that_do_not_fit_are_refused_at_load(op, shapes, message):
 def convolution(w: np.ndarray, channels: int, group: int = 1, pads: int = 0) -> fastcnn.Model:
     """A convolution of any extent without bias."""
     node = helper.make_node("Conv", ["x", "w"], ["y"], group=group, pads=[pads] * 4)
-    graph = helper.make_graph([node], "conv", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, "h", "w"])],
+    graph = helper.make_graph([node], "conv",
+                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, "h", "w"])],
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
                               [helper.make_tensor("w", TensorProto.FLOAT, w.shape, w.tobytes(), raw=True)])
     return fastcnn.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), threads=2)
 
 
-KINDS = {"pointwise": (8, 16, 1, 1), "3x3": (5, 7, 3, 1), "Winograd": (32, 32, 3, 1), "depthwise": (16, 16, 3, 16), "grouped": (12, 18, 3, 3),
+KINDS = {"pointwise": (8, 16, 1, 1), "3x3": (5, 7, 3, 1), "Winograd": (32, 32, 3, 1), "depthwise": (16, 16, 3, 16),
+         "grouped": (12, 18, 3, 3),
          "5x5": (4, 6, 5, 1)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=15, deadline=None)
-@given(dy=st.integers(0, 4), dx=st.integers(0, 4), height=st.integers(6, 20), width=st.integers(6, 20), seed=st.integers(0, 1000))
+@given(dy=st.integers(0, 4), dx=st.integers(0, 4), height=st.integers(6, 20), width=st.integers(6, 20),
+       seed=st.integers(0, 1000))
 def test_conv_of_a_shifted_image_is_the_shifted_result(kind, dy, dx, height, width, seed):
     ic, oc, kernel, group = KINDS[kind]
     model = convolution(normal(oc, ic // group, kernel, kernel, seed=seed), ic, group)
@@ -214,4 +223,5 @@ def test_conv_is_linear(scale, seed):
     model = convolution(normal(32, 32, 3, 3, seed=seed), 32, pads=1)
     a, b = normal(1, 32, 14, 14, seed=seed + 1), normal(1, 32, 14, 14, seed=seed + 2)
     expected = model(a) + np.float32(scale) * model(b)
-    np.testing.assert_allclose(model(a + np.float32(scale) * b), expected, rtol=0, atol=5e-5 * max(np.abs(expected).max(), 1))
+    np.testing.assert_allclose(model(a + np.float32(scale) * b), expected, rtol=0,
+                               atol=5e-5 * max(np.abs(expected).max(), 1))

@@ -1,4 +1,4 @@
-"""The register tiles keep their accumulators in registers: no vector is stored inside the loop over k, as objdump sees it.
+"""The register tiles keep their accumulators in registers: objdump sees no vector stored inside the loop over k.
 
 A spill costs a store and a load for every multiply-add and breaks no other test.
 """
@@ -77,7 +77,7 @@ class Instruction:
 
     @property
     def stores_vector(self) -> bool:
-        """A vector register is read and the last operand, AT&T's destination, is memory (whatever register addresses it)."""
+        """A vector register is read and the last operand, AT&T's destination, is memory, whatever addresses it."""
         destination = re.split(r",(?![^(]*\))", self.operands)[-1]
         return self.name.startswith("v") and "(" in destination and bool(re.search(r"%[xyz]mm", self.operands))
 
@@ -91,7 +91,8 @@ def disassemble(path: Path) -> dict[str, list[Instruction]]:
     """Function -> its instructions."""
     if shutil.which("objdump") is None:
         pytest.skip("objdump is not installed")
-    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", str(path)], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", str(path)], capture_output=True, text=True,
+                          check=True).stdout
     functions: dict[str, list[Instruction]] = {}
     body: list[Instruction] = []
     for line in text.splitlines():
@@ -104,7 +105,8 @@ def disassemble(path: Path) -> dict[str, list[Instruction]]:
 
 def innermost_fma_loops(body: list[Instruction]) -> list[list[Instruction]]:
     """Stretches between a backward jump and its target that multiply and hold no smaller such stretch."""
-    ends = [(i.jump_target, i.address) for i in body if i.jump_target is not None and body[0].address <= i.jump_target <= i.address]
+    ends = [(i.jump_target, i.address) for i in body if i.jump_target is not None
+            and body[0].address <= i.jump_target <= i.address]
     loops = [[i for i in body if begin <= i.address <= end] for begin, end in ends]
     multiplying = [loop for loop in loops if any(i.is_fma for i in loop)]
     return [loop for loop in multiplying if not any(other is not loop and other[0].address >= loop[0].address
@@ -127,7 +129,8 @@ def native() -> dict[str, list[Instruction]]:
     return functions
 
 
-@pytest.mark.parametrize("kernel", [name for isa in _native.isas() for name in _native.kernels(isa) if TILE.match(name)])
+@pytest.mark.parametrize("kernel",
+                         [name for isa in _native.isas() for name in _native.kernels(isa) if TILE.match(name)])
 def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
     mr, nr, isa = TILE.match(kernel).groups()
     accumulators = int(mr) * int(nr) // {"avx2": 8, "avx512": 16}[isa]
@@ -144,7 +147,8 @@ def test_registers_check_notices_spills(tmp_path, function, rows):
         pytest.skip("no C compiler")
     source, obj = tmp_path / "spilling.c", tmp_path / "spilling.o"
     source.write_text(SPILLING)
-    built = subprocess.run([*compiler, "-O3", "-mavx2", "-mfma", f"-DROWS={rows}", "-c", str(source), "-o", str(obj)], capture_output=True)
+    built = subprocess.run([*compiler, "-O3", "-mavx2", "-mfma", f"-DROWS={rows}", "-c", str(source), "-o", str(obj)],
+                           capture_output=True)
     if built.returncode:
         pytest.skip("the C compiler does not build for AVX2")
     assert stores(disassemble(obj)[function])
@@ -156,7 +160,8 @@ def test_registers_check_is_content_with_a_tile_that_fits(tmp_path):
         pytest.skip("no C compiler")
     source, obj = tmp_path / "fitting.c", tmp_path / "fitting.o"
     source.write_text(SPILLING)
-    built = subprocess.run([*compiler, "-O3", "-mavx2", "-mfma", "-DROWS=6", "-c", str(source), "-o", str(obj)], capture_output=True)
+    built = subprocess.run([*compiler, "-O3", "-mavx2", "-mfma", "-DROWS=6", "-c", str(source), "-o", str(obj)],
+                           capture_output=True)
     if built.returncode:
         pytest.skip("the C compiler does not build for AVX2")
     body = disassemble(obj)["too_tall"]

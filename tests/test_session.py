@@ -26,7 +26,8 @@ def test_session_gives_onnxruntimes_results(source, images):
     theirs = onnxruntime.InferenceSession(str(DIGITS), providers=["CPUExecutionProvider"])
     name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
     for names in (None, [output]):
-        np.testing.assert_allclose(session.run(names, {name: images})[0], theirs.run(names, {name: images})[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(session.run(names, {name: images})[0], theirs.run(names, {name: images})[0],
+                                   rtol=1e-4, atol=1e-6)
 
 
 def test_session_options_set_threads(images):
@@ -63,7 +64,8 @@ def test_session_on_the_cpu_is_silent(providers):
         assert ort.InferenceSession(DIGITS, providers=providers).get_providers() == ["CPUExecutionProvider"]
 
 
-@pytest.mark.parametrize("providers", [["CUDAExecutionProvider", "CPUExecutionProvider"], [("CUDAExecutionProvider", {"device_id": 0})]])
+@pytest.mark.parametrize("providers", [["CUDAExecutionProvider", "CPUExecutionProvider"],
+                                       [("CUDAExecutionProvider", {"device_id": 0})]])
 def test_session_warns_of_providers_it_lacks_and_carries_on(providers, images):
     with pytest.warns(UserWarning, match="CUDAExecutionProvider"):
         session = ort.InferenceSession(DIGITS, providers=providers, provider_options=None)

@@ -6,7 +6,6 @@ FASTCNN_OPENMP=0     single-threaded build (also what happens, with a warning, w
 import os
 import platform
 import subprocess
-import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -25,11 +24,13 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 ISA_FLAGS = {
     "scalar": [],
     "avx2": ["-mavx2", "-mfma", "-mf16c"],
-    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c",
+               "-mprefer-vector-width=512"],
 }
 ISAS = ISA_FLAGS if X86 else {"scalar": []}
 SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
-C_FLAGS = ["-std=c11", "-D_GNU_SOURCE", f"-DFC_HAVE_X86={int(X86)}", "-Wall", "-Wextra", "-Wshadow", "-fvisibility=hidden", "-fPIC"]
+C_FLAGS = ["-std=c11", "-D_GNU_SOURCE", f"-DFC_HAVE_X86={int(X86)}", "-Wall", "-Wextra", "-Wshadow",
+           "-fvisibility=hidden", "-fPIC"]
 C_FLAGS += ["-O1", "-g", *SANITIZE] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
 
 
@@ -40,7 +41,8 @@ def compiler_accepts(flags):
         source = Path(folder, "probe.c")
         source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
         try:
-            result = subprocess.run([*command, *flags, str(source), "-o", str(source.with_suffix(""))], capture_output=True)
+            result = subprocess.run([*command, *flags, str(source), "-o", str(source.with_suffix(""))],
+                                    capture_output=True)
         except OSError:
             return False
     return result.returncode == 0
@@ -60,7 +62,8 @@ HEADERS = [os.path.relpath(h, HERE) for h in HEADERS]
 
 
 def library(name, sources, flags):
-    return name, {"sources": sources, "cflags": C_FLAGS + flags, "obj_deps": {"": HEADERS}, "include_dirs": [str(SOURCE)]}
+    return name, {"sources": sources, "cflags": C_FLAGS + flags, "obj_deps": {"": HEADERS},
+                  "include_dirs": [str(SOURCE)]}
 
 
 def libraries():
@@ -81,13 +84,15 @@ class BuildExt(build_ext):
 native = Extension(
     "_native", [str(SOURCE / "_native.pyx")], include_dirs=[str(SOURCE), numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")], depends=HEADERS,
-    extra_compile_args=["-O1" if DEBUG else "-O2", "-g" if DEBUG else "-g0", "-Wno-unused-function", *OPENMP, *(SANITIZE if DEBUG else [])],
+    extra_compile_args=["-O1" if DEBUG else "-O2", "-g" if DEBUG else "-g0", "-Wno-unused-function", *OPENMP,
+                        *(SANITIZE if DEBUG else [])],
     extra_link_args=[*OPENMP, *(SANITIZE if DEBUG else [])])
 
-directives = {"language_level": 3, "boundscheck": DEBUG, "wraparound": DEBUG, "initializedcheck": DEBUG, "cdivision": True}
+directives = {"language_level": 3, "boundscheck": DEBUG, "wraparound": DEBUG, "initializedcheck": DEBUG,
+              "cdivision": True}
 
-# The checked build keeps its C file to itself: the next plain build would take it for its own. Cython finds _native.pxd beside
-# the source by the module's bare name; the package comes after.
+# The checked build keeps its C file to itself: the next plain build would take it for its own. Cython finds _native.pxd
+# beside the source by the module's bare name; the package comes after.
 native, = cythonize([native], compiler_directives=directives, force=DEBUG, build_dir="build/checked" if DEBUG else None)
 native.name = "fastcnn._native"
 

@@ -11,8 +11,14 @@ from fastcnn import _native
 from fastcnn.choice import machine
 from fastcnn.choice.winograd import TILE_VECTORS, choose_winograd
 
-# Per-tile overhead of a call (arguments, epilogue) in FMA issue slots, from the difference of k=64 and k=256 tiles in bench.layers.
+# Costs besides the FMAs, in FMA issue slots: a call of a tile (arguments, epilogue); a row of a, read from L2 again by every panel;
+# a vector of b, which comes from L2 when the panel outgrows its share of L1. Fitted to 30 1x1 layers of ResNet-50, MobileNetV2 and
+# EfficientNet, on which the pick is then within 5 % of the best width: wide tiles for k below about 200, nv = 2 above.
+# 2026-11-20, Xeon (AVX-512, 48 KB L1, 2 MB L2), gcc 12.2, one thread; reproduce with python -m bench.layers.
 TILE_OVERHEAD = 60
+A_SLOTS = 0.15
+B_SLOTS = 1.0
+PANEL_SHARE_OF_L1 = 0.6
 # A run of k shorter than this keeps the tile in its loop head: im2col makes one long run of it.
 SHORTEST_RUN = 4
 
@@ -196,7 +202,9 @@ def best_nv(oc: int, ow: int, k: int) -> int:
 def _row_cost(ow: int, tiles: int, nv: int, k: int) -> float:
     """Issue slots for one row of ow pixels in `tiles` tiles nv vectors wide."""
     low, taller = divmod(ow, tiles)
-    return sum(count * (k * max(mr * nv, mr + nv, machine.FMA_CHAINS) + TILE_OVERHEAD)
+    panel_bytes = 4 * k * nv * _native.vector_length()
+    b_slots = B_SLOTS * nv if panel_bytes > PANEL_SHARE_OF_L1 * machine.l1d_bytes() else 0.0
+    return sum(count * (k * (max(mr * nv, mr + nv, machine.FMA_CHAINS) + A_SLOTS * mr + b_slots) + TILE_OVERHEAD)
                for count, mr in ((taller, low + 1), (tiles - taller, low)) if count)
 
 

@@ -11,6 +11,12 @@ FMA_CHAINS = 8
 
 
 @cache
+def l1d_bytes() -> int:
+    """Bytes of one core's L1 data cache."""
+    return int(_native.cpu()["l1d_bytes"])
+
+
+@cache
 def l2_bytes() -> int:
     """Bytes of one core's L2."""
     return int(_native.cpu()["l2_bytes"])

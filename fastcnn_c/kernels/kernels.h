@@ -35,7 +35,8 @@ typedef struct fc_gemm_args {
     size_t ldr;
     float lo, hi;
     int accumulate;
-    const void *prefetch;    /* one line from here on is asked for in each step of k, or NULL: the weights needed next */
+    const void *prefetch;    /* the weights needed next: each step of k asks for the line here and goes prefetch_step bytes on */
+    size_t prefetch_step;    /* 0 with prefetch NULL: nothing is asked for */
 } fc_gemm_args;
 
 typedef void (*fc_gemm_kernel)(const fc_gemm_args *args);

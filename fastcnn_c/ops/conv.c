@@ -87,7 +87,7 @@ static void fill_band_row(const fc_conv *p, float *band, const float *x, int64_t
 
 /* One tile: pixels [x0, x0 + mr) of output row oy, columns [j0, j0 + n) of group g; a is that row's first pixel. The taps are listed. */
 static void run_tile(const conv_run *c, fc_gemm_kernel kernel, int64_t mr, const float *a, const float *b, const char *next,
-                     int64_t taps, int64_t image, int64_t oy, int64_t x0, int64_t g, int64_t j0, int64_t n)
+                     size_t step, int64_t taps, int64_t image, int64_t oy, int64_t x0, int64_t g, int64_t j0, int64_t n)
 {
     const fc_conv *p = c->p;
     const int64_t column = g * p->oc + j0;
@@ -97,7 +97,7 @@ static void run_tile(const conv_run *c, fc_gemm_kernel kernel, int64_t mr, const
         .taps = (size_t)taps, .kc = (size_t)c->kc, .b = b, .n = (size_t)n, .bias = c->bias ? c->bias + column : NULL,
         .residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x0 * p->r_pixel + column : NULL,
         .ldr = (size_t)p->r_pixel, .lo = c->lo, .hi = c->hi, .accumulate = 0,
-        .prefetch = next};
+        .prefetch = next, .prefetch_step = step};
     kernel(&args);
     if (c->slope || !fc_is_clamp(p->fn))
         fc_activate_rows(y, mr, (size_t)n, (size_t)p->y_pixel, p->fn, p->alpha, p->beta, c->slope ? c->slope + column : NULL);
@@ -113,13 +113,16 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
         for (int64_t q = q0; q < q1; q++) {
             const int64_t j0 = q * nr, n = fc_min(nr, p->oc - j0), nv = fc_ceil_div(n, v);
             const float *b = weights + q * nr * k;
-            const char *next = (const char *)(b + k * nv * v);     /* the panel after this one: its lines come while this one works */
+            /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
+             * buffers that the tile's own loads need. */
+            const char *next = (const char *)(b + k * nv * v);
+            const size_t step = (size_t)fc_ceil_div(nv * v * (int64_t)sizeof *b, t1 - t0);
             for (int64_t t = t0; t < t1; t++) {
                 const int64_t oy = t / c->tiles_per_row, piece = t % c->tiles_per_row;
                 const int64_t x0 = p->ow * piece / c->tiles_per_row, x1 = p->ow * (piece + 1) / c->tiles_per_row;
                 const int64_t taps = list_taps(c, oy, x0, x1);
                 run_tile(c, fc_active->gemm->tile[nv][x1 - x0], x1 - x0, a + (oy - oy0) * p->sh * c->row + g * p->ic, b,
-                         t - t0 < nv ? next + (t - t0) * k * FC_ALIGN : NULL, taps, image, oy, x0, g, j0, n);
+                         next + (size_t)((t - t0) * k) * step, step, taps, image, oy, x0, g, j0, n);
             }
         }
     }

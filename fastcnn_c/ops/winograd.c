@@ -108,11 +108,12 @@ static void multiply(const fc_winograd *p, const geometry *g, const float *u, co
         const int64_t pieces = fc_ceil_div(count, fc_active->gemm->max_mr[nv]);
         fc_gemm_args args = {
             .lda = g->lda, .ldc = g->ldm, .tap = tap, .taps = 1, .kc = (size_t)p->ic, .n = (size_t)n,
-            .b = u + position * u_position + o * p->ic, .lo = -INFINITY, .hi = INFINITY};
+            .b = u + position * u_position + o * p->ic, .lo = -INFINITY, .hi = INFINITY,
+            .prefetch_step = (size_t)fc_ceil_div(nv * vector * (int64_t)sizeof(float), pieces)};
         const char *next = (const char *)(args.b + p->ic * nv * vector);    /* panels and positions follow each other */
         for (int64_t piece = 0; piece < pieces; piece++) {
             const int64_t row = count * piece / pieces, mr = count * (piece + 1) / pieces - row;
-            args.prefetch = piece < nv ? next + piece * p->ic * FC_ALIGN : NULL;
+            args.prefetch = next + (size_t)(piece * p->ic) * args.prefetch_step;
             args.a = v + position * g->v_position + (size_t)row * g->lda;
             args.c = m + position * g->m_position + (size_t)row * g->ldm + o;
             fc_active->gemm->tile[nv][mr](&args);

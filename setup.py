@@ -31,7 +31,7 @@ ISAS = ISA_FLAGS if X86 else {"scalar": []}
 SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 C_FLAGS = ["-std=c11", "-D_GNU_SOURCE", f"-DFC_HAVE_X86={int(X86)}", "-Wall", "-Wextra", "-Wshadow",
            "-fvisibility=hidden", "-fPIC"]
-C_FLAGS += ["-O1", "-g", *SANITIZE] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
+C_FLAGS += ["-O1", "-g1", *SANITIZE] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
 
 
 def compiler_accepts(flags):
@@ -84,7 +84,7 @@ class BuildExt(build_ext):
 native = Extension(
     "_native", [str(SOURCE / "_native.pyx")], include_dirs=[str(SOURCE), numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")], depends=HEADERS,
-    extra_compile_args=["-O1" if DEBUG else "-O2", "-g" if DEBUG else "-g0", "-Wno-unused-function", *OPENMP,
+    extra_compile_args=["-O1" if DEBUG else "-O2", "-g1" if DEBUG else "-g0", "-Wno-unused-function", *OPENMP,
                         *(SANITIZE if DEBUG else [])],
     extra_link_args=[*OPENMP, *(SANITIZE if DEBUG else [])])
 

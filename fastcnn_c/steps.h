@@ -86,6 +86,17 @@
 #define FC_FIELDS_resize(I, F, V) \
     I(n) I(c) I(ih) I(iw) I(oh) I(ow) I(taps_h) I(taps_w) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
 
+/* state, y?, y_h?, y_c?, z, r, extra?, lens?, h0?, c0? ; the recurrent half of RNN (cell 0), LSTM (1), GRU (2) and GRU with
+ * linear_before_reset (3): y[t] from z[t], the input projection with the biases, and the state before it. The h hidden units are
+ * cut into blocks of a vector, V; H = h rounded up to blocks, zero filled. Each cell has G = 1, 4, 3, 3 gates, which it computes
+ * in one part, cell 2 in two: gates 0 and 1 of all blocks, then gate 2.
+ * z rows [direction][part][block][gate][V], r [direction][part][panel][h][block][gate][V] with 4, 1, 2 (then 4), 1 blocks a panel,
+ * fewer in the last; extra [direction][block][3][V]: peepholes i, o, f (LSTM) or the recurrent bias (0, 0, new) (cell 3).
+ * state: 4 of [directions][n][H], workspace. lens int32. reverse: direction 0 runs backwards (direction 1 always does). RNN applies fn. */
+#define FC_FIELDS_recurrent(I, F, V) \
+    I(cell) I(steps) I(n) I(h) I(directions) I(reverse) I(z_step) I(z_row) I(y_step) I(y_direction) I(y_row) \
+    I(state_direction) I(state_row) I(fn) F(alpha) F(beta) F(clip)
+
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
@@ -93,7 +104,8 @@
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \
-    X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(resize, fc_scratch_resize)
+    X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(resize, fc_scratch_resize) \
+    X(recurrent, fc_scratch_recurrent)
 
 #define FC_DECLARE_I(name) int64_t name;
 #define FC_DECLARE_F(name) float name;

@@ -23,7 +23,6 @@ FALLBACKS = {
                                      "QLinearMatMul",
                                      "QLinearSoftmax", "QuantizeLinear"},       # MaxPool on int8
     "mnist_dynquant_ort": {"ConvInteger", "MatMulInteger", "QuantizeLinear"},
-    "ppocr_en_number_mobile_v2_rec": {"LSTM"},
 }
 # No sensible comparison: random noise in, a map of text regions out whose values all sit at the threshold.
 NOT_COMPARED = {("ppocr_v3_det", "rand")}

@@ -7,6 +7,7 @@ from fastcnn.ops.elementwise import ELEMENTWISE
 from fastcnn.ops.linear import Gemm, MatMul
 from fastcnn.ops.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
 from fastcnn.ops.pool import AVERAGE, LP, MAX, GlobalPool, Pool
+from fastcnn.ops.recurrent import RECURRENT
 from fastcnn.ops.reduce import REDUCTIONS
 from fastcnn.ops.resize import Resize
 from fastcnn.ops.shape import Expand, Flatten, Identity, Reshape, Squeeze, Tile, Transpose, Unsqueeze
@@ -52,5 +53,6 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "LogSoftmax"): Softmax(log=True),
     **{("", name): op for name, op in ELEMENTWISE.items()},
     **{("", name): op for name, op in REDUCTIONS.items()},
+    **{("", name): op for name, op in RECURRENT.items()},
     ("com.microsoft", "Gelu"): ELEMENTWISE["Gelu"],
 }

@@ -229,7 +229,31 @@ typedef struct fc_resize_kernels {
     void (*rows[FC_RESIZE_MAX_TAPS + 1])(const fc_resize_rows_args *args);
 } fc_resize_kernels;
 
+/* ---- recurrent: one time step of one row, `count` blocks of V_LEN hidden units, whole vectors -----------------------------------
+ * gates of block b at gates + b*step; h, before and c at b*V_LEN.  s: sigmoid.
+ * lstm        c = s(f)*c + s(i)*tanh(n); h = s(o)*tanh(c); gates i, o, f, n; extra: peepholes [b][3][V_LEN] of i, o, f or NULL
+ * gru         u = s(gate + z), r alike, n = tanh(z + r*gate); h = n + u*(before - n); gates u, r, n; extra: z [b][3][V_LEN]
+ * gru_reset   c = s(u), h = s(r)*before; gates u, r        gru_update   n = tanh(n); h = n + c*(before - n); gate n
+ */
+typedef struct fc_cell_args {
+    float *h;
+    const float *before;
+    float *c;
+    const float *gates;
+    size_t step;
+    const float *extra;
+    size_t count;
+} fc_cell_args;
+
+typedef struct fc_recurrent_kernels {
+    void (*lstm)(const fc_cell_args *args);
+    void (*gru)(const fc_cell_args *args);
+    void (*gru_reset)(const fc_cell_args *args);
+    void (*gru_update)(const fc_cell_args *args);
+} fc_recurrent_kernels;
+
 #define FC_FAMILY_SLOTS \
+    const fc_recurrent_kernels *recurrent; \
     const fc_depthwise_kernels *depthwise; \
     const fc_pool_kernels *pool; \
     const fc_norm_kernels *norm; \

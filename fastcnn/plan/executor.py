@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native, reference
-from fastcnn.errors import ExecutionError
+from fastcnn.errors import ExecutionError, UnsupportedOperatorError
 from fastcnn.graph import Graph, Node
+from fastcnn.ops import OPS
 from fastcnn.ops.base import Spec
 from fastcnn.plan.bind import spec_of
 from fastcnn.plan.lowering import Stage
@@ -20,11 +21,25 @@ from fastcnn.plan.plan import Plan, make_plan, small_values
 MAX_PLANS = 64
 
 
+def check_operators(graph: Graph) -> None:
+    """Raises UnsupportedOperatorError naming every node that neither a kernel nor the fallback computes."""
+    refused = []
+    for node in graph.nodes:
+        if (node.domain, node.op_type) not in OPS:
+            try:
+                reference.check_supported(node, graph.opsets)
+            except UnsupportedOperatorError as error:
+                refused.append(str(error))
+    if refused:
+        raise UnsupportedOperatorError("; ".join(refused))
+
+
 class Engine:
     """Thread-safe: plans are made under a lock, every run takes a workspace of its own from the pool."""
 
     def __init__(self, graph: Graph, threads: int, packs: dict[Hashable, np.ndarray]):
         self.graph, self.threads, self.packs = graph, threads, packs
+        check_operators(graph)
         self.outputs = tuple(info.name for info in graph.outputs)
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self.lock = threading.Lock()

@@ -18,6 +18,7 @@ from fastcnn.reference.evaluator import Value, evaluator_of
 from fastcnn.graph import Graph, Node
 from fastcnn.onnx_proto.types import element_name, element_of, numpy_type, tensor_type, type_shape, type_string
 from fastcnn.reference.contrib import CONTRIB
+from fastcnn.reference.control_flow import CONTROL_FLOW, Around, bodies_of
 from fastcnn.reference.conv import pool_extents, spatial
 from fastcnn.reference.overrides import OVERRIDES
 from fastcnn.reference.resize import resized_axes
@@ -53,11 +54,13 @@ def evaluate(node: Node, inputs: Sequence[Value], captured: Mapping[str, Value] 
 def _evaluate_plain(
     node: Node, inputs: list[Value], captured: Mapping[str, Value], opsets: Mapping[str, int]
 ) -> list[Value]:
+    if node.op_type in CONTROL_FLOW and not node.domain:
+        return CONTROL_FLOW[node.op_type](node, inputs, Around(captured, opsets, evaluate))
     direct = _direct(node)
     if direct is not None:
         outputs = direct(node, inputs)
         if outputs is not None:
-            return [np.asarray(y) for y in outputs]
+            return [y if isinstance(y, list) or y is None else np.asarray(y) for y in outputs]
     return evaluator_of(node, opsets).run(inputs, captured)
 
 
@@ -68,8 +71,12 @@ def _direct(node: Node) -> Callable[[Node, list[Value]], list[np.ndarray] | None
 
 
 def check_supported(node: Node, opsets: Mapping[str, int]) -> None:
-    """Raises UnsupportedOperatorError when evaluate() could not compute the node."""
-    if _direct(node) is None:
+    """Raises UnsupportedOperatorError when evaluate() could not compute the node, or one in its bodies."""
+    if node.op_type in CONTROL_FLOW and not node.domain:
+        for body in bodies_of(node, opsets).values():
+            for inner in body.nodes:
+                check_supported(inner, opsets)
+    elif _direct(node) is None:
         evaluator_of(node, opsets)
 
 

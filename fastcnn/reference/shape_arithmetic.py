@@ -163,14 +163,28 @@ def identity(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [inputs[0]]
 
 
-def reduction(reduce: Callable[..., np.ndarray], since: int) -> Direct:
-    """reduce(x) over `axes` (an input from opset `since`), over all without them unless noop_with_empty_axes=1."""
+def lowest(dtype: np.dtype) -> Any:
+    """The largest of no numbers: what every number of the type is at least."""
+    return np.iinfo(dtype).min if dtype.kind in "iu" else False if dtype.kind == "b" else -np.inf
+
+
+def highest(dtype: np.dtype) -> Any:
+    """The smallest of no numbers."""
+    return np.iinfo(dtype).max if dtype.kind in "iu" else True if dtype.kind == "b" else np.inf
+
+
+def reduction(reduce: Callable[..., np.ndarray], since: int, of_none: Callable[[np.dtype], Any] | None = None) -> Direct:
+    """reduce(x) over `axes` (an input from opset `since`), over all without them unless noop_with_empty_axes=1.
+
+    of_none  the result over no elements where numpy has none
+    """
     def apply(node: Node, inputs: Inputs) -> list[np.ndarray]:
         x, axes = inputs[0], _axes(node, inputs, since)
         if not axes and node.attrs.get("noop_with_empty_axes", 0):
             return [x]
         kept = bool(node.attrs.get("keepdims", 1))
-        return [np.asarray(reduce(x, axis=axes or None, keepdims=kept)).astype(x.dtype, copy=False)]
+        start = {"initial": of_none(x.dtype)} if of_none and not x.size else {}
+        return [np.asarray(reduce(x, axis=axes or None, keepdims=kept, **start)).astype(x.dtype, copy=False)]
     return apply
 
 
@@ -201,8 +215,8 @@ SHAPE_ARITHMETIC: dict[str, Direct] = {
     "Not": elementwise(np.logical_not),
     "Or": elementwise(np.logical_or),
     "Range": range_,
-    "ReduceMax": reduction(np.max, 18),
-    "ReduceMin": reduction(np.min, 18),
+    "ReduceMax": reduction(np.max, 18, lowest),
+    "ReduceMin": reduction(np.min, 18, highest),
     "ReduceProd": reduction(np.prod, 18),
     "ReduceSum": reduction(np.sum, 13),
     "Reshape": reshape,

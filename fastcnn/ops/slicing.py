@@ -236,7 +236,7 @@ class DepthToSpace(AnyType):
 
 
 class SpaceToDepth(AnyType):
-    """y[n, (i*b + j)*C + c, h, w] = x[n, c, h*b + i, w*b + j]. ONNX SpaceToDepth-1, 13."""
+    """y[n, (i*b + j)*C + c, h, w] = x[n, c, h*b + i, w*b + j]; in mode CRD channel c*b*b + i*b + j. ONNX SpaceToDepth-1, 13, 28."""
 
     def infer(self, args: Args) -> list[Spec]:
         x, b = args.spec(0), args.node.attrs.get("blocksize", 0)
@@ -250,6 +250,7 @@ class SpaceToDepth(AnyType):
         if x.size == 0:
             low.write(0, "dense")
             return
-        blocks = x.reshape((n, c, h // b, b, w // b, b)).transpose((0, 3, 5, 1, 2, 4))
+        crd = low.node.attrs.get("mode", "DCR") == "CRD"
+        blocks = x.reshape((n, c, h // b, b, w // b, b)).transpose((0, 1, 3, 5, 2, 4) if crd else (0, 3, 5, 1, 2, 4))
         y = low.write(0, "dense" if low.dense_output() else "channels_last")
         low.copy(y.reshape(blocks.shape), blocks)

@@ -1,12 +1,14 @@
 /* Winograd filters: U = G g G^T of every 3x3 filter, in double, rounded once, and packed as one GEMM operand a position. */
 #include "kernels/kernels.h"
 
+#include <string.h>
+
 /* Rows of G for F(m, 3): the filter's value at each point over the product of the point's distances to the others, and the
  * leading coefficient for infinity. For m = 4 the rows of +-5/8 and +-3/2 carry a factor 5/8 and 3/2 that kernels/winograd.inc
  * divides out again. */
 static const double G2[4][3] = {{1.0, 0.0, 0.0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0.0, 0.0, 1.0}};
 
-enum { MAX_E = 6 };
+enum { MAX_E = 6, MAX_WIDTH = FC_GEMM_MAX_NV * FC_MAX_VECTOR };
 
 static void filter_transform(double g_matrix[MAX_E][3], int64_t m)
 {
@@ -32,17 +34,27 @@ static void filter_transform(double g_matrix[MAX_E][3], int64_t m)
     g_matrix[5][2] = 1.0;
 }
 
-/* u[(i*e + j) * position] = (G g G^T)[i][j] */
-static void transform_filter(float *u, size_t position, const float *g, double g_matrix[MAX_E][3], int e)
+/* Filters of `count` neighbouring output channels, filter_step apart: u[(i*e + j) * position + filter] = (G g G^T)[i][j]. The filters
+ * run innermost, so that compilers compute several at once. */
+static void transform_filters(float *u, size_t position, const float *g, size_t filter_step, int count,
+                              double g_matrix[MAX_E][3], int e)
 {
-    double rows[MAX_E][3];
-    for (int i = 0; i < e; i++)
-        for (int j = 0; j < 3; j++)
-            rows[i][j] = g_matrix[i][0] * g[j] + g_matrix[i][1] * g[3 + j] + g_matrix[i][2] * g[6 + j];
-    for (int i = 0; i < e; i++)
-        for (int j = 0; j < e; j++)
-            u[(size_t)(i * e + j) * position] =
-                (float)(rows[i][0] * g_matrix[j][0] + rows[i][1] * g_matrix[j][1] + rows[i][2] * g_matrix[j][2]);
+    double taps[9][MAX_WIDTH], rows[3][MAX_WIDTH];
+    for (int f = 0; f < count; f++)
+        for (int t = 0; t < 9; t++)
+            taps[t][f] = g[(size_t)f * filter_step + (size_t)t];
+    for (int i = 0; i < e; i++) {
+        const double *a = g_matrix[i];
+        for (int c = 0; c < 3; c++)
+            for (int f = 0; f < count; f++)
+                rows[c][f] = a[0] * taps[c][f] + a[1] * taps[3 + c][f] + a[2] * taps[6 + c][f];
+        for (int j = 0; j < e; j++) {
+            const double *b = g_matrix[j];
+            float *to = u + (size_t)(i * e + j) * position;
+            for (int f = 0; f < count; f++)
+                to[f] = (float)(rows[0][f] * b[0] + rows[1][f] * b[1] + rows[2][f] * b[2]);
+        }
+    }
 }
 
 size_t fc_winograd_packed_floats(int64_t m, int64_t oc, int64_t ic, int64_t nv)
@@ -52,15 +64,16 @@ size_t fc_winograd_packed_floats(int64_t m, int64_t oc, int64_t ic, int64_t nv)
 
 void fc_winograd_pack(float *packed, const float *w, int64_t m, int64_t oc, int64_t ic, int64_t nv)
 {
-    static const float zero[9];
     const int64_t v = fc_active->vector_length;
     const size_t position = fc_gemm_packed_floats(oc, ic, nv);
     double g_matrix[MAX_E][3];
     filter_transform(g_matrix, m);
     for (int64_t o = 0; o < oc; o += nv * v) {
         const int64_t columns = oc - o < nv * v ? oc - o : nv * v, width = (columns + v - 1) / v * v;
-        for (int64_t k = 0; k < ic; k++)
-            for (int64_t j = 0; j < width; j++)
-                transform_filter(packed++, position, j < columns ? w + ((o + j) * ic + k) * 9 : zero, g_matrix, (int)m + 2);
+        for (int64_t k = 0; k < ic; k++, packed += width) {
+            transform_filters(packed, position, w + (o * ic + k) * 9, (size_t)ic * 9, (int)columns, g_matrix, (int)m + 2);
+            for (int64_t e = 0; e < (m + 2) * (m + 2); e++)
+                memset(packed + (size_t)e * position + columns, 0, (size_t)(width - columns) * sizeof *packed);
+        }
     }
 }

@@ -19,6 +19,9 @@ from fastcnn.tensor import (Buffer, Strides, Tensor, channels_last_strides, dens
 # Steps with less work (multiply-adds or elements) stay on one thread: a barrier costs 0.2 us, a second thread saves half of
 # 4000 multiply-adds per us and element rates of the same order.
 SINGLE_THREAD_WORK = 20_000
+# Programs with less work altogether stay on one thread: LeNet-5 (0.4 million) takes 19 us there, but 12 ms as the median with two
+# threads on two CPUs that other processes want as well, because its barriers then wait for time slices (2026-11-20).
+SINGLE_THREAD_PROGRAM = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,8 @@ class StageLowering:
 
     def _program(self) -> _native.Program:
         arena_bytes = arena.place(b for b in self.buffers if b.array is None)
-        threads = max((limit for _, _, limit, _ in self.steps), default=1)
+        small = sum(info.work for info in self.info) < SINGLE_THREAD_PROGRAM
+        threads = 1 if small else max((limit for _, _, limit, _ in self.steps), default=1)
         steps = [(kind, tuple(_operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
         return _native.Program(steps, arena_bytes, threads, len(self.inputs) + len(self.outputs))
 

@@ -7,8 +7,7 @@
 `import fastcnn as ort` also works for the common uses of onnxruntime: InferenceSession and what it returns.
 """
 from fastcnn.cpu import cpu_info, select_instruction_set
-from fastcnn.errors import (ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, ShapeError,
-                            UnsupportedOperatorError)
+from fastcnn.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, ShapeError, UnsupportedOperatorError
 from fastcnn.graph import ValueInfo
 from fastcnn.model import Model, load
 from fastcnn.session import InferenceSession, RunOptions, SessionOptions

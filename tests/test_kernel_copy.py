@@ -31,7 +31,8 @@ def test_permutations(x_order, y_order, dtype):
 
 
 # channels, pixels: what conversions between NCHW and NHWC meet, around vectors and tiles
-@pytest.mark.parametrize("c, hw", [(1, 100), (2, 65), (3, 1), (3, 15), (3, 16), (3, 1025), (3, 3001), (4, 70), (5, 17), (8, 8), (16, 16), (17, 31),
+@pytest.mark.parametrize("c, hw", [(1, 100), (2, 65), (3, 1), (3, 15), (3, 16), (3, 1025), (3, 3001), (4, 70), (5, 17), (8, 8), (16, 16),
+                                   (17, 31),
                                    (21, 130), (64, 196), (65, 129), (255, 50), (7, 4999)])
 @pytest.mark.parametrize("pitch", ["dense", "pitched"])
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
@@ -45,7 +46,8 @@ def test_channels_first_and_last(c, hw, pitch, dtype, isa):
 
 
 @pytest.mark.parametrize("dtype", ELEMS)
-@pytest.mark.parametrize("rows, cols, pitch", [(1, 1, 0), (300, 1, 4), (300, 3, 7), (40, 24, 96), (3, 70_001, 0), (1, 200_003, 0), (7, 2100, 2200)])
+@pytest.mark.parametrize("rows, cols, pitch",
+                         [(1, 1, 0), (300, 1, 4), (300, 3, 7), (40, 24, 96), (3, 70_001, 0), (1, 200_003, 0), (7, 2100, 2200)])
 def test_rows(rows, cols, pitch, dtype):
     """Concatenation and slices: rows into a wider tensor and out of it."""
     for threads in (1, 2):
@@ -101,7 +103,8 @@ def test_cast(source, target):
 
 
 @pytest.mark.parametrize("target, x, y", [
-    ("int32", [3e9, -3e9, np.nan, np.inf], [-2 ** 31] * 4), ("int64", [1e19, np.nan], [-2 ** 63] * 2), ("bool", [np.nan, -0.0, 1e-40], [1, 0, 1]),
+    ("int32", [3e9, -3e9, np.nan, np.inf], [-2 ** 31] * 4), ("int64", [1e19, np.nan], [-2 ** 63] * 2),
+    ("bool", [np.nan, -0.0, 1e-40], [1, 0, 1]),
     ("uint8", [257, -1], [1, 255]), ("uint64", [2.0 ** 63, 2.0 ** 64 - 2 ** 40], [2 ** 63, 2 ** 64 - 2 ** 40])])
 def test_cast_out_of_range(target, x, y):
     x = np.array(x, np.float32)
@@ -122,7 +125,8 @@ def test_every_half_widens_and_narrows(isa):
 
 def test_narrowing_rounds_to_nearest_even(isa):
     x = np.concatenate([np.random.default_rng(0).normal(size=3000) * np.exp2(np.random.default_rng(1).integers(-30, 20, 3000)),
-                        [65519, 65520, 65536, 2 ** -25, 2 ** -24 * 1.5, 2 ** -25 * 1.0001, 1 + 2 ** -11, 1 + 3 * 2 ** -11, np.inf]]).astype(np.float32)
+                        [65519, 65520, 65536, 2 ** -25, 2 ** -24 * 1.5, 2 ** -25 * 1.0001, 1 + 2 ** -11, 1 + 3 * 2 ** -11,
+                         np.inf]]).astype(np.float32)
     y = Guarded(np.zeros(x.shape, np.float16), output=True)
     run_step("cast", [y, Guarded(x)], **cast_fields(x.shape, y.array, x))
     with np.errstate(over="ignore"):

@@ -121,7 +121,8 @@ def test_depthwise_epilogues(isa, k, epilogue):
     check(square(k, pad=k // 2, **epilogue), factor=2.0)
 
 
-@pytest.mark.parametrize("case", [Case(70, 5, 700), Case(8, 6, 1500, (7, 7), before=(3, 3), after=(3, 3)), Case(16, 56, 56, gap=0)], ids=str)
+@pytest.mark.parametrize("case", [Case(70, 5, 700), Case(8, 6, 1500, (7, 7), before=(3, 3), after=(3, 3)), Case(16, 56, 56, gap=0)],
+                         ids=str)
 def test_depthwise_wide_rows_in_blocks(isa, case):
     check(case)
 

@@ -54,7 +54,8 @@ def network(activation: str):
     tensors = [numpy_helper.from_array((seeded.standard_normal(shape) * 0.3).astype(np.float32), name) for name, shape in
                {"w1": (48, 8, 1, 1), "b1": (48,), "w2": (48, 1, 3, 3)}.items()]
     nodes = [helper.make_node("Conv", ["x", "w1", "b1"], ["wide"]), helper.make_node(activation, ["wide"], ["act"]),
-             helper.make_node("Conv", ["act", "w2"], ["dw"], group=48, pads=[1] * 4, strides=[2, 2]), helper.make_node("Relu", ["dw"], ["y"])]
+             helper.make_node("Conv", ["act", "w2"], ["dw"], group=48, pads=[1] * 4, strides=[2, 2]),
+             helper.make_node("Relu", ["dw"], ["y"])]
     graph = helper.make_graph(nodes, "pair", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8, "h", "w"])],
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -18,7 +18,8 @@ def run_pad(x: View, pads, mode, value=None, y_order=None, threads=1) -> np.ndar
     shape = tuple(n + b + a for n, (b, a) in zip(x.array.shape, pads))
     y = View(np.zeros(shape, x.array.dtype), y_order, output=True)
     constant = None if value is None else np.array([value], x.array.dtype)
-    run_step("pad", [y.buffer, x.buffer, constant], threads, ndim=len(shape), shape=shape, x_shape=x.array.shape, before=[b for b, _ in pads],
+    run_step("pad", [y.buffer, x.buffer, constant], threads, ndim=len(shape), shape=shape, x_shape=x.array.shape,
+             before=[b for b, _ in pads],
              y_strides=y.strides, x_strides=x.strides, mode=MODES.index(mode), elem_bytes=x.array.itemsize)
     y.check_gaps()
     return y.array
@@ -26,8 +27,10 @@ def run_pad(x: View, pads, mode, value=None, y_order=None, threads=1) -> np.ndar
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape, pads", [((5,), [(2, 3)]), ((3, 4), [(0, 0), (1, 2)]), ((3, 4), [(2, 1), (0, 0)]), ((2, 3, 7, 5), [(0, 0), (0, 0), (2, 1), (1, 3)]),
-                                         ((2, 6, 7, 3), [(0, 0), (1, 1), (0, 0), (0, 0)]), ((4, 1, 3), [(1, 0), (0, 0), (0, 2)]), ((2, 2), [(0, 0), (0, 0)])])
+@pytest.mark.parametrize("shape, pads", [((5,), [(2, 3)]), ((3, 4), [(0, 0), (1, 2)]), ((3, 4), [(2, 1), (0, 0)]),
+                                         ((2, 3, 7, 5), [(0, 0), (0, 0), (2, 1), (1, 3)]),
+                                         ((2, 6, 7, 3), [(0, 0), (1, 1), (0, 0), (0, 0)]), ((4, 1, 3), [(1, 0), (0, 0), (0, 2)]),
+                                         ((2, 2), [(0, 0), (0, 0)])])
 def test_pad(shape, pads, dtype, mode):
     x = numbers(shape, dtype)
     extra = {"constant_values": 9} if mode == "constant" else {}
@@ -68,8 +71,10 @@ def run_gather(x: View, indices: np.ndarray, axis: int, threads: int = 1, y_orde
     shape = x.array.shape[:axis] + (indices.size,) + x.array.shape[axis + 1:]
     y = View(np.zeros(shape, x.array.dtype), y_order, output=True)
     status = run_step("gather", [y.buffer, x.buffer, indices], threads, outer_ndim=axis, outer_shape=shape[:axis], y_outer=y.strides[:axis],
-                      x_outer=x.strides[:axis], count=indices.size, axis=x.array.shape[axis], y_axis=y.strides[axis], x_axis=x.strides[axis],
-                      inner_ndim=len(shape) - axis - 1, inner_shape=shape[axis + 1:], y_inner=y.strides[axis + 1:], x_inner=x.strides[axis + 1:],
+                      x_outer=x.strides[:axis], count=indices.size, axis=x.array.shape[axis], y_axis=y.strides[axis],
+                      x_axis=x.strides[axis],
+                      inner_ndim=len(shape) - axis - 1, inner_shape=shape[axis + 1:], y_inner=y.strides[axis + 1:],
+                      x_inner=x.strides[axis + 1:],
                       elem_bytes=x.array.itemsize, index_bytes=indices.itemsize)
     y.check_gaps()
     return status, y.array

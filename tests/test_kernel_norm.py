@@ -63,7 +63,8 @@ def test_layer_norm(isa, n, parameters, rms):
 def test_layer_norm_far_from_zero(isa):
     x = (RNG.standard_normal((3, 257)) + 1000).astype(np.float32)
     y = Guarded(np.zeros_like(x), output=True)
-    assert run_step("layer_norm", [y, x, None, None], ndim=1, shape=[3], y_strides=[257], x_strides=[257], axis=257, rms=0, epsilon=1e-5) == 0
+    assert run_step("layer_norm", [y, x, None, None], ndim=1, shape=[3], y_strides=[257], x_strides=[257], axis=257, rms=0,
+                    epsilon=1e-5) == 0
     wide = x.astype(np.float64)
     assert_close(y.array, (wide - wide.mean(1, keepdims=True)) / wide.std(1, keepdims=True), 1e-4)
 

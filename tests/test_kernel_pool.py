@@ -99,7 +99,8 @@ def test_pool_channel_tails(isa, c, window, kind):
     assert_close(got, wanted, 3e-6 if kind != MAX else 0.0)
 
 
-@pytest.mark.parametrize("case", [square(3, 2, 1, c=40, n=3), square(13, c=300), Case(112, 112, (3, 3), (2, 2), (1, 1), (1, 1), (1, 1), c=64)],
+@pytest.mark.parametrize("case", [square(3, 2, 1, c=40, n=3), square(13, c=300),
+                                  Case(112, 112, (3, 3), (2, 2), (1, 1), (1, 1), (1, 1), c=64)],
                          ids=str)
 @pytest.mark.parametrize("kind", [MAX, AVERAGE])
 def test_pool_same_bits_for_any_number_of_threads(isa, case, kind):

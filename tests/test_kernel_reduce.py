@@ -12,7 +12,8 @@ from fastcnn import _native
 
 KINDS = {
     "Sum": np.sum, "Mean": np.mean, "Max": np.max, "Min": np.min, "Prod": np.prod, "L1": lambda x, axis: np.abs(x).sum(axis),
-    "L2": lambda x, axis: np.sqrt((x * x).sum(axis)), "SumSquare": lambda x, axis: (x * x).sum(axis), "LogSum": lambda x, axis: np.log(x.sum(axis)),
+    "L2": lambda x, axis: np.sqrt((x * x).sum(axis)), "SumSquare": lambda x, axis: (x * x).sum(axis), "LogSum": lambda x,
+    axis: np.log(x.sum(axis)),
     "LogSumExp": lambda x, axis: np.logaddexp.reduce(x.reshape(x.shape), axis) if isinstance(axis, int) else np.log(np.exp(x).sum(axis)),
 }
 
@@ -55,7 +56,8 @@ def test_rows_of_any_length(kind, n, isa):
                                rtol=n * 6e-8 + 3e-6 if kind == "Prod" else 3e-6, atol=3e-5)
 
 
-@pytest.mark.parametrize("hw, c, pitch", [(49, 512, 528), (196, 24, 0), (1, 40, 0), (12544, 17, 20), (7, 63, 64), (129, 65, 0), (300, 1, 4)])
+@pytest.mark.parametrize("hw, c, pitch",
+                         [(49, 512, 528), (196, 24, 0), (1, 40, 0), (12544, 17, 20), (7, 63, 64), (129, 65, 0), (300, 1, 4)])
 def test_global_average_of_channels_last(hw, c, pitch, isa):
     x = View(values("Mean", (2, c, hw)), (0, 2, 1), pitch)
     expected = x.array.astype(np.float64).mean(2)

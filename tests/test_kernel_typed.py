@@ -25,7 +25,8 @@ BINARY = {
     "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Max": np.maximum, "Min": np.minimum, "Mod": np.mod, "FMod": np.fmod,
     "BitwiseAnd": np.bitwise_and, "BitwiseOr": np.bitwise_or, "BitwiseXor": np.bitwise_xor, "ShiftLeft": shift(np.left_shift),
     "ShiftRight": shift(np.right_shift), "Div": None, "Pow": None, **BOOL_BINARY}
-UNARY = {"Not": np.logical_not, "Abs": np.abs, "Neg": np.negative, "Sign": np.sign, "IsNaN": np.isnan, "IsInf": np.isinf, "BitwiseNot": np.bitwise_not}
+UNARY = {"Not": np.logical_not, "Abs": np.abs, "Neg": np.negative, "Sign": np.sign, "IsNaN": np.isnan, "IsInf": np.isinf,
+         "BitwiseNot": np.bitwise_not}
 INTEGER_ONLY = {"BitwiseAnd", "BitwiseOr", "BitwiseXor", "ShiftLeft", "ShiftRight", "BitwiseNot"}
 FLOAT_ONLY = {"IsNaN", "IsInf"}
 
@@ -47,8 +48,10 @@ def values(dtype, seed, shape=(7, 31)):
 def run_binary(op, a, b, threads=1):
     shape = np.broadcast_shapes(a.shape, b.shape)
     y = Guarded(np.zeros(shape, bool if op in BOOL_BINARY else a.dtype), output=True)
-    run_step("typed_binary", [y, Guarded(a), Guarded(b)], threads, ndim=len(shape), shape=shape, y_strides=broadcast_strides(shape, y.array),
-             a_strides=broadcast_strides(shape, a), b_strides=broadcast_strides(shape, b), op=_native.TYPED_BINARY[op], dtype=CODES[a.dtype.name])
+    run_step("typed_binary", [y, Guarded(a), Guarded(b)], threads, ndim=len(shape), shape=shape,
+             y_strides=broadcast_strides(shape, y.array),
+             a_strides=broadcast_strides(shape, a), b_strides=broadcast_strides(shape, b), op=_native.TYPED_BINARY[op],
+             dtype=CODES[a.dtype.name])
     return y.array.copy()
 
 
@@ -106,7 +109,8 @@ def test_pow(dtype):
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64"])
 def test_pow_negative_exponent(dtype):
-    np.testing.assert_array_equal(run_binary("Pow", np.array([[1, -1, -1, 2, 0]], dtype), np.array([[-3, -3, -2, -1, -1]], dtype)), [[1, -1, 1, 0, 0]])
+    np.testing.assert_array_equal(run_binary("Pow", np.array([[1, -1, -1, 2, 0]], dtype), np.array([[-3, -3, -2, -1, -1]], dtype)),
+                                  [[1, -1, 1, 0, 0]])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -120,7 +124,8 @@ def test_unary(op, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64", "uint8", "int16"])
-@pytest.mark.parametrize("shape, c, a, b", [((5, 70), (5, 70), (5, 70), (5, 70)), ((5, 70), (5, 1), (70,), ()), ((2, 3, 2100), (3, 1), (2, 1, 1), (2100,))])
+@pytest.mark.parametrize("shape, c, a, b",
+                         [((5, 70), (5, 70), (5, 70), (5, 70)), ((5, 70), (5, 1), (70,), ()), ((2, 3, 2100), (3, 1), (2, 1, 1), (2100,))])
 def test_where(shape, c, a, b, dtype):
     condition, x, z = values("bool", 1, c), values(dtype, 2, a), values(dtype, 3, b)
     for threads in (1, 2):

@@ -83,7 +83,8 @@ def spaced(values: np.ndarray, gap: int, output: bool = False) -> Guarded:
     return guarded
 
 
-def winograd(case: Case, x: np.ndarray, w: np.ndarray, m: int, nv: int = 2, tiles: int = 5, threads: int = 1, bias: np.ndarray | None = None,
+def winograd(case: Case, x: np.ndarray, w: np.ndarray, m: int, nv: int = 2, tiles: int = 5, threads: int = 1,
+             bias: np.ndarray | None = None,
              residual: np.ndarray | None = None, slope: np.ndarray | None = None, fn: str = "None", alpha: float = 0.0,
              beta: float = 0.0) -> np.ndarray:
     y = spaced(np.zeros((case.n, case.oh, case.ow, case.oc), np.float32), case.y_gap, output=True)
@@ -186,7 +187,8 @@ def test_winograd_rounding_error_over_that_of_the_direct_kernel(isa, ic, m):
     y = np.empty((1, 12, 12, 32), np.float32)
     rows = np.ascontiguousarray(w.transpose(0, 2, 3, 1).reshape(32, 9 * ic))
     run_step("conv", [y, x, _native.pack_gemm_b(rows, False, 1), None, None, None], n=1, kh=3, kw=3, sh=1, sw=1, dh=1, dw=1, pt=1, pl=1,
-             ih=12, iw=12, oh=12, ow=12, **place("x", 12, 12, ic), **place("y", 12, 12, 32), **place("r", 12, 12, 32), groups=1, ic=ic, oc=32,
+             ih=12, iw=12, oh=12, ow=12, **place("x", 12, 12, ic), **place("y", 12, 12, 32), **place("r", 12, 12, 32), groups=1, ic=ic,
+             oc=32,
              fn=0, alpha=0.0, beta=0.0, nv=1, band=1, block=4, split_columns=0)
     exact = direct(x, w, case)
     assert rms(winograd(case, x, w, m) - exact) <= RMS_OVER_DIRECT[m] * rms(y - exact)

@@ -22,7 +22,8 @@ UNARY = [
     ("Elu", 7, {"alpha": 2.0}, X), ("Selu", 7, {}, X), ("Selu", 7, {"alpha": 2.0, "gamma": 0.5}, X), ("Softplus", 7, {}, X * 9),
     ("Softsign", 7, {}, X), ("Mish", 18, {}, X), ("Celu", 12, {}, X), ("Celu", 12, {"alpha": 0.4}, X), ("ThresholdedRelu", 10, {}, X),
     ("ThresholdedRelu", 10, {"alpha": 0.5}, X), ("Shrink", 9, {}, X), ("Shrink", 9, {"lambd": 1.0, "bias": 0.5}, X), ("Abs", 7, {}, X),
-    ("Neg", 7, {}, X), ("Exp", 7, {}, X), ("Log", 7, {}, POSITIVE), ("Sqrt", 7, {}, POSITIVE), ("Reciprocal", 7, {}, POSITIVE), ("Erf", 9, {}, X),
+    ("Neg", 7, {}, X), ("Exp", 7, {}, X), ("Log", 7, {}, POSITIVE), ("Sqrt", 7, {}, POSITIVE), ("Reciprocal", 7, {}, POSITIVE),
+    ("Erf", 9, {}, X),
     ("Floor", 7, {}, X), ("Ceil", 7, {}, X), ("Round", 11, {}, X * 2), ("Sign", 9, {}, X), ("Sin", 7, {}, X), ("Cos", 7, {}, X),
     ("Gelu", 20, {}, X), ("Gelu", 20, {"approximate": "tanh"}, X),
 ]
@@ -48,7 +49,8 @@ def test_unary_of_other_types(op, dtype):
     check_native(op, {"x": ints(dtype)}, opset=13)
 
 
-SHAPES = [((2, 5, 7, 6), (2, 5, 7, 6)), ((2, 5, 7, 6), (5, 1, 1)), ((5, 1, 1), (2, 5, 7, 6)), ((2, 5, 7, 6), ()), ((2, 1, 7, 6), (1, 5, 1, 6)),
+SHAPES = [((2, 5, 7, 6), (2, 5, 7, 6)), ((2, 5, 7, 6), (5, 1, 1)), ((5, 1, 1), (2, 5, 7, 6)), ((2, 5, 7, 6), ()),
+          ((2, 1, 7, 6), (1, 5, 1, 6)),
           ((2, 5, 7, 6), (7, 6)), ((4,), (3, 4)), ((), ()), ((3, 1), (1, 0))]
 
 
@@ -57,7 +59,8 @@ SHAPES = [((2, 5, 7, 6), (2, 5, 7, 6)), ((2, 5, 7, 6), (5, 1, 1)), ((5, 1, 1), (
 @pytest.mark.parametrize("constants", [(), ("b",)])
 def test_arithmetic_broadcasts(op, a, b, constants):
     rng = np.random.default_rng(2)
-    check_native(op, {"a": np.asarray(rng.standard_normal(a), np.float32), "b": np.asarray(rng.random(b) + 0.5, np.float32)}, constants, opset=14)
+    check_native(op, {"a": np.asarray(rng.standard_normal(a), np.float32), "b": np.asarray(rng.random(b) + 0.5, np.float32)}, constants,
+                 opset=14)
 
 
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div"])
@@ -107,7 +110,8 @@ def test_pow_constant(exponent):
         check_native("Pow", {"a": POSITIVE, "b": np.full(shape, exponent, np.float32)}, ["b"], opset=15)
 
 
-@pytest.mark.parametrize("a, b", [("float32", "int64"), ("float32", "float32"), ("int32", "int32"), ("float64", "float32"), ("int64", "int64")])
+@pytest.mark.parametrize("a, b", [("float32", "int64"), ("float32", "float32"), ("int32", "int32"), ("float64", "float32"),
+                                  ("int64", "int64")])
 def test_pow_types(a, b):
     base = ints(a, (3, 4), 1, 6) if a.startswith("int") else POSITIVE[0, 0, :3, :4].astype(a)
     for constants in ((), ("b",)):

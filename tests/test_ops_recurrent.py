@@ -20,7 +20,8 @@ def inputs(kind, steps=5, n=3, i=7, h=19, directions=1, lens=None, states=False,
     def numbers(*shape):
         return (rng.normal(size=shape) / 2).astype(np.float32)
 
-    found = {"x": numbers(steps, n, i), "w": numbers(directions, gates * h, i), "r": numbers(directions, gates * h, h) / np.float32(np.sqrt(h)),
+    found = {"x": numbers(steps, n, i), "w": numbers(directions, gates * h, i),
+             "r": numbers(directions, gates * h, h) / np.float32(np.sqrt(h)),
              "b": numbers(directions, 2 * gates * h) if bias else None,
              "lens": None if lens is None else np.array(lens, np.int32),
              "h0": numbers(directions, n, h) if states else None}

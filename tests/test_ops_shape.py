@@ -24,7 +24,8 @@ CASES = [
     ("Flatten", 13, {"axis": -2}, []), ("Transpose", 13, {}, []), ("Transpose", 13, {"perm": [0, 2, 3, 1]}, []),
     ("Transpose", 13, {"perm": [1, 0, 3, 2]}, []), ("Unsqueeze", 11, {"axes": [0, 3]}, []), ("Unsqueeze", 13, {}, [ints(-1, 2)]),
     ("Identity", 13, {}, []), ("Dropout", 7, {"ratio": 0.3}, []), ("Dropout", 13, {}, []), ("Expand", 13, {}, [ints(3, 1, 1, 1, 1)]),
-    ("Expand", 13, {}, [ints(1)]), ("Expand", 13, {}, [ints(2, 6, 4, 5)]), ("Tile", 13, {}, [ints(1, 2, 1, 3)]), ("Tile", 13, {}, [ints(1, 1, 1, 1)]),
+    ("Expand", 13, {}, [ints(1)]), ("Expand", 13, {}, [ints(2, 6, 4, 5)]), ("Tile", 13, {}, [ints(1, 2, 1, 3)]),
+    ("Tile", 13, {}, [ints(1, 1, 1, 1)]),
     ("Tile", 13, {}, [ints(2, 1, 2, 2)]),
 ]
 IDS = [f"{op}-{attrs}-{[c.tolist() for c in consts]}" for op, _, attrs, consts in CASES]
@@ -83,7 +84,8 @@ def test_empty_tensors():
     check_native("Reshape", {"x": X[:0], "s": ints(0, 120)}, ["s"], opset=13)
 
 
-@pytest.mark.parametrize("op, constant", [("Reshape", ints(7, -1)), ("Reshape", ints(-1, -1)), ("Reshape", ints(5, 5)), ("Expand", ints(3, 3, 3, 3)),
+@pytest.mark.parametrize("op, constant",
+                         [("Reshape", ints(7, -1)), ("Reshape", ints(-1, -1)), ("Reshape", ints(5, 5)), ("Expand", ints(3, 3, 3, 3)),
                                           ("Tile", ints(1, 2))])
 def test_what_does_not_fit_is_refused(op, constant):
     inputs, names = inputs_of(X, [constant])

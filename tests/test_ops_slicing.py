@@ -23,8 +23,10 @@ SLICES = [
     ("Slice", 13, {}, [ints(0), ints(2 ** 62)]), ("Slice", 13, {}, [np.array([1], np.int32), np.array([3], np.int32)]),
 ]
 GATHERS = [
-    ("Gather", 13, {"axis": 1}, [ints(3)[0]]), ("Gather", 13, {"axis": 1}, [ints(0, 2, 4)]), ("Gather", 13, {"axis": 1}, [ints(5, 0, -1, 3)]),
-    ("Gather", 13, {}, [ints(1, 0)]), ("Gather", 13, {"axis": -1}, [np.array([[0, 4], [-5, 2], [1, 1]], np.int32)]), ("Gather", 13, {"axis": 2}, [ints(-1)]),
+    ("Gather", 13, {"axis": 1}, [ints(3)[0]]), ("Gather", 13, {"axis": 1}, [ints(0, 2, 4)]),
+    ("Gather", 13, {"axis": 1}, [ints(5, 0, -1, 3)]),
+    ("Gather", 13, {}, [ints(1, 0)]), ("Gather", 13, {"axis": -1}, [np.array([[0, 4], [-5, 2], [1, 1]], np.int32)]),
+    ("Gather", 13, {"axis": 2}, [ints(-1)]),
 ]
 PADS = [
     ("Pad", 10, {"pads": [0, 0, 1, 2, 0, 0, 3, 0]}, []), ("Pad", 10, {"pads": [0, 1, 0, 0, 1, 0, 0, 0], "value": 2.5}, []),
@@ -35,7 +37,8 @@ PADS = [
     ("Pad", 13, {"mode": "edge"}, [ints(0, -1, 1, -2, 0, 2, -1, 1)]), ("Pad", 13, {}, [ints(0, 0, 0, 0, 0, 0, 0, 0)]),
 ]
 BLOCKS = [
-    ("SpaceToDepth", 13, {"blocksize": 2}, []), ("DepthToSpace", 13, {"blocksize": 2}, []), ("DepthToSpace", 13, {"blocksize": 2, "mode": "CRD"}, []),
+    ("SpaceToDepth", 13, {"blocksize": 2}, []), ("DepthToSpace", 13, {"blocksize": 2}, []),
+    ("DepthToSpace", 13, {"blocksize": 2, "mode": "CRD"}, []),
     ("DepthToSpace", 10, {"blocksize": 1}, []),
 ]
 CASES = SLICES + GATHERS + PADS
@@ -106,7 +109,8 @@ def test_concat_of_convolutions(axis):
     check_graph(nodes, {"x": X}, {"w": W})
 
 
-SPLITS = [(11, {"axis": 1}, None, 3), (11, {"axis": 1, "split": [1, 2, 3]}, None, 3), (13, {"axis": 1}, ints(4, 2), 2), (13, {"axis": -2}, None, 2),
+SPLITS = [(11, {"axis": 1}, None, 3), (11, {"axis": 1, "split": [1, 2, 3]}, None, 3), (13, {"axis": 1}, ints(4, 2), 2),
+          (13, {"axis": -2}, None, 2),
           (18, {"axis": 3, "num_outputs": 2}, None, 2), (13, {}, None, 2), (13, {"axis": 1}, ints(6, 0), 2)]
 
 
@@ -118,7 +122,8 @@ def test_split(opset, attrs, split, outputs):
 
 def test_split_and_concat_after_a_convolution():
     nodes = [helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]), helper.make_node("Split", ["c"], ["p", "q"], axis=1),
-             helper.make_node("Relu", ["q"], ["r"]), helper.make_node("Concat", ["r", "p"], ["s"], axis=1), helper.make_node("Conv", ["s", "w"], ["y"])]
+             helper.make_node("Relu", ["q"], ["r"]), helper.make_node("Concat", ["r", "p"], ["s"], axis=1),
+             helper.make_node("Conv", ["s", "w"], ["y"])]
     check_graph(nodes, {"x": X}, {"w": W})
 
 

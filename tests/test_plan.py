@@ -141,7 +141,8 @@ def test_plans_are_bounded_and_weights_packed_once(monkeypatch):
 
 
 def test_empty_batch_gives_empty_outputs():
-    proto = model([helper.make_node("Conv", ["x", "w"], ["y"])], {"x": ["n", 3, 4, 4]}, {"y": TensorProto.FLOAT}, {"w": weights(2, 3, 1, 1)})
+    proto = model([helper.make_node("Conv", ["x", "w"], ["y"])], {"x": ["n", 3, 4, 4]}, {"y": TensorProto.FLOAT},
+                  {"w": weights(2, 3, 1, 1)})
     assert fastcnn.load(proto)(np.zeros((0, 3, 4, 4), np.float32)).shape == (0, 2, 4, 4)
 
 

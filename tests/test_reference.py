@@ -12,11 +12,10 @@ import pytest
 from graph_helper import floats, onnxruntime_run
 from onnx import helper, numpy_helper
 
-from fastcnn.reference import evaluator
 from fastcnn.epilogue import ACTIVATIONS
 from fastcnn.errors import ExecutionError, ShapeError, UnsupportedOperatorError
 from fastcnn.graph import Activation, Node
-from fastcnn.reference import check_supported, evaluate, infer_outputs
+from fastcnn.reference import check_supported, evaluate, evaluator, infer_outputs
 from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.overrides import OVERRIDES, REWRITES
 

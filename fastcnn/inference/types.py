@@ -4,11 +4,11 @@ from __future__ import annotations
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper, shape_inference
 
-from fastcnn.onnx_proto.attributes import node_proto
 from fastcnn.epilogue import onnx_arity
 from fastcnn.graph import Graph, Node, Shape
-from fastcnn.onnx_proto.types import element_name, element_of, tensor_type, type_shape, type_string
 from fastcnn.inference.symbolic import refine
+from fastcnn.onnx_proto.attributes import node_proto
+from fastcnn.onnx_proto.types import element_name, element_of, tensor_type, type_shape, type_string
 
 # Only constants this small can be a shape, axes, pads or scales; larger ones are given to inference by type alone.
 MAX_SHAPE_ELEMENTS = 64

@@ -11,8 +11,8 @@ from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
 
 from fastcnn.errors import ModelError
 from fastcnn.graph import Node
-from fastcnn.onnx_proto.types import attribute_type, text
 from fastcnn.onnx_proto.tensor_data import dense_array
+from fastcnn.onnx_proto.types import attribute_type, text
 
 _SCALAR_FIELDS: dict[int, str] = {AttributeProto.FLOAT: "f", AttributeProto.INT: "i", AttributeProto.STRING: "s",
                   AttributeProto.TENSOR: "t", AttributeProto.GRAPH: "g", AttributeProto.TYPE_PROTO: "tp",

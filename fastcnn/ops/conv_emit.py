@@ -17,7 +17,8 @@ def two_axes(window: Window) -> Window:
     """A window over one axis as one over two: height 1."""
     if len(window.kernel) == 2:
         return window
-    return Window((1, *window.kernel), (1, *window.strides), (1, *window.dilations), (0, *window.before), (0, *window.after), (1, *window.out))
+    return Window((1, *window.kernel), (1, *window.strides), (1, *window.dilations), (0, *window.before), (0, *window.after),
+                  (1, *window.out))
 
 
 def two_dimensional(t: Tensor) -> Tensor:

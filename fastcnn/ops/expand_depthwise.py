@@ -25,7 +25,8 @@ class ExpandDepthwise(Op):
         window = resolve(spatial, (ih, iw), w2.shape[2:])
         nv = choice.best_nv(c, iw, ic)
         width = nv * _native.vector_length()
-        packed = low.packed((low.node.input(1), "expand", nv), lambda: _native.pack_gemm_b(np.ascontiguousarray(w1.reshape(c, ic)), False, nv))
+        packed = low.packed((low.node.input(1), "expand", nv),
+                            lambda: _native.pack_gemm_b(np.ascontiguousarray(w1.reshape(c, ic)), False, nv))
         taps = low.packed((low.node.input(3), "panels", nv), lambda: pack_panels(w2, width))
         first, act = epilogue(expand.activation), epilogue(depthwise.activation)
         row_bytes = 4 * iw * width
@@ -38,7 +39,8 @@ class ExpandDepthwise(Op):
 
     def _bias(self, low: Lowering, i: int):
         value = low.args.values[i] if low.args.has(i) else None
-        return None if value is None else low.packed(("vector", low.node.input(i), value.size), lambda: np.ascontiguousarray(value.ravel(), F32))
+        return None if value is None else low.packed(("vector", low.node.input(i), value.size),
+                                                     lambda: np.ascontiguousarray(value.ravel(), F32))
 
 
 def pack_panels(w: np.ndarray, width: int) -> np.ndarray:

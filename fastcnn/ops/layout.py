@@ -20,7 +20,7 @@ COMPUTED = frozenset(dtype for dtype in DTYPE_CODES if dtype != np.float16)
 
 def movable(*specs: Spec | None) -> bool:
     """Values that copies can carry: plain numbers of few dimensions."""
-    return all(s is None or s.dtype in DTYPE_CODES and s.rank <= _native.MAX_DIMS for s in specs)
+    return all(s is None or (s.dtype in DTYPE_CODES and s.rank <= _native.MAX_DIMS) for s in specs)
 
 
 def elementwise_strides(tensors: Sequence[Tensor], shape: tuple[int, ...]) -> Strides:

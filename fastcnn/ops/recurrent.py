@@ -8,7 +8,7 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.linear import emit_rows
-from fastcnn.tensor import Tensor, dense_strides, matches
+from fastcnn.tensor import Tensor, dense_strides
 
 CELLS = {"RNN": 0, "LSTM": 1, "GRU": 2}
 GRU_LINEAR = 3                      # linear_before_reset

@@ -7,8 +7,8 @@ import numpy as np
 
 from fastcnn.errors import ExecutionError, ShapeError, UnsupportedOperatorError
 from fastcnn.graph import Graph, Node
-from fastcnn.reference import evaluate, infer_outputs
 from fastcnn.passes.sizes import size_values
+from fastcnn.reference import evaluate, infer_outputs
 
 # A folded value costs memory for as long as the model lives: large ones only where the inputs are about as large.
 MAX_BYTES = 64 << 20

@@ -84,7 +84,8 @@ def _args(node: Node, bound: Bound) -> Args:
 
 def _foldable(node: Node, args: Args) -> bool:
     known = all(value is not None for name, value in zip(node.inputs, args.values) if name)
-    return known and not node.captures and node.op_type not in RANDOM and node.activation is None and bool(node.reads or node.op_type == "Constant")
+    return known and not node.captures and node.op_type not in RANDOM and node.activation is None and bool(node.reads
+                                                                                                           or node.op_type == "Constant")
 
 
 def _keep(bound: Bound, node: Node, results: Sequence[object]) -> None:

@@ -15,16 +15,16 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-from fastcnn.onnx_proto.attributes import attribute_value, outer_reads, subgraphs
-from fastcnn.reader.check import check_graph
 from fastcnn.errors import ModelError
-from fastcnn.onnx_proto.external_data import model_folders
 from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.inference.types import infer_types
-from fastcnn.reader.order import topological
-from fastcnn.onnx_proto.types import normal_domain, text, type_shape, type_string
-from fastcnn.reader.schema import check_schema
+from fastcnn.onnx_proto.attributes import attribute_value, outer_reads, subgraphs
+from fastcnn.onnx_proto.external_data import model_folders
 from fastcnn.onnx_proto.tensor_data import dense_array, sparse_array
+from fastcnn.onnx_proto.types import normal_domain, text, type_shape, type_string
+from fastcnn.reader.check import check_graph
+from fastcnn.reader.order import topological
+from fastcnn.reader.schema import check_schema
 
 OLDEST_OPSET = 7
 

@@ -11,15 +11,15 @@ import numpy as np
 import onnx
 from onnx import TypeProto, helper, numpy_helper, shape_inference
 
-from fastcnn.onnx_proto.attributes import node_proto
 from fastcnn.epilogue import apply_epilogue, onnx_arity
 from fastcnn.errors import ExecutionError, FastCNNError, ShapeError
-from fastcnn.reference.evaluator import Value, evaluator_of
 from fastcnn.graph import Graph, Node
+from fastcnn.onnx_proto.attributes import node_proto
 from fastcnn.onnx_proto.types import element_name, element_of, numpy_type, tensor_type, type_shape, type_string
 from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.control_flow import CONTROL_FLOW, Around, bodies_of
 from fastcnn.reference.conv import pool_extents, spatial
+from fastcnn.reference.evaluator import Value, evaluator_of
 from fastcnn.reference.overrides import OVERRIDES
 from fastcnn.reference.resize import resized_axes
 from fastcnn.reference.shape_arithmetic import SHAPE_ARITHMETIC

@@ -11,10 +11,10 @@ import onnx
 from onnx import GraphProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from fastcnn.onnx_proto.attributes import attribute_proto, node_proto
 from fastcnn.epilogue import onnx_arity
 from fastcnn.errors import UnsupportedOperatorError
 from fastcnn.graph import Node
+from fastcnn.onnx_proto.attributes import attribute_proto, node_proto
 from fastcnn.reference.conv import wide
 from fastcnn.reference.overrides import REWRITES
 

@@ -135,5 +135,6 @@ class Engine:
         value = env[name] if name in env else plan.values[name]
         if name not in env:
             return np.array(value)
-        borrowed = isinstance(value, np.ndarray) and any(np.may_share_memory(value, env[g]) for g in given if isinstance(env[g], np.ndarray))
+        borrowed = isinstance(value, np.ndarray) and any(np.may_share_memory(value, env[g]) for g in given
+                                                         if isinstance(env[g], np.ndarray))
         return np.array(value) if borrowed else value

@@ -8,13 +8,25 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.ops.base import F32, Args, Spec
+from fastcnn.ops.base import F32, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.fusion import fuse
 from fastcnn.plan.placement import place_concats
-from fastcnn.tensor import (Buffer, Strides, Tensor, channels_last_strides, dense_strides, depth_inner_strides, is_channels_last,
-                            is_dense, is_depth_inner, matches, span, walk)
+from fastcnn.tensor import (
+    Buffer,
+    Strides,
+    Tensor,
+    channels_last_strides,
+    dense_strides,
+    depth_inner_strides,
+    is_channels_last,
+    is_dense,
+    is_depth_inner,
+    matches,
+    span,
+    walk,
+)
 
 # Steps with less work (multiply-adds or elements) stay on one thread: a barrier costs 0.2 us, a second thread saves half of
 # 4000 multiply-adds per us and element rates of the same order.
@@ -71,7 +83,8 @@ class StageLowering:
             target = self._io(self.bound.specs[name], len(self.inputs) + k)
             if self.tensors[name].buffer.io != target.buffer.io:
                 self.copy(target, self.tensors[name])
-        return Stage(self._program(), self.inputs, self.outputs, tuple((self.bound.specs[name].shape, self.bound.specs[name].dtype) for name in self.outputs), tuple(self.info))
+        return Stage(self._program(), self.inputs, self.outputs,
+                     tuple((self.bound.specs[name].shape, self.bound.specs[name].dtype) for name in self.outputs), tuple(self.info))
 
     # ---- what operators may ask: see Lowering ----
 

@@ -1,5 +1,4 @@
-"""An ONNX file, bytes or ModelProto as a checked Graph, and graphs with other inputs."""
+"""An ONNX file, bytes or ModelProto as a checked Graph."""
 from fastcnn.reader.model_file import read
-from fastcnn.reader.rebind import constant_info, with_constants, with_inputs, with_sizes
 
-__all__ = ["constant_info", "read", "with_constants", "with_inputs", "with_sizes"]
+__all__ = ["read"]

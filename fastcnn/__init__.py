@@ -4,18 +4,28 @@
     model = fastcnn.load("resnet50.onnx")
     probabilities, = model.run(None, {"input": image})
 
-`import fastcnn as ort` also works for the common uses of onnxruntime: InferenceSession and what it returns.
+`import fastcnn as ort` also works: onnxruntime's names, from fastcnn.compat.
 """
+from fastcnn import capi
+from fastcnn.compat import (ExecutionMode, ExecutionOrder, GraphOptimizationLevel, InferenceSession, IOBinding, ModelMetadata,
+                            NodeArg, OrtAllocatorType, OrtMemType, OrtValue, RunOptions, SessionOptions,
+                            disable_telemetry_events, enable_telemetry_events, get_all_providers,
+                            get_available_providers, get_build_info, get_device, get_version_string,
+                            set_default_logger_severity, set_default_logger_verbosity, set_global_thread_pool_sizes,
+                            set_seed)
 from fastcnn.cpu import cpu_info, select_instruction_set
 from fastcnn.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, ShapeError, UnsupportedOperatorError
 from fastcnn.graph import ValueInfo
 from fastcnn.model import Model, load
-from fastcnn.session import InferenceSession, RunOptions, SessionOptions
 from fastcnn.version import __version__
 
 __all__ = [
-    "ConfigurationError", "ExecutionError", "FastCNNError", "InferenceSession", "InputError", "Model", "ModelError", "RunOptions",
-    "SessionOptions", "ShapeError", "UnsupportedOperatorError", "ValueInfo", "__version__", "cpu_info", "load",
+    "ConfigurationError", "ExecutionError", "ExecutionMode", "ExecutionOrder", "FastCNNError", "GraphOptimizationLevel",
+    "IOBinding", "InferenceSession", "InputError", "Model", "ModelError", "ModelMetadata", "NodeArg", "OrtAllocatorType",
+    "OrtMemType", "OrtValue", "RunOptions", "SessionOptions", "ShapeError", "UnsupportedOperatorError", "ValueInfo",
+    "__version__", "capi", "cpu_info", "disable_telemetry_events", "enable_telemetry_events", "get_all_providers",
+    "get_available_providers", "get_build_info", "get_device", "get_version_string", "load", "set_default_logger_severity",
+    "set_default_logger_verbosity", "set_global_thread_pool_sizes", "set_seed",
 ]
 
 select_instruction_set()

@@ -9,6 +9,10 @@ class ModelError(FastCNNError):
     """The model is not readable ONNX or contradicts itself; raised by load()."""
 
 
+class FormatError(ModelError):
+    """The file is missing, or its bytes are no ONNX message, or cut off."""
+
+
 class UnsupportedOperatorError(ModelError):
     """No native kernel and no reference implementation computes this operator."""
 

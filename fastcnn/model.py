@@ -19,7 +19,8 @@ from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.ops.base import Spec
 from fastcnn.passes import run_passes
 from fastcnn.plan.executor import Engine
-from fastcnn.reader import read
+from fastcnn.reader import constant_info, read, with_inputs
+from fastcnn.results import place, targets_of
 
 PRECISIONS = ("fp32",)
 
@@ -39,14 +40,21 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
         raise ConfigurationError(f"threads={threads!r}: expected a positive integer or None")
     if precision not in PRECISIONS:
         raise ConfigurationError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
-    return Model(read(model), threads or default_threads(), precision)
+    source = model if isinstance(model, (str, os.PathLike)) else None
+    return Model(read(model), threads or default_threads(), precision, source)
 
 
 class Model:
-    """A loaded network. Safe to run from several threads at once; outputs belong to the caller."""
+    """A loaded network. Safe to run from several threads at once; outputs belong to the caller.
 
-    def __init__(self, graph: Graph, threads: int, precision: str = "fp32"):
+    Pickles, for other processes, as its path where it was loaded from one, and as its graph and weights otherwise.
+    """
+
+    def __init__(self, graph: Graph, threads: int, precision: str = "fp32", source: str | os.PathLike[str] | None = None):
         self._graph, self._threads, self._precision = graph, threads, precision
+        self._source = os.path.abspath(source) if source is not None else None
+        self._overridable = frozenset(name for name in graph.metadata.get("overridable", ()) if name in graph.constants)
+        self._variants: dict[frozenset[str], Model] = {}
         self._packs: dict[Hashable, np.ndarray] = {}
         self._engines: dict[tuple[str, ...], Engine] = {}
         self._lock = threading.Lock()
@@ -57,24 +65,30 @@ class Model:
         self._default = self._engine(self._output_names)
         self._plan_ahead()
 
-    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any], run_options: object = None) -> list[Any]:
+    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any], run_options: object = None, *,
+            out: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
         """Outputs for the given inputs, as onnxruntime's InferenceSession.run.
 
         output_names  names of outputs or of any value inside the graph, in the order wanted; None or empty: all outputs
-        feeds         input name -> array of the input's type and shape, contiguous or not
+        feeds         input name -> array of the input's type and shape, contiguous or not; overridable initializers too
+        out           arrays for results, in the order of output_names (None: a fresh one) or by name: what fits an output in
+                      type and shape, contiguous or not, torch tensors too; they are what is returned in its place
         Returns fresh numpy arrays. Raises InputError when a name, dtype, rank or extent does not fit, ShapeError when extents
         contradict each other inside the graph, ExecutionError when a step fails; the model stays usable.
         """
         if self._default is None:
             raise FastCNNError("the model is closed")
+        if self._overridable and not self._overridable.isdisjoint(feeds):
+            return self._variant(self._overridable.intersection(feeds)).run(output_names, feeds, out=out)
         engine = self._engine(tuple(output_names)) if output_names else self._default
-        results = engine.run(self._feeder(feeds))
+        targets = targets_of(output_names or self._output_names, out) if out is not None else None
+        results = engine.run(self._feeder(feeds), targets)
         if engine.fallback_count and not self._fallbacks:
             self._warn(engine)
         if self._narrowed:
             names = output_names or self._output_names
             results = [r.astype(self._narrowed[name]) if name in self._narrowed else r for name, r in zip(names, results)]
-        return results
+        return results if targets is None else place(output_names or self._output_names, results, targets, out)
 
     def __call__(self, *args: Any, **feeds: Any) -> Any:
         """Model(x) for one input (or several in order, or by name); one output comes as an array, several as a list."""
@@ -92,6 +106,15 @@ class Model:
         """name, type and shape of each output, as onnxruntime gives them."""
         return list(self._graph.outputs)
 
+    def get_overridable_initializers(self) -> list[ValueInfo]:
+        """name, type and shape of initializers that are inputs too: they may be fed, and keep their value otherwise."""
+        return [constant_info(self._graph, name) for name in sorted(self._overridable)]
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the file says of itself: producer_name, graph_name, doc_string, model_version, custom_metadata_map, ..."""
+        return self._graph.metadata
+
     @property
     def fallback_nodes(self) -> list[str]:
         """Names of the nodes without a native kernel, as far as input shapes have been seen."""
@@ -107,12 +130,16 @@ class Model:
         self._default = None
         self._engines.clear()
         self._packs.clear()
+        self._variants.clear()
 
     def __enter__(self) -> Model:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self._source or self._graph, self._threads, self._precision)
 
     def __repr__(self) -> str:
         if self._default is None:
@@ -129,6 +156,13 @@ class Model:
             with self._lock:
                 engine = self._engines[outputs] = Engine(run_passes(self._with_outputs(outputs)), self._threads, self._packs)
         return engine
+
+    def _variant(self, fed: frozenset[str]) -> Model:
+        """The same model with these initializers as inputs."""
+        with self._lock:
+            if fed not in self._variants:
+                self._variants[fed] = Model(with_inputs(self._graph, sorted(fed)), self._threads, self._precision)
+            return self._variants[fed]
 
     def _with_outputs(self, names: tuple[str, ...]) -> Graph:
         known = {info.name: info for info in self._graph.outputs}
@@ -156,6 +190,12 @@ class Model:
             kinds = sorted({node.op_type for node in self._fallbacks.values()})
             warnings.warn(f"{len(self._fallbacks)} nodes have no native kernel and run in onnx.reference, slowly: {', '.join(kinds)}",
                           RuntimeWarning, stacklevel=3)
+
+
+def _again(source: str | Graph, threads: int, precision: str) -> Model:
+    """A pickled model."""
+    path = source if isinstance(source, str) else None
+    return Model(source if isinstance(source, Graph) else read(source), threads, precision, path)
 
 
 def _dims(info: ValueInfo) -> str:

@@ -19,7 +19,7 @@ FILES = {
     "base": {"errors", "graph", "tensor", "version", "epilogue"},
     "native": {"_native"},
     "cpu": {"cpu"},
-    "model": {"model", "feeds", "session"},
+    "model": {"model", "feeds", "results"},
     "backend": {"backend"},
 }
 ARROWS = {
@@ -35,6 +35,8 @@ ARROWS = {
     "plan": {"base", "native", "reference", "choice", "ops"},
     "model": {"base", "cpu", "reader", "passes", "ops", "plan"},
     "backend": {"base", "model", "onnx_proto"},
+    "compat": {"base", "model", "reader", "cpu", "onnx_proto"},
+    "capi": {"compat"},
 }
 MAY_IMPORT_ONNX = {"onnx_proto", "inference", "reader", "reference", "model", "backend"}
 

@@ -50,8 +50,11 @@ class Engine:
         """The plan for these input specs, made at the first call."""
         return self._plan(tuple(spec.shape if spec else None for spec in specs.values()), self.graph.nodes, specs, {})
 
-    def run(self, feeds: Mapping[str, Any]) -> list[Any]:
-        """Outputs in the graph's order for inputs as the Feeder gives them: all of them, in order, C-contiguous, of the right dtypes."""
+    def run(self, feeds: Mapping[str, Any], out: Sequence[np.ndarray | None] | None = None) -> list[Any]:
+        """Outputs in the graph's order for inputs as the Feeder gives them: all of them, in order, C-contiguous, of the right dtypes.
+
+        out  arrays to compute into where that needs no copy; the caller looks whether a result is the array it gave
+        """
         plan = self.plans.get(tuple([getattr(value, "shape", None) for value in feeds.values()]))
         if plan is None:
             plan = self.plan({name: spec_of(value) for name, value in feeds.items()})
@@ -61,7 +64,7 @@ class Engine:
             workspace = _native.Workspace()
         try:
             if plan.direct is not None:
-                return self._run_stage(plan.direct, list(feeds.values()), workspace)
+                return self._run_stage(plan.direct, list(feeds.values()), workspace, out)
             return self._run_stages(plan, dict(feeds), workspace)
         finally:
             self.workspaces.append(workspace)
@@ -98,8 +101,9 @@ class Engine:
         key = (len(plan.rest), tuple(specs.items()), tuple((name, value.tobytes()) for name, value in values.items()))
         return self._plan(key, plan.rest, specs, values)
 
-    def _run_stage(self, stage: Stage, inputs: list[np.ndarray], workspace: _native.Workspace) -> list[np.ndarray]:
-        results = [np.empty(shape, dtype) for shape, dtype in stage.allocations]
+    def _run_stage(self, stage: Stage, inputs: list[np.ndarray], workspace: _native.Workspace,
+                   out: Sequence[np.ndarray | None] | None = None) -> list[np.ndarray]:
+        results = [np.empty(shape, dtype) for shape, dtype in stage.allocations] if out is None else _targets(stage, inputs, out)
         status = stage.program.run(workspace, inputs + results)
         if status:
             raise ExecutionError(f"a native step failed: {_native.STATUS[status]}")
@@ -138,3 +142,13 @@ class Engine:
         borrowed = isinstance(value, np.ndarray) and any(np.may_share_memory(value, env[g]) for g in given
                                                          if isinstance(env[g], np.ndarray))
         return np.array(value) if borrowed else value
+
+
+def _targets(stage: Stage, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+    """The arrays of `out` that a stage can write into: of the right type and shape, contiguous, apart from all others; else fresh ones."""
+    targets: list[np.ndarray] = []
+    for (shape, dtype), array in zip(stage.allocations, out):
+        fits = (array is not None and array.shape == shape and array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+                and not any(np.may_share_memory(array, other) for other in (*inputs, *targets)))
+        targets.append(array if array is not None and fits else np.empty(shape, dtype))
+    return targets

@@ -1,4 +1,5 @@
-"""An ONNX file, bytes or ModelProto as a checked Graph."""
+"""An ONNX file, bytes or ModelProto as a checked Graph, and graphs with other inputs."""
 from fastcnn.reader.model_file import read
+from fastcnn.reader.rebind import constant_info, with_constants, with_inputs, with_sizes
 
-__all__ = ["read"]
+__all__ = ["constant_info", "read", "with_constants", "with_inputs", "with_sizes"]

@@ -15,7 +15,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-from fastcnn.errors import ModelError
+from fastcnn.errors import FormatError, ModelError
 from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.inference.types import infer_types
 from fastcnn.onnx_proto.attributes import attribute_value, outer_reads, subgraphs
@@ -61,25 +61,25 @@ def _load(model: Any) -> tuple[ModelProto, tuple[Path, ...] | None, bool]:
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise ModelError(f"{os.fspath(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise FormatError(f"{os.fspath(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return _parse(data, repr(os.fspath(path))), model_folders(path), True
 
 
 def _parse(data: bytes, what: str) -> ModelProto:
     if not data:
-        raise ModelError(f"{what}: empty")
+        raise FormatError(f"{what}: empty")
     if data[4:8] == b"ORTM":
-        raise ModelError(f"{what}: onnxruntime's own ORT format; the .onnx file it was made from is needed")
+        raise FormatError(f"{what}: onnxruntime's own ORT format; the .onnx file it was made from is needed")
     try:
         proto = ModelProto.FromString(data)
     except (DecodeError, ValueError) as error:      # ValueError: too large for one message
-        raise ModelError(f"{what}: not an ONNX model, or cut off ({error})") from None
+        raise FormatError(f"{what}: not an ONNX model, or cut off ({error})") from None
     return _not_empty(proto, what)
 
 
 def _not_empty(proto: ModelProto, what: str) -> ModelProto:
     if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
-        raise ModelError(f"{what}: not an ONNX model, or cut off (there is no graph in it)")
+        raise FormatError(f"{what}: not an ONNX model, or cut off (there is no graph in it)")
     return proto
 
 

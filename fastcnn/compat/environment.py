@@ -1,0 +1,57 @@
+"""The functions of the module onnxruntime: what there is to run on, and settings that mean nothing here."""
+from __future__ import annotations
+
+from typing import Any
+
+from fastcnn.compat.session import PROVIDER
+from fastcnn.cpu import cpu_info
+from fastcnn.version import __version__
+
+
+def get_available_providers() -> list[str]:
+    """The CPU."""
+    return [PROVIDER]
+
+
+def get_all_providers() -> list[str]:
+    """The CPU."""
+    return [PROVIDER]
+
+
+def get_device() -> str:
+    """"CPU"."""
+    return "CPU"
+
+
+def get_version_string() -> str:
+    """The version of fastcnn."""
+    return __version__
+
+
+def get_build_info() -> str:
+    """Version and instruction sets of this build."""
+    return f"fastcnn {__version__}, instruction sets: {', '.join(cpu_info()['instruction_sets'])}"
+
+
+def set_default_logger_severity(severity: int) -> None:
+    """Without effect: fastcnn speaks through warnings and exceptions."""
+
+
+def set_default_logger_verbosity(verbosity: int) -> None:
+    """Without effect."""
+
+
+def set_global_thread_pool_sizes(intra_op_num_threads: int, inter_op_num_threads: int, *more: Any) -> None:
+    """Without effect: each model has its number of threads."""
+
+
+def set_seed(seed: int) -> None:
+    """Without effect: random operators draw from the seeds in the model."""
+
+
+def disable_telemetry_events() -> None:
+    """There is no telemetry."""
+
+
+def enable_telemetry_events() -> None:
+    """There is no telemetry, and this does not change it."""

@@ -1,0 +1,176 @@
+"""InferenceSession: onnxruntime's class over a Model."""
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastcnn.compat.exceptions import Fail, onnxruntime_errors, translated
+from fastcnn.compat.options import RunOptions, SessionOptions
+from fastcnn.compat.values import IOBinding, OrtValue
+from fastcnn.cpu import default_threads
+from fastcnn.errors import FastCNNError
+from fastcnn.graph import Dim, Graph, ValueInfo
+from fastcnn.model import Model
+from fastcnn.reader import read, with_constants, with_sizes
+
+PROVIDER = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True)
+class NodeArg:
+    """Name, type ("tensor(float)") and shape of an input or output, as onnxruntime gives them."""
+
+    name: str
+    type: str
+    shape: list[Dim]
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What the file says of itself."""
+
+    producer_name: str = ""
+    graph_name: str = ""
+    domain: str = ""
+    description: str = ""
+    graph_description: str = ""
+    version: int = 0
+    custom_metadata_map: dict[str, str] = field(default_factory=dict)
+
+
+class InferenceSession(Model):
+    """A Model made and run by onnxruntime's calls; errors are onnxruntime's classes.
+
+    path_or_bytes  path, serialised bytes or ModelProto;  sess_options  SessionOptions, onnxruntime's own too;
+    providers      anything beyond the CPU warns and is left out
+    """
+
+    def __init__(self, path_or_bytes: Any, sess_options: SessionOptions | None = None, providers: Sequence[Any] | None = None,
+                 provider_options: Sequence[Any] | None = None, **kwargs: Any) -> None:
+        self._started = time.time_ns()
+        self._options = sess_options if sess_options is not None else SessionOptions()
+        self.set_providers(providers or [], provider_options)
+        _warn_of(self._options)
+        if path_or_bytes is None or isinstance(path_or_bytes, (int, float)):
+            raise TypeError(f"Unable to load from type {type(path_or_bytes)!r}")
+        threads = getattr(self._options, "intra_op_num_threads", 0) or default_threads()
+        with onnxruntime_errors():
+            graph = path_or_bytes if isinstance(path_or_bytes, Graph) else read(path_or_bytes)
+            graph = with_constants(graph, {name: np.asarray(value) for name, value in _kept(self._options, "initializers").items()})
+            graph = with_sizes(graph, _kept(self._options, "free_dimensions"))
+            super().__init__(graph, threads, source=path_or_bytes if isinstance(path_or_bytes, (str, os.PathLike)) else None)
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: Any = None, *,
+            out: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
+        """Model.run; arrays and OrtValues as inputs."""
+        if run_options is not None and getattr(run_options, "terminate", False):
+            raise Fail("[fastcnn] : 1 : FAIL : Exiting due to terminate flag being set to true.")
+        try:
+            return super().run(output_names, input_feed, out=out)
+        except FastCNNError as error:
+            raise translated(error) from error
+
+    def run_with_ort_values(self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue],
+                            run_options: RunOptions | None = None) -> list[OrtValue]:
+        """run() from and to OrtValues."""
+        feeds = {name: value.numpy() for name, value in input_dict_ort_values.items()}
+        return [OrtValue(result) for result in self.run(output_names, feeds, run_options)]
+
+    def run_async(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any],
+                  callback: Callable[[Any, Any, str], None], user_data: Any, run_options: RunOptions | None = None) -> None:
+        """run() in a thread of its own, then callback(results, user_data, error): results is None and error a message when it failed."""
+        def work() -> None:
+            try:
+                results, error = self.run(output_names, input_feed, run_options), ""
+            except Exception as failure:
+                callback(None, user_data, str(failure))
+                return
+            callback(results, user_data, error)
+
+        threading.Thread(target=work, name="fastcnn.run_async", daemon=True).start()
+
+    def io_binding(self) -> IOBinding:
+        """An empty binding of this session's inputs and outputs."""
+        return IOBinding(self)
+
+    def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None) -> None:
+        """run() with what is bound; results are in the binding. Outputs bound to memory are computed into it."""
+        names = list(iobinding.outputs)
+        iobinding.results = self.run(names, iobinding.inputs, run_options, out=list(iobinding.outputs.values()) if names else None)
+
+    def get_inputs(self) -> list[NodeArg]:
+        """name, type and shape of each input."""
+        return [_node_arg(info) for info in super().get_inputs()]
+
+    def get_outputs(self) -> list[NodeArg]:
+        """name, type and shape of each output."""
+        return [_node_arg(info) for info in super().get_outputs()]
+
+    def get_overridable_initializers(self) -> list[NodeArg]:
+        """Initializers that are inputs too: feeding them is allowed and not needed."""
+        return [_node_arg(info) for info in super().get_overridable_initializers()]
+
+    def get_modelmeta(self) -> ModelMetadata:
+        """What the file says of itself."""
+        said = self.metadata
+        return ModelMetadata(said.get("producer_name", ""), said.get("graph_name", ""), said.get("domain", ""), said.get("doc_string", ""),
+                             said.get("graph_description", ""), int(said.get("model_version", 0)),
+                             dict(said.get("custom_metadata_map", {})))
+
+    def get_session_options(self) -> Any:
+        """The options the session was made with."""
+        return self._options
+
+    def get_providers(self) -> list[str]:
+        """Always the CPU."""
+        return [PROVIDER]
+
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        """The CPU has no options."""
+        return {PROVIDER: {}}
+
+    def set_providers(self, providers: Sequence[Any] | None = None, provider_options: Sequence[Any] | None = None) -> None:
+        """Warns of what is not the CPU."""
+        names = [provider[0] if isinstance(provider, tuple) else provider for provider in providers or ()]
+        foreign = [name for name in names if name != PROVIDER]
+        if foreign:
+            warnings.warn(f"fastcnn runs on the CPU; not available: {', '.join(map(str, foreign))}", UserWarning, stacklevel=3)
+
+    def enable_fallback(self) -> None:
+        """Nothing to fall back from."""
+
+    def disable_fallback(self) -> None:
+        """Nothing to fall back from."""
+
+    def end_profiling(self) -> str:
+        """"": no profile was written."""
+        return ""
+
+    def get_profiling_start_time_ns(self) -> int:
+        """When the session was made, in nanoseconds since 1970."""
+        return self._started
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._source or self._graph, self._options)
+
+
+def _node_arg(info: ValueInfo) -> NodeArg:
+    return NodeArg(info.name, info.type, list(info.shape or ()))
+
+
+def _kept(options: Any, name: str) -> dict[str, Any]:
+    """What was added to our own options; onnxruntime's do not give it away."""
+    return getattr(options, name, {})
+
+
+def _warn_of(options: Any) -> None:
+    for name in ("enable_profiling", "optimized_model_filepath"):
+        if getattr(options, name, None):
+            warnings.warn(f"SessionOptions.{name}: fastcnn writes no such file", UserWarning, stacklevel=3)

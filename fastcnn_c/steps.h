@@ -97,6 +97,32 @@
     I(cell) I(steps) I(n) I(h) I(directions) I(reverse) I(z_step) I(z_row) I(y_step) I(y_direction) I(y_row) \
     I(state_direction) I(state_row) I(fn) F(alpha) F(beta) F(clip)
 
+/* y, index (int64), x ; max pooling over three spatial axes and where each maximum lies: plane*in + sum of position*steps[axis].
+ * *_strides: of (n, first, second, third axis), channels contiguous. */
+#define FC_FIELDS_max_pool_index(I, F, V) \
+    I(n) I(c) V(kernel) V(strides) V(dilations) V(before) V(in) V(out) V(steps) V(y_strides) V(i_strides) V(x_strides)
+/* y, x, index (int64) ; y = 0 over `out`, then y at element `index` of the dense (n, c, inner) = x over `shape`. Strides likewise. */
+#define FC_FIELDS_max_unpool(I, F, V) \
+    I(n) I(c) V(shape) V(inner) V(out) V(y_strides) V(x_strides) V(i_strides)
+/* y, x, grid (dense, `axes` coordinates a pixel of out) ; mode: 0 nearest, 1 linear, 2 cubic; padding: 0 zeros, 1 border,
+ * 2 reflection. in and out: three axes, the first of extent 1 when `axes` is 2. Strides likewise. */
+#define FC_FIELDS_grid_sample(I, F, V) \
+    I(n) I(c) I(axes) V(in) V(out) I(mode) I(padding) I(align_corners) V(y_strides) V(x_strides)
+/* y, x, rois [n][4] (x1, y1, x2, y2), image of each (int64) ; n regions, oh x ow bins; sampling 0: as many as a bin has pixels. */
+#define FC_FIELDS_roi_align(I, F, V) \
+    I(n) I(images) I(c) I(ih) I(iw) I(oh) I(ow) I(sampling) I(half_pixel) I(max) F(scale) \
+    FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
+/* y, x, rois [n][5] (image, x1, y1, x2, y2) ; the largest element of each bin. */
+#define FC_FIELDS_max_roi_pool(I, F, V) \
+    I(n) I(images) I(c) I(ih) I(iw) I(oh) I(ow) F(scale) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
+/* y [planes][image], x [planes][block][blocks] ; three spatial axes, dense. */
+#define FC_FIELDS_col2im(I, F, V) I(planes) V(image) V(block) V(blocks) V(strides) V(dilations) V(before)
+/* y, x, w packed per group, bias?, offset, mask? ; offset has 2 channels a tap and offset group (row, column), mask one. */
+#define FC_FIELDS_deform_conv(I, F, V) \
+    FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) I(offset_groups) I(nv) FC_FIELDS_PLACE(I, o) FC_FIELDS_PLACE(I, m)
+/* y packed, x [groups][oc][k] ; weights computed at run time. */
+#define FC_FIELDS_pack_weights(I, F, V) I(groups) I(oc) I(k) I(nv)
+
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
@@ -105,6 +131,9 @@
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \
     X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(resize, fc_scratch_resize) \
+    X(max_pool_index, fc_scratch_max_pool_index) X(max_unpool, fc_scratch_max_unpool) X(grid_sample, fc_scratch_grid_sample) \
+    X(roi_align, fc_scratch_roi_align) X(max_roi_pool, fc_scratch_none) X(col2im, fc_scratch_none) \
+    X(deform_conv, fc_scratch_deform_conv) X(pack_weights, fc_scratch_none) \
     X(recurrent, fc_scratch_recurrent)
 
 #define FC_DECLARE_I(name) int64_t name;

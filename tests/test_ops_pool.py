@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from single_node import check_fallback, check_native, single_node
+from onnx import helper, numpy_helper
+from single_node import check_native, expected_outputs, single_node
 
 import fastcnn
 
@@ -84,15 +85,72 @@ def test_max_pool_of_negative_values_ignores_padding():
     check_native("MaxPool", {"x": -np.abs(X) - 5}, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
 
 
-def test_max_pool_indices_fall_back():
-    model = single_node("MaxPool", {"x": X}, outputs=2, kernel_shape=[2, 2], opset=12)
-    model.graph.output[1].type.tensor_type.elem_type = 7
-    assert list(fastcnn.load(model).fallback_nodes) == ["node"]
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("window", WINDOWS, ids=name)
+def test_max_pool_indices_match_onnxruntime(window, order):
+    check_native("MaxPool", {"x": X}, opset=12, outputs=2, storage_order=order, **window)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("x", [LINE, VOLUME], ids=["1d", "3d"])
+def test_max_pool_indices_of_one_and_three_axes(x, order):
+    rank = x.ndim - 2
+    check_native("MaxPool", {"x": x}, opset=12, outputs=2, storage_order=order, kernel_shape=[3, 2, 2][:rank], strides=[2, 1, 3][:rank],
+                 pads=[1, 0, 1, 0, 1, 0][:rank] * 2)
+
+
+def test_max_pool_indices_of_equal_values_are_the_first():
+    check_native("MaxPool", {"x": np.zeros((1, 3, 5, 5), np.float32)}, opset=12, outputs=2, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+
+
+VOLUMES = [
+    dict(kernel_shape=[2, 2, 2], strides=[2, 2, 1]),
+    dict(kernel_shape=[3, 3, 3], strides=[1, 2, 2], pads=[1, 1, 1, 1, 1, 1]),
+    dict(kernel_shape=[1, 3, 3], strides=[1, 2, 2], pads=[0, 1, 0, 0, 0, 1]),
+    dict(kernel_shape=[3, 1, 1], pads=[1, 0, 0, 2, 0, 0]),
+    dict(kernel_shape=[4, 6, 5]),
+    dict(kernel_shape=[3, 3, 2], strides=[2, 2, 2], ceil_mode=1),
+    dict(kernel_shape=[2, 3, 3], strides=[2, 2, 2], auto_pad="SAME_UPPER"),
+    dict(kernel_shape=[1, 1, 1], strides=[2, 1, 2]),
+]
+
+
+@pytest.mark.parametrize("window", VOLUMES, ids=name)
+@pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool", "LpPool"])
+def test_pool_three_axes(op_type, window):
+    if op_type == "LpPool" and "ceil_mode" in window:
+        pytest.skip("LpPool has ceil_mode since opset 18, which onnxruntime lacks")
+    check_native(op_type, {"x": np.concatenate([VOLUME, -VOLUME])}, opset=11, **window)
+
+
+@pytest.mark.parametrize("kernel", [[3, 3, 3], [1, 3, 3], [3, 1, 1]], ids=str)
+def test_average_pool_three_axes_counts_padding(kernel):
+    check_native("AveragePool", {"x": VOLUME}, opset=11, kernel_shape=kernel, pads=[k // 2 for k in kernel] * 2, count_include_pad=1)
+
+
+@pytest.mark.parametrize("dilations", [[2, 1, 1], [1, 2, 2]], ids=str)
+def test_max_pool_three_axes_dilated(dilations):
+    check_native("MaxPool", {"x": VOLUME}, kernel_shape=[2, 2, 2], dilations=dilations)
 
 
 @pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool"])
-def test_pool_three_axes_falls_back(op_type):
-    check_fallback(op_type, {"x": VOLUME}, kernel_shape=[2, 2, 2], strides=[2, 2, 1])
+@pytest.mark.parametrize("window", VOLUMES[:3], ids=name)
+def test_pool_between_three_dimensional_convolutions(window, op_type):
+    """The layout with depths inside the pixel goes through."""
+    w = np.random.default_rng(2).standard_normal((6, 5, 3, 3, 3)).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"], pads=[1] * 6), helper.make_node(op_type, ["a"], ["y"], **window)]
+    graph = helper.make_graph(nodes, "pair", [helper.make_tensor_value_info("x", 1, VOLUME.shape)],
+                              [helper.make_tensor_value_info("y", 1, None)], [numpy_helper.from_array(w, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    y, = fastcnn.load(model).run(None, {"x": VOLUME})
+    wanted, = expected_outputs(model, {"x": VOLUME})
+    np.testing.assert_allclose(y, wanted, atol=1e-4)
+
+
+def test_global_pool_of_many_axes():
+    x = np.random.default_rng(4).standard_normal((2, 3, 2, 3, 2, 2, 2)).astype(np.float32)
+    y, = fastcnn.load(single_node("GlobalMaxPool", {"x": x})).run(None, {"x": x})
+    np.testing.assert_array_equal(y, x.max((2, 3, 4, 5, 6), keepdims=True))
 
 
 def test_pool_window_that_does_not_fit_is_refused():

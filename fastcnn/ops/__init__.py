@@ -2,21 +2,28 @@
 from __future__ import annotations
 
 from fastcnn.ops.base import Op
+from fastcnn.ops.col2im import Col2Im
 from fastcnn.ops.conv import Conv, ConvTranspose
+from fastcnn.ops.deform_conv import DeformConv
 from fastcnn.ops.elementwise import ELEMENTWISE
+from fastcnn.ops.grid_sample import GridSample
 from fastcnn.ops.linear import Gemm, MatMul
 from fastcnn.ops.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
 from fastcnn.ops.pool import AVERAGE, LP, MAX, GlobalPool, Pool
 from fastcnn.ops.recurrent import RECURRENT
 from fastcnn.ops.reduce import REDUCTIONS
 from fastcnn.ops.resize import Resize
+from fastcnn.ops.roi import MaxRoiPool, RoiAlign
 from fastcnn.ops.shape import Expand, Flatten, Identity, Reshape, Squeeze, Tile, Transpose, Unsqueeze
 from fastcnn.ops.slicing import Concat, DepthToSpace, Gather, Pad, Slice, SpaceToDepth, Split
 from fastcnn.ops.softmax import Softmax
+from fastcnn.ops.unpool import MaxUnpool
 
 OPS: dict[tuple[str, str], Op] = {
     ("", "Conv"): Conv(),
     ("", "ConvTranspose"): ConvTranspose(),
+    ("", "DeformConv"): DeformConv(),
+    ("", "Col2Im"): Col2Im(),
     ("", "Gemm"): Gemm(),
     ("", "MatMul"): MatMul(),
     ("", "MaxPool"): Pool(MAX),
@@ -25,6 +32,10 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "GlobalMaxPool"): GlobalPool(MAX),
     ("", "GlobalAveragePool"): GlobalPool(AVERAGE),
     ("", "GlobalLpPool"): GlobalPool(LP),
+    ("", "MaxUnpool"): MaxUnpool(),
+    ("", "RoiAlign"): RoiAlign(),
+    ("", "MaxRoiPool"): MaxRoiPool(),
+    ("", "GridSample"): GridSample(),
     ("", "BatchNormalization"): BatchNormalization(),
     ("", "InstanceNormalization"): InstanceNormalization(),
     ("", "GroupNormalization"): GroupNormalization(),

@@ -51,3 +51,14 @@ def image_fields(y: Tensor, x: Tensor) -> dict[str, int]:
 def is_image(spec: Spec, ranks: tuple[int, ...] = (3, 4)) -> bool:
     """A tensor with channels and pixels, and something in them."""
     return spec.rank in ranks and spec.size > 0
+
+
+def volume(t: Tensor) -> Tensor:
+    """(N, C, L) or (N, C, H, W) as (N, C, D, H, W): axes of extent one in front of the spatial ones."""
+    lead = 5 - len(t.shape)
+    return Tensor(t.buffer, (*t.shape[:2], *(1,) * lead, *t.shape[2:]), (*t.strides[:2], *(0,) * lead, *t.strides[2:]), t.offset)
+
+
+def four_strides(t: Tensor) -> tuple[int, ...]:
+    """Strides of a volume without its channels': n and the three spatial axes."""
+    return (t.strides[0], *t.strides[2:])

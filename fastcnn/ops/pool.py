@@ -1,13 +1,15 @@
-"""MaxPool, AveragePool, LpPool and their global forms."""
+"""MaxPool, AveragePool, LpPool and their global forms, over one to three spatial axes."""
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import place, two_axes
-from fastcnn.ops.image import is_image, read_image, write_image
+from fastcnn.ops.image import four_strides, is_image, read_image, volume, write_image
 from fastcnn.ops.window import Window, resolve
-from fastcnn.tensor import Tensor
+from fastcnn.tensor import Tensor, depth_inner_strides, is_channels_last, is_depth_inner
 
 MAX, AVERAGE, LP = 0, 1, 2          # fc_pool_kind
 
@@ -15,24 +17,30 @@ MAX, AVERAGE, LP = 0, 1, 2          # fc_pool_kind
 class Pool(Op):
     """y[n,c,i,j] = max, mean or Lp norm over the window of x[n,c,:,:].
 
-    Padding never wins and adds nothing; an average counts it only with count_include_pad. x: (N, C, H, W) or (N, C, L)
-    float32. ONNX MaxPool-1 to 22, AveragePool-1 to 22, LpPool-2 to 22: strides, dilations, auto_pad, ceil_mode. The
-    Indices output and three spatial axes go to the fallback.
+    Padding never wins and adds nothing; an average counts it only with count_include_pad. x: (N, C, L), (N, C, H, W) or
+    (N, C, D, H, W) float32. ONNX MaxPool-1 to 22, AveragePool-1 to 22, LpPool-2 to 22: strides, dilations, auto_pad,
+    ceil_mode, the Indices output with storage_order. All three kinds separate: a third axis is a second step.
     """
 
     def __init__(self, kind: int):
         self.kind = kind
 
     def native(self, args: Args) -> bool:
-        outputs = [name for name in args.node.outputs if name]
-        return super().native(args) and len(outputs) == 1 and is_image(args.spec(0)) and _exponent(args) >= 1
+        return super().native(args) and is_image(args.spec(0), (3, 4, 5)) and _exponent(args) >= 1
 
     def infer(self, args: Args) -> list[Spec]:
         x = args.spec(0)
-        return [Spec(x.dtype, (*x.shape[:2], *_window(args).out))]
+        shape = (*x.shape[:2], *_window(args).out)
+        return [Spec(x.dtype, shape), Spec(np.dtype(np.int64), shape)][:len(args.node.outputs)]
 
     def lower(self, low: Lowering) -> None:
-        emit_pool(low, write_image(low), read_image(low, 0), two_axes(_window(low.args)), self.kind)
+        window = _window(low.args)
+        if len([name for name in low.node.outputs if name]) > 1:
+            _emit_index(low, window)
+        elif len(window.kernel) == 3:
+            _lower_volume(low, window, self.kind)
+        else:
+            emit_pool(low, write_image(low), read_image(low, 0), two_axes(window), self.kind)
 
 
 class GlobalPool(Op):
@@ -45,7 +53,7 @@ class GlobalPool(Op):
         self.kind = kind
 
     def native(self, args: Args) -> bool:
-        return super().native(args) and is_image(args.spec(0), (3, 4, 5, 6)) and _exponent(args) >= 1
+        return super().native(args) and is_image(args.spec(0), (3, 4, 5, 6, 7, 8)) and _exponent(args) >= 1
 
     def infer(self, args: Args) -> list[Spec]:
         x = args.spec(0)
@@ -80,3 +88,55 @@ def emit_pool(low: Lowering, y: Tensor, x: Tensor, window: Window, kind: int) ->
              include_pad=int(low.node.attrs.get("count_include_pad", 0)), n=n, kh=kh, kw=kw, sh=sh, sw=sw, dh=dh, dw=dw,
              pt=window.before[0], pl=window.before[1], pb=window.after[0], pr=window.after[1], ih=x.shape[2],
              iw=x.shape[3], oh=oh, ow=ow, **place("x", x), **place("y", y))
+
+
+def _lower_volume(low: Lowering, window: Window, kind: int) -> None:
+    """Over height and width of every depth, then over depths: in the layout x lies in, so that neighbours keep theirs."""
+    x = low.read(0)
+    inner = is_depth_inner(x.shape, x.strides) and not is_channels_last(x.shape, x.strides)
+    layout = "depth_inner" if inner else "channels_last"
+    x, y = low.read(0, layout), low.write(0, layout)
+    between = (*x.shape[:3], *y.shape[3:])
+    flat = Window(*(part[1:] for part in (window.kernel, window.strides, window.dilations, window.before, window.after, window.out)))
+    deep = Window(*((part[0], one) for part, one in ((window.kernel, 1), (window.strides, 1), (window.dilations, 1), (window.before, 0),
+                                                      (window.after, 0), (window.out, y.shape[3] * y.shape[4]))))
+    if (window.kernel[0], window.strides[0], window.before[0], window.after[0]) == (1, 1, 0, 0):
+        emit_pool(low, _slices(low, y, inner), _slices(low, x, inner), flat, kind)
+        return
+    middle = low.temp(between, layout=depth_inner_strides(between) if inner else "channels_last")
+    emit_pool(low, _slices(low, middle, inner), _slices(low, x, inner), flat, kind)
+    emit_pool(low, _depths(y), _depths(middle), deep, kind)
+
+
+def _slices(low: Lowering, t: Tensor, inner: bool) -> Tensor:
+    """All depths as images of their own, or as channels of one image where they lie in the pixel."""
+    n, c, d, h, w = t.shape
+    if inner:
+        return Tensor(t.buffer, (n, d * c, h, w), (t.strides[0], 1, *t.strides[3:]), t.offset)
+    view = t.transpose((0, 2, 1, 3, 4)).reshape((n * d, c, h, w))
+    if view is None:                       # the depths of successive images do not lie evenly
+        copy = low.temp(t.shape, layout="channels_last")
+        low.copy(copy, t)
+        return _slices(low, copy, inner)
+    return view
+
+
+def _depths(t: Tensor) -> Tensor:
+    """(N, C, D, H*W): depth and pixel as the axes of an image. t was allocated by its operator: rows follow each other."""
+    n, c, d, h, w = t.shape
+    step = t.strides[4] if w > 1 else t.strides[3]
+    return Tensor(t.buffer, (n, c, d, h * w), (t.strides[0], 1, t.strides[2], step), t.offset)
+
+
+def _emit_index(low: Lowering, window: Window) -> None:
+    """MaxPool with its Indices."""
+    x, y, index = (volume(t) for t in (low.read(0, "channels_last"), low.write(0, "channels_last"), low.write(1, "channels_last")))
+    lead = 3 - len(window.kernel)
+    kernel, strides, dilations = ((*(1,) * lead, *part) for part in (window.kernel, window.strides, window.dilations))
+    steps, spatial = [1, 1, 1], x.shape[2:]
+    order = (0, 1, 2) if low.node.attrs.get("storage_order", 0) else (2, 1, 0)
+    for inner, outer in zip(order, order[1:]):
+        steps[outer] = steps[inner] * spatial[inner]
+    low.emit("max_pool_index", [y, index, x], y.size * math.prod(kernel), n=x.shape[0], c=x.shape[1], kernel=kernel, strides=strides,
+             dilations=dilations, before=(*(0,) * lead, *window.before), **{"in": spatial}, out=y.shape[2:], steps=steps,
+             y_strides=four_strides(y), i_strides=four_strides(index), x_strides=four_strides(x))

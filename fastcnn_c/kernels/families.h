@@ -146,6 +146,7 @@ typedef struct fc_depthwise_kernels {
 /* ---- pool: y[j][c] = reduction over r < rows, k < cols of x[j*x_step + r*x_row + k*x_col + c], j < count, c < n ---------------
  * max (-inf of nothing); average: sum * scale; Lp: sum of |x|^p, its square root when p = 2, other roots are the caller's.
  * window[kind] any window; square[kind] 2x2; columns[kind][stride - 1] 3 columns at x_step = stride*x_col, rows >= 1.
+ * index  y[c] = max over t < taps of x[offset[t] + c], winner[c] = the first t that gives it, c < n; taps in [1, 2^24]
  */
 typedef enum fc_pool_kind { FC_POOL_MAX = 0, FC_POOL_AVERAGE = 1, FC_POOL_LP = 2 } fc_pool_kind;
 
@@ -162,6 +163,7 @@ typedef void (*fc_pool_kernel)(const fc_pool_args *args);
 
 typedef struct fc_pool_kernels {
     fc_pool_kernel window[3], square[2], columns[2][2];
+    void (*index)(float *y, float *winner, const float *x, const size_t *offset, size_t taps, size_t n);
 } fc_pool_kernels;
 
 /* ---- norm ------------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,9 @@ def cpu_info() -> dict[str, Any]:
 
 
 def default_threads() -> int:
-    """FASTCNN_THREADS, else min(affinity mask, cgroup CPU quota, physical cores), at least 1."""
+    """FASTCNN_THREADS, else min(affinity mask, cgroup CPU quota, physical cores), at least 1; 1 in a build without OpenMP."""
+    if not _native.HAS_OPENMP:
+        return 1
     forced = os.environ.get("FASTCNN_THREADS")
     if forced:
         if not forced.isdigit() or int(forced) < 1:

@@ -35,7 +35,7 @@ cdef dict _read_kinds():
             fields[fc_step_kinds[k].fields[f].name.decode()] = (kind, offset)
             offset += size
             f += 1
-        assert (offset + 7) // 8 * 8 == fc_step_kinds[k].params_bytes
+        assert <size_t>((offset + 7) // 8 * 8) == fc_step_kinds[k].params_bytes
         kinds[fc_step_kinds[k].name.decode()] = (k, fields)
         k += 1
     return kinds

@@ -123,6 +123,40 @@
 /* y packed, x [groups][oc][k] ; weights computed at run time. */
 #define FC_FIELDS_pack_weights(I, F, V) I(groups) I(oc) I(k) I(nv)
 
+/* y int64, x ; the index along `axis` of the largest element (smallest), the first or the last of equal ones, on `dtype`. */
+#define FC_FIELDS_arg(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(axis) I(x_axis) I(dtype) I(smallest) I(last)
+/* values, indices int64, x ; the k <= axis largest (smallest) along `axis`, best first, of equal ones the first first. */
+#define FC_FIELDS_top_k(I, F, V) \
+    I(ndim) V(shape) V(v_strides) V(i_strides) V(x_strides) I(axis) I(v_axis) I(i_axis) I(x_axis) I(k) I(dtype) I(smallest)
+/* y int64 [images*classes*limit][3], count, counts [images*classes], boxes [images][boxes][4], scores [images][classes][boxes],
+ * largest number a class int64?, IoU threshold?, score threshold? ; rows (image, class, box), `count` of them. Boxes are two
+ * corners (y, x), or with `center` (x, y, width, height). At most `limit` a class. */
+#define FC_FIELDS_nms(I, F, V) I(images) I(classes) I(boxes) I(limit) I(center)
+/* y int64, count, x contiguous ; y[d][k] = index along d of the k-th element that is not zero, k < count. */
+#define FC_FIELDS_nonzero(I, F, V) I(ndim) V(shape) I(dtype)
+/* y, count, x contiguous [outer][axis][inner], condition bool [length <= axis] ; y [outer][count][inner]: slices where it holds. */
+#define FC_FIELDS_compress(I, F, V) I(outer) I(axis) I(inner) I(length) I(elem_bytes)
+/* y, x, indices (int64 or int32) ; y[..., i, ...] = x[..., indices[..., i, ...], ...]; x_strides is 0 along that axis, of
+ * extent `axis` and stride x_axis. Negative indices count from the end, here and below. */
+#define FC_FIELDS_gather_elements(I, F, V) \
+    I(ndim) V(shape) V(y_strides) V(i_strides) V(x_strides) I(axis) I(x_axis) I(elem_bytes) I(index_bytes)
+/* y, indices, updates (both u_strides) ; the other way round: y = update, or y op update (fc_typed_binary_fn; -1: none). */
+#define FC_FIELDS_scatter_elements(I, F, V) \
+    I(ndim) V(shape) V(u_strides) V(y_strides) I(axis) I(y_axis) I(op) I(dtype) I(index_bytes)
+/* y, x, indices [tuples][depth] ; y[i] = the `slice` elements of x at i / per_batch * batch_stride + sum indices[i][j] * strides[j]. */
+#define FC_FIELDS_gather_nd(I, F, V) \
+    I(tuples) I(per_batch) I(batch_stride) I(depth) V(extents) V(strides) I(slice) I(op) I(dtype) I(index_bytes)
+/* y, indices, updates [tuples][slice] ; the other way round, as scatter_elements. */
+#define FC_FIELDS_scatter_nd(I, F, V) FC_FIELDS_gather_nd(I, F, V)
+/* y [outer][depth][inner], indices int64 [outer][inner], values [2] ; values[1] where the index is d (or d - depth), else values[0]. */
+#define FC_FIELDS_one_hot(I, F, V) I(outer) I(depth) I(inner) I(elem_bytes)
+/* y, x ; as reduce, on `dtype`: the elements joined by op of fc_typed_binary_fn. At least one element is reduced. */
+#define FC_FIELDS_typed_reduce(I, F, V) \
+    I(ndim) V(shape) V(y_strides) V(x_strides) I(reduced_ndim) V(reduced) V(reduced_strides) I(op) I(dtype)
+/* y, x ; running sums along `axis`, without the element itself when exclusive, from the end when reverse. */
+#define FC_FIELDS_cumsum(I, F, V) \
+    I(ndim) V(shape) V(y_strides) V(x_strides) I(axis) I(y_axis) I(x_axis) I(dtype) I(exclusive) I(reverse)
+
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
@@ -134,7 +168,10 @@
     X(max_pool_index, fc_scratch_max_pool_index) X(max_unpool, fc_scratch_max_unpool) X(grid_sample, fc_scratch_grid_sample) \
     X(roi_align, fc_scratch_roi_align) X(max_roi_pool, fc_scratch_none) X(col2im, fc_scratch_none) \
     X(deform_conv, fc_scratch_deform_conv) X(pack_weights, fc_scratch_none) \
-    X(recurrent, fc_scratch_recurrent)
+    X(recurrent, fc_scratch_recurrent) X(arg, fc_scratch_none) X(top_k, fc_scratch_top_k) X(nms, fc_scratch_nms) \
+    X(nonzero, fc_scratch_none) X(compress, fc_scratch_none) X(gather_elements, fc_scratch_none) X(scatter_elements, fc_scratch_none) \
+    X(gather_nd, fc_scratch_none) X(scatter_nd, fc_scratch_none) X(one_hot, fc_scratch_none) X(typed_reduce, fc_scratch_none) \
+    X(cumsum, fc_scratch_none)
 
 #define FC_DECLARE_I(name) int64_t name;
 #define FC_DECLARE_F(name) float name;

@@ -105,14 +105,25 @@ def test_shapes_that_depend_on_data_are_bound_during_the_run():
              helper.make_node("MatMul", ["positions", "m"], ["y"], name="last")]
     constants = {"w": weights(2, 1, 1, 1), "m": weights(4, 3)}
     proto = model(nodes, {"x": [1, 1, 3, 3]}, {"y": TensorProto.FLOAT}, constants)
-    with pytest.warns(RuntimeWarning, match="NonZero"):
-        loaded = fastcnn.load(proto, threads=1)
+    loaded = fastcnn.load(proto, threads=1)
     for filled in (9, 4, 0):
         x = np.zeros((1, 1, 3, 3), np.float32)
         x.ravel()[:filled] = 1
         expected = np.argwhere(np.ones((1, 2, 1, 1)) * x).astype(np.float32) @ constants["m"]
         np.testing.assert_allclose(loaded(x), expected, rtol=1e-5, atol=1e-6)
-    assert "nonzero" in loaded.fallback_nodes
+    assert loaded.fallback_nodes == []
+
+
+def test_shapes_that_a_fallback_leaves_to_the_data():
+    nodes = [helper.make_node("Unique", ["x"], ["u"], name="unique"), helper.make_node("Unsqueeze", ["u", "one"], ["column"]),
+             helper.make_node("MatMul", ["column", "m"], ["y"])]
+    constants = {"one": np.array([1]), "m": weights(1, 3)}
+    with pytest.warns(RuntimeWarning, match="Unique"):
+        loaded = fastcnn.load(model(nodes, {"x": [6]}, {"y": TensorProto.FLOAT}, constants), threads=1)
+    for x in ([1, 2, 2, 1, 3, 1], [5] * 6, range(6)):
+        x = np.array(x, np.float32)
+        np.testing.assert_allclose(loaded(x), np.unique(x)[:, None] @ constants["m"], rtol=1e-5)
+    assert loaded.fallback_nodes == ["unique"]
 
 
 def test_fallback_between_native_stages_warns_once():

@@ -14,6 +14,8 @@ from fastcnn.ops.recurrent import RECURRENT
 from fastcnn.ops.reduce import REDUCTIONS
 from fastcnn.ops.resize import Resize
 from fastcnn.ops.roi import MaxRoiPool, RoiAlign
+from fastcnn.ops.scatter import SCATTER
+from fastcnn.ops.selection import SELECTION
 from fastcnn.ops.shape import Expand, Flatten, Identity, Reshape, Squeeze, Tile, Transpose, Unsqueeze
 from fastcnn.ops.slicing import Concat, DepthToSpace, Gather, Pad, Slice, SpaceToDepth, Split
 from fastcnn.ops.softmax import Softmax
@@ -65,5 +67,7 @@ OPS: dict[tuple[str, str], Op] = {
     **{("", name): op for name, op in ELEMENTWISE.items()},
     **{("", name): op for name, op in REDUCTIONS.items()},
     **{("", name): op for name, op in RECURRENT.items()},
+    **{("", name): op for name, op in SELECTION.items()},
+    **{("", name): op for name, op in SCATTER.items()},
     ("com.microsoft", "Gelu"): ELEMENTWISE["Gelu"],
 }

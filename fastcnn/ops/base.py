@@ -36,6 +36,16 @@ class Spec:
         return f"{self.dtype}{list(self.shape)}"
 
 
+@dataclass(frozen=True)
+class Capped(Spec):
+    """A value whose extent along `axis` only the data tell: shape has the largest it can be, at least one.
+
+    The step that computes it writes it without gaps, row-major for the extent it came to, and that extent to Lowering.count.
+    """
+
+    axis: int = 0
+
+
 class DataDependent(Exception):
     """A shape depends on values that are not known before the model runs; the planner then goes on at run time."""
 
@@ -98,6 +108,9 @@ class Lowering(Protocol):
 
     def alias(self, i: int, tensor: Tensor) -> None:
         """Output i is this view of something that exists."""
+
+    def count(self, i: int) -> Tensor:
+        """One int64 for the extent of output i, which is Capped and written "dense"."""
 
     def temp(self, shape: tuple[int, ...], dtype: np.dtype = F32, layout: str | Strides = "dense") -> Tensor:
         """Memory for the time between this node's own steps."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.ops.base import F32, Lowering, Spec
-from fastcnn.tensor import Strides, Tensor, channels_last_strides, dense_strides, is_channels_last, is_dense, strides_like
+from fastcnn.tensor import Strides, Tensor, channels_last_strides, dense_strides, is_channels_last, is_dense, strides_like, walk
 
 # fc_dtype of fastcnn.h
 DTYPE_CODES = {np.dtype(name): code for code, name in enumerate(
@@ -61,3 +61,21 @@ def scalar(low: Lowering, value: float, dtype: np.dtype = F32) -> Tensor:
     """One number as a tensor of rank 0."""
     t = low.constant(np.array([value], dtype))
     return Tensor(t.buffer, (), ())
+
+
+def own_output(low: Lowering, i: int, strides: Strides | None = None) -> Tensor:
+    """Memory for output i with just these strides (default row-major), never a slice of a Concat's output. Sets the output."""
+    spec = low.output_spec(i)
+    wanted = dense_strides(spec.shape) if strides is None else strides
+    if low.dense_output(i):
+        return low.write(i, wanted)
+    y = low.temp(spec.shape, spec.dtype, wanted)
+    low.alias(i, y)
+    return y
+
+
+def cast(low: Lowering, target: Tensor, source: Tensor) -> None:
+    """target = source as another element type."""
+    shape, (y, x) = walk(target.shape, target.strides, source.strides)
+    low.emit("cast", [target, source], target.size, ndim=len(shape), shape=shape, y_strides=y, x_strides=x,
+             x_dtype=DTYPE_CODES[source.dtype], y_dtype=DTYPE_CODES[target.dtype])

@@ -12,7 +12,7 @@ import numpy as np
 from fastcnn import reference
 from fastcnn.graph import Node
 from fastcnn.ops import OPS
-from fastcnn.ops.base import Args, DataDependent, Op, Spec
+from fastcnn.ops.base import Args, Capped, DataDependent, Op, Spec
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 READS_SHAPE_ONLY = {"Shape", "Size"}
@@ -66,10 +66,11 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
             bound.rest = list(nodes[k:])
             return bound
         bound.nodes.append(BoundNode(node, op, args))
-        if any(name and spec is None for name, spec in zip(node.outputs, [*outputs, *[None] * len(node.outputs)])):
+        bound.specs.update((name, spec) for name, spec in zip(node.outputs, outputs) if name and spec is not None)
+        padded = [*outputs, *[None] * len(node.outputs)]
+        if any(name and (spec is None or isinstance(spec, Capped)) for name, spec in zip(node.outputs, padded)):
             bound.rest = list(nodes[k + 1:])
             return bound
-        bound.specs.update((name, spec) for name, spec in zip(node.outputs, outputs) if name)
     return bound
 
 

@@ -107,7 +107,7 @@ class Engine:
         status = stage.program.run(workspace, inputs + results)
         if status:
             raise ExecutionError(f"a native step failed: {_native.STATUS[status]}")
-        return results
+        return stage.trimmed(results) if stage.trims else results
 
     def _run_stages(self, plan: Plan, env: dict[str, Any], workspace: _native.Workspace) -> list[Any]:
         given = set(env)

@@ -1,6 +1,7 @@
 """Lowering: one native stage of a bound graph becomes a program: steps, their tensors, arena offsets, packed weights."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.ops.base import F32, Spec
+from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.fusion import fuse
@@ -47,13 +48,25 @@ class StepInfo:
 
 @dataclass(frozen=True)
 class Stage:
-    """A native program with the names of its inputs and outputs in the order of its bases, and (shape, dtype) of the outputs."""
+    """A native program with the names of its inputs and outputs in the order of its bases, and (shape, dtype) of the outputs.
+
+    trims  (index of an output, axis whose extent the data decide); those extents are written to as many more bases, int64
+    """
 
     program: _native.Program
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     allocations: tuple[tuple[tuple[int, ...], np.dtype], ...]
     steps: tuple[StepInfo, ...]
+    trims: tuple[tuple[int, int], ...] = ()
+
+    def trimmed(self, results: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs at the extents they came to, from all that the program wrote."""
+        kept = results[:len(self.outputs)]
+        for (k, axis), count in zip(self.trims, results[len(self.outputs):]):
+            shape = (*kept[k].shape[:axis], int(count[0]), *kept[k].shape[axis + 1:])
+            kept[k] = kept[k].reshape(-1)[:math.prod(shape)].reshape(shape).copy()
+        return kept
 
 
 class StageLowering:
@@ -68,6 +81,7 @@ class StageLowering:
         self.converted: dict[tuple[str, str], Tensor] = {}
         self.steps: list[tuple[str, list[Tensor | None], int, dict[str, Any]]] = []
         self.info: list[StepInfo] = []
+        self.trims: list[tuple[int, int]] = []
         self.buffers: list[Buffer] = []
         self.placement = place_concats(nodes, bound.specs)
         for k, name in enumerate(self.inputs):
@@ -83,8 +97,9 @@ class StageLowering:
             target = self._io(self.bound.specs[name], len(self.inputs) + k)
             if self.tensors[name].buffer.io != target.buffer.io:
                 self.copy(target, self.tensors[name])
-        return Stage(self._program(), self.inputs, self.outputs,
-                     tuple((self.bound.specs[name].shape, self.bound.specs[name].dtype) for name in self.outputs), tuple(self.info))
+        allocations = [(self.bound.specs[name].shape, self.bound.specs[name].dtype) for name in self.outputs]
+        counts = [((1,), np.dtype(np.int64))] * len(self.trims)
+        return Stage(self._program(), self.inputs, self.outputs, (*allocations, *counts), tuple(self.info), tuple(self.trims))
 
     # ---- what operators may ask: see Lowering ----
 
@@ -118,6 +133,14 @@ class StageLowering:
 
     def alias(self, i: int, tensor: Tensor) -> None:
         self.tensors[self.node.outputs[i]] = tensor
+
+    def count(self, i: int) -> Tensor:
+        name, spec = self.node.outputs[i], self.output_spec(i)
+        one = Spec(np.dtype(np.int64), (1,))
+        if name not in self.outputs or not isinstance(spec, Capped):
+            return self.temp(one.shape, one.dtype)
+        self.trims.append((self.outputs.index(name), spec.axis))
+        return self._io(one, len(self.inputs) + len(self.outputs) + len(self.trims) - 1)
 
     def temp(self, shape: tuple[int, ...], dtype: np.dtype = F32, layout: str | Strides = "dense") -> Tensor:
         strides = _strides(shape, layout)
@@ -180,7 +203,7 @@ class StageLowering:
         small = sum(info.work for info in self.info) < SINGLE_THREAD_PROGRAM
         threads = 1 if small else max((limit for _, _, limit, _ in self.steps), default=1)
         steps = [(kind, tuple(_operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
-        return _native.Program(steps, arena_bytes, threads, len(self.inputs) + len(self.outputs))
+        return _native.Program(steps, arena_bytes, threads, len(self.inputs) + len(self.outputs) + len(self.trims))
 
 
 def _lies(tensor: Tensor, layout: str) -> bool:

@@ -53,7 +53,7 @@ def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants
 
 
 def _direct(stages: Sequence[Stage | Node], rest: Sequence[Node], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Stage | None:
-    if len(stages) != 1 or rest or not isinstance(stages[0], Stage):
+    if len(stages) != 1 or rest or not isinstance(stages[0], Stage) or stages[0].trims:
         return None
     return stages[0] if stages[0].inputs == inputs and stages[0].outputs == outputs else None
 

@@ -1,7 +1,7 @@
 /* Elementwise functions on any dtype: plain loops, one set a C type from the template typed_ops.inc. */
 #include <math.h>
 
-#include "dtypes.h"
+#include "typed.h"
 #include "walk.h"
 
 enum { BLOCK = 2048 };
@@ -50,6 +50,11 @@ typedef void (*unary_fn)(int64_t op, void *y, const void *x, int64_t n, const in
 #define UNARY_ROW(dtype, type) [FC_##dtype] = unary_##dtype,
 static const binary_fn binary_of[FC_DTYPE_COUNT] = {FC_FLOAT_DTYPES(BINARY_ROW) FC_INTEGER_DTYPES(BINARY_ROW) [FC_BOOL] = binary_U8};
 static const unary_fn unary_of[FC_DTYPE_COUNT] = {FC_FLOAT_DTYPES(UNARY_ROW) FC_INTEGER_DTYPES(UNARY_ROW) [FC_BOOL] = unary_U8};
+
+void fc_typed_binary_run(int64_t op, int64_t dtype, void *y, const void *a, const void *b, int64_t n, const int64_t *step)
+{
+    binary_of[dtype](op, y, a, b, n, step);
+}
 
 typedef struct typed_rows {
     binary_fn binary;

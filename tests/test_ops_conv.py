@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
-from single_node import check_fallback, check_native, single_node
+from onnx import TensorProto, helper, numpy_helper
+from single_node import check_fallback, check_native, expected_outputs, single_node
 
 import fastcnn
 
@@ -78,6 +78,15 @@ CONV = [
     Case("1-D depthwise", (1, 16, 50), (16, 1, 5), {"group": 16, "pads": [2, 2]}),
     Case("3-D", (1, 3, 5, 6, 7), (4, 3, 3, 3, 3), {"pads": [1, 1, 1, 1, 1, 1]}),
     Case("3-D strided", (2, 4, 6, 7, 5), (5, 4, 2, 3, 1), {"strides": [2, 1, 2], "pads": [0, 1, 0, 1, 1, 0]}),
+    Case("3-D depth dilated", (2, 4, 7, 6, 5), (5, 4, 3, 3, 3), {"dilations": [2, 1, 1], "pads": [2, 1, 1, 1, 1, 1]}),
+    Case("3-D grouped", (2, 6, 5, 6, 5), (8, 3, 3, 3, 3), {"group": 2, "pads": [1, 1, 1, 1, 1, 1]}),
+    Case("3-D depthwise", (2, 17, 5, 6, 7), (17, 1, 3, 3, 3), {"group": 17, "pads": [1] * 6, "strides": [2, 1, 1]}),
+    Case("3-D pointwise", (2, 6, 5, 6, 7), (9, 6, 1, 1, 1)),
+    Case("3-D pointwise strided", (2, 6, 5, 6, 7), (9, 6, 1, 1, 1), {"strides": [2, 2, 2]}),
+    Case("3-D one deep", (2, 6, 5, 6, 7), (9, 6, 1, 3, 3), {"pads": [0, 1, 1, 0, 1, 1], "strides": [2, 1, 1]}),
+    Case("3-D one deep, depthwise", (1, 16, 5, 6, 7), (16, 1, 1, 3, 3), {"pads": [0, 1, 1, 0, 1, 1], "group": 16}),
+    Case("3-D one deep, padded depth", (1, 6, 3, 6, 7), (5, 6, 1, 1, 1), {"pads": [2, 0, 0, 1, 0, 0]}),
+    Case("3-D only deep", (1, 6, 7, 6, 5), (5, 6, 3, 1, 1), {"pads": [1, 0, 0, 1, 0, 0]}),
 ]
 
 
@@ -96,8 +105,13 @@ def test_conv_bias_computed_at_run_time():
     check_native("Conv", case.inputs(16), ("w",), RTOL)
 
 
-def test_conv_weights_computed_at_run_time_fall_back():
-    check_fallback("Conv", Case("", (1, 4, 7, 7), (6, 4, 3, 3)).inputs(6))
+@pytest.mark.parametrize("case", [case for case in CONV if len(case.x) < 5], ids=str)
+def test_conv_weights_computed_at_run_time(case):
+    check_native("Conv", case.inputs(case.w[0]), (), RTOL, **case.attrs)
+
+
+def test_conv_three_axes_weights_computed_at_run_time_fall_back():
+    check_fallback("Conv", Case("", (1, 4, 5, 6, 7), (6, 4, 3, 3, 3)).inputs(6))
 
 
 TRANSPOSED = [
@@ -119,12 +133,44 @@ TRANSPOSED = [
     Case("bilinear x8, FCN's", (1, 2, 7, 7), (2, 2, 16, 16), {"strides": [8, 8], "pads": [4, 4, 4, 4]}),
     Case("without bias", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2]}, bias=False),
     Case("1-D", (1, 6, 11), (6, 5, 4), {"strides": [2], "pads": [1, 1]}),
+    Case("3-D", (2, 5, 4, 5, 6), (5, 4, 3, 3, 3)),
+    Case("3-D U-Net's", (1, 8, 3, 4, 5), (8, 6, 2, 2, 2), {"strides": [2, 2, 2]}),
+    Case("3-D padded", (2, 5, 4, 5, 3), (5, 4, 3, 4, 3), {"strides": [2, 2, 1], "pads": [1, 1, 0, 1, 2, 1], "output_padding": [1, 0, 0]}),
+    Case("3-D stride larger than kernel", (1, 3, 3, 4, 3), (3, 4, 2, 2, 2), {"strides": [3, 3, 4]}),
+    Case("3-D dilated", (1, 3, 4, 4, 5), (3, 4, 3, 2, 3), {"dilations": [2, 1, 2], "pads": [1, 0, 1, 1, 0, 1]}),
+    Case("3-D grouped", (2, 6, 3, 4, 5), (6, 4, 3, 3, 3), {"group": 2, "strides": [2, 2, 2], "pads": [1] * 6}),
+    Case("3-D depthwise", (1, 8, 3, 4, 5), (8, 1, 4, 4, 4), {"group": 8, "strides": [2, 2, 2], "pads": [1] * 6}),
 ]
 
 
 @pytest.mark.parametrize("case", TRANSPOSED, ids=str)
 def test_conv_transpose_against_onnxruntime(case):
     check_native("ConvTranspose", case.inputs(case.w[1] * case.attrs.get("group", 1)), ("w", "b"), RTOL, **case.attrs)
+
+
+@pytest.mark.parametrize("case", [case for case in TRANSPOSED if len(case.x) < 5], ids=str)
+def test_conv_transpose_weights_computed_at_run_time(case):
+    check_native("ConvTranspose", case.inputs(case.w[1] * case.attrs.get("group", 1)), (), RTOL, **case.attrs)
+
+
+RESIDUAL = [case for case in CONV + TRANSPOSED if len(case.x) == 5]
+
+
+@pytest.mark.parametrize("case", RESIDUAL, ids=str)
+def test_conv_three_axes_residual_and_activation_after_the_whole_sum(case):
+    op_type = "Conv" if case in CONV else "ConvTranspose"
+    m = case.w[0] if op_type == "Conv" else case.w[1] * case.attrs.get("group", 1)
+    values = case.inputs(m)
+    nodes = [helper.make_node(op_type, ["x", "w", "b"], ["a"], **case.attrs), helper.make_node(op_type, ["x", "w", "b"], ["c"], **case.attrs),
+             helper.make_node("Sigmoid", ["c"], ["s"]), helper.make_node("Add", ["a", "s"], ["t"]),
+             helper.make_node("LeakyRelu", ["t"], ["y"], alpha=0.3)]
+    graph = helper.make_graph(nodes, "pair", [helper.make_tensor_value_info("x", TensorProto.FLOAT, case.x)],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+                              [numpy_helper.from_array(values[name], name) for name in ("w", "b")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    got, = fastcnn.load(model, threads=2).run(None, {"x": values["x"]})
+    wanted, = expected_outputs(model, {"x": values["x"]})
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=RTOL * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("a, b, attrs", [

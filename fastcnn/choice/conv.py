@@ -106,6 +106,13 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
     return implicit_gemm(flatten(shape, places), places, threads)
 
 
+def without_weights(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
+    """The pick where the weights exist only at run time: what packs them by moving them, neither transformed nor merged."""
+    if shape.ic == 1 and shape.oc == 1 and shape.groups > 1:
+        return ConvChoice("depthwise", shape, {"c": shape.groups}, ())
+    return implicit_gemm(flatten(shape, places), places, threads)
+
+
 def is_plain_3x3(shape: ConvShape) -> bool:
     """Dense, 3x3, stride 1: what Winograd covers."""
     return shape.groups == 1 and (shape.kh, shape.kw, shape.sh, shape.sw) == (3, 3, 1, 1)

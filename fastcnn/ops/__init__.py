@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from fastcnn.ops.base import Op
 from fastcnn.ops.col2im import Col2Im
-from fastcnn.ops.conv import Conv, ConvTranspose
+from fastcnn.ops.conv import Conv
+from fastcnn.ops.conv_transpose import ConvTranspose
 from fastcnn.ops.deform_conv import DeformConv
 from fastcnn.ops.elementwise import ELEMENTWISE
 from fastcnn.ops.grid_sample import GridSample

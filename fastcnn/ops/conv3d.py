@@ -1,44 +1,96 @@
 """Conv over three spatial axes as two-dimensional convolutions, one an output depth, without a copy.
 
-Tensors lie with depth inside the pixel, (N, H, W, D, C): the kd slices that an output depth sees are then kd*C contiguous
-channels of a two-dimensional image, and Winograd and implicit GEMM apply as they are. At the ends of the depth axis the slices
-that would be padding are left out, with their weights.
+Dense convolutions: tensors lie with depth inside the pixel, (N, H, W, D, C): the kd slices that an output depth sees are then
+kd*C contiguous channels of a two-dimensional image, and Winograd and implicit GEMM apply as they are. At the ends of the depth axis
+the slices that would be padding are left out, with their weights. Where slices do not make one run (groups, dilated depth) their
+convolutions are added up, each reading the sum before it as its residual. A kernel one deep is one convolution of all depths.
 """
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from fastcnn.ops.base import Args, Lowering
-from fastcnn.ops.conv_emit import emit_conv
+from fastcnn.ops.conv_emit import Term, emit_conv
 from fastcnn.ops.window import Window
-from fastcnn.tensor import Tensor
+from fastcnn.tensor import Tensor, is_channels_last, is_depth_inner
+
+# Largest kh*kw of the forms that add up terms: im2col cuts a longer k into parts and may not read its own output as a residual.
+MAX_TERM_WINDOW = 256
 
 
 def is_native(args: Args) -> bool:
-    """Dense convolutions; dilated depth and groups would break the contiguous run of slices."""
-    return args.node.attrs.get("group", 1) == 1 and (args.node.attrs.get("dilations") or [1])[0] == 1
+    """Constant weights, and a window that any algorithm can add to what is there."""
+    return args.values[1] is not None and math.prod(args.spec(1).shape[3:]) <= MAX_TERM_WINDOW
 
 
 def lower(low: Lowering, window: Window) -> None:
-    """One emit_conv an output depth and range of kernel slices."""
-    x = low.read(0, "depth_inner")
-    residual = low.read(3, "depth_inner") if low.args.has(3) else None
-    y = low.write(0, "depth_inner")
-    w = low.args.values[1]
-    inner = Window(*(part[1:] for part in (window.kernel, window.strides, window.dilations, window.before, window.after, window.out)))
+    """One emit_conv where the kernel is one deep, else one an output depth and run of kernel slices."""
+    group = low.node.attrs.get("group", 1)
+    x = low.read(0)
+    inner = is_depth_inner(x.shape, x.strides) and not is_channels_last(x.shape, x.strides)
+    if window.kernel[0] == 1 and not window.before[0] and not window.after[0] and (group > 1 or not inner):
+        _lower_images(low, window, group)
+        return
+    layout = "depth_inner" if group == 1 else "channels_last"
+    x, y = low.read(0, layout), low.write(0, layout)
+    residual = low.read(3, layout) if low.args.has(3) else None
+    w, plane = low.args.values[1], _plane(window)
     for depth in range(window.out[0]):
         start = depth * window.strides[0] - window.before[0]
-        first, last = max(0, -start), min(window.kernel[0], x.shape[2] - start)
-        empty = last <= first                 # this depth sees padding only: one slice with weights of zero stands in
-        if empty:
-            first, last, start = 0, 1, 0
-        part = np.zeros_like(w[:, :, :1]) if empty else w[:, :, first:last]
-        kernel = part.transpose(0, 2, 1, 3, 4).reshape(w.shape[0], -1, *w.shape[3:])
-        emit_conv(low, y.select(2, depth), _slices(x, start + first, last - first), residual and residual.select(2, depth), kernel,
-                  f"{low.node.input(1)}@{'none' if empty else first}:{last}", inner, 1)
+        pairs = [(start + k * window.dilations[0], k) for k in range(window.kernel[0]) if 0 <= start + k * window.dilations[0] < x.shape[2]]
+        target, before = y.select(2, depth), residual and residual.select(2, depth)
+        runs = depth_runs(pairs, merge=group == 1)
+        for number, (first, taps) in enumerate(runs):
+            part = w[:, :, list(taps)] if pairs else np.zeros_like(w[:, :, :1])
+            kernel = part.transpose(0, 2, 1, 3, 4).reshape(w.shape[0], -1, *w.shape[3:])
+            emit_conv(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel,
+                      f"{low.node.input(1)}@{taps if pairs else 'none'}", plane, group, Term(number == 0, number == len(runs) - 1))
 
 
-def _slices(x: Tensor, depth: int, count: int) -> Tensor:
-    """(N, count*C, H, W): `count` depths from `depth` on as channels of one image."""
+def depth_runs(pairs: Sequence[tuple[int, int]], merge: bool) -> list[tuple[int, tuple[int, ...]]]:
+    """(first depth, kernel slices) of runs of neighbouring depths from (depth, kernel slice) in ascending order.
+
+    merge False: each depth for itself. No pairs at all: depth 0, for which weights of zero stand in.
+    """
+    runs: list[tuple[int, tuple[int, ...]]] = []
+    for depth, tap in pairs:
+        if merge and runs and runs[-1][0] + len(runs[-1][1]) == depth:
+            runs[-1] = (runs[-1][0], (*runs[-1][1], tap))
+        else:
+            runs.append((depth, (tap,)))
+    return runs or [(0, (0,))]
+
+
+def slices_as_channels(x: Tensor, depth: int, count: int) -> Tensor:
+    """(N, count*C, H, W): `count` depths from `depth` on as channels of one image; several only where depth lies in the pixel."""
     n, c, _, h, w = x.shape
     return Tensor(x.buffer, (n, count * c, h, w), (x.strides[0], 1, x.strides[3], x.strides[4]), x.offset + depth * x.strides[2])
+
+
+def _plane(window: Window) -> Window:
+    """The window without depth."""
+    return Window(*(part[1:] for part in (window.kernel, window.strides, window.dilations, window.before, window.after, window.out)))
+
+
+def _lower_images(low: Lowering, window: Window, group: int) -> None:
+    """A kernel one deep: every depth that the stride leaves is an image of its own."""
+    x = low.read(0, "channels_last").slice(2, 0, window.out[0], window.strides[0])
+    y = low.write(0, "channels_last")
+    residual = low.read(3, "channels_last") if low.args.has(3) else None
+    images = [t and _as_images(t) for t in (y, x, residual)]
+    if any(t is not None and image is None for t, image in zip((y, x, residual), images)):      # one image of the batch at a time
+        parts = [[t and _as_images(t.slice(0, n, 1)) for t in (y, x, residual)] for n in range(x.shape[0])]
+    else:
+        parts = [images]
+    for part in parts:
+        emit_conv(low, *part, low.args.values[1][:, :, 0], f"{low.node.input(1)}@plane", _plane(window), group)
+
+
+def _as_images(t: Tensor) -> Tensor | None:
+    """(N*D, C, H, W), None where images and depths do not step evenly."""
+    n, c, d, h, w = t.shape
+    view = t.transpose((0, 2, 1, 3, 4)).reshape((n * d, c, h, w))
+    return view and Tensor(view.buffer, view.shape, (view.strides[0], 1, t.strides[3], t.strides[4]), view.offset)

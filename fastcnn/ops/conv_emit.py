@@ -1,7 +1,7 @@
 """What every convolution-like lowering shares: places and epilogues as step fields, and the step for one 2-D convolution."""
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,14 @@ def two_dimensional(t: Tensor) -> Tensor:
     return Tensor(t.buffer, (*t.shape[:2], 1, t.shape[2]), (*t.strides[:2], t.strides[2] * t.shape[2], t.strides[2]), t.offset)
 
 
+def weights_of(low: Lowering) -> np.ndarray | Tensor:
+    """Input 1 with two kernel axes: an array where it is constant, else where the run will find it."""
+    w = low.args.values[1]
+    if w is None:
+        return two_dimensional(low.read(1, "dense"))
+    return w[:, :, None, :] if w.ndim == 3 else w
+
+
 def place(prefix: str, t: Tensor | None) -> dict[str, int]:
     """image, row and pixel strides of a channels-last tensor as step fields."""
     strides = t.strides if t is not None else (0, 0, 0, 0)
@@ -52,13 +60,29 @@ def vector_of(low: Lowering, i: int, count: int) -> Tensor | None:
     return low.read(i, "dense")
 
 
-def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, window: Window, group: int) -> None:
-    """The step for one two-dimensional convolution, w (M, C/group, kh, kw), by the algorithm that fastcnn.choice picks."""
+@dataclass(frozen=True)
+class Term:
+    """Which part of the node's sum a step adds: the first brings the bias, the last the slope and the activation."""
+
+    first: bool = True
+    last: bool = True
+
+
+WHOLE = Term()
+
+
+def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str, window: Window, group: int,
+              term: Term = WHOLE) -> None:
+    """The step for one two-dimensional convolution, w (M, C/group, kh, kw), by the algorithm that fastcnn.choice picks.
+
+    w as a Tensor is computed at run time; its step is preceded by one that packs it.
+    """
     n, m, oh, ow = y.shape
     if y.size == 0:
         return
     kh, kw = window.kernel
-    operands = vector_of(low, 2, m), vector_of(low, 4, m)
+    bias, slope = vector_of(low, 2, m) if term.first else None, vector_of(low, 4, m) if term.last else None
+    operands = bias, slope, epilogue(low.node.activation if term.last else None)
     shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, *window.strides, *window.dilations, *window.before,
                              x.shape[2], x.shape[3], oh, ow)
     for begin, end in choice.column_regions(shape):
@@ -66,13 +90,36 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
         _emit_region(low, y.slice(3, begin, end - begin), x, residual and residual.slice(3, begin, end - begin), w, name, part, operands)
 
 
-def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, shape: choice.ConvShape,
-                 operands: tuple[Tensor | None, Tensor | None]) -> None:
-    picked = choice.choose(shape, tuple(t.strides for t in (x, y, residual) if t is not None), low.threads)
-    shape, (bias, slope) = picked.shape, operands
-    packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
+def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str,
+                 shape: choice.ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]]) -> None:
+    places = tuple(t.strides for t in (x, y, residual) if t is not None)
+    if isinstance(w, Tensor):
+        picked = choice.without_weights(shape, places, low.threads)
+        packed = _pack_at_run_time(low, picked, w)
+    else:
+        picked = choice.choose(shape, places, low.threads)
+        packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
+    shape, (bias, slope, activation) = picked.shape, operands
     fields = {
         "n": shape.n, "kh": shape.kh, "kw": shape.kw, "sh": shape.sh, "sw": shape.sw, "dh": shape.dh, "dw": shape.dw, "pt": shape.pt,
         "pl": shape.pl, "ih": shape.ih, "iw": shape.iw, "oh": shape.oh, "ow": shape.ow,
-        **place("x", x), **place("y", y), **place("r", residual), **epilogue(low.node.activation), **picked.fields}
+        **place("x", x), **place("y", y), **place("r", residual), **activation, **picked.fields}
     low.emit(picked.algorithm, [y, x, packed, bias, residual, slope], shape.macs, **fields)
+
+
+def _pack_at_run_time(low: Lowering, picked: choice.ConvChoice, w: Tensor) -> Tensor:
+    """Steps that lay w (M, C/group, kh, kw) out as choice.pack does with constants."""
+    shape = picked.shape
+    if picked.algorithm == "depthwise":
+        taps = low.temp((shape.kh, shape.kw, shape.groups))
+        low.copy(taps, w.select(1, 0).transpose((1, 2, 0)))
+        return taps
+    groups, nv = picked.packing
+    rows = low.temp((groups, shape.oc, shape.kh, shape.kw, shape.ic))
+    split = w.reshape((groups, shape.oc, *w.shape[1:]))
+    assert split is not None, "one axis becomes two"
+    low.copy(rows, split.transpose((0, 1, 3, 4, 2)))
+    width = _native.vector_length()
+    packed = low.temp((groups * -(-shape.oc // width) * width * shape.k,))
+    low.emit("pack_weights", [packed, rows], rows.size, groups=groups, oc=shape.oc, k=shape.k, nv=nv)
+    return packed

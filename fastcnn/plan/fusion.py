@@ -32,7 +32,8 @@ def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str]) -> li
 
 
 def _is_conv(b: BoundNode) -> bool:
-    return b.op is not None and b.node.op_type == "Conv" and not b.node.domain and len(b.node.inputs) <= 3 and b.args.spec(0).rank == 4
+    plain = b.op is not None and b.node.op_type == "Conv" and not b.node.domain and len(b.node.inputs) <= 3
+    return plain and b.args.spec(0).rank == 4 and b.args.values[1] is not None
 
 
 def _is_depthwise(b: BoundNode) -> bool:

@@ -1,0 +1,169 @@
+"""ConvTranspose: convolutions of stride 1, one for each position of the output lattice; over three axes one such set an output depth."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.conv3d import MAX_TERM_WINDOW, depth_runs, slices_as_channels
+from fastcnn.ops.conv_emit import WHOLE, Term, emit_conv, two_axes, two_dimensional, weights_of
+from fastcnn.ops.window import Window
+from fastcnn.tensor import Tensor
+
+
+class ConvTranspose(Op):
+    """y[n,m,i,j] = b[m] + sum over x[n,c,p,q] * w[c,m,r,s] with i = p*sh - pt + r*dh, j = q*sw - pl + s*dw.
+
+    Computed as sh*sw convolutions of stride 1, one for each position of the output lattice, each with the kernel elements that
+    reach it. x: (N, C, L), (N, C, H, W) or (N, C, D, H, W); w: (C, M/group, kh, kw), over three axes constant. ONNX ConvTranspose-1,
+    11, 22. Raises ShapeError.
+    """
+
+    def native(self, args: Args) -> bool:
+        x, w = args.spec(0), args.spec(1)
+        volume = x.rank == 5 and args.values[1] is not None and math.prod(w.shape[3:]) <= MAX_TERM_WINDOW
+        return super().native(args) and w.size > 0 and (x.rank in (3, 4) or volume)
+
+    def infer(self, args: Args) -> list[Spec]:
+        x, w = args.spec(0), args.spec(1)
+        group = args.node.attrs.get("group", 1)
+        if x.rank < 3 or w.rank != x.rank:
+            raise bad_shape(args, "x and w must have the same rank, at least 3")
+        if x.shape[1] != w.shape[0] or w.shape[0] % group:
+            raise bad_shape(args, f"x has {x.shape[1]} channels, w {list(w.shape)} wants {w.shape[0]} with group={group}")
+        return [Spec(x.dtype, (x.shape[0], w.shape[1] * group, *transposed_window(args).out))]
+
+    def lower(self, low: Lowering) -> None:
+        window = transposed_window(low.args)
+        if len(window.kernel) == 3:
+            _lower_volume(low, window)
+            return
+        x = two_dimensional(low.read(0, "channels_last"))
+        residual = two_dimensional(low.read(3, "channels_last")) if low.args.has(3) else None
+        y = two_dimensional(low.write(0, "channels_last"))
+        emit_transposed(low, y, x, residual, weights_of(low), low.node.input(1), two_axes(window))
+
+
+def emit_transposed(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str, window: Window,
+                    term: Term = WHOLE) -> None:
+    """The steps of one two-dimensional transposed convolution, w (C, M/group, kh, kw)."""
+    group = low.node.attrs.get("group", 1)
+    by_output = _by_output(low, w, group)
+    for phase_h in range(min(window.strides[0], window.out[0])):
+        for phase_w in range(min(window.strides[1], window.out[1])):
+            axes = [_phase(window, axis, phase) for axis, phase in enumerate((phase_h, phase_w))]
+            kernel = _taken(low, by_output, axes)
+            sub = Window(tuple(kernel.shape[2:]), (1, 1), (1, 1), (axes[0].before, axes[1].before), (0, 0), (axes[0].count, axes[1].count))
+            lattice = [_every(t, phase_h, phase_w, window, axes) if t is not None else None for t in (y, residual)]
+            emit_conv(low, lattice[0], x, lattice[1], kernel, f"{name}@{phase_h},{phase_w}/{window}", sub, group, term)
+
+
+def _by_output(low: Lowering, w: np.ndarray | Tensor, group: int) -> np.ndarray | Tensor:
+    """w (C, M/group, kh, kw) as (M, C/group, kh, kw)."""
+    c, m, kh, kw = w.shape
+    split = w.reshape((group, c // group, m, kh, kw))
+    shape = (group * m, c // group, kh, kw)
+    if isinstance(w, np.ndarray):
+        return split.swapaxes(1, 2).reshape(shape)
+    dense = low.temp((group, m, c // group, kh, kw))
+    low.copy(dense, split.transpose((0, 2, 1, 3, 4)))
+    return dense.reshape(shape)
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Output positions q*stride + phase of one axis as a stride-1 convolution.
+
+    taps    its kernel elements, evenly spaced and descending; `gap` input positions apart
+    before  leading pad                count   how many positions
+    """
+
+    taps: tuple[int, ...]
+    gap: int
+    before: int
+    count: int
+
+
+def _phase(window: Window, axis: int, phase: int) -> _Phase:
+    """Which kernel elements k reach position o = q*stride + phase from inputs i = (o + pad - k*dilation) / stride.
+
+    The inputs that successive elements read differ by -gap, so the elements go in reverse order. When no element reaches the
+    phase, one element that always reads padding stands in: the result is the bias.
+    """
+    kernel, stride, dilation, pad = (window.kernel[axis], window.strides[axis], window.dilations[axis], window.before[axis])
+    count = -(-(window.out[axis] - phase) // stride)
+    taps = [k for k in range(kernel) if (phase + pad - k * dilation) % stride == 0]
+    if not taps:
+        return _Phase((0,), 1, 1 << 30, count)
+    starts = [(phase + pad - k * dilation) // stride for k in taps]
+    gap = starts[0] - starts[1] if len(taps) > 1 else 1
+    return _Phase(tuple(taps[::-1]), gap, -starts[-1], count)
+
+
+def _taken(low: Lowering, w: np.ndarray | Tensor, axes: list[_Phase]) -> np.ndarray | Tensor:
+    """The taps of both phases, zeros in the gaps between them."""
+    if isinstance(w, np.ndarray):
+        kernel = w[:, :, list(axes[0].taps)][:, :, :, list(axes[1].taps)]
+        for axis, part in enumerate(axes):
+            if part.gap > 1:
+                kernel = np.insert(kernel, [k for k in range(1, kernel.shape[2 + axis]) for _ in range(part.gap - 1)], 0, 2 + axis)
+        return kernel
+    for axis, part in enumerate(axes):
+        step = part.taps[1] - part.taps[0] if len(part.taps) > 1 else 1
+        w = w.slice(2 + axis, part.taps[0], len(part.taps), step)
+    extents = [(len(part.taps) - 1) * part.gap + 1 for part in axes]
+    if extents == list(w.shape[2:]):
+        return w
+    spread = low.temp((*w.shape[:2], *extents))
+    low.copy(spread, Tensor(low.constant(np.zeros(1, np.float32)).buffer, spread.shape, (0,) * 4))
+    low.copy(spread.slice(2, 0, w.shape[2], axes[0].gap).slice(3, 0, w.shape[3], axes[1].gap), w)
+    return spread
+
+
+def _every(t: Tensor, phase_h: int, phase_w: int, window: Window, axes: list[_Phase]) -> Tensor:
+    """The lattice of t at one phase."""
+    return t.slice(2, phase_h, axes[0].count, window.strides[0]).slice(3, phase_w, axes[1].count, window.strides[1])
+
+
+def _lower_volume(low: Lowering, window: Window) -> None:
+    """For each output depth the input depths that reach it: neighbouring ones as channels of one image, others added one by one."""
+    x, y = low.read(0, "depth_inner"), low.write(0, "depth_inner")
+    residual = low.read(3, "depth_inner") if low.args.has(3) else None
+    w, stride, pad, dilation = low.args.values[1], window.strides[0], window.before[0], window.dilations[0]
+    inner = Window(*(part[1:] for part in (window.kernel, window.strides, window.dilations, window.before, window.after, window.out)))
+    for depth in range(window.out[0]):
+        reached = [(k, (depth + pad - k * dilation) // stride) for k in range(window.kernel[0]) if (depth + pad - k * dilation) % stride == 0]
+        pairs = sorted(((i, k) for k, i in reached if 0 <= i < x.shape[2]))
+        runs = depth_runs(pairs, merge=low.node.attrs.get("group", 1) == 1)
+        target, before = y.select(2, depth), residual and residual.select(2, depth)
+        for number, (first, taps) in enumerate(runs):
+            part = w[:, :, list(taps)] if pairs else np.zeros_like(w[:, :, :1])
+            kernel = part.transpose(2, 0, 1, 3, 4).reshape(-1, w.shape[1], *w.shape[3:])
+            name = f"{low.node.input(1)}@{taps if pairs else 'none'}"
+            emit_transposed(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel, name, inner,
+                            Term(number == 0, number == len(runs) - 1))
+
+
+def transposed_window(args: Args) -> Window:
+    """Window of a ConvTranspose; out = stride*(in-1) + output_padding + dilation*(kernel-1) + 1 - before - after."""
+    x, w, attrs = args.spec(0), args.spec(1), args.node.attrs
+    rank = x.rank - 2
+    strides, dilations = (tuple(attrs.get(k) or [1] * rank) for k in ("strides", "dilations"))
+    extra = tuple(attrs.get("output_padding") or [0] * rank)
+    full = [s * (n - 1) + e + d * (k - 1) + 1 for s, n, e, d, k in zip(strides, x.shape[2:], extra, dilations, w.shape[2:])]
+    auto_pad = attrs.get("auto_pad", "NOTSET") or "NOTSET"
+    out = attrs.get("output_shape")
+    if out is not None or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        out = list(out)[-rank:] if out is not None else [n * s for n, s in zip(x.shape[2:], strides)]
+        total = [max(f - o, 0) for f, o in zip(full, out)]
+        before = [t // 2 if auto_pad == "SAME_UPPER" else t - t // 2 for t in total]
+        after = [t - b for t, b in zip(total, before)]
+    else:
+        pads = list(attrs.get("pads") or [0] * 2 * rank) if auto_pad == "NOTSET" else [0] * 2 * rank
+        before, after = pads[:rank], pads[rank:]
+        out = [f - b - a for f, b, a in zip(full, before, after)]
+    if min(out) < 1 and min(x.shape[2:]) > 0:
+        raise bad_shape(args, f"output extents {list(out)}: pads={[*before, *after]} are too large")
+    return Window(tuple(w.shape[2:]), strides, dilations, tuple(before), tuple(after), tuple(out))

@@ -7,12 +7,31 @@
 `import fastcnn as ort` also works: onnxruntime's names, from fastcnn.compat.
 """
 from fastcnn import capi
-from fastcnn.compat import (ExecutionMode, ExecutionOrder, GraphOptimizationLevel, InferenceSession, IOBinding, ModelMetadata,
-                            NodeArg, OrtAllocatorType, OrtMemType, OrtValue, RunOptions, SessionOptions,
-                            disable_telemetry_events, enable_telemetry_events, get_all_providers,
-                            get_available_providers, get_build_info, get_device, get_version_string,
-                            set_default_logger_severity, set_default_logger_verbosity, set_global_thread_pool_sizes,
-                            set_seed)
+from fastcnn.compat import (
+    ExecutionMode,
+    ExecutionOrder,
+    GraphOptimizationLevel,
+    InferenceSession,
+    IOBinding,
+    ModelMetadata,
+    NodeArg,
+    OrtAllocatorType,
+    OrtMemType,
+    OrtValue,
+    RunOptions,
+    SessionOptions,
+    disable_telemetry_events,
+    enable_telemetry_events,
+    get_all_providers,
+    get_available_providers,
+    get_build_info,
+    get_device,
+    get_version_string,
+    set_default_logger_severity,
+    set_default_logger_verbosity,
+    set_global_thread_pool_sizes,
+    set_seed,
+)
 from fastcnn.cpu import cpu_info, select_instruction_set
 from fastcnn.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, ShapeError, UnsupportedOperatorError
 from fastcnn.graph import ValueInfo

@@ -103,7 +103,7 @@ def _model_of(node: NodeProto, inputs: Mapping[str, np.ndarray],
     """A model of the one node for these inputs."""
     fed = [helper.make_value_info(name, tensor_type(element_name(x.dtype), x.shape)) for name, x in inputs.items()]
     names = [name for name in node.output if name]
-    known = outputs_info or [None] * len(names)
+    known: Sequence[Any] = outputs_info if outputs_info is not None else [None] * len(names)
     made = [helper.make_empty_tensor_value_info(name) if info is None else
             helper.make_value_info(name, tensor_type(element_name(np.dtype(info[0])), tuple(info[1])))
             for name, info in zip(names, known)]

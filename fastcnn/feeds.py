@@ -14,7 +14,10 @@ TENSOR_DTYPES = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(int8)": np.int8,
     "tensor(int16)": np.int16, "tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8,
     "tensor(uint16)": np.uint16, "tensor(uint32)": np.uint32, "tensor(uint64)": np.uint64, "tensor(bool)": np.bool_,
-    "tensor(bfloat16)": ml_dtypes.bfloat16, "tensor(string)": np.object_,
+    "tensor(bfloat16)": ml_dtypes.bfloat16, "tensor(string)": np.object_, "tensor(complex64)": np.complex64,
+    "tensor(complex128)": np.complex128, "tensor(float8e4m3fn)": ml_dtypes.float8_e4m3fn,
+    "tensor(float8e4m3fnuz)": ml_dtypes.float8_e4m3fnuz, "tensor(float8e5m2)": ml_dtypes.float8_e5m2,
+    "tensor(float8e5m2fnuz)": ml_dtypes.float8_e5m2fnuz, "tensor(int4)": ml_dtypes.int4, "tensor(uint4)": ml_dtypes.uint4,
 }
 # Types the engine computes in another one: converted on the way in and out.
 COMPUTED_AS = {"tensor(float16)": np.dtype(np.float32), "tensor(bfloat16)": np.dtype(np.float32)}
@@ -26,6 +29,7 @@ class Feeder:
     def __init__(self, inputs: Sequence[ValueInfo]):
         self.inputs = list(inputs)
         self.expected = {info.name: (tensor_dtype(info.type), info.shape) for info in inputs}
+        self.compound = {info.name: info.type for info in inputs if tensor_dtype(info.type) is None}
         self.widened = {info.name: COMPUTED_AS[info.type] for info in inputs if info.type in COMPUTED_AS}
 
     def __call__(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +37,8 @@ class Feeder:
         for name, (dtype, shape) in self.expected.items():
             if name not in feeds:
                 raise InputError(f"input {name!r} is missing; {_listing(self.inputs)}")
-            checked[name] = _check(name, feeds[name], dtype, shape)
+            value = feeds[name]
+            checked[name] = _check_compound(name, value, self.compound[name]) if dtype is None else _check(name, value, dtype, shape)
         if len(feeds) != len(checked):
             unknown = ", ".join(repr(name) for name in feeds if name not in self.expected)
             raise InputError(f"no input named {unknown}; {_listing(self.inputs)}")
@@ -51,9 +56,19 @@ class Feeder:
         return specs
 
 
-def _check(name: str, value: Any, dtype: np.dtype | None, shape: tuple | None) -> Any:
-    if dtype is None:
-        return value
+def _check_compound(name: str, value: Any, kind: str) -> Any:
+    """A sequence as a list of arrays, an optional as what it holds or None; other types as they come."""
+    if kind.startswith("optional("):
+        return None if value is None else _check_compound(name, value, kind[len("optional("):-1])
+    if kind.startswith("seq("):
+        if not isinstance(value, (list, tuple)):
+            raise InputError(f"input {name!r}: expected a list for {kind}, got {type(value).__name__}")
+        return [_check_compound(f"{name}[{i}]", element, kind[len("seq("):-1]) for i, element in enumerate(value)]
+    dtype = tensor_dtype(kind)
+    return value if dtype is None else _check(name, value, dtype, None)
+
+
+def _check(name: str, value: Any, dtype: np.dtype, shape: tuple | None) -> Any:
     array = value if isinstance(value, np.ndarray) else _as_array(name, value, dtype)
     if array.dtype != dtype:
         text = dtype.kind == "O" and array.dtype.kind in "USO"

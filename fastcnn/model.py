@@ -88,7 +88,7 @@ class Model:
         if self._narrowed:
             names = output_names or self._output_names
             results = [r.astype(self._narrowed[name]) if name in self._narrowed else r for name, r in zip(names, results)]
-        return results if targets is None else place(output_names or self._output_names, results, targets, out)
+        return results if targets is None or out is None else place(output_names or self._output_names, results, targets, out)
 
     def __call__(self, *args: Any, **feeds: Any) -> Any:
         """Model(x) for one input (or several in order, or by name); one output comes as an array, several as a list."""

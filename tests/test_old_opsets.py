@@ -87,8 +87,9 @@ CASES = [
     Case("Unsqueeze", (7, 11), {"x": x(3, 2)}, {"axes": [0, 3]}),
     Case("Unsqueeze", (11,), {"x": x(3, 2)}, {"axes": [-1]}),
     Case("Unsqueeze", (13,), {"x": x(3, 2), "axes": ints(-1, 0)}, {}, ("axes",)),
-    *(Case(op, (7, 11, 12), {"x": CUBE}, attrs) for op in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd", "ReduceSumSquare",
-                                                    "ReduceLogSumExp")
+    *(Case(op, (7, 11, 12), {"x": CUBE}, attrs)
+      for op in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd", "ReduceSumSquare",
+                 "ReduceLogSumExp")
       for attrs in ({}, {"axes": [1]}, {"axes": [0, 2], "keepdims": 0})),
     Case("ReduceLogSum", (7, 11), {"x": np.abs(CUBE)}, {"axes": [1]}),
     Case("ReduceSum", (13,), {"x": CUBE, "axes": ints(1)}, {"keepdims": 0}, ("axes",)),

@@ -105,15 +105,15 @@ class InferenceSession(Model):
         names = list(iobinding.outputs)
         iobinding.results = self.run(names, iobinding.inputs, run_options, out=list(iobinding.outputs.values()) if names else None)
 
-    def get_inputs(self) -> list[NodeArg]:
+    def get_inputs(self) -> list[NodeArg]:      # type: ignore[override]
         """name, type and shape of each input."""
         return [_node_arg(info) for info in super().get_inputs()]
 
-    def get_outputs(self) -> list[NodeArg]:
+    def get_outputs(self) -> list[NodeArg]:      # type: ignore[override]
         """name, type and shape of each output."""
         return [_node_arg(info) for info in super().get_outputs()]
 
-    def get_overridable_initializers(self) -> list[NodeArg]:
+    def get_overridable_initializers(self) -> list[NodeArg]:      # type: ignore[override]
         """Initializers that are inputs too: feeding them is allowed and not needed."""
         return [_node_arg(info) for info in super().get_overridable_initializers()]
 

@@ -184,4 +184,4 @@ class IOBinding:
 def _memory_at(address: int, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     count = math.prod(shape) * dtype.itemsize
     raw = (ctypes.c_char * count).from_address(address)
-    return np.frombuffer(raw, np.uint8).view(dtype).reshape(tuple(shape))
+    return np.frombuffer(memoryview(raw), np.uint8).view(dtype).reshape(tuple(shape))

@@ -18,6 +18,7 @@ typedef struct conv_run {
     int64_t kc;
     int64_t row, pixel;          /* from one row to the next and one pixel to the next of what is multiplied: the band or x */
     int merged;                  /* a run is a whole kernel row */
+    int by_row;                  /* the runs are the same for all pixels of an output row */
     int64_t tiles_per_row;
     int64_t packed_per_group;
     float lo, hi;
@@ -43,6 +44,7 @@ static void set_memory(conv_run *c, int64_t row, int64_t pixel)
     c->row = row;
     c->pixel = pixel;
     c->merged = c->p->dw == 1 && pixel == c->p->ic;
+    c->by_row = c->merged || c->p->kw == 1;
     c->kc = c->merged ? c->p->kw * c->p->ic : c->p->ic;
 }
 
@@ -58,7 +60,7 @@ static int64_t list_taps(const conv_run *c, int64_t oy, int64_t x0, int64_t x1)
             continue;
         for (int64_t s = 0; s < (c->merged ? 1 : p->kw); s++) {
             const int64_t offset = s * p->dw - p->pl;
-            if (!c->merged && ((x1 - 1) * p->sw + offset < 0 || x0 * p->sw + offset >= p->iw))
+            if (!c->by_row && ((x1 - 1) * p->sw + offset < 0 || x0 * p->sw + offset >= p->iw))
                 continue;
             c->taps[count++] = (fc_tap){r * p->dh * c->row + s * p->dw * c->pixel, (r * p->kw + s) * p->ic};
         }
@@ -117,10 +119,13 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
              * buffers that the tile's own loads need. */
             const char *next = (const char *)(b + k * nv * v);
             const size_t step = (size_t)fc_ceil_div(nv * v * (int64_t)sizeof *b, t1 - t0);
+            int64_t taps = 0, listed = -1;
             for (int64_t t = t0; t < t1; t++) {
                 const int64_t oy = t / c->tiles_per_row, piece = t % c->tiles_per_row;
                 const int64_t x0 = p->ow * piece / c->tiles_per_row, x1 = p->ow * (piece + 1) / c->tiles_per_row;
-                const int64_t taps = list_taps(c, oy, x0, x1);
+                if (!c->by_row || oy != listed)
+                    taps = list_taps(c, oy, x0, x1);
+                listed = oy;
                 run_tile(c, fc_active->gemm->tile[nv][x1 - x0], x1 - x0, a + (oy - oy0) * p->sh * c->row + g * p->ic, b,
                          next + (size_t)((t - t0) * k) * step, step, taps, image, oy, x0, g, j0, n);
             }

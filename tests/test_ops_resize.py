@@ -79,10 +79,33 @@ def test_crop_and_resize(mode):
     resize(sizes=(6, 8), roi=floats(0, 0, 0.2, -0.1, 1, 1, 0.9, 1.2), mode=mode, coordinate_transformation_mode="tf_crop_and_resize")
 
 
-def test_crop_and_resize_with_a_value_falls_back():
-    inputs = {"x": X, "roi": floats(0, 0, 0.2, -0.1, 1, 1, 0.9, 1.2), "scales": None, "sizes": np.array([2, 3, 6, 8], np.int64)}
-    check_fallback("Resize", inputs, ["roi", "sizes"], opset=13, mode="linear", coordinate_transformation_mode="tf_crop_and_resize",
-                   extrapolation_value=3.0)
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_crop_and_resize_with_a_value(mode):
+    resize(sizes=(6, 8), roi=floats(0, 0, 0.2, -0.1, 1, 1, 0.9, 1.2), mode=mode, coordinate_transformation_mode="tf_crop_and_resize",
+           extrapolation_value=3.0)
+
+
+def test_crop_and_resize_value_hides_what_is_not_finite():
+    x = np.full((1, 2, 4, 4), np.nan, np.float32)
+    model = single_node("Resize", {"x": x, "roi": floats(0, 0, 1.5, 1.5, 1, 1, 2, 2), "scales": None, "sizes": np.array([1, 2, 3, 3])},
+                        ["roi", "sizes"], mode="linear", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=-2.5)
+    y, = fastcnn.load(model).run(None, {"x": x})
+    assert (y == -2.5).all()
+
+
+VOLUME = np.random.default_rng(2).standard_normal((2, 5, 4, 6, 7)).astype(np.float32)
+
+
+@pytest.mark.parametrize("coordinates", COORDINATES[:4])
+@pytest.mark.parametrize("scales", [(2.0, 2.0, 2.0), (0.5, 1.6, 1.0), (1.0, 1.0, 3.0), (2.5, 1.0, 1.0)], ids=str)
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_three_axes(mode, scales, coordinates):
+    resize(scales, x=VOLUME, mode=mode, coordinate_transformation_mode=coordinates)
+
+
+def test_three_axes_crop_and_resize_with_a_value():
+    resize(sizes=(3, 6, 8), x=VOLUME, roi=floats(0, 0, -0.2, 0.2, -0.1, 1, 1, 0.8, 0.9, 1.2), mode="linear", extrapolation_value=3.0,
+           coordinate_transformation_mode="tf_crop_and_resize", peer="onnx.reference")      # onnxruntime crops height as depth
 
 
 @pytest.mark.parametrize("opset", [11, 13, 18, 19])

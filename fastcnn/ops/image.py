@@ -62,3 +62,21 @@ def volume(t: Tensor) -> Tensor:
 def four_strides(t: Tensor) -> tuple[int, ...]:
     """Strides of a volume without its channels': n and the three spatial axes."""
     return (t.strides[0], *t.strides[2:])
+
+
+def depth_images(low: Lowering, t: Tensor) -> Tensor:
+    """(N, C, D, H, W), channels last, as N*D images; a copy where the depths of successive images do not step evenly."""
+    n, c, d, h, w = t.shape
+    view = t.transpose((0, 2, 1, 3, 4)).reshape((n * d, c, h, w))
+    if view is not None:
+        return Tensor(view.buffer, view.shape, (view.strides[0], 1, t.strides[3], t.strides[4]), view.offset)
+    copy = low.temp(t.shape, layout="channels_last")
+    low.copy(copy, t)
+    return depth_images(low, copy)
+
+
+def depth_rows(t: Tensor) -> Tensor:
+    """(N, C, D, H*W): depth and pixel as the axes of an image. t was allocated by its operator: rows follow each other."""
+    n, c, d, h, w = t.shape
+    step = t.strides[4] if w > 1 else t.strides[3]
+    return Tensor(t.buffer, (n, c, d, h * w), (t.strides[0], 1, t.strides[2], step), t.offset)

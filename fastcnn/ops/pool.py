@@ -7,7 +7,7 @@ import numpy as np
 
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import place, two_axes
-from fastcnn.ops.image import four_strides, is_image, read_image, volume, write_image
+from fastcnn.ops.image import depth_images, depth_rows, four_strides, is_image, read_image, volume, write_image
 from fastcnn.ops.window import Window, resolve
 from fastcnn.tensor import Tensor, depth_inner_strides, is_channels_last, is_depth_inner
 
@@ -105,7 +105,7 @@ def _lower_volume(low: Lowering, window: Window, kind: int) -> None:
         return
     middle = low.temp(between, layout=depth_inner_strides(between) if inner else "channels_last")
     emit_pool(low, _slices(low, middle, inner), _slices(low, x, inner), flat, kind)
-    emit_pool(low, _depths(y), _depths(middle), deep, kind)
+    emit_pool(low, depth_rows(y), depth_rows(middle), deep, kind)
 
 
 def _slices(low: Lowering, t: Tensor, inner: bool) -> Tensor:
@@ -113,19 +113,7 @@ def _slices(low: Lowering, t: Tensor, inner: bool) -> Tensor:
     n, c, d, h, w = t.shape
     if inner:
         return Tensor(t.buffer, (n, d * c, h, w), (t.strides[0], 1, *t.strides[3:]), t.offset)
-    view = t.transpose((0, 2, 1, 3, 4)).reshape((n * d, c, h, w))
-    if view is None:                       # the depths of successive images do not lie evenly
-        copy = low.temp(t.shape, layout="channels_last")
-        low.copy(copy, t)
-        return _slices(low, copy, inner)
-    return view
-
-
-def _depths(t: Tensor) -> Tensor:
-    """(N, C, D, H*W): depth and pixel as the axes of an image. t was allocated by its operator: rows follow each other."""
-    n, c, d, h, w = t.shape
-    step = t.strides[4] if w > 1 else t.strides[3]
-    return Tensor(t.buffer, (n, c, d, h * w), (t.strides[0], 1, t.strides[2], step), t.offset)
+    return depth_images(low, t)
 
 
 def _emit_index(low: Lowering, window: Window) -> None:

@@ -76,8 +76,14 @@ def taps(axis: Axis, how: Sampling) -> tuple[np.ndarray, np.ndarray]:
         weights = np.where((index < 0) | (index >= axis.size), 0.0, weights)
         weights = weights / weights.sum(1, keepdims=True)
     if how.coordinates == "tf_crop_and_resize":
-        weights = np.where(((at < 0) | (at > axis.size - 1))[:, None], 0.0, weights)
+        weights = np.where(outside(axis, how)[:, None], 0.0, weights)
     return np.clip(index, 0, axis.size - 1).astype(np.int32), np.ascontiguousarray(weights, F)
+
+
+def outside(axis: Axis, how: Sampling) -> np.ndarray:
+    """Which output elements lie beyond the first or the last element of x."""
+    at = coordinates(axis, how.coordinates)
+    return (at < 0) | (at > axis.size - 1) if not axis.idle else np.zeros(axis.out, bool)
 
 
 def coordinates(axis: Axis, mode: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Resize and Upsample of one or two spatial axes."""
+"""Resize and Upsample of one to three spatial axes."""
 from __future__ import annotations
 
 import math
@@ -7,22 +7,22 @@ import numpy as np
 
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import place
-from fastcnn.ops.image import is_image, read_image, write_image
-from fastcnn.ops.resample import COORDINATES, MODES, Axis, Sampling, sampling, taps
+from fastcnn.ops.image import depth_images, depth_rows, is_image, read_image, write_image
+from fastcnn.ops.layout import scalar
+from fastcnn.ops.resample import COORDINATES, MODES, Axis, Sampling, outside, sampling, taps
+from fastcnn.tensor import Tensor, walk
 
 
 class Resize(Op):
     """y = x sampled at the coordinates of its outputs: nearest, linear or cubic, each axis on its own.
 
-    x: (N, C, H, W) or (N, C, L) float32, N and C unchanged. ONNX Upsample-7, 9; Resize-10 to 19 with antialias, axes,
-    all coordinate and nearest modes; tf_crop_and_resize with extrapolation_value 0. Raises ShapeError.
+    x: (N, C, L), (N, C, H, W) or (N, C, D, H, W) float32, N and C unchanged. ONNX Upsample-7, 9; Resize-10 to 19 with antialias, axes,
+    all coordinate and nearest modes, extrapolation_value. Raises ShapeError.
     """
 
     def native(self, args: Args) -> bool:
         x, how = args.spec(0), _sampling(args)
-        if x.dtype != F32 or not is_image(x) or how.mode not in MODES or how.coordinates not in COORDINATES:
-            return False
-        if how.coordinates == "tf_crop_and_resize" and how.extrapolation != 0.0:
+        if x.dtype != F32 or not is_image(x, (3, 4, 5)) or how.mode not in MODES or how.coordinates not in COORDINATES:
             return False
         if any(spec is not None and value is None for spec, value in zip(args.specs[1:], args.values[1:])):
             return True       # infer() asks for them, and binding goes on when they are known
@@ -35,15 +35,49 @@ class Resize(Op):
         return [Spec(args.spec(0).dtype, out)]
 
     def lower(self, low: Lowering) -> None:
-        x, y, how = read_image(low, 0), write_image(low), _sampling(low.args)
-        axes = axes_of(low.args)[2:]
-        axes = [Axis(1, 1, 1.0)] * (2 - len(axes)) + axes
-        (rows, row_weights), (columns, column_weights) = (taps(axis, how) for axis in axes)
-        tables = [low.constant(table) for table in (rows, row_weights, columns, column_weights)]
-        n, c, oh, ow = y.shape
-        low.emit("resize", [y, x, *tables], y.size * (rows.shape[1] + columns.shape[1]), n=n, c=c, ih=x.shape[2],
-                 iw=x.shape[3], oh=oh, ow=ow, taps_h=rows.shape[1], taps_w=columns.shape[1], **place("x", x),
-                 **place("y", y))
+        how, axes = _sampling(low.args), axes_of(low.args)[2:]
+        if len(axes) == 3:
+            _lower_volume(low, axes, how)
+        else:
+            _emit(low, write_image(low), read_image(low, 0), [IDLE] * (2 - len(axes)) + axes, how)
+        if how.coordinates == "tf_crop_and_resize" and how.extrapolation != 0.0:
+            _extrapolate(low, axes, how)
+
+
+IDLE = Axis(1, 1, 1.0)
+
+
+def _lower_volume(low: Lowering, axes: list[Axis], how: Sampling) -> None:
+    """Height and width of every depth, then depths."""
+    x, y = low.read(0, "channels_last"), low.write(0, "channels_last")
+    middle = low.temp((*x.shape[:3], *y.shape[3:]), layout="channels_last")
+    _emit(low, depth_images(low, middle), depth_images(low, x), axes[1:], how)
+    pixels = y.shape[3] * y.shape[4]
+    _emit(low, depth_rows(y), depth_rows(middle), [axes[0], Axis(pixels, pixels, 1.0)], how)
+
+
+def _emit(low: Lowering, y: Tensor, x: Tensor, axes: list[Axis], how: Sampling) -> None:
+    """The step over two axes."""
+    (rows, row_weights), (columns, column_weights) = (taps(axis, how) for axis in axes)
+    tables = [low.constant(table) for table in (rows, row_weights, columns, column_weights)]
+    n, c, oh, ow = y.shape
+    low.emit("resize", [y, x, *tables], y.size * (rows.shape[1] + columns.shape[1]), n=n, c=c, ih=x.shape[2],
+             iw=x.shape[3], oh=oh, ow=ow, taps_h=rows.shape[1], taps_w=columns.shape[1], **place("x", x),
+             **place("y", y))
+
+
+def _extrapolate(low: Lowering, axes: list[Axis], how: Sampling) -> None:
+    """y = extrapolation_value where a coordinate of any axis lies outside x."""
+    beyond = np.zeros((1, 1, *[1] * len(axes)), bool)
+    for k, axis in enumerate(axes):
+        beyond = beyond | outside(axis, how).reshape([-1 if d == k + 2 else 1 for d in range(beyond.ndim)])
+    if not beyond.any():
+        return
+    y = low.write(0, "channels_last")
+    value, mask = scalar(low, how.extrapolation).broadcast(y.shape), low.constant(beyond).broadcast(y.shape)
+    shape, strides = walk(y.shape, y.strides, mask.strides, value.strides, y.strides)
+    low.emit("where", [y, mask, value, y], y.size, ndim=len(shape), shape=shape, elem_bytes=4,
+             **dict(zip(("y_strides", "c_strides", "a_strides", "b_strides"), strides)))
 
 
 def _sampling(args: Args) -> Sampling:

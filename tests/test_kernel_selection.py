@@ -61,7 +61,8 @@ def naive_nms(boxes, scores, limit, iou, lowest):
         for k in range(scores.shape[1]):
             taken = []
             for box in np.argsort(-scores[image, k], kind="stable"):
-                if scores[image, k, box] > lowest and len(taken) < limit and all(overlap(boxes[image, box], boxes[image, t]) <= iou for t in taken):
+                apart = all(overlap(boxes[image, box], boxes[image, t]) <= iou for t in taken)
+                if scores[image, k, box] > lowest and len(taken) < limit and apart:
                     taken.append(box)
                     rows.append((image, k, box))
     return np.array(rows, np.int64).reshape(-1, 3)
@@ -184,8 +185,9 @@ def test_folds(dtype, order):
                 np.testing.assert_array_equal(y.array, function(x.array, axes).astype(dtype))
         for exclusive, reverse in ((0, 0), (0, 1), (1, 0), (1, 1)):
             y = output((4, 5, 6), dtype)
-            run_step("cumsum", [y, x.buffer], threads, ndim=2, shape=[4, 6], y_strides=[30, 1], x_strides=[x.strides[0], x.strides[2]], axis=5,
-                     y_axis=6, x_axis=x.strides[1], dtype=DTYPE_CODES[dtype], exclusive=exclusive, reverse=reverse)
+            run_step("cumsum", [y, x.buffer], threads, ndim=2, shape=[4, 6], y_strides=[30, 1], x_strides=[x.strides[0], x.strides[2]],
+                     axis=5, y_axis=6, x_axis=x.strides[1], dtype=DTYPE_CODES[dtype], exclusive=exclusive, reverse=reverse)
             source = x.array[:, ::-1] if reverse else x.array
-            wanted = np.cumsum(source, 1).astype(dtype) - (source if exclusive else 0).astype(dtype) if exclusive else np.cumsum(source, 1).astype(dtype)
+            wanted = np.cumsum(source, 1).astype(dtype)
+            wanted = wanted - source if exclusive else wanted
             np.testing.assert_array_equal(y.array, wanted[:, ::-1] if reverse else wanted)

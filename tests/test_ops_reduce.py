@@ -40,6 +40,18 @@ def test_scalar():
     check_native("ReduceSum", {"x": np.array(3, np.float32)}, opset=11)
 
 
-def test_integers_and_no_operation_fall_back():
-    check_fallback("ReduceSum", {"x": (X * 9).astype(np.int64)}, opset=11, axes=[1])
+@pytest.mark.parametrize("kind", ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceSumSquare"])
+@pytest.mark.parametrize("axes", [None, [0], [1], [-1], [0, 3], [1, -1]])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64])
+def test_other_numbers(kind, axes, dtype):
+    if dtype == np.int64 and kind in ("ReduceL1", "ReduceMean"):
+        dtype = np.int32                     # onnxruntime lacks them
+    if dtype == np.float64 and kind == "ReduceL1":
+        pytest.skip("onnxruntime lacks it")
+    x = ((X - 0.7) * 9).astype(dtype) if kind != "ReduceMean" else (X * 9).astype(dtype)
+    for keepdims in (0, 1):
+        check_native(kind, {"x": x}, opset=11, keepdims=keepdims, rtol=1e-12, **({} if axes is None else {"axes": axes}))
+
+
+def test_no_operation_falls_back():
     check_fallback("ReduceSum", {"x": X, "axes": np.zeros(0, np.int64)}, ["axes"], opset=13, noop_with_empty_axes=1)

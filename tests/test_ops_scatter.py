@@ -41,7 +41,8 @@ def test_scatter_by_its_old_name():
     check_native("Scatter", {"x": X, "i": np.array([[[1, 0, 2]]], np.int64), "u": np.ones((1, 1, 3), np.float32)}, opset=9, axis=2)
 
 
-@pytest.mark.parametrize("batch, shape", [(0, (3, 1)), (0, (7, 2)), (0, (2, 4, 3)), (0, (1,)), (1, (4, 2)), (1, (4, 3, 1)), (2, (4, 5, 3, 1))])
+@pytest.mark.parametrize("batch, shape", [(0, (3, 1)), (0, (7, 2)), (0, (2, 4, 3)), (0, (1,)), (1, (4, 2)), (1, (4, 3, 1)),
+                                          (2, (4, 5, 3, 1))])
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.bool_])
 def test_gather_nd(batch, shape, dtype):
     check_native("GatherND", {"x": (X * 9).astype(dtype), "i": indices(shape, 4)}, opset=13, batch_dims=batch)

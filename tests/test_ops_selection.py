@@ -37,7 +37,8 @@ def test_hardmax(opset, axis):
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("largest", [0, 1])
-@pytest.mark.parametrize("x", [TIES, TIES.astype(np.int64) - 1, TIES.astype(np.int32), -TIES.astype(np.float64)], ids=lambda x: str(x.dtype))
+@pytest.mark.parametrize("x", [TIES, TIES.astype(np.int64) - 1, TIES.astype(np.int32), -TIES.astype(np.float64)],
+                         ids=lambda x: str(x.dtype))
 def test_top_k(axis, largest, x):
     for k in (1, 2, x.shape[axis]):
         check_native("TopK", {"x": x, "k": np.array([k], np.int64)}, ["k"], opset=11, outputs=2, axis=axis, largest=largest)
@@ -117,8 +118,8 @@ def test_what_follows_a_shape_from_the_data_is_native_too():
             "scale": np.array(3, np.float32)}
     graph = helper.make_graph(
         [helper.make_node("Squeeze", ["boxes", "zero"], ["flat"]), *nodes], "detect",
-        [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, (1, 50, 4)), helper.make_tensor_value_info("scores", TensorProto.FLOAT, (1, 1, 50)),
-         helper.make_tensor_value_info("score", TensorProto.FLOAT, (1,))],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+         for name, shape in (("boxes", (1, 50, 4)), ("scores", (1, 1, 50)), ("score", (1,)))],
         [helper.make_tensor_value_info(name, kind, None) for name, kind in (("kept", TensorProto.INT64), ("y", TensorProto.FLOAT))],
         [onnx.numpy_helper.from_array(a, name) for name, a in {**kept, "zero": np.array([0], np.int64)}.items()])
     model = fastcnn.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), threads=2)

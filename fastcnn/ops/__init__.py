@@ -6,7 +6,9 @@ from fastcnn.ops.col2im import Col2Im
 from fastcnn.ops.conv import Conv
 from fastcnn.ops.conv_transpose import ConvTranspose
 from fastcnn.ops.deform_conv import DeformConv
+from fastcnn.ops.einsum import Einsum
 from fastcnn.ops.elementwise import ELEMENTWISE
+from fastcnn.ops.generators import GENERATORS
 from fastcnn.ops.grid_sample import GridSample
 from fastcnn.ops.linear import Gemm, MatMul
 from fastcnn.ops.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
@@ -20,6 +22,7 @@ from fastcnn.ops.selection import SELECTION
 from fastcnn.ops.shape import Expand, Flatten, Identity, Reshape, Squeeze, Tile, Transpose, Unsqueeze
 from fastcnn.ops.slicing import Concat, DepthToSpace, Gather, Pad, Slice, SpaceToDepth, Split
 from fastcnn.ops.softmax import Softmax
+from fastcnn.ops.statistics import STATISTICS
 from fastcnn.ops.unpool import MaxUnpool
 
 OPS: dict[tuple[str, str], Op] = {
@@ -29,6 +32,7 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "Col2Im"): Col2Im(),
     ("", "Gemm"): Gemm(),
     ("", "MatMul"): MatMul(),
+    ("", "Einsum"): Einsum(),
     ("", "MaxPool"): Pool(MAX),
     ("", "AveragePool"): Pool(AVERAGE),
     ("", "LpPool"): Pool(LP),
@@ -70,5 +74,7 @@ OPS: dict[tuple[str, str], Op] = {
     **{("", name): op for name, op in RECURRENT.items()},
     **{("", name): op for name, op in SELECTION.items()},
     **{("", name): op for name, op in SCATTER.items()},
+    **{("", name): op for name, op in STATISTICS.items()},
+    **{("", name): op for name, op in GENERATORS.items()},
     ("com.microsoft", "Gelu"): ELEMENTWISE["Gelu"],
 }

@@ -77,7 +77,7 @@ class MatMul(Op):
         if constant is not None and len(b.shape) == 2:
             self._lower_rows(low, y, a, constant.reshape(b.shape))
         else:
-            _emit_matmul(low, y, a, b)
+            emit_matmul(low, y, a, b)
 
     def _lower_rows(self, low: Lowering, y: Tensor, a: Tensor, b: np.ndarray) -> None:
         rows = int(np.prod(a.shape[:-1], dtype=np.int64))
@@ -105,7 +105,7 @@ def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tup
     low.emit(picked.algorithm, [y4, x4, packed, bias, None, None], shape.macs, **fields)
 
 
-def _emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor) -> None:
+def emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor) -> None:
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     batch = y.shape[:-2]
     if y.size == 0:

@@ -1,11 +1,17 @@
-"""ReduceSum, ReduceMean and their relatives, float32."""
+"""ReduceSum, ReduceMean and their relatives: float32, and what is a sum or an extreme on any other numbers."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from fastcnn import _native
-from fastcnn.ops.base import Args, Lowering, Op, Spec
-from fastcnn.ops.layout import movable
+from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
+from fastcnn.ops.layout import BOOL, COMPUTED, DTYPE_CODES, movable, scalar
 from fastcnn.ops.shape import normalized_axes
-from fastcnn.tensor import is_channels_last, walk
+from fastcnn.tensor import Strides, Tensor, is_channels_last, strides_like, walk
+
+# What joins two elements of other types than float32.
+TYPED = {"Sum": "Add", "Mean": "Add", "L1": "Add", "SumSquare": "Add", "Max": "Max", "Min": "Min", "Prod": "Mul"}
 
 
 class Reduce(Op):
@@ -19,8 +25,11 @@ class Reduce(Op):
 
     def native(self, args: Args) -> bool:
         x = args.spec(0)
-        empty = x.size == 0 and self.kind in ("Max", "Min", "Mean")
-        return super().native(Args(args.node, args.specs[:1], args.values[:1])) and movable(x) and not empty and not self._untouched(args)
+        if self._untouched(args) or not movable(x):
+            return False
+        if x.dtype == F32:
+            return x.size > 0 or self.kind not in ("Max", "Min", "Mean")
+        return x.size > 0 and self.kind in TYPED and x.dtype in (COMPUTED if self.kind in ("Max", "Min") else COMPUTED - {BOOL})
 
     def infer(self, args: Args) -> list[Spec]:
         x, axes = args.spec(0), self._axes(args)
@@ -29,16 +38,33 @@ class Reduce(Op):
 
     def lower(self, low: Lowering) -> None:
         x, axes = low.read(0), self._axes(low.args)
-        kept = [axis for axis in range(len(x.shape)) if axis not in axes]
         keep = bool(low.node.attrs.get("keepdims", 1))
         last = keep and is_channels_last(x.shape, x.strides)
         y = low.write(0, "channels_last" if last else "dense")
-        y_strides = tuple(y.strides[axis] for axis in kept) if keep else y.strides
-        pick = lambda values, which: tuple(values[axis] for axis in which)  # noqa: E731
-        shape, (y_kept, x_kept) = walk(pick(x.shape, kept), y_strides, pick(x.strides, kept))
-        reduced, (x_reduced,) = walk(pick(x.shape, axes), pick(x.strides, axes))
-        low.emit("reduce", [y, x], x.size, ndim=len(shape), shape=shape, y_strides=y_kept, x_strides=x_kept,
-                 reduced_ndim=len(reduced), reduced=reduced, reduced_strides=x_reduced, kind=_native.REDUCE[self.kind])
+        y_kept = tuple(s for axis, s in enumerate(y.strides) if axis not in axes) if keep else y.strides
+        if x.dtype == F32:
+            emit_reduce(low, self.kind, y, y_kept, x, axes)
+        else:
+            self._lower_typed(low, y, y_kept, x, axes)
+
+    def _lower_typed(self, low: Lowering, y: Tensor, y_kept: Strides, x: Tensor, axes: Sequence[int]) -> None:
+        """Sums and extremes of the elements, their magnitudes or their squares; a mean is a sum divided."""
+        dtype = DTYPE_CODES[x.dtype]
+        if self.kind in ("L1", "SumSquare"):
+            source, x = x, low.temp(x.shape, x.dtype, strides_like(x.shape, x.strides))
+            shape, (ys, xs) = walk(x.shape, x.strides, source.strides)
+            if self.kind == "L1":
+                low.emit("typed_unary", [x, source], x.size, ndim=len(shape), shape=shape, y_strides=ys, x_strides=xs,
+                         op=_native.TYPED_UNARY["Abs"], dtype=dtype)
+            else:
+                low.emit("typed_binary", [x, source, source], x.size, ndim=len(shape), shape=shape, y_strides=ys, a_strides=xs,
+                         b_strides=xs, op=_native.TYPED_BINARY["Mul"], dtype=dtype)
+        low.emit("typed_reduce", [y, x], x.size, **_walks(y_kept, x, axes), op=_native.TYPED_BINARY[TYPED[self.kind]], dtype=dtype)
+        if self.kind == "Mean":
+            count = scalar(low, x.size // max(y.size, 1), x.dtype).broadcast(y.shape)
+            shape, (ys, cs) = walk(y.shape, y.strides, count.strides)
+            low.emit("typed_binary", [y, y, count], y.size, ndim=len(shape), shape=shape, y_strides=ys, a_strides=ys, b_strides=cs,
+                     op=_native.TYPED_BINARY["Div"], dtype=dtype)
 
     def _axes(self, args: Args) -> list[int]:
         rank = args.spec(0).rank
@@ -47,6 +73,20 @@ class Reduce(Op):
     def _untouched(self, args: Args) -> bool:
         """noop_with_empty_axes with no axes: what that means has changed between versions; the fallback knows."""
         return bool(args.node.attrs.get("noop_with_empty_axes", 0)) and not _given(args)
+
+
+def emit_reduce(low: Lowering, kind: str, y: Tensor, y_kept: Strides, x: Tensor, axes: Sequence[int]) -> None:
+    """y = reduction of x, float32, over axes; y_kept: strides of y along the others."""
+    low.emit("reduce", [y, x], x.size, **_walks(y_kept, x, axes), kind=_native.REDUCE[kind])
+
+
+def _walks(y_kept: Strides, x: Tensor, axes: Sequence[int]) -> dict[str, Any]:
+    """Step fields: the walk of the outputs and the walk of what each reduces."""
+    pick = lambda values, chosen: tuple(v for axis, v in enumerate(values) if (axis in axes) == chosen)  # noqa: E731
+    shape, (y_strides, x_strides) = walk(pick(x.shape, False), y_kept, pick(x.strides, False))
+    reduced, (x_reduced,) = walk(pick(x.shape, True), pick(x.strides, True))
+    return {"ndim": len(shape), "shape": shape, "y_strides": y_strides, "x_strides": x_strides, "reduced_ndim": len(reduced),
+            "reduced": reduced, "reduced_strides": x_reduced}
 
 
 def _given(args: Args) -> list[int]:

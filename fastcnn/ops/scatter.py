@@ -43,7 +43,10 @@ class GatherElements(ByIndex):
 
 
 class ScatterElements(ByIndex):
-    """y = x, then y[.., indices[.., i, ..], ..] = (or +=, *=, max, min) updates[.., i, ..] in order. ONNX Scatter-9, ScatterElements-11 to 18."""
+    """y = x, then y[.., indices[.., i, ..], ..] = (or +=, *=, max, min) updates[.., i, ..] in order.
+
+    ONNX Scatter-9, ScatterElements-11 to 18.
+    """
 
     def native(self, args: Args) -> bool:
         return super().native(args) and _reduces(args)
@@ -107,7 +110,10 @@ class ScatterND(ByIndex):
 
 
 class OneHot(Op):
-    """y = values[1] where the index along the new `axis` of extent `depth` is indices' (negative: from the end), else values[0]. ONNX OneHot-9, 11."""
+    """y = values[1] where the index along the new `axis` of extent `depth` is indices' (negative: from the end), else values[0].
+
+    ONNX OneHot-9, 11.
+    """
 
     def native(self, args: Args) -> bool:
         return movable(*args.specs) and args.spec(0).dtype in COMPUTED

@@ -16,7 +16,10 @@ COMPARE_WORK, RANK_WORK = 2, 8
 
 
 class Arg(Op):
-    """y = index of the largest (smallest) element of x along `axis`, the last of equal ones by select_last_index. ONNX ArgMax, ArgMin-1 to 13."""
+    """y = index of the largest (smallest) element of x along `axis`, the last of equal ones by select_last_index.
+
+    ONNX ArgMax, ArgMin-1 to 13.
+    """
 
     def __init__(self, smallest: bool = False):
         self.smallest = smallest
@@ -156,7 +159,7 @@ class Compress(Op):
 
     def infer(self, args: Args) -> list[Spec]:
         x, length = args.spec(0), args.spec(1).size
-        outer, axis, inner = self._parts(args)
+        axis = self._parts(args)[1]
         if args.spec(1).rank != 1 or length > axis:
             raise bad_shape(args, f"a condition of {length} for {axis}")
         if "axis" not in args.node.attrs:

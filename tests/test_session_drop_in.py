@@ -142,6 +142,17 @@ def test_drop_in_inputs_outputs_and_metadata(ort):
             meta.custom_metadata_map) == ("a test", "scaled", "test.domain", "of the model", "of the graph", 7, {"author": "nobody"})
 
 
+def test_drop_in_old_files_have_no_overridable_initializers(ort):
+    model = scaled()
+    model.ir_version = 3
+    model.graph.input.append(helper.make_tensor_value_info("one", TensorProto.FLOAT, [3]))
+    model.ClearField("model_version")
+    session = ort.InferenceSession(model.SerializeToString(), providers=CPU)
+    assert session.get_overridable_initializers() == []
+    assert said(session.get_inputs()) == [("x", "tensor(float)", ["N", 3])]
+    assert session.get_modelmeta().version == 2 ** 63 - 1
+
+
 def test_drop_in_overridable_initializer_is_fed(ort):
     session, scale = session_of(ort), np.array([0, -1, 2], np.float32)
     close(session.run(None, {"x": X})[0], Y)
@@ -302,6 +313,13 @@ def test_session_pickles_with_its_options(images, expected):
     close(again.run(None, {"image": images})[0], expected)
     again = pickle.loads(pickle.dumps(session_of(fastcnn)))
     close(again.run(None, {"x": X, "scale": X[1]})[0], (X + 1) * X[1])
+
+
+def test_session_pickles_with_onnxruntimes_options():
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = pickle.loads(pickle.dumps(fastcnn.InferenceSession(DIGITS, options)))
+    assert session.threads == 2 and session.get_session_options().graph_optimization_level == 99
 
 
 def test_session_run_async_reports_an_error():

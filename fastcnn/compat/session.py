@@ -6,7 +6,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from fastcnn.model import Model
 from fastcnn.reader import read, with_constants, with_sizes
 
 PROVIDER = "CPUExecutionProvider"
+NO_VERSION = (1 << 63) - 1       # onnxruntime's number for a model that says none
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class InferenceSession(Model):
         """What the file says of itself."""
         said = self.metadata
         return ModelMetadata(said.get("producer_name", ""), said.get("graph_name", ""), said.get("domain", ""), said.get("doc_string", ""),
-                             said.get("graph_description", ""), int(said.get("model_version", 0)),
+                             said.get("graph_description", ""), int(said.get("model_version") or NO_VERSION),
                              dict(said.get("custom_metadata_map", {})))
 
     def get_session_options(self) -> Any:
@@ -158,11 +159,23 @@ class InferenceSession(Model):
         return self._started
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._source or self._graph, self._options)
+        return type(self), (self._source or self._graph, _own(self._options))
 
 
 def _node_arg(info: ValueInfo) -> NodeArg:
     return NodeArg(info.name, info.type, list(info.shape or ()))
+
+
+def _own(options: Any) -> SessionOptions:
+    """The options as ours: onnxruntime's do not pickle."""
+    if isinstance(options, SessionOptions):
+        return options
+    own = SessionOptions()
+    for option in fields(SessionOptions):
+        if option.init and hasattr(options, option.name):
+            value = getattr(options, option.name)
+            setattr(own, option.name, int(value) if hasattr(value, "name") else value)
+    return own
 
 
 def _kept(options: Any, name: str) -> dict[str, Any]:

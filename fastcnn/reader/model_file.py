@@ -27,6 +27,8 @@ from fastcnn.reader.order import topological
 from fastcnn.reader.schema import check_schema
 
 OLDEST_OPSET = 7
+# Before this IR version every initializer had to be an input too: that it is one says nothing.
+INPUTS_APART = 4
 
 
 def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
@@ -194,7 +196,7 @@ def _read_tensors(build: _Build, graph: GraphProto, owned: bool) -> None:
 def _assemble(build: _Build, proto: ModelProto) -> Graph:
     graph = proto.graph
     inputs = [_value_info(i, "input") for i in graph.input if i.name not in build.constants]
-    overridable = [i.name for i in graph.input if i.name in build.constants]
+    overridable = [i.name for i in graph.input if i.name in build.constants] if proto.ir_version >= INPUTS_APART else []
     for info in inputs:
         if not info.type:
             raise ModelError(f"input {info.name!r}: has no type")

@@ -1,10 +1,14 @@
 """MaxUnpool: the inverse of a MaxPool that kept its indices."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.image import four_strides, is_image, volume
+
+MAX_PIXELS = 2 ** 31               # of a plane: the step divides 32-bit numbers
 
 
 class MaxUnpool(Op):
@@ -16,7 +20,9 @@ class MaxUnpool(Op):
 
     def native(self, args: Args) -> bool:
         x, index = args.spec(0), args.spec(1)
-        return x.dtype == F32 and index.dtype == np.int64 and is_image(x, (3, 4, 5))
+        if x.dtype != F32 or index.dtype != np.int64 or not is_image(x, (3, 4, 5)):
+            return False
+        return math.prod(_inner(args)) < MAX_PIXELS
 
     def infer(self, args: Args) -> list[Spec]:
         x = args.spec(0)
@@ -24,7 +30,7 @@ class MaxUnpool(Op):
             raise bad_shape(args, "x and its indices must have the same shape")
         inner, given = _inner(args), args.ints(2)
         shape = (*x.shape[:2], *inner) if given is None else tuple(given)
-        if len(shape) != x.rank or shape[:2] != x.shape[:2] or any(a < b for a, b in zip(shape[2:], inner)) or min(inner) < 1:
+        if len(shape) != x.rank or shape[:2] != x.shape[:2] or any(a < b for a, b in zip(shape[2:], inner)) or math.prod(shape[2:]) >= MAX_PIXELS or min(inner) < 1:
             raise bad_shape(args, f"output_shape={given} for unpooled extents {list(inner)}")
         return [Spec(x.dtype, shape)]
 

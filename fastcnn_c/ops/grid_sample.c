@@ -18,6 +18,21 @@ size_t fc_scratch_grid_sample(const void *params, int threads)
     return 2 * GRID_RUN * GRID_MAX_TAPS * sizeof(float);
 }
 
+/* x rounded to the nearest even integer, for |x| < 2^22; larger ones are whole, or so far outside that it does not matter. A sum
+ * with 1.5 * 2^23 has no bits left for a fraction; the C library's function is a call on CPUs older than the kernels ask for. */
+static inline float round_even(float x)
+{
+    const float whole = 12582912.0f;
+    return x > -4194304.0f && x < 4194304.0f ? x + whole - whole : x;
+}
+
+/* The largest integer not above x, for |x| < 2^31. */
+static inline int32_t floor_of(float x)
+{
+    const int32_t i = (int32_t)x;
+    return i - ((float)i > x);
+}
+
 /* x mirrored at lo and hi until it lies between them; lo where that is no interval. */
 static float reflect(float x, float lo, float hi)
 {
@@ -32,14 +47,14 @@ static float reflect(float x, float lo, float hi)
 }
 
 /* A coordinate in [-1, 1] as one in pixels of an axis, brought inside as the padding says. Not finite: far outside. */
-static float pixel_of(const fc_grid_sample *p, float g, int64_t extent)
+static inline float pixel_of(const fc_grid_sample *p, int mode, float g, int64_t extent)
 {
     const float size = (float)extent, lo = p->align_corners ? 0.0f : -0.5f, hi = p->align_corners ? size - 1.0f : size - 0.5f;
     float x = p->align_corners ? (g + 1.0f) / 2.0f * (size - 1.0f) : ((g + 1.0f) * size - 1.0f) / 2.0f;
-    if (p->mode == GRID_NEAREST)
-        x = nearbyintf(x);
+    if (mode == GRID_NEAREST)
+        x = round_even(x);
     if (x < lo || x > hi) {
-        if (p->padding == GRID_BORDER && p->mode != GRID_CUBIC)    /* cubic: each tap for itself */
+        if (p->padding == GRID_BORDER && mode != GRID_CUBIC)    /* cubic: each tap for itself */
             x = fminf(fmaxf(x, 0.0f), size - 1.0f);
         else if (p->padding == GRID_REFLECTION)
             x = reflect(x, lo, hi);
@@ -48,7 +63,7 @@ static float pixel_of(const fc_grid_sample *p, float g, int64_t extent)
 }
 
 /* Element i of an axis after padding, -1: outside. */
-static int64_t padded_index(const fc_grid_sample *p, int64_t i, int64_t extent)
+static inline int64_t padded_index(const fc_grid_sample *p, int64_t i, int64_t extent)
 {
     if (i >= 0 && i < extent)
         return i;
@@ -60,20 +75,20 @@ static int64_t padded_index(const fc_grid_sample *p, int64_t i, int64_t extent)
     return fc_min(fc_max((int64_t)reflect((float)i, lo, hi), 0), extent - 1);
 }
 
-/* Taps of one axis at x: `count` indices and weights. Cubic: Keys' kernel with a = -3/4. */
-static int axis_taps(const fc_grid_sample *p, float x, int64_t extent, int64_t index[4], float w[4])
+/* Taps of one axis at x, indices and weights: 1, 2 or 4. Cubic: Keys' kernel with a = -3/4. */
+static inline void axis_taps(const fc_grid_sample *p, int mode, float x, int64_t extent, int64_t index[4], float w[4])
 {
-    const float a = -0.75f, base = floorf(x), f = x - base;
-    const int64_t first = (int64_t)base;
+    const int64_t first = floor_of(x);
+    const float a = -0.75f, f = x - (float)first;
     int count = 1;
     w[0] = 1.0f;
-    index[0] = p->mode == GRID_NEAREST ? (int64_t)x : first;
-    if (p->mode == GRID_LINEAR) {
+    index[0] = mode == GRID_NEAREST ? (int64_t)x : first;
+    if (mode == GRID_LINEAR) {
         count = 2;
         w[0] = 1.0f - f;
         w[1] = f;
         index[1] = first + 1;
-    } else if (p->mode == GRID_CUBIC) {
+    } else if (mode == GRID_CUBIC) {
         count = 4;
         w[0] = ((a * (f + 1) - 5 * a) * (f + 1) + 8 * a) * (f + 1) - 4 * a;
         w[1] = ((a + 2) * f - (a + 3)) * f * f + 1;
@@ -84,28 +99,40 @@ static int axis_taps(const fc_grid_sample *p, float x, int64_t extent, int64_t i
     }
     for (int k = 0; k < count; k++)
         index[k] = padded_index(p, index[k], extent);
-    return count;
 }
 
-/* The taps of one output pixel, all axes multiplied; returns how many. Taps outside weigh nothing and read pixel 0. */
-static int list_taps(const fc_grid_sample *p, const float *grid, int32_t *index, float *w)
+/* The taps of `run` output pixels, all axes multiplied; returns how many each has. Taps outside weigh nothing and read pixel 0.
+ * mode and axes are constants where it is called. */
+static inline __attribute__((always_inline)) int list_taps(const fc_grid_sample *p, const int mode, const int axes, const float *grid,
+                                                           int64_t run, int32_t *index, float *w)
 {
-    int64_t at[3][4];
-    float weight[3][4];
-    int count[3] = {1, 1, 1};
-    at[0][0] = 0;
-    weight[0][0] = 1.0f;
-    for (int k = 3 - (int)p->axes; k < 3; k++)     /* the grid names the last axis first */
-        count[k] = axis_taps(p, pixel_of(p, grid[2 - k], p->in[k]), p->in[k], at[k], weight[k]);
-    int taps = 0;
-    for (int a = 0; a < count[0]; a++)
-        for (int b = 0; b < count[1]; b++)
-            for (int c = 0; c < count[2]; c++, taps++) {
-                const int inside = at[0][a] >= 0 && at[1][b] >= 0 && at[2][c] >= 0;
-                index[taps] = inside ? (int32_t)(at[0][a] * p->x_strides[1] + at[1][b] * p->x_strides[2] + at[2][c] * p->x_strides[3]) : 0;
-                w[taps] = inside ? weight[0][a] * weight[1][b] * weight[2][c] : 0.0f;
-            }
-    return taps;
+    const int side = mode == GRID_NEAREST ? 1 : mode == GRID_LINEAR ? 2 : 4, deep = axes == 3 ? side : 1;
+    int64_t at[3][4] = {{0}};
+    float weight[3][4] = {{1.0f}};
+    for (int64_t i = 0; i < run; i++, grid += axes) {
+        for (int k = 3 - axes; k < 3; k++)     /* the grid names the last axis first */
+            axis_taps(p, mode, pixel_of(p, mode, grid[2 - k], p->in[k]), p->in[k], at[k], weight[k]);
+        for (int a = 0; a < deep; a++)
+            for (int b = 0; b < side; b++)
+                for (int c = 0; c < side; c++) {
+                    const int inside = (at[0][a] | at[1][b] | at[2][c]) >= 0;
+                    const int64_t place = at[0][a] * p->x_strides[1] + at[1][b] * p->x_strides[2] + at[2][c] * p->x_strides[3];
+                    *index++ = inside ? (int32_t)place : 0;
+                    *w++ = inside ? weight[0][a] * weight[1][b] * weight[2][c] : 0.0f;
+                }
+    }
+    return deep * side * side;
+}
+
+static int list_run(const fc_grid_sample *p, const float *grid, int64_t run, int32_t *index, float *w)
+{
+    if (p->axes == 3)
+        return p->mode == GRID_NEAREST ? list_taps(p, GRID_NEAREST, 3, grid, run, index, w)
+                                       : list_taps(p, GRID_LINEAR, 3, grid, run, index, w);
+    if (p->mode == GRID_CUBIC)
+        return list_taps(p, GRID_CUBIC, 2, grid, run, index, w);
+    return p->mode == GRID_NEAREST ? list_taps(p, GRID_NEAREST, 2, grid, run, index, w)
+                                   : list_taps(p, GRID_LINEAR, 2, grid, run, index, w);
 }
 
 /* Threads share rows of the last output axis. */
@@ -122,9 +149,7 @@ fc_status fc_run_grid_sample(const void *params, void *const *t, const fc_team *
         float *y = (float *)t[0] + image * p->y_strides[0] + o0 * p->y_strides[1] + o1 * p->y_strides[2];
         for (int64_t o2 = 0; o2 < p->out[2]; o2 += GRID_RUN) {
             const int64_t run = fc_min(GRID_RUN, p->out[2] - o2);
-            int taps = 0;
-            for (int64_t i = 0; i < run; i++)
-                taps = list_taps(p, grid + (o2 + i) * p->axes, index + i * taps, w + i * taps);
+            const int taps = list_run(p, grid + o2 * p->axes, run, index, w);
             const fc_resize_columns_args a = {.y = y + o2 * p->y_strides[3], .y_pixel = (size_t)p->y_strides[3],
                                               .x = (const float *)t[1] + image * p->x_strides[0], .x_pixel = 1, .index = index,
                                               .w = w, .taps = (size_t)taps, .count = (size_t)run, .n = (size_t)p->c};

@@ -17,11 +17,13 @@ size_t fc_scratch_max_unpool(const void *params, int threads)
 
 static int64_t extent3(const int64_t *v) { return v[0] * v[1] * v[2]; }
 
-/* Where pixel number `pixel` of `shape`, counted row-major, lies. */
-static int64_t place_of(int64_t pixel, const int64_t *shape, const int64_t *strides)
+/* Where pixel number `pixel` of `shape`, counted row-major, lies. A plane has less than 2^31 pixels: short divisions. */
+static inline int64_t place_of(int64_t pixel, const int64_t *shape, const int64_t *strides)
 {
-    const int64_t last = pixel % shape[2], rest = pixel / shape[2];
-    return rest / shape[1] * strides[1] + rest % shape[1] * strides[2] + last * strides[3];
+    const uint32_t width = (uint32_t)shape[2], rest = (uint32_t)pixel / width, last = (uint32_t)pixel - rest * width;
+    if (shape[0] == 1)
+        return rest * strides[2] + last * strides[3];
+    return rest / (uint32_t)shape[1] * strides[1] + rest % (uint32_t)shape[1] * strides[2] + last * strides[3];
 }
 
 static void clear(const fc_max_unpool *p, float *y, int64_t image, int64_t c0, int64_t channels)

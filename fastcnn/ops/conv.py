@@ -11,7 +11,7 @@ from fastcnn.ops.window import Window, resolve
 class Conv(Op):
     """y[n,m,i,j] = b[m] + sum_{c,r,s} x[n, c, i*sh - pt + r*dh, j*sw - pl + s*dw] * w[m,c,r,s], then + residual, then activation.
 
-    x: (N, C, H, W), (N, C, L) or (N, C, D, H, W) float32; w: (M, C/group, kh, kw), over three axes constant. ONNX Conv-1, 11, 22.
+    x: (N, C, H, W), (N, C, L) or (N, C, D, H, W) float32; w: (M, C/group, kh, kw). ONNX Conv-1, 11, 22.
     Input 3 is a residual, input 4 a PRelu slope per channel (fused by passes). Raises ShapeError when channels, group or window do not fit.
     """
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastcnn.ops.base import Args, Lowering
-from fastcnn.ops.conv_emit import Term, emit_conv
+from fastcnn.ops.conv_emit import Term, emit_conv, weights_of
 from fastcnn.ops.window import Window
 from fastcnn.tensor import Tensor, is_channels_last, is_depth_inner
 
@@ -22,8 +22,8 @@ MAX_TERM_WINDOW = 256
 
 
 def is_native(args: Args) -> bool:
-    """Constant weights, and a window that any algorithm can add to what is there."""
-    return args.values[1] is not None and math.prod(args.spec(1).shape[3:]) <= MAX_TERM_WINDOW
+    """A window that any algorithm can add to what is there."""
+    return math.prod(args.spec(1).shape[3:]) <= MAX_TERM_WINDOW
 
 
 def lower(low: Lowering, window: Window) -> None:
@@ -37,15 +37,14 @@ def lower(low: Lowering, window: Window) -> None:
     layout = "depth_inner" if group == 1 else "channels_last"
     x, y = low.read(0, layout), low.write(0, layout)
     residual = low.read(3, layout) if low.args.has(3) else None
-    w, plane = low.args.values[1], _plane(window)
+    w, plane = weights_of(low), _plane(window)
     for depth in range(window.out[0]):
         start = depth * window.strides[0] - window.before[0]
         pairs = [(start + k * window.dilations[0], k) for k in range(window.kernel[0]) if 0 <= start + k * window.dilations[0] < x.shape[2]]
         target, before = y.select(2, depth), residual and residual.select(2, depth)
         runs = depth_runs(pairs, merge=group == 1)
         for number, (first, taps) in enumerate(runs):
-            part = w[:, :, list(taps)] if pairs else np.zeros_like(w[:, :, :1])
-            kernel = part.transpose(0, 2, 1, 3, 4).reshape(w.shape[0], -1, *w.shape[3:])
+            kernel = kernel_slices(low, w, taps if pairs else (), (0, 2, 1, 3, 4)).reshape((w.shape[0], len(taps) * w.shape[1], *w.shape[3:]))
             emit_conv(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel,
                       f"{low.node.input(1)}@{taps if pairs else 'none'}", plane, group, Term(number == 0, number == len(runs) - 1))
 
@@ -64,6 +63,16 @@ def depth_runs(pairs: Sequence[tuple[int, int]], merge: bool) -> list[tuple[int,
     return runs or [(0, (0,))]
 
 
+def kernel_slices(low: Lowering, w: np.ndarray | Tensor, taps: tuple[int, ...], perm: tuple[int, ...]) -> np.ndarray | Tensor:
+    """The evenly spaced depths `taps` of a kernel with axes permuted, dense; one depth of zeros for no taps."""
+    if isinstance(w, np.ndarray):
+        return (w[:, :, list(taps)] if taps else np.zeros_like(w[:, :, :1])).transpose(perm)
+    part = w.slice(2, taps[0] if taps else 0, max(len(taps), 1), taps[1] - taps[0] if len(taps) > 1 else 1).transpose(perm)
+    dense = low.temp(part.shape)
+    low.copy(dense, part if taps else low.constant(np.zeros(1, np.float32)).broadcast(part.shape))
+    return dense
+
+
 def slices_as_channels(x: Tensor, depth: int, count: int) -> Tensor:
     """(N, count*C, H, W): `count` depths from `depth` on as channels of one image; several only where depth lies in the pixel."""
     n, c, _, h, w = x.shape
@@ -80,13 +89,14 @@ def _lower_images(low: Lowering, window: Window, group: int) -> None:
     x = low.read(0, "channels_last").slice(2, 0, window.out[0], window.strides[0])
     y = low.write(0, "channels_last")
     residual = low.read(3, "channels_last") if low.args.has(3) else None
+    w = weights_of(low)
     images = [t and _as_images(t) for t in (y, x, residual)]
     if any(t is not None and image is None for t, image in zip((y, x, residual), images)):      # one image of the batch at a time
         parts = [[t and _as_images(t.slice(0, n, 1)) for t in (y, x, residual)] for n in range(x.shape[0])]
     else:
         parts = [images]
     for part in parts:
-        emit_conv(low, *part, low.args.values[1][:, :, 0], f"{low.node.input(1)}@plane", _plane(window), group)
+        emit_conv(low, *part, w[:, :, 0] if isinstance(w, np.ndarray) else w.select(2, 0), f"{low.node.input(1)}@plane", _plane(window), group)
 
 
 def _as_images(t: Tensor) -> Tensor | None:

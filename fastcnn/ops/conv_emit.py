@@ -29,10 +29,11 @@ def two_dimensional(t: Tensor) -> Tensor:
 
 
 def weights_of(low: Lowering) -> np.ndarray | Tensor:
-    """Input 1 with two kernel axes: an array where it is constant, else where the run will find it."""
+    """Input 1 with at least two kernel axes: an array where it is constant, else where the run will find it."""
     w = low.args.values[1]
     if w is None:
-        return two_dimensional(low.read(1, "dense"))
+        w = low.read(1, "dense")
+        return two_dimensional(w) if len(w.shape) == 3 else w
     return w[:, :, None, :] if w.ndim == 3 else w
 
 
@@ -95,7 +96,7 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     places = tuple(t.strides for t in (x, y, residual) if t is not None)
     if isinstance(w, Tensor):
         picked = choice.without_weights(shape, places, low.threads)
-        packed = _pack_at_run_time(low, picked, w)
+        packed = pack_at_run_time(low, picked, w)
     else:
         picked = choice.choose(shape, places, low.threads)
         packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
@@ -107,7 +108,7 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     low.emit(picked.algorithm, [y, x, packed, bias, residual, slope], shape.macs, **fields)
 
 
-def _pack_at_run_time(low: Lowering, picked: choice.ConvChoice, w: Tensor) -> Tensor:
+def pack_at_run_time(low: Lowering, picked: choice.ConvChoice, w: Tensor) -> Tensor:
     """Steps that lay w (M, C/group, kh, kw) out as choice.pack does with constants."""
     shape = picked.shape
     if picked.algorithm == "depthwise":

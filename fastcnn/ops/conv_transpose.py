@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
-from fastcnn.ops.conv3d import MAX_TERM_WINDOW, depth_runs, slices_as_channels
+from fastcnn.ops.conv3d import MAX_TERM_WINDOW, depth_runs, kernel_slices, slices_as_channels
 from fastcnn.ops.conv_emit import WHOLE, Term, emit_conv, two_axes, two_dimensional, weights_of
 from fastcnn.ops.window import Window
 from fastcnn.tensor import Tensor
@@ -17,13 +17,13 @@ class ConvTranspose(Op):
     """y[n,m,i,j] = b[m] + sum over x[n,c,p,q] * w[c,m,r,s] with i = p*sh - pt + r*dh, j = q*sw - pl + s*dw.
 
     Computed as sh*sw convolutions of stride 1, one for each position of the output lattice, each with the kernel elements that
-    reach it. x: (N, C, L), (N, C, H, W) or (N, C, D, H, W); w: (C, M/group, kh, kw), over three axes constant. ONNX ConvTranspose-1,
-    11, 22. Raises ShapeError.
+    reach it. x: (N, C, L), (N, C, H, W) or (N, C, D, H, W); w: (C, M/group, kh, kw). ONNX ConvTranspose-1, 11,
+    22. Raises ShapeError.
     """
 
     def native(self, args: Args) -> bool:
         x, w = args.spec(0), args.spec(1)
-        volume = x.rank == 5 and args.values[1] is not None and math.prod(w.shape[3:]) <= MAX_TERM_WINDOW
+        volume = x.rank == 5 and math.prod(w.shape[3:]) <= MAX_TERM_WINDOW
         return super().native(args) and w.size > 0 and (x.rank in (3, 4) or volume)
 
     def infer(self, args: Args) -> list[Spec]:
@@ -131,7 +131,7 @@ def _lower_volume(low: Lowering, window: Window) -> None:
     """For each output depth the input depths that reach it: neighbouring ones as channels of one image, others added one by one."""
     x, y = low.read(0, "depth_inner"), low.write(0, "depth_inner")
     residual = low.read(3, "depth_inner") if low.args.has(3) else None
-    w, stride, pad, dilation = low.args.values[1], window.strides[0], window.before[0], window.dilations[0]
+    w, stride, pad, dilation = weights_of(low), window.strides[0], window.before[0], window.dilations[0]
     inner = Window(*(part[1:] for part in (window.kernel, window.strides, window.dilations, window.before, window.after, window.out)))
     for depth in range(window.out[0]):
         reached = [(k, (depth + pad - k * dilation) // stride) for k in range(window.kernel[0]) if (depth + pad - k * dilation) % stride == 0]
@@ -139,8 +139,7 @@ def _lower_volume(low: Lowering, window: Window) -> None:
         runs = depth_runs(pairs, merge=low.node.attrs.get("group", 1) == 1)
         target, before = y.select(2, depth), residual and residual.select(2, depth)
         for number, (first, taps) in enumerate(runs):
-            part = w[:, :, list(taps)] if pairs else np.zeros_like(w[:, :, :1])
-            kernel = part.transpose(2, 0, 1, 3, 4).reshape(-1, w.shape[1], *w.shape[3:])
+            kernel = kernel_slices(low, w, taps if pairs else (), (2, 0, 1, 3, 4)).reshape((len(taps) * w.shape[0], *w.shape[1:2], *w.shape[3:]))
             name = f"{low.node.input(1)}@{taps if pairs else 'none'}"
             emit_transposed(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel, name, inner,
                             Term(number == 0, number == len(runs) - 1))

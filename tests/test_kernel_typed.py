@@ -14,8 +14,12 @@ INTEGERS, FLOATS = DTYPES[2:10], DTYPES[:2]
 
 
 def shift(f):
-    """Shifts by the width or more give 0; numpy leaves them undefined."""
-    return lambda a, b: np.where((b >= 0) & (b.astype(object) < 8 * a.itemsize), f(a, np.clip(b, 0, 8 * a.itemsize - 1)), 0).astype(a.dtype)
+    """Shifts by the width or more, or by less than nothing, give 0, of negative numbers to the right -1; numpy leaves them undefined."""
+    def shifted(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        inside = (b >= 0) & (b.astype(object) < 8 * a.itemsize)
+        beyond = np.where(a < 0, -1, 0) if f is np.right_shift and a.dtype.kind == "i" else 0
+        return np.where(inside, f(a, np.clip(b, 0, 8 * a.itemsize - 1)), beyond).astype(a.dtype)
+    return shifted
 
 
 BOOL_BINARY = {

@@ -318,7 +318,7 @@ ELEMENTWISE: dict[str, Op] = {
     **{name: Binary(name, COMPUTED - {BOOL}, BOOL) for name in ("Less", "LessOrEqual", "Greater", "GreaterOrEqual")},
     **{name: Binary(name, frozenset((BOOL,)), BOOL) for name in ("And", "Or", "Xor")},
     **{name: Binary(name, INTEGERS) for name in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")},
-    "BitShift": Binary(shift_function, frozenset(dtype for dtype in INTEGERS if dtype.kind == "u")),
+    "BitShift": Binary(shift_function, INTEGERS),
     "Pow": Pow(),
     "Sum": Variadic("Add"),
     "Max": Variadic("Max"),

@@ -114,6 +114,16 @@ def test_shapes_that_depend_on_data_are_bound_during_the_run():
     assert loaded.fallback_nodes == []
 
 
+def test_products_side_by_side_along_an_axis_of_extent_one():
+    """A product writes rows without gaps: not straight into a Concat whose channels would lie between their elements."""
+    nodes = [helper.make_node("MatMul", ["x", "a"], ["p"]), helper.make_node("MatMul", ["x", "b"], ["q"]),
+             helper.make_node("Concat", ["p", "q"], ["c"], axis=1), helper.make_node("Relu", ["c"], ["y"])]
+    constants = {"a": weights(8, 5), "b": weights(8, 5)}
+    x = np.random.default_rng(3).standard_normal((4, 1, 8)).astype(np.float32)
+    got = fastcnn.load(model(nodes, {"x": [4, 1, 8]}, {"y": TensorProto.FLOAT}, constants), threads=1)(x)
+    np.testing.assert_allclose(got, np.maximum(np.concatenate([x @ constants["a"], x @ constants["b"]], 1), 0), atol=1e-5)
+
+
 def test_shapes_that_a_fallback_leaves_to_the_data():
     nodes = [helper.make_node("Unique", ["x"], ["u"], name="unique"), helper.make_node("Unsqueeze", ["u", "one"], ["column"]),
              helper.make_node("MatMul", ["column", "m"], ["y"])]

@@ -125,7 +125,7 @@ class StageLowering:
         strides = _strides(spec.shape, layout)
         if self.dense_output(i) and matches(spec.shape, strides, dense_strides(spec.shape)):
             self.tensors[name] = self._io(spec, len(self.inputs) + self.outputs.index(name))
-        elif name in self.placement and is_channels_last(spec.shape, strides):
+        elif name in self.placement and _is_placeable(spec.shape, layout, strides):
             self.tensors[name] = self._placed(name)
         else:
             self.tensors[name] = self.temp(spec.shape, spec.dtype, strides)
@@ -204,6 +204,11 @@ class StageLowering:
         threads = 1 if small else max((limit for _, _, limit, _ in self.steps), default=1)
         steps = [(kind, tuple(_operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
         return _native.Program(steps, arena_bytes, threads, len(self.inputs) + len(self.outputs) + len(self.trims))
+
+
+def _is_placeable(shape: tuple[int, ...], layout: str | Strides, strides: Strides) -> bool:
+    """Whether a slice of channels of a wider tensor will do: not where rows without gaps happen to be channels last as well."""
+    return is_channels_last(shape, strides) and (layout == "channels_last" or not is_dense(shape, strides))
 
 
 def _lies(tensor: Tensor, layout: str) -> bool:

@@ -39,6 +39,24 @@ def test_arg(dtype, order):
                 np.testing.assert_array_equal(y.array, x.array.argmin(1) if smallest else x.array.argmax(1))
 
 
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 33, 1000])
+@pytest.mark.parametrize("last", [0, 1])
+def test_arg_of_floats(n, last, isa):
+    """Ties, infinities and an axis in every place; the kernels fc_arg_f32_row_* and fc_arg_f32_columns_*."""
+    for seed, order in enumerate([(0, 1, 2), (2, 0, 1), (1, 2, 0)]):
+        x = np.random.default_rng(seed).integers(-2, 3, (3, 19, n)).astype(np.float32)
+        x[0] = -np.inf
+        x[1, 0] = np.inf
+        x = View(x, order)
+        for smallest in (0, 1):
+            y = output((3, 19))
+            run_step("arg", [y, x.buffer], 2, ndim=2, shape=[3, 19], y_strides=[19, 1], x_strides=x.strides[:2], axis=n,
+                     x_axis=x.strides[2], dtype=DTYPE_CODES[np.dtype(np.float32)], smallest=smallest, last=last)
+            ranked = -x.array if smallest else x.array
+            wanted = n - 1 - ranked[..., ::-1].argmax(-1) if last else ranked.argmax(-1)
+            np.testing.assert_array_equal(y.array, wanted)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("smallest", [0, 1])
 def test_top_k(dtype, smallest):

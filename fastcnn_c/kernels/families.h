@@ -254,7 +254,16 @@ typedef struct fc_recurrent_kernels {
     void (*gru_update)(const fc_cell_args *args);
 } fc_recurrent_kernels;
 
+/* ---- arg[smallest][last]: index of the largest (smallest) element, the first or the last of equal ones; NaN counts as infinite --
+ * row        of x[0..n), 1 <= n < 2^24     columns    y[j] over i < rows of x[i*ldx + j], j < n; 1 <= rows < 2^24
+ */
+typedef struct fc_arg_kernels {
+    int64_t (*row[2][2])(const float *x, size_t n);
+    void (*columns[2][2])(int64_t *y, const float *x, size_t ldx, size_t rows, size_t n);
+} fc_arg_kernels;
+
 #define FC_FAMILY_SLOTS \
+    const fc_arg_kernels *arg; \
     const fc_recurrent_kernels *recurrent; \
     const fc_depthwise_kernels *depthwise; \
     const fc_pool_kernels *pool; \

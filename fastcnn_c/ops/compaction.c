@@ -6,40 +6,47 @@
 #include "dtypes.h"
 #include "../team.h"
 
-static int is_set(const char *x, int64_t bytes, int floating)
+#define NEXT_LOOP(type) while (i < size && !((const type *)x)[i]) i++; break
+
+/* The first element from number i on that is not zero (-0 is), `size` when there is none. */
+static int64_t next_set(const void *x, int64_t i, int64_t size, int64_t dtype)
 {
-    static const char nothing[8] = {0};
-    if (!floating)
-        return memcmp(x, nothing, (size_t)bytes) != 0;
-    double value;
-    float single;
-    if (bytes == 8) {
-        memcpy(&value, x, sizeof value);
-        return value != 0;
+    switch (dtype) {
+    case FC_F32: NEXT_LOOP(float);
+    case FC_F64: NEXT_LOOP(double);
+    default:
+        switch (fc_dtype_bytes(dtype)) {
+        case 1: NEXT_LOOP(uint8_t);
+        case 2: NEXT_LOOP(uint16_t);
+        case 4: NEXT_LOOP(uint32_t);
+        default: NEXT_LOOP(uint64_t);
+        }
     }
-    memcpy(&single, x, sizeof single);
-    return single != 0;
+    return i;
 }
 
 fc_status fc_run_nonzero(const void *params, void *const *t, const fc_team *team)
 {
     const fc_nonzero *p = params;
     int64_t *y = t[0], total = 0, size = 1;
-    const int64_t bytes = fc_dtype_bytes(p->dtype);
-    const int floating = p->dtype == FC_F32 || p->dtype == FC_F64;
-    const char *x = t[2];
     (void)team;
     for (int64_t d = 0; d < p->ndim; d++)
         size *= p->shape[d];
-    for (int64_t i = 0; i < size; i++)
-        total += is_set(x + i * bytes, bytes, floating);
+    for (int64_t i = next_set(t[2], 0, size, p->dtype); i < size; i = next_set(t[2], i + 1, size, p->dtype))
+        total++;
     *(int64_t *)t[1] = total;
-    for (int64_t i = 0, k = 0; k < total; i++) {
-        if (!is_set(x + i * bytes, bytes, floating))
-            continue;
-        for (int64_t d = p->ndim - 1, rest = i; d >= 0; rest /= p->shape[d--])
-            y[d * total + k] = rest % p->shape[d];
-        k++;
+    const int64_t last = p->shape[p->ndim - 1];
+    int64_t index[FC_MAX_DIMS] = {0}, row_end = 0;
+    for (int64_t k = 0, i = -1; k < total; k++) {
+        i = next_set(t[2], i + 1, size, p->dtype);
+        if (i >= row_end) {   /* the outer indices change with the row only */
+            row_end = (i / last + 1) * last;
+            for (int64_t d = p->ndim - 2, rest = i / last; d >= 0; rest /= p->shape[d--])
+                index[d] = rest % p->shape[d];
+        }
+        index[p->ndim - 1] = i - (row_end - last);
+        for (int64_t d = 0; d < p->ndim; d++)
+            y[d * total + k] = index[d];
     }
     return FC_OK;
 }

@@ -73,12 +73,29 @@ static void running_row(void *context, const int64_t *at, int64_t n)
     }
 }
 
+/* Columns next to each other run side by side. */
+static void running_columns(void *context, const int64_t *at, int64_t n)
+{
+    const running_rows *r = context;
+    const fc_cumsum *p = r->p;
+    const int64_t sign = p->reverse ? -1 : 1, first = p->reverse ? p->axis - 1 : 0, step[3] = {1, 1, 1};
+    const int64_t y_next = sign * p->y_axis * r->bytes, x_next = sign * p->x_axis * r->bytes;
+    char *y = r->y + (at[0] + first * p->y_axis) * r->bytes;
+    const char *x = r->x + (at[1] + first * p->x_axis) * r->bytes;
+    if (p->exclusive)
+        memset(y, 0, (size_t)(n * r->bytes));
+    else
+        memcpy(y, x, (size_t)(n * r->bytes));
+    for (int64_t i = 1; i < p->axis; i++, y += y_next)
+        fc_typed_binary_run(FC_TBIN_Add, p->dtype, y + y_next, y, x + (p->exclusive ? i - 1 : i) * x_next, n, step);
+}
+
 fc_status fc_run_cumsum(const void *params, void *const *t, const fc_team *team)
 {
     const fc_cumsum *p = params;
     fc_walk kept;
     fc_walk_make(&kept, p->ndim, p->shape, 2, (const int64_t *const[]){p->y_strides, p->x_strides});
     running_rows rows = {p, t[0], t[1], fc_walk_inner_stride(&kept, 0), fc_walk_inner_stride(&kept, 1), fc_dtype_bytes(p->dtype)};
-    fc_walk_rows(&kept, team, BLOCK, running_row, &rows);
+    fc_walk_rows(&kept, team, BLOCK, rows.y_step == 1 && rows.x_step == 1 ? running_columns : running_row, &rows);
     return FC_OK;
 }

@@ -38,7 +38,12 @@ static void gather_row(void *context, const int64_t *at, int64_t n)
             r->status = FC_ERR_INDEX;
             return;
         }
-        memcpy(r->y + (at[0] + i * r->step[0]) * bytes, r->x + (at[2] + i * r->step[2] + k * r->p->x_axis) * bytes, (size_t)bytes);
+        char *y = r->y + (at[0] + i * r->step[0]) * bytes;
+        const char *x = r->x + (at[2] + i * r->step[2] + k * r->p->x_axis) * bytes;
+        if (bytes == 4)
+            memcpy(y, x, 4);
+        else
+            memcpy(y, x, (size_t)bytes);
     }
 }
 

@@ -1,14 +1,16 @@
 /* The largest or smallest along an axis, on any dtype: their index (ArgMax, ArgMin) or the k best in order (TopK).
  *
  * Elements are compared as int64 keys in the same order; smallest ones by the complement of the key. -0 equals 0, NaN is the
- * largest number.
+ * largest number. fp32 ArgMax and ArgMin have kernels of their own.
  */
 #include <string.h>
 
+#include "../kernels/kernels.h"
 #include "dtypes.h"
 #include "walk.h"
 
-enum { KEYS = 256, ROWS = 16 };   /* keys made at a time; rows of a thread's turn */
+enum { KEYS = 256, ROWS = 16, COLUMNS = 256 };   /* keys made at a time; rows and columns of a thread's turn */
+enum { EXACT_INDEX = 1 << 24 };                  /* the kernels count in floats */
 
 typedef struct ranked {
     int64_t key, index;
@@ -80,13 +82,35 @@ static void arg_row(void *context, const int64_t *at, int64_t n)
         r->y[at[0] + i * r->y_step] = best_index(r->p, r->x + (at[1] + i * r->x_step) * r->bytes, r->bytes);
 }
 
+/* fp32 along a contiguous axis, and down columns that lie next to each other. */
+static void arg_contiguous(void *context, const int64_t *at, int64_t n)
+{
+    const arg_rows *r = context;
+    const float *x = (const float *)(const void *)r->x + at[1];
+    for (int64_t i = 0; i < n; i++)
+        r->y[at[0] + i * r->y_step] = fc_active->arg->row[r->p->smallest != 0][r->p->last != 0](x + i * r->x_step, (size_t)r->p->axis);
+}
+
+static void arg_columns(void *context, const int64_t *at, int64_t n)
+{
+    const arg_rows *r = context;
+    fc_active->arg->columns[r->p->smallest != 0][r->p->last != 0](r->y + at[0], (const float *)(const void *)r->x + at[1],
+                                                                  (size_t)r->p->x_axis, (size_t)r->p->axis, (size_t)n);
+}
+
 fc_status fc_run_arg(const void *params, void *const *t, const fc_team *team)
 {
     const fc_arg *p = params;
     fc_walk walk;
     fc_walk_make(&walk, p->ndim, p->shape, 2, (const int64_t *const[]){p->y_strides, p->x_strides});
     arg_rows rows = {p, t[0], t[1], fc_walk_inner_stride(&walk, 0), fc_walk_inner_stride(&walk, 1), fc_dtype_bytes(p->dtype)};
-    fc_walk_rows(&walk, team, ROWS, arg_row, &rows);
+    const int kernels = p->dtype == FC_F32 && p->axis < EXACT_INDEX;
+    if (kernels && p->x_axis == 1)
+        fc_walk_rows(&walk, team, ROWS, arg_contiguous, &rows);
+    else if (kernels && rows.y_step == 1 && rows.x_step == 1)
+        fc_walk_rows(&walk, team, COLUMNS, arg_columns, &rows);
+    else
+        fc_walk_rows(&walk, team, ROWS, arg_row, &rows);
     return FC_OK;
 }
 

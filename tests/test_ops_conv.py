@@ -79,6 +79,8 @@ CONV = [
     Case("3-D", (1, 3, 5, 6, 7), (4, 3, 3, 3, 3), {"pads": [1, 1, 1, 1, 1, 1]}),
     Case("3-D strided", (2, 4, 6, 7, 5), (5, 4, 2, 3, 1), {"strides": [2, 1, 2], "pads": [0, 1, 0, 1, 1, 0]}),
     Case("3-D depth dilated", (2, 4, 7, 6, 5), (5, 4, 3, 3, 3), {"dilations": [2, 1, 1], "pads": [2, 1, 1, 1, 1, 1]}),
+    Case("3-D depth dilated, by Winograd", (1, 64, 5, 28, 28), (64, 64, 3, 3, 3), {"dilations": [2, 1, 1], "pads": [2, 1, 1, 2, 1, 1]}),
+    Case("3-D grouped, by Winograd", (1, 128, 3, 28, 28), (128, 64, 3, 3, 3), {"group": 2, "pads": [1] * 6}),
     Case("3-D grouped", (2, 6, 5, 6, 5), (8, 3, 3, 3, 3), {"group": 2, "pads": [1, 1, 1, 1, 1, 1]}),
     Case("3-D depthwise", (2, 17, 5, 6, 7), (17, 1, 3, 3, 3), {"group": 17, "pads": [1] * 6, "strides": [2, 1, 1]}),
     Case("3-D pointwise", (2, 6, 5, 6, 7), (9, 6, 1, 1, 1)),

@@ -12,6 +12,7 @@ from fastcnn.ops.window import Window, resolve
 from fastcnn.tensor import Tensor, depth_inner_strides, is_channels_last, is_depth_inner
 
 MAX, AVERAGE, LP = 0, 1, 2          # fc_pool_kind
+MAX_TAPS = 2 ** 24                  # of a window: floats count no further
 
 
 class Pool(Op):
@@ -26,7 +27,8 @@ class Pool(Op):
         self.kind = kind
 
     def native(self, args: Args) -> bool:
-        return super().native(args) and is_image(args.spec(0), (3, 4, 5)) and _exponent(args) >= 1
+        taps = math.prod(args.node.attrs.get("kernel_shape") or [1])
+        return super().native(args) and is_image(args.spec(0), (3, 4, 5)) and _exponent(args) >= 1 and taps <= MAX_TAPS
 
     def infer(self, args: Args) -> list[Spec]:
         x = args.spec(0)

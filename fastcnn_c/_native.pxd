@@ -22,6 +22,7 @@ cdef extern from "fastcnn.h" nogil:
         const void *params
         int32_t operand_count
         int32_t max_threads
+        int32_t together
         fc_ref operands[10]
 
     ctypedef struct fc_program:
@@ -53,7 +54,9 @@ cdef extern from "fastcnn.h" nogil:
     const char *const fc_typed_unary_names[]
     const char *const fc_reduce_names[]
 
-    fc_status fc_program_run(const fc_program *, void *const *, void *, int, double *) noexcept
+    fc_status fc_program_run(const fc_program *, void *const *, void *, void *, int, double *) noexcept
+    size_t fc_program_state_bytes(const fc_program *, int) noexcept
+    int fc_step_together(fc_step_fn, const void *, int) noexcept
     int fc_isa_available(fc_isa) noexcept
     int fc_set_isa(fc_isa) noexcept
     fc_isa fc_current_isa() noexcept

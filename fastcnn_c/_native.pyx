@@ -134,6 +134,7 @@ cdef class Program:
         self._fill(kind, params, layout, fields)
         self._bind(step, operands)
         self.kinds.append(kind)
+        step.together = fc_step_together(<fc_step_fn>row.run, params, self.threads)
         cdef size_t scratch = row.scratch_bytes(params, self.threads)
         self.program.scratch_bytes = max(self.program.scratch_bytes, (scratch + FC_ALIGN - 1) // FC_ALIGN * FC_ALIGN)
         return 0
@@ -182,7 +183,8 @@ cdef class Program:
         cdef double *times = NULL
         if count != self.io_count:
             raise ValueError(f"{count} arrays for {self.io_count} bases")
-        workspace.reserve(self.arena_bytes + self.program.scratch_bytes * self.threads)
+        cdef size_t scratch = self.program.scratch_bytes * self.threads
+        workspace.reserve(self.arena_bytes + scratch + fc_program_state_bytes(&self.program, self.threads))
         if count + FC_BASE_FIRST_IO > 64:
             table = <void **>calloc(count + FC_BASE_FIRST_IO, sizeof(void *))
             if table == NULL:
@@ -196,7 +198,8 @@ cdef class Program:
         for k in range(count):
             table[FC_BASE_FIRST_IO + k] = cnp.PyArray_DATA(<cnp.ndarray?>arrays[k])
         with nogil:
-            status = fc_program_run(&self.program, table, workspace.memory + self.arena_bytes, self.threads, times)
+            status = fc_program_run(&self.program, table, workspace.memory + self.arena_bytes,
+                                    workspace.memory + self.arena_bytes + scratch, self.threads, times)
         if table != bases:
             free(table)
         return status

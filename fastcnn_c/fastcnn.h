@@ -46,7 +46,8 @@ typedef struct fc_step {
     fc_step_fn run;
     const void *params;        /* the step's own struct, see steps.h */
     int32_t operand_count;
-    int32_t max_threads;       /* 1: thread 0 alone, the others wait at the barrier */
+    int32_t max_threads;       /* 1: one thread alone, the others wait */
+    int32_t together;          /* fc_step_together: the shares wait for each other inside the step */
     fc_ref operands[FC_MAX_OPERANDS];   /* output first, then inputs, then weights; offset -1 with base 0: absent (NULL) */
 } fc_step;
 
@@ -56,10 +57,16 @@ typedef struct fc_program {
     size_t scratch_bytes;      /* per thread, a multiple of FC_ALIGN */
 } fc_program;
 
+/* Whether the threads of a step meet inside it (fc_team_wait), so that each share needs a thread of its own. */
+int fc_step_together(fc_step_fn run, const void *params, int threads);
+
+/* Bytes that a run with so many threads needs to keep track of who did what. */
+size_t fc_program_state_bytes(const fc_program *program, int threads);
+
 /* Run all steps with `threads` threads. bases[0] is ignored, bases[1] the arena, the rest inputs and outputs.
- * scratch: threads * scratch_bytes, FC_ALIGN aligned. seconds: NULL, or step_count doubles to fill with each step's time.
+ * scratch: threads * scratch_bytes, FC_ALIGN aligned. state: fc_program_state_bytes, aligned likewise. seconds: NULL, or step_count doubles to fill with each step's time.
  * Safe to call from several threads at once with different arenas, and in a forked child. */
-fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, int threads, double *seconds);
+fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, void *state, int threads, double *seconds);
 
 /* One row per step kind: name, function, scratch, and the fields of its params in order, for the marshalling in _native.pyx. */
 typedef struct fc_field {

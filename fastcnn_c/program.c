@@ -1,12 +1,26 @@
-/* Walking a program: one parallel region per inference, a barrier after each step. */
+/* Walking a program: one parallel region per inference, every step cut into as many shares as there are threads.
+ *
+ * A thread takes its own share first, so that rows stay in the cache of the core that made them, then any that nobody has begun.
+ * So a thread that the system keeps from running holds up the others only by the share it is at work on; when it comes back it
+ * finds the steps done and catches up. Steps whose shares wait for each other (fc_step_together) need every thread and meet at the
+ * barrier. Who does a share changes nothing in the numbers.
+ */
+#include <string.h>
 #include <time.h>
 
 #include "threads.h"
+
+/* Of one step. */
+typedef struct progress {
+    atomic_int done;                       /* shares finished */
+    atomic_uchar taken[FC_MAX_THREADS];    /* shares begun; only the first `threads` exist */
+} progress;
 
 typedef struct walk {
     const fc_program *program;
     void *const *bases;
     char *scratch;
+    char *state;
     double *seconds;
     fc_barrier barrier;
     atomic_int status;
@@ -32,23 +46,56 @@ static fc_status run_step(const fc_step *step, void *const *bases, const fc_team
     return step->run(step->params, t, team);
 }
 
+static size_t progress_bytes(int threads)
+{
+    return fc_align_up(offsetof(progress, taken) + (size_t)threads);
+}
+
+size_t fc_program_state_bytes(const fc_program *program, int threads)
+{
+    return (size_t)program->step_count * progress_bytes(threads);
+}
+
+/* Run one share unless the program has failed already; a failed program is walked to its end, so that no thread is left waiting. */
+static void run_share(walk *w, const fc_step *step, const fc_team *team)
+{
+    if (atomic_load_explicit(&w->status, memory_order_relaxed) != FC_OK)
+        return;
+    const fc_status status = run_step(step, w->bases, team);
+    if (status != FC_OK)
+        atomic_store(&w->status, (int)status);
+}
+
+/* All shares of a step: those that nobody has begun here, beginning with this thread's own, then the wait for the rest. */
+static void share_step(walk *w, const fc_step *step, progress *at, int id, int shares, char *scratch)
+{
+    for (int n = 0; n < shares; n++) {
+        const fc_team team = {.id = (id + n) % shares, .count = shares, .barrier = NULL, .scratch = scratch, .shared = scratch};
+        if (atomic_exchange_explicit(&at->taken[team.id], 1, memory_order_relaxed))
+            continue;
+        run_share(w, step, &team);
+        atomic_fetch_add_explicit(&at->done, 1, memory_order_release);
+    }
+    fc_wait_for(&at->done, shares);
+}
+
 static void walk_steps(void *argument, int id, int count)
 {
     walk *w = argument;
-    fc_team team = {.id = id, .count = count, .barrier = &w->barrier, .shared = w->scratch,
-                    .scratch = w->scratch + (size_t)id * w->program->scratch_bytes};
-    const fc_team alone = {.id = 0, .count = 1, .barrier = NULL, .scratch = team.scratch, .shared = team.scratch};
+    char *scratch = w->scratch + (size_t)id * w->program->scratch_bytes;
+    const fc_team team = {.id = id, .count = count, .barrier = &w->barrier, .scratch = scratch, .shared = w->scratch};
     double start = w->seconds ? now() : 0.0;
     for (int64_t k = 0; k < w->program->step_count; k++) {
         const fc_step *step = &w->program->steps[k];
-        const int single = step->max_threads == 1;
-        /* After a failure the steps are skipped but their barriers kept: a thread that left early would strand the others. */
-        if ((!single || id == 0) && atomic_load_explicit(&w->status, memory_order_relaxed) == FC_OK) {
-            const fc_status status = run_step(step, w->bases, single ? &alone : &team);
-            if (status != FC_OK)
-                atomic_store(&w->status, (int)status);
+        if (count == 1) {
+            run_share(w, step, &team);
+        } else if (step->together && step->max_threads != 1) {
+            run_share(w, step, &team);
+            fc_team_wait(&team);
+        } else {
+            share_step(w, step, (progress *)(void *)(w->state + (size_t)k * progress_bytes(count)), id,
+                       step->max_threads == 1 ? 1 : count, scratch);
         }
-        fc_team_wait(&team);
         if (w->seconds && id == 0) {
             const double end = now();
             w->seconds[k] = end - start;
@@ -57,15 +104,16 @@ static void walk_steps(void *argument, int id, int count)
     }
 }
 
-fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, int threads, double *seconds)
+fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, void *state, int threads, double *seconds)
 {
-    walk w = {.program = program, .bases = bases, .scratch = scratch, .seconds = seconds};
+    walk w = {.program = program, .bases = bases, .scratch = scratch, .state = state, .seconds = seconds};
     fc_barrier_init(&w.barrier);
     atomic_init(&w.status, FC_OK);
     if (threads <= 1) {
         walk_steps(&w, 0, 1);
         return (fc_status)atomic_load(&w.status);
     }
+    memset(state, 0, fc_program_state_bytes(program, threads));
     const fc_status entered = fc_parallel(walk_steps, &w, threads);
     return entered != FC_OK ? entered : (fc_status)atomic_load(&w.status);
 }

@@ -17,3 +17,24 @@ size_t fc_scratch_none(const void *params, int threads)
     (void)threads;
     return 0;
 }
+
+static int always(const void *params, int threads)
+{
+    (void)params;
+    return threads > 1;
+}
+
+/* The steps that call fc_team_wait, and when. tests/test_architecture.py knows them from their files. */
+static const struct {
+    fc_step_fn run;
+    int (*together)(const void *params, int threads);
+} meetings[] = {{fc_run_winograd, fc_winograd_together}, {fc_run_group_norm, always}, {fc_run_max_unpool, always},
+                {fc_run_nms, always}, {fc_run_recurrent, always}};
+
+int fc_step_together(fc_step_fn run, const void *params, int threads)
+{
+    for (size_t k = 0; k < sizeof meetings / sizeof *meetings; k++)
+        if (meetings[k].run == run)
+            return meetings[k].together(params, threads);
+    return 0;
+}

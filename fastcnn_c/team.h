@@ -7,14 +7,17 @@
 typedef struct fc_barrier fc_barrier;
 
 typedef struct fc_team {
-    int id, count;          /* this thread, all threads of this step */
-    fc_barrier *barrier;
+    int id, count;          /* this share of the step, all shares */
+    fc_barrier *barrier;    /* NULL: one thread may do several shares, one after the other, and none can wait for another */
     void *scratch;          /* this thread's own scratch_bytes, FC_ALIGN aligned, undefined on entry */
     void *shared;           /* thread 0's scratch: what the team writes together (with fc_team_wait between) */
 } fc_team;
 
-/* All threads of the team have arrived. Steps need it only inside themselves: the program waits between steps. */
+/* All threads of the team have arrived. Only for the steps that fc_step_together names: they get a thread a share. */
 void fc_team_wait(const fc_team *team);
+
+/* For fc_step_together: whether fc_run_winograd shares each block among `threads` threads. */
+int fc_winograd_together(const void *params, int threads);
 
 static inline int64_t fc_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t fc_max(int64_t a, int64_t b) { return a > b ? a : b; }

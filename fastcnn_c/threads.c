@@ -20,6 +20,19 @@ void fc_barrier_init(fc_barrier *barrier)
     atomic_init(&barrier->generation, 0);
 }
 
+static void spin(int *spins)
+{
+    fc_pause();
+    if (++*spins > SPINS_BEFORE_YIELD)
+        sched_yield();
+}
+
+void fc_wait_for(atomic_int *counter, int value)
+{
+    for (int spins = 0; atomic_load_explicit(counter, memory_order_acquire) < value;)
+        spin(&spins);
+}
+
 static void barrier_wait(fc_barrier *barrier, int count)
 {
     const unsigned generation = atomic_load_explicit(&barrier->generation, memory_order_relaxed);
@@ -28,11 +41,8 @@ static void barrier_wait(fc_barrier *barrier, int count)
         atomic_store_explicit(&barrier->generation, generation + 1, memory_order_release);
         return;
     }
-    for (int spins = 0; atomic_load_explicit(&barrier->generation, memory_order_acquire) == generation; spins++) {
-        fc_pause();
-        if (spins >= SPINS_BEFORE_YIELD)
-            sched_yield();
-    }
+    for (int spins = 0; atomic_load_explicit(&barrier->generation, memory_order_acquire) == generation;)
+        spin(&spins);
 }
 
 void fc_team_wait(const fc_team *team)

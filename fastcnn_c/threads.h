@@ -13,6 +13,9 @@ struct fc_barrier {
 
 void fc_barrier_init(fc_barrier *barrier);
 
+/* Returns when *counter has reached `value`; spins, then gives the processor away. */
+void fc_wait_for(atomic_int *counter, int value);
+
 /* body(argument, id, count) on `threads` threads at once, or on fewer when the system gives fewer. */
 fc_status fc_parallel(void (*body)(void *, int, int), void *argument, int threads);
 

@@ -257,3 +257,11 @@ def test_architecture_native_stub_matches_the_module():
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AnnAssign)}
     public = {name for name in vars(_native) if not name.startswith("_") and name not in ("np", "cnp")}
     assert stub == public
+
+
+def test_architecture_steps_that_meet_are_named():
+    """Every file of ops/ whose step calls fc_team_wait has that step in the table of steps.c, and no other."""
+    waiting = {name for path in c_files("ops/*.c") if "fc_team_wait(" in without_comments(path)
+               for name in re.findall(r"fc_status (fc_run_\w+)\(", without_comments(path)) if path.stem in name or path.stem == "norm"}
+    named = set(re.findall(r"\{(fc_run_\w+), \w+\}", without_comments(NATIVE / "steps.c")))
+    assert named == waiting - {"fc_run_layer_norm"}, "a step that waits without being named deadlocks when a thread does two shares"

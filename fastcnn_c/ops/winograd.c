@@ -186,11 +186,16 @@ static int enough_blocks(int64_t blocks, int64_t threads)
     return threads == 1 || blocks * 4 >= rounds * threads * 3;
 }
 
+int fc_winograd_together(const void *params, int threads)
+{
+    return !enough_blocks(measure(params).blocks, threads);
+}
+
 fc_status fc_run_winograd(const void *params, void *const *t, const fc_team *team)
 {
     const fc_winograd *p = params;
     const geometry g = measure(p);
-    if (!enough_blocks(g.blocks, team->count)) {
+    if (team->barrier && !enough_blocks(g.blocks, team->count)) {
         for (int64_t block = 0; block < g.blocks; block++)
             shared_block(p, &g, t, team, block * p->tiles);
         return FC_OK;

@@ -147,17 +147,16 @@ static void rank_row(const top_rows *r, const char *x)
     for (int64_t i = 0; i < p->axis; i += KEYS) {
         const int64_t n = fc_min(KEYS, p->axis - i);
         order_keys(keys, x + i * p->x_axis * r->bytes, p->x_axis, n, p->dtype, p->smallest ? -1 : 0);
-        for (int64_t j = 0; j < n; j++) {
-            const ranked candidate = {keys[j], i + j};
-            if (i + j < p->k) {
-                r->heap[i + j] = candidate;
-                for (int64_t k = (p->k - 2) / 2; i + j + 1 == p->k && k >= 0; k--)
-                    sift_down(r->heap, p->k, k);
-            } else if (worse(r->heap[0], candidate)) {
-                r->heap[0] = candidate;
+        const int64_t filled = fc_max(0, fc_min(n, p->k - i));
+        for (int64_t j = 0; j < filled; j++)
+            r->heap[i + j] = (ranked){keys[j], i + j};
+        for (int64_t k = (p->k - 2) / 2; filled && i + filled == p->k && k >= 0; k--)
+            sift_down(r->heap, p->k, k);
+        for (int64_t j = filled; j < n; j++)
+            if (keys[j] > r->heap[0].key) {   /* of equal ones the first stays */
+                r->heap[0] = (ranked){keys[j], i + j};
                 sift_down(r->heap, p->k, 0);
             }
-        }
     }
     for (int64_t n = p->k - 1; n > 0; n--) {
         const ranked last = r->heap[n];

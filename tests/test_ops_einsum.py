@@ -14,8 +14,8 @@ def operand(labels):
 
 
 @pytest.mark.parametrize("equation", ["ab,bc->ac", "ab,cb->ac", "ba,cb->ca", "abc,acd->abd", "abc,abd->acd", "abcd,aecd->abe",
-                                      "abcd,abed->abce", "abc,cd->abd", "abc,dc->dab", "abcd,cdef->abef", "ab,c->abc", "a,a->", "ab,ab->", "ab,a->ab",
-                                      "abc,acd->bda", "ab,bc", "ba,bc", "abcd,ebd->aec", "a,b->ba", "abc , abd -> a c d"])
+                                      "abcd,abed->abce", "abc,cd->abd", "abc,dc->dab", "abcd,cdef->abef", "ab,c->abc", "a,a->", "ab,ab->",
+                                      "ab,a->ab", "abc,acd->bda", "ab,bc", "ba,bc", "abcd,ebd->aec", "a,b->ba", "abc , abd -> a c d"])
 @pytest.mark.parametrize("known", [False, True])
 def test_two_operands(equation, known):
     a, b = equation.split("->")[0].replace(" ", "").split(",")

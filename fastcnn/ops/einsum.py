@@ -32,23 +32,24 @@ class Einsum(Op):
 
     def native(self, args: Args) -> bool:
         terms = _terms(args)
-        if terms is None or not super().native(args) or not movable(*args.specs) or any(s is None or s.size == 0 for s in args.specs):
+        specs = [args.spec(i) for i in range(len(args.specs))]
+        if terms is None or not super().native(args) or not movable(*specs) or any(s.size == 0 for s in specs):
             return False
-        extents = [(label, n) for term, spec in zip(terms, args.specs) for label, n in zip(term, spec.shape)]
-        fitting = all(len(term) == spec.rank for term, spec in zip(terms, args.specs)) and len(set(extents)) == len({e[0] for e in extents})
+        extents = [(label, n) for term, spec in zip(terms, specs) for label, n in zip(term, spec.shape)]
+        fitting = all(len(term) == spec.rank for term, spec in zip(terms, specs)) and len(set(extents)) == len({e[0] for e in extents})
         *inputs, output = terms
         alone = {label for label, times in Counter("".join(inputs)).items() if times == 1}
-        return fitting and len(inputs) == len(args.specs) <= 2 and alone <= set(output) <= set("".join(inputs))
+        return fitting and len(inputs) == len(specs) <= 2 and alone <= set(output) <= set("".join(inputs))
 
     def infer(self, args: Args) -> list[Spec]:
         *inputs, output = _terms(args) or [""]
-        sizes = {label: n for term, spec in zip(inputs, args.specs) for label, n in zip(term, spec.shape)}
+        sizes = {label: n for i, term in enumerate(inputs) for label, n in zip(term, args.spec(i).shape)}
         if not set(output) <= sizes.keys():
             raise bad_shape(args, f"equation={args.node.attrs.get('equation')!r}")
         return [Spec(args.spec(0).dtype, tuple(sizes[label] for label in output))]
 
     def lower(self, low: Lowering) -> None:
-        *inputs, output = _terms(low.args)
+        *inputs, output = _terms(low.args) or [""]
         if len(inputs) == 1:
             low.alias(0, low.read(0).transpose(tuple(inputs[0].index(label) for label in output)))
             return
@@ -75,10 +76,10 @@ class Einsum(Op):
             if k != 1 and left.strides[1] != 1:
                 source, left = left, low.temp((m, k))
                 low.copy(left, source)
-            emit_rows(low, y.reshape((m, n)), left, weights, (low.node.input(1), "einsum", tuple(perm), len(product.columns)), None)
+            emit_rows(low, _merged(y, (m, n)), left, weights, (low.node.input(1), "einsum", tuple(perm), len(product.columns)), None)
             return
         right = _matrices(low, 1, inputs[1], product.batch + product.summed + product.columns, (*batch, k, n))
-        emit_matmul(low, y.reshape((*batch, m, n)), left, right)
+        emit_matmul(low, _merged(y, (*batch, m, n)), left, right)
 
 
 def _matrices(low: Lowering, i: int, labels: str, order: str, shape: tuple[int, ...]) -> Tensor:
@@ -90,7 +91,14 @@ def _matrices(low: Lowering, i: int, labels: str, order: str, shape: tuple[int, 
         return view
     copy = low.temp(turned.shape)
     low.copy(copy, turned)
-    return copy.reshape(shape)
+    return _merged(copy, shape)
+
+
+def _merged(t: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A dense tensor under another shape."""
+    view = t.reshape(shape)
+    assert view is not None
+    return view
 
 
 def _terms(args: Args) -> list[str] | None:

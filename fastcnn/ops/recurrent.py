@@ -99,34 +99,36 @@ class Recurrent(Op):
         if flat is None or (x.shape[2] != 1 and flat.strides[1] != 1):
             flat = low.read(0, "dense").reshape((rows, x.shape[2]))
         key = (self.kind, "input", names[1], *blocks.key)
-        weights = blocks.rows(np.asarray(low.args.values[1]))
+        weights = blocks.rows(np.asarray(low.args.value(1)))
         bias = None
         if low.args.has(3):
             bias = low.packed((*key, names[3], "bias"), lambda: blocks.rows(self._input_bias(low.args, linear)).ravel())
         z = low.temp((x.shape[0], x.shape[1], blocks.width))
-        emit_rows(low, z.reshape((rows, blocks.width)), flat, weights, key, bias)
+        matrix = z.reshape((rows, blocks.width))
+        assert flat is not None and matrix is not None, "dense tensors take any shape"
+        emit_rows(low, matrix, flat, weights, key, bias)
         return z
 
     def _input_bias(self, args: Args, linear: bool) -> np.ndarray:
         """Wb + Rb, (D, G*H, 1); the recurrent bias of a linear GRU's new gate comes after its reset."""
-        wb, rb = np.split(args.values[3], 2, 1)
+        wb, rb = np.split(args.value(3), 2, 1)
         if self.kind == "GRU" and linear:
             rb = rb.copy()
             rb[:, 2 * rb.shape[1] // 3:] = 0
         return (wb + rb)[:, :, None]
 
     def _weights(self, low: Lowering, blocks: _Blocks, linear: bool) -> Tensor:
-        return low.packed((self.kind, "recurrent", low.node.input(2), *blocks.key), lambda: blocks.panels(low.args.values[2]))
+        return low.packed((self.kind, "recurrent", low.node.input(2), *blocks.key), lambda: blocks.panels(low.args.value(2)))
 
     def _extra(self, low: Lowering, blocks: _Blocks, linear: bool) -> Tensor | None:
         """Peepholes of an LSTM, the recurrent bias of a linear GRU's new gate; three vectors a block."""
         def make() -> np.ndarray:
             d, h = low.args.spec(2).shape[::2]
             if self.kind == "LSTM":
-                parts = low.args.values[7].reshape(d, 3, h)
+                parts = low.args.value(7).reshape(d, 3, h)
             else:
                 parts = np.zeros((d, 3, h), F32)
-                parts[:, 2] = low.args.values[3][:, 5 * h:]
+                parts[:, 2] = low.args.value(3)[:, 5 * h:]
             return blocks.vectors_of(parts)
 
         if self.kind == "LSTM" and low.args.has(7):
@@ -212,7 +214,7 @@ def _time_and_batch(args: Args) -> tuple[int, int]:
     return (second, first) if _batch_first(args) else (first, second)
 
 
-def _order(args: Args, strides: tuple[int, ...]) -> tuple[int, int, int]:
+def _order(args: Args, strides: tuple[int, ...]) -> tuple[int, ...]:
     """Strides of Y along time, direction and batch."""
     return (strides[1], strides[2], strides[0]) if _batch_first(args) else strides[:3]
 

@@ -1,6 +1,7 @@
 """Feeds: what the caller passes to run(), checked against the model's inputs and made contiguous."""
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,9 +51,10 @@ class Feeder:
         """dtype and shape of every input, None unless all are fixed tensors."""
         specs = {}
         for name, (dtype, shape) in self.expected.items():
-            if dtype is None or shape is None or not all(isinstance(d, int) for d in shape):
+            sizes = tuple(d for d in shape or () if isinstance(d, int))
+            if dtype is None or shape is None or len(sizes) < len(shape):
                 return None
-            specs[name] = (self.widened.get(name, dtype), shape)
+            specs[name] = (self.widened.get(name, dtype), sizes)
         return specs
 
 
@@ -82,6 +84,9 @@ def _check(name: str, value: Any, dtype: np.dtype, shape: tuple | None) -> Any:
 
 def _as_array(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
     try:
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(value, torch.Tensor):
+            return _of_torch(torch, value)
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array_interface__"):
             return np.from_dlpack(value)
         array = np.asarray(value)
@@ -90,6 +95,14 @@ def _as_array(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
     if isinstance(value, (list, tuple, int, float, bool)):
         return array.astype(dtype)
     return array
+
+
+def _of_torch(torch: Any, tensor: Any) -> np.ndarray:
+    """The tensor's memory, its gradient left behind; bfloat16, which numpy's DLPack does not know, by its bits."""
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        return np.from_dlpack(tensor.view(torch.int16)).view(ml_dtypes.bfloat16)
+    return np.from_dlpack(tensor)
 
 
 def _fits(actual: tuple[int, ...], expected: tuple) -> bool:

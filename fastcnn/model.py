@@ -62,8 +62,9 @@ class Model:
         self._output_names = tuple(info.name for info in graph.outputs)
         self._narrowed = {info.name: tensor_dtype(info.type) for info in graph.outputs if info.type in COMPUTED_AS}
         self._fallbacks: dict[str, Node] = {}
-        self._default = self._engine(self._output_names)
-        self._plan_ahead()
+        engine = self._engine(self._output_names)
+        self._default: Engine | None = engine
+        self._plan_ahead(engine)
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any], run_options: object = None, *,
             out: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
@@ -175,12 +176,12 @@ class Model:
                 raise InputError(f"no value {name!r} in the model; its outputs are {', '.join(known)}")
         return replace(self._graph, outputs=[known.get(name) or ValueInfo(name, "", None) for name in names])
 
-    def _plan_ahead(self) -> None:
+    def _plan_ahead(self, engine: Engine) -> None:
         """Plan at load when every input shape is fixed: errors come now, and the first run is as fast as the second."""
         specs = self._feeder.fixed_specs()
         if specs is not None:
-            self._default.plan({name: Spec(dtype, shape) for name, (dtype, shape) in specs.items()})
-            self._warn(self._default)
+            engine.plan({name: Spec(dtype, shape) for name, (dtype, shape) in specs.items()})
+            self._warn(engine)
 
     def _warn(self, engine: Engine) -> None:
         """One warning per model for nodes in fallback."""

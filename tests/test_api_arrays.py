@@ -51,6 +51,17 @@ def test_run_reads_torch_tensors_where_they_lie():
     assert seen.ctypes.data == tensor.data_ptr()
 
 
+def test_run_takes_torch_tensors_with_gradient_and_in_bfloat16(model):
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(model.run(["double"], {"x": torch.nn.Parameter(torch.from_numpy(X))})[0], 2 * X)
+    half = torch.arange(12).reshape(2, 6).to(torch.bfloat16)[:, ::2]
+    y = fastcnn.load(two_outputs(16)).run(["double"], {"x": half})[0]
+    assert y.dtype.name == "bfloat16"
+    np.testing.assert_array_equal(y.astype(np.float32), 2 * half.to(torch.float32).numpy())
+    with pytest.raises(fastcnn.InputError, match="expected float32, got bfloat16"):
+        model.run(["double"], {"x": half})
+
+
 def test_run_takes_anything_with_dlpack(model):
     class Capsule:
         def __dlpack__(self, **options):

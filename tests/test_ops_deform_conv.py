@@ -54,6 +54,16 @@ def test_deform_conv_matches_onnxruntime(case, mask, opset):
     check_native("DeformConv", case.inputs(mask), ["w", "b"], opset=opset, **case.attrs)
 
 
+@pytest.mark.parametrize("case", [CASES[2], CASES[8]], ids=str)
+def test_deform_conv_same_bits_for_any_number_of_threads(case):
+    inputs = case.inputs()
+    model = single_node("DeformConv", inputs, ["w", "b"], opset=19, **case.attrs)
+    feeds = {name: inputs[name] for name in ("x", "offset", "mask")}
+    alone, = fastcnn.load(model, threads=1).run(None, feeds)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(fastcnn.load(model, threads=threads).run(None, feeds)[0], alone)
+
+
 def test_deform_conv_without_bias():
     check_native("DeformConv", CASES[0].inputs(bias=False), ["w"], opset=19, **CASES[0].attrs)
 

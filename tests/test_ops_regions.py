@@ -47,6 +47,18 @@ def test_grid_sample_grid_of_another_batch_is_refused():
         fastcnn.load(single_node("GridSample", {"x": X, "grid": GRID[:1]}, opset=16))
 
 
+def test_regions_and_warps_same_bits_for_any_number_of_threads():
+    x = RNG.standard_normal((1, 40, 30, 30), dtype=np.float32)
+    rois = np.sort(RNG.uniform(0, 30, (50, 2, 2)), 1).reshape(50, 4).astype(np.float32)
+    cases = {"GridSample": {"x": x, "grid": RNG.uniform(-1, 1, (1, 20, 20, 2)).astype(np.float32)},
+             "RoiAlign": {"x": x, "rois": rois, "batch": np.zeros(50, np.int64)}}
+    for op_type, inputs in cases.items():
+        model = single_node(op_type, inputs, opset=16, **({} if op_type == "GridSample" else {"output_height": 7, "output_width": 7}))
+        alone, = fastcnn.load(model, threads=1).run(None, inputs)
+        for threads in (2, 3):
+            np.testing.assert_array_equal(fastcnn.load(model, threads=threads).run(None, inputs)[0], alone)
+
+
 ROIS = np.array([[0, 0, 40, 30], [10, 5, 12, 6], [-20, -9, 60, 50], [30, 20, 5, 4], [3.3, 2.2, 3.3, 2.2], [100, 90, 130, 120]], np.float32)
 BATCH = np.array([0, 1, 1, 0, 1, 0], np.int64)
 

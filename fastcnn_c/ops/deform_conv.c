@@ -8,8 +8,8 @@
 #include "../team.h"
 #include "../kernels/kernels.h"
 
-/* Bytes of the matrix: a quarter of a common L2. Corners of a bilinear sample. */
-enum { DEFORM_MATRIX_BYTES = 512 * 1024, DEFORM_CORNERS = 4 };
+/* Bytes of the matrix: half of a common L2, so that large weights are read again for few blocks. Corners of a bilinear sample. */
+enum { DEFORM_MATRIX_BYTES = 1024 * 1024, DEFORM_CORNERS = 4 };
 
 typedef struct deform_run {
     const fc_deform_conv *p;
@@ -22,12 +22,15 @@ typedef struct deform_run {
 static int64_t channels_of(const fc_deform_conv *p) { return p->groups * p->ic; }
 static int64_t row_floats(const fc_deform_conv *p) { return p->kh * p->kw * channels_of(p); }
 
+/* Whether rows of y follow each other, so that a tile may go on in the next one. */
+static int joins_rows(const fc_deform_conv *p) { return p->y_row == p->ow * p->y_pixel; }
+
 /* Output pixels of a block: whole tiles, at least one. */
 static int64_t block_pixels(const fc_deform_conv *p)
 {
     const int64_t mr = fc_active->gemm->max_mr[p->nv];
     const int64_t fits = DEFORM_MATRIX_BYTES / (int64_t)sizeof(float) / fc_max(row_floats(p), 1) / mr * mr;
-    return fc_min(fc_max(fits, mr), fc_max(p->ow, 1));
+    return fc_min(fc_max(fits, mr), fc_max(joins_rows(p) ? p->oh * p->ow : p->ow, 1));
 }
 
 static size_t matrix_bytes(const fc_deform_conv *p) { return fc_align_up((size_t)(block_pixels(p) * row_floats(p)) * sizeof(float)); }
@@ -55,7 +58,7 @@ static void list_corners(const fc_deform_conv *p, float y, float x, float factor
 }
 
 /* Rows of the matrix for output pixels [ox, ox + count) of row oy. */
-static void sample_rows(const deform_run *r, int64_t image, int64_t oy, int64_t ox, int64_t count)
+static void sample_rows(const deform_run *r, float *matrix, int64_t image, int64_t oy, int64_t ox, int64_t count)
 {
     const fc_deform_conv *p = r->p;
     const int64_t taps = p->kh * p->kw, width = channels_of(p) / p->offset_groups;
@@ -70,11 +73,22 @@ static void sample_rows(const deform_run *r, int64_t image, int64_t oy, int64_t 
                 list_corners(p, y0 + o[0], x0 + o[1], mask ? mask[i * p->m_pixel + at] : 1.0f, r->index + i * DEFORM_CORNERS,
                              r->weight + i * DEFORM_CORNERS);
             }
-            const fc_resize_columns_args a = {.y = r->matrix + tap * channels_of(p) + g * width, .y_pixel = (size_t)row_floats(p),
+            const fc_resize_columns_args a = {.y = matrix + tap * channels_of(p) + g * width, .y_pixel = (size_t)row_floats(p),
                                               .x = r->x + image * p->x_image + g * width, .x_pixel = 1, .index = r->index,
                                               .w = r->weight, .taps = DEFORM_CORNERS, .count = (size_t)count, .n = (size_t)width};
             fc_active->resize->columns[DEFORM_CORNERS](&a);
         }
+}
+
+/* The whole matrix, for `count` output pixels of an image from number `pixel` on. */
+static void sample_pixels(const deform_run *r, int64_t image, int64_t pixel, int64_t count)
+{
+    const fc_deform_conv *p = r->p;
+    for (int64_t done = 0; done < count;) {
+        const int64_t oy = (pixel + done) / p->ow, ox = (pixel + done) % p->ow, n = fc_min(count - done, p->ow - ox);
+        sample_rows(r, r->matrix + done * row_floats(p), image, oy, ox, n);
+        done += n;
+    }
 }
 
 /* y[count][oc] of one group from the matrix. */
@@ -110,14 +124,14 @@ fc_status fc_run_deform_conv(const void *params, void *const *t, const fc_team *
         r.taps[tap] = (fc_tap){tap * channels_of(p), tap * p->ic};
     int64_t begin, end;
     fc_share(team, p->n * p->oh, &begin, &end);
-    for (int64_t row = begin; row < end; row++) {
-        const int64_t image = row / p->oh, oy = row % p->oh;
-        for (int64_t ox = 0; ox < p->ow; ox += block_pixels(p)) {
-            const int64_t count = fc_min(block_pixels(p), p->ow - ox);
-            sample_rows(&r, image, oy, ox, count);
-            for (int64_t g = 0; g < p->groups; g++)
-                multiply(&r, r.y + image * p->y_image + oy * p->y_row + ox * p->y_pixel, count, g);
-        }
+    for (int64_t at = begin * p->ow; at < end * p->ow;) {
+        const int64_t size = p->oh * p->ow, image = at / size, pixel = at % size;
+        const int64_t room = fc_min(end * p->ow - at, joins_rows(p) ? size - pixel : p->ow - pixel % p->ow);
+        const int64_t count = fc_min(block_pixels(p), room);
+        sample_pixels(&r, image, pixel, count);
+        for (int64_t g = 0; g < p->groups; g++)
+            multiply(&r, r.y + image * p->y_image + pixel / p->ow * p->y_row + pixel % p->ow * p->y_pixel, count, g);
+        at += count;
     }
     return FC_OK;
 }

@@ -116,9 +116,9 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
             const int64_t j0 = q * nr, n = fc_min(nr, p->oc - j0), nv = fc_ceil_div(n, v);
             const float *b = weights + q * nr * k;
             /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
-             * buffers that the tile's own loads need. */
+             * buffers that the tile's own loads need. A panel that one tile reads through is a stream, which the CPU sees by itself. */
             const char *next = (const char *)(b + k * nv * v);
-            const size_t step = (size_t)fc_ceil_div(nv * v * (int64_t)sizeof *b, t1 - t0);
+            const size_t step = t1 - t0 == 1 ? 0 : (size_t)fc_ceil_div(nv * v * (int64_t)sizeof *b, t1 - t0);
             int64_t taps = 0, listed = -1;
             for (int64_t t = t0; t < t1; t++) {
                 const int64_t oy = t / c->tiles_per_row, piece = t % c->tiles_per_row;

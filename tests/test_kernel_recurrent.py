@@ -85,6 +85,20 @@ def test_cells(name, n, h, isa):
                     assert a.tobytes() == b.tobytes()
 
 
+@pytest.mark.parametrize("name, h", [("RNN", 730), ("LSTM", 365), ("GRU", 420), ("linear GRU", 420)])
+def test_threads_that_share_the_units_of_few_rows(name, h, isa):
+    """As many hidden units as make it worth while to meet after every time step."""
+    status, got, wanted = case(name, 1, h, 1, False, None, 1)
+    assert status == 0
+    for a, b in zip(got, wanted):
+        assert_close(a, b, 5e-6, name)
+    for threads in (2, 5):
+        for directions in (1, 2):
+            alone = case(name, 1, h, directions, False, None, 1)[1]
+            for a, b in zip(case(name, 1, h, directions, False, None, threads)[1], alone):
+                assert a.tobytes() == b.tobytes()
+
+
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "linear GRU"])
 def test_sequences_of_different_lengths(name, isa):
     for threads in (1, 2):

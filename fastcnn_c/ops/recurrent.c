@@ -12,8 +12,9 @@
 #include "../team.h"
 
 enum { RNN = 0, LSTM = 1, GRU = 2, GRU_LINEAR = 3 };   /* GRU_LINEAR: linear_before_reset, one product a step instead of two */
-/* Multiply-adds of a time step from which threads share its panels: 3 us of one core, ten times what meeting costs. */
-enum { WORTH_MEETING = 1 << 16 };
+/* Multiply-adds of a time step from which threads share its panels: some 25 us of one core. Meeting costs 0.2 us, but a core that
+ * something else has taken is waited for each time: a GRU of 256 units and 40 steps, 0.36 ms alone, took 5 to 30 ms on two busy cores. */
+enum { WORTH_MEETING = 1 << 19 };
 enum { PANEL_VECTORS = 4 };   /* of a row: as many chains of sums as hide the latency of a multiply-add */
 
 typedef struct recurrence {

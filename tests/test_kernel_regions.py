@@ -52,8 +52,9 @@ def test_max_unpool(isa, own, c, threads):
         index = within + (np.arange(2 * c) * 42).reshape(2, 1, 1, c)
     else:
         index = rng.permutation(2 * c * 42)[:24 * c].reshape(2, 3, 4, c)
-    status = run_step("max_unpool", [y.buffer, x.buffer, Guarded(np.ascontiguousarray(index))], threads=threads, n=2, c=c, shape=[1, 3, 4],
-                      inner=[1, 6, 7], out=[1, 7, 8], y_strides=volume_strides(y), x_strides=volume_strides(x), i_strides=[12 * c, 0, 4 * c, c])
+    status = run_step("max_unpool", [y.buffer, x.buffer, Guarded(np.ascontiguousarray(index))], threads=threads, n=2, c=c,
+                      shape=[1, 3, 4], inner=[1, 6, 7], out=[1, 7, 8], y_strides=volume_strides(y), x_strides=volume_strides(x),
+                      i_strides=[12 * c, 0, 4 * c, c])
     assert status == 0
     y.check_gaps()
     wanted = np.zeros(2 * c * 42, np.float32)
@@ -151,9 +152,10 @@ def test_deform_conv(isa, groups, offset_groups, ic, oc, room, masked, threads):
     w, bias = rng.standard_normal((m, ic, 3, 2)).astype(np.float32), rng.standard_normal(m).astype(np.float32)
     rows = np.ascontiguousarray(w.transpose(0, 2, 3, 1).reshape(groups, oc, taps * ic))
     packed = np.concatenate([_native.pack_gemm_b(group, False, 2) for group in rows])
-    run_image_step("deform_conv", y, x, Guarded(packed), Guarded(bias), offset.buffer, mask.buffer if masked else None, threads=threads, n=2,
-                   kh=3, kw=2, sh=2, sw=1, dh=1, dw=3, pt=1, pl=2, ih=8, iw=9, oh=4, ow=37, groups=groups, ic=ic, oc=oc,
-                   offset_groups=offset_groups, nv=2, **offset.place("o"), **(mask.place("m") if masked else {}))
+    run_image_step("deform_conv", y, x, Guarded(packed), Guarded(bias), offset.buffer, mask.buffer if masked else None,
+                   threads=threads, n=2, kh=3, kw=2, sh=2, sw=1, dh=1, dw=3, pt=1, pl=2, ih=8, iw=9, oh=4, ow=37,
+                   groups=groups, ic=ic, oc=oc, offset_groups=offset_groups, nv=2,
+                   **offset.place("o"), **(mask.place("m") if masked else {}))
     wanted, width = np.tile(bias.astype(np.float64), (2, 4, 37, 1)), c // offset_groups
     for n, i, j in np.ndindex(2, 4, 37):
         row = np.zeros((3, 2, c))

@@ -163,7 +163,8 @@ def test_conv_three_axes_residual_and_activation_after_the_whole_sum(case):
     op_type = "Conv" if case in CONV else "ConvTranspose"
     m = case.w[0] if op_type == "Conv" else case.w[1] * case.attrs.get("group", 1)
     values = case.inputs(m)
-    nodes = [helper.make_node(op_type, ["x", "w", "b"], ["a"], **case.attrs), helper.make_node(op_type, ["x", "w", "b"], ["c"], **case.attrs),
+    nodes = [helper.make_node(op_type, ["x", "w", "b"], ["a"], **case.attrs),
+             helper.make_node(op_type, ["x", "w", "b"], ["c"], **case.attrs),
              helper.make_node("Sigmoid", ["c"], ["s"]), helper.make_node("Add", ["a", "s"], ["t"]),
              helper.make_node("LeakyRelu", ["t"], ["y"], alpha=0.3)]
     graph = helper.make_graph(nodes, "pair", [helper.make_tensor_value_info("x", TensorProto.FLOAT, case.x)],

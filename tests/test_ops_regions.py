@@ -153,7 +153,8 @@ COL2IM = {
 def test_col2im_matches_onnxruntime(case):
     image, block, attrs = COL2IM[case]
     rank = len(image)
-    pads, strides, dilations = (attrs.get(name, [one] * rank * (1 + (one == 0))) for name, one in (("pads", 0), ("strides", 1), ("dilations", 1)))
+    pads, strides, dilations = (attrs.get(name, default) for name, default in (
+        ("pads", [0] * 2 * rank), ("strides", [1] * rank), ("dilations", [1] * rank)))
     blocks = [(n + pads[k] + pads[rank + k] - dilations[k] * (block[k] - 1) - 1) // strides[k] + 1 for k, n in enumerate(image)]
     x = RNG.standard_normal((2, 3 * int(np.prod(block)), int(np.prod(blocks))), dtype=np.float32)
     check_native("Col2Im", {"x": x, "image": np.array(image), "block": np.array(block)}, ["image", "block"], opset=18, **attrs)

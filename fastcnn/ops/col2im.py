@@ -36,7 +36,7 @@ class Col2Im(Op):
 
 def _geometry(args: Args) -> tuple[list[int], ...]:
     """image, block, blocks, strides, dilations, leading pads: one value a spatial axis."""
-    image, block, attrs = args.ints(1), args.ints(2), args.node.attrs
+    image, block, attrs = args.ints(1) or [], args.ints(2) or [], args.node.attrs
     rank = len(image)
     strides, dilations = (list(attrs.get(name) or [1] * rank) for name in ("strides", "dilations"))
     pads = list(attrs.get("pads") or [0] * 2 * rank)

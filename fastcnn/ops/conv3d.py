@@ -40,11 +40,13 @@ def lower(low: Lowering, window: Window) -> None:
     w, plane = weights_of(low), _plane(window)
     for depth in range(window.out[0]):
         start = depth * window.strides[0] - window.before[0]
-        pairs = [(start + k * window.dilations[0], k) for k in range(window.kernel[0]) if 0 <= start + k * window.dilations[0] < x.shape[2]]
+        reached = [(start + k * window.dilations[0], k) for k in range(window.kernel[0])]
+        pairs = [(i, k) for i, k in reached if 0 <= i < x.shape[2]]
         target, before = y.select(2, depth), residual and residual.select(2, depth)
         runs = depth_runs(pairs, merge=group == 1)
         for number, (first, taps) in enumerate(runs):
-            kernel = kernel_slices(low, w, taps if pairs else (), (0, 2, 1, 3, 4)).reshape((w.shape[0], len(taps) * w.shape[1], *w.shape[3:]))
+            shape = w.shape[0], len(taps) * w.shape[1], *w.shape[3:]
+            kernel = kernel_slices(low, w, taps if pairs else (), (0, 2, 1, 3, 4), shape)
             emit_conv(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel,
                       f"{low.node.input(1)}@{taps if pairs else 'none'}", plane, group, Term(number == 0, number == len(runs) - 1))
 
@@ -63,14 +65,17 @@ def depth_runs(pairs: Sequence[tuple[int, int]], merge: bool) -> list[tuple[int,
     return runs or [(0, (0,))]
 
 
-def kernel_slices(low: Lowering, w: np.ndarray | Tensor, taps: tuple[int, ...], perm: tuple[int, ...]) -> np.ndarray | Tensor:
-    """The evenly spaced depths `taps` of a kernel with axes permuted, dense; one depth of zeros for no taps."""
+def kernel_slices(low: Lowering, w: np.ndarray | Tensor, taps: tuple[int, ...], perm: tuple[int, ...],
+                  shape: tuple[int, ...]) -> np.ndarray | Tensor:
+    """The evenly spaced depths `taps` of a kernel with axes permuted, then merged to `shape`; one depth of zeros for no taps."""
     if isinstance(w, np.ndarray):
-        return (w[:, :, list(taps)] if taps else np.zeros_like(w[:, :, :1])).transpose(perm)
+        return (w[:, :, list(taps)] if taps else np.zeros_like(w[:, :, :1])).transpose(perm).reshape(shape)
     part = w.slice(2, taps[0] if taps else 0, max(len(taps), 1), taps[1] - taps[0] if len(taps) > 1 else 1).transpose(perm)
     dense = low.temp(part.shape)
     low.copy(dense, part if taps else low.constant(np.zeros(1, np.float32)).broadcast(part.shape))
-    return dense
+    merged = dense.reshape(shape)
+    assert merged is not None, "dense"
+    return merged
 
 
 def slices_as_channels(x: Tensor, depth: int, count: int) -> Tensor:
@@ -90,13 +95,14 @@ def _lower_images(low: Lowering, window: Window, group: int) -> None:
     y = low.write(0, "channels_last")
     residual = low.read(3, "channels_last") if low.args.has(3) else None
     w = weights_of(low)
-    images = [t and _as_images(t) for t in (y, x, residual)]
-    if any(t is not None and image is None for t, image in zip((y, x, residual), images)):      # one image of the batch at a time
-        parts = [[t and _as_images(t.slice(0, n, 1)) for t in (y, x, residual)] for n in range(x.shape[0])]
-    else:
-        parts = [images]
-    for part in parts:
-        emit_conv(low, *part, w[:, :, 0] if isinstance(w, np.ndarray) else w.select(2, 0), f"{low.node.input(1)}@plane", _plane(window), group)
+    plane = w[:, :, 0] if isinstance(w, np.ndarray) else w.select(2, 0)
+    places = [t for t in (y, x, residual) if t is not None]
+    whole = [_as_images(t) for t in places]
+    one_by_one = [[_as_images(t.slice(0, n, 1)) for t in places] for n in range(x.shape[0])]
+    parts = one_by_one if None in whole else [whole]
+    for target, source, *added in parts:
+        assert target is not None and source is not None
+        emit_conv(low, target, source, added[0] if added else None, plane, f"{low.node.input(1)}@plane", _plane(window), group)
 
 
 def _as_images(t: Tensor) -> Tensor | None:

@@ -32,8 +32,8 @@ def weights_of(low: Lowering) -> np.ndarray | Tensor:
     """Input 1 with at least two kernel axes: an array where it is constant, else where the run will find it."""
     w = low.args.values[1]
     if w is None:
-        w = low.read(1, "dense")
-        return two_dimensional(w) if len(w.shape) == 3 else w
+        computed = low.read(1, "dense")
+        return two_dimensional(computed) if len(computed.shape) == 3 else computed
     return w[:, :, None, :] if w.ndim == 3 else w
 
 
@@ -81,11 +81,10 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
     n, m, oh, ow = y.shape
     if y.size == 0:
         return
-    kh, kw = window.kernel
+    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
     bias, slope = vector_of(low, 2, m) if term.first else None, vector_of(low, 4, m) if term.last else None
     operands = bias, slope, epilogue(low.node.activation if term.last else None)
-    shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, *window.strides, *window.dilations, *window.before,
-                             x.shape[2], x.shape[3], oh, ow)
+    shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow)
     for begin, end in choice.column_regions(shape):
         part = replace(shape, pl=shape.pl - begin * shape.sw, ow=end - begin)
         _emit_region(low, y.slice(3, begin, end - begin), x, residual and residual.slice(3, begin, end - begin), w, name, part, operands)

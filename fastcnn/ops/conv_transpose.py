@@ -56,20 +56,22 @@ def emit_transposed(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None
             axes = [_phase(window, axis, phase) for axis, phase in enumerate((phase_h, phase_w))]
             kernel = _taken(low, by_output, axes)
             sub = Window(tuple(kernel.shape[2:]), (1, 1), (1, 1), (axes[0].before, axes[1].before), (0, 0), (axes[0].count, axes[1].count))
-            lattice = [_every(t, phase_h, phase_w, window, axes) if t is not None else None for t in (y, residual)]
-            emit_conv(low, lattice[0], x, lattice[1], kernel, f"{name}@{phase_h},{phase_w}/{window}", sub, group, term)
+            target, added = (t and _every(t, phase_h, phase_w, window, axes) for t in (y, residual))
+            assert target is not None
+            emit_conv(low, target, x, added, kernel, f"{name}@{phase_h},{phase_w}/{window}", sub, group, term)
 
 
 def _by_output(low: Lowering, w: np.ndarray | Tensor, group: int) -> np.ndarray | Tensor:
     """w (C, M/group, kh, kw) as (M, C/group, kh, kw)."""
     c, m, kh, kw = w.shape
-    split = w.reshape((group, c // group, m, kh, kw))
-    shape = (group * m, c // group, kh, kw)
+    split, merged = (group, c // group, m, kh, kw), (group * m, c // group, kh, kw)
     if isinstance(w, np.ndarray):
-        return split.swapaxes(1, 2).reshape(shape)
-    dense = low.temp((group, m, c // group, kh, kw))
-    low.copy(dense, split.transpose((0, 2, 1, 3, 4)))
-    return dense.reshape(shape)
+        return w.reshape(split).swapaxes(1, 2).reshape(merged)
+    source, dense = w.reshape(split), low.temp((group, m, c // group, kh, kw))
+    target = dense.reshape(merged)
+    assert source is not None and target is not None, "one axis split, dense axes merged"
+    low.copy(dense, source.transpose((0, 2, 1, 3, 4)))
+    return target
 
 
 @dataclass(frozen=True)
@@ -134,12 +136,13 @@ def _lower_volume(low: Lowering, window: Window) -> None:
     w, stride, pad, dilation = weights_of(low), window.strides[0], window.before[0], window.dilations[0]
     inner = Window(*(part[1:] for part in (window.kernel, window.strides, window.dilations, window.before, window.after, window.out)))
     for depth in range(window.out[0]):
-        reached = [(k, (depth + pad - k * dilation) // stride) for k in range(window.kernel[0]) if (depth + pad - k * dilation) % stride == 0]
-        pairs = sorted(((i, k) for k, i in reached if 0 <= i < x.shape[2]))
+        steps = [(depth + pad - k * dilation, k) for k in range(window.kernel[0])]
+        pairs = sorted((step // stride, k) for step, k in steps if step % stride == 0 and 0 <= step // stride < x.shape[2])
         runs = depth_runs(pairs, merge=low.node.attrs.get("group", 1) == 1)
         target, before = y.select(2, depth), residual and residual.select(2, depth)
         for number, (first, taps) in enumerate(runs):
-            kernel = kernel_slices(low, w, taps if pairs else (), (2, 0, 1, 3, 4)).reshape((len(taps) * w.shape[0], *w.shape[1:2], *w.shape[3:]))
+            shape = len(taps) * w.shape[0], w.shape[1], *w.shape[3:]
+            kernel = kernel_slices(low, w, taps if pairs else (), (2, 0, 1, 3, 4), shape)
             name = f"{low.node.input(1)}@{taps if pairs else 'none'}"
             emit_transposed(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel, name, inner,
                             Term(number == 0, number == len(runs) - 1))

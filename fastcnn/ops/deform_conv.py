@@ -39,7 +39,7 @@ class DeformConv(Op):
         w = weights_of(low)
         n, m, oh, ow = y.shape
         (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
-        shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, *x.shape[2:], oh, ow)
+        shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow)
         nv = choice.best_nv(shape.oc, ow, shape.k)
         picked = choice.ConvChoice("deform_conv", shape, {}, (group, nv))
         if isinstance(w, Tensor):

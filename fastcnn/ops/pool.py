@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -125,7 +126,7 @@ def _emit_index(low: Lowering, window: Window) -> None:
     kernel, strides, dilations = ((*(1,) * lead, *part) for part in (window.kernel, window.strides, window.dilations))
     steps, spatial = [1, 1, 1], x.shape[2:]
     order = (0, 1, 2) if low.node.attrs.get("storage_order", 0) else (2, 1, 0)
-    for inner, outer in zip(order, order[1:]):
+    for inner, outer in pairwise(order):
         steps[outer] = steps[inner] * spatial[inner]
     low.emit("max_pool_index", [y, index, x], y.size * math.prod(kernel), n=x.shape[0], c=x.shape[1], kernel=kernel, strides=strides,
              dilations=dilations, before=(*(0,) * lead, *window.before), **{"in": spatial}, out=y.shape[2:], steps=steps,

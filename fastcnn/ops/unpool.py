@@ -30,7 +30,8 @@ class MaxUnpool(Op):
             raise bad_shape(args, "x and its indices must have the same shape")
         inner, given = _inner(args), args.ints(2)
         shape = (*x.shape[:2], *inner) if given is None else tuple(given)
-        if len(shape) != x.rank or shape[:2] != x.shape[:2] or any(a < b for a, b in zip(shape[2:], inner)) or math.prod(shape[2:]) >= MAX_PIXELS or min(inner) < 1:
+        smaller = len(shape) != x.rank or shape[:2] != x.shape[:2] or any(a < b for a, b in zip(shape[2:], inner))
+        if smaller or math.prod(shape[2:]) >= MAX_PIXELS or min(inner) < 1:
             raise bad_shape(args, f"output_shape={given} for unpooled extents {list(inner)}")
         return [Spec(x.dtype, shape)]
 

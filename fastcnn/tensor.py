@@ -80,6 +80,12 @@ class Tensor:
         strides = reshaped_strides(self.shape, self.strides, shape)
         return None if strides is None else replace(self, shape=tuple(shape), strides=strides)
 
+    def view(self, shape: tuple[int, ...]) -> Tensor:
+        """reshape() where it cannot fail: axes split, or a dense tensor. AssertionError otherwise."""
+        view = self.reshape(shape)
+        assert view is not None, f"{self.shape} with strides {self.strides} has no view {shape}"
+        return view
+
 
 def dense_strides(shape: tuple[int, ...]) -> Strides:
     """Row-major strides."""
@@ -108,7 +114,7 @@ def channels_last_strides(shape: tuple[int, ...]) -> Strides:
 
 def depth_inner_strides(shape: tuple[int, ...]) -> Strides:
     """Strides of (N, C, D, H, W) in memory order N, H, W, D, C: the depths of a pixel next to each other, pixels `pitch` apart."""
-    n, c, d, h, w = shape
+    _, c, d, h, w = shape
     step = pitch(d * c)
     return h * w * step, 1, c, w * step, step
 

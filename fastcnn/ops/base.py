@@ -77,6 +77,12 @@ class Args:
             raise DataDependent(self.node.where())
         return value
 
+    def constant(self, i: int) -> np.ndarray:
+        """Value of an input that native() has found to be constant."""
+        value = self.values[i]
+        assert value is not None, f"{self.node.where()}: input {i} is no constant"
+        return value
+
     def ints(self, i: int, default: Sequence[int] | None = None) -> list[int] | None:
         """value(i) as a list of Python integers."""
         value = self.value(i)

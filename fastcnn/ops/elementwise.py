@@ -14,7 +14,7 @@ from fastcnn.ops.conv_emit import epilogue
 from fastcnn.ops.layout import BOOL, COMPUTED, DTYPE_CODES, INTEGERS, aligned_to, elementwise_strides, movable, operand, scalar
 from fastcnn.tensor import Tensor, walk
 
-FLOATS = frozenset((F32, np.dtype(np.float64)))
+FLOATS: frozenset[np.dtype] = frozenset((F32, np.dtype(np.float64)))
 # Exponentials and logarithms against an addition: what decides whether a step is worth a second thread.
 UNARY_WORK = 4
 
@@ -79,8 +79,8 @@ class Unary(Op):
         return [args.spec(0)]
 
     def parameters(self, node: Node) -> tuple[str, float, float]:
-        values = [float(node.attrs.get(name, default)) for name, default in UNARY[node.op_type]]
-        return (node.op_type, *(*values, 0.0, 0.0)[:2])
+        alpha, beta, *_ = *(float(node.attrs.get(name, default)) for name, default in UNARY[node.op_type]), 0.0, 0.0
+        return node.op_type, alpha, beta
 
     def lower(self, low: Lowering) -> None:
         x, y = low.read(0), write_like(low, [0])
@@ -254,7 +254,7 @@ class Clip(Op):
             elif low.args.values[i] is None:
                 return None
             else:
-                limits.append(float(np.ravel(low.args.values[i])[0]))
+                limits.append(float(np.ravel(low.args.constant(i))[0]))
         return limits[0], limits[1]
 
 

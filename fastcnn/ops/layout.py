@@ -13,7 +13,7 @@ from fastcnn.tensor import Strides, Tensor, channels_last_strides, dense_strides
 DTYPE_CODES = {np.dtype(name): code for code, name in enumerate(
     ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "float16"))}
 BOOL = np.dtype(bool)
-INTEGERS = frozenset(dtype for dtype in DTYPE_CODES if dtype.kind in "iu")
+INTEGERS: frozenset[np.dtype] = frozenset(dtype for dtype in DTYPE_CODES if dtype.kind in "iu")
 # What plain loops compute with; half precision is widened before it comes here.
 COMPUTED = frozenset(dtype for dtype in DTYPE_CODES if dtype != np.float16)
 

@@ -40,18 +40,23 @@ class Gemm(Op):
             dense = low.temp(a.shape)
             low.copy(dense, a)
             a = dense
-        b, alpha, beta = low.args.values[1], attrs.get("alpha", 1.0), attrs.get("beta", 1.0)
-        weights = (b if attrs.get("transB", 0) else b.T) * np.float32(alpha) if alpha != 1.0 else b if attrs.get("transB", 0) else b.T
+        b, alpha, beta = low.args.constant(1), attrs.get("alpha", 1.0), attrs.get("beta", 1.0)
+        weights = b if attrs.get("transB", 0) else b.T
+        if alpha != 1.0:
+            weights = weights * np.float32(alpha)
         bias = None
         if low.args.has(2):
-            c = low.args.values[2]
+            c = low.args.constant(2)
             bias = low.packed(("gemm bias", low.node.input(2), beta, weights.shape[0]), lambda: np.ascontiguousarray(
                 np.broadcast_to(c.ravel() * np.float32(beta), (weights.shape[0],)), F32))
         emit_rows(low, low.write(0, "dense"), a, weights, (low.node.input(1), "gemm", alpha, attrs.get("transB", 0)), bias)
 
 
 class MatMul(Op):
-    """y = a @ b with numpy's rules for batches and vectors, then + input 2 along the last axis when passes fused a bias. ONNX MatMul-1 to 13."""
+    """y = a @ b with numpy's rules for batches and vectors, then + input 2 along the last axis when passes fused a bias.
+
+    ONNX MatMul-1 to 13. Raises ShapeError.
+    """
 
     def native(self, args: Args) -> bool:
         return super().native(args) and args.spec(0).shape[-1:] != (0,)
@@ -70,7 +75,7 @@ class MatMul(Op):
         a, b = low.read(0), low.read(1)
         y = low.write(0, "dense")
         if len(a.shape) == 1:
-            a, y = a.reshape((1, *a.shape)), _insert_axis(y, len(y.shape) - (len(b.shape) > 1))
+            a, y = a.view((1, *a.shape)), _insert_axis(y, len(y.shape) - (len(b.shape) > 1))
         if len(b.shape) == 1:
             b, y = Tensor(b.buffer, (*b.shape, 1), (*b.strides, 0), b.offset), _insert_axis(y, len(y.shape))
         constant = low.args.values[1]
@@ -85,9 +90,9 @@ class MatMul(Op):
         if flat is None or (flat.shape[1] != 1 and flat.strides[1] != 1):
             dense = low.temp(a.shape)
             low.copy(dense, a)
-            flat = dense.reshape((rows, a.shape[-1]))
+            flat = dense.view((rows, a.shape[-1]))
         bias = vector_of(low, 2, b.shape[1])
-        emit_rows(low, y.reshape((rows, b.shape[1])), flat, b.T, (low.node.input(1), "matmul"), bias)
+        emit_rows(low, y.view((rows, b.shape[1])), flat, b.T, (low.node.input(1), "matmul"), bias)
 
 
 def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tuple, bias: Tensor | None) -> None:

@@ -38,7 +38,7 @@ def reshape_into(low: Lowering, x: Tensor, shape: tuple[int, ...]) -> None:
             low.alias(0, y)
             return
     y = low.write(0, "dense")
-    low.copy(y.reshape(x.shape), x)
+    low.copy(y.view(x.shape), x)
 
 
 class Reshape(View):
@@ -168,9 +168,9 @@ class Tile(AnyType):
 
     def lower(self, low: Lowering) -> None:
         x, y = low.read(0), low.write(0, "dense")
-        repeats = low.args.ints(1)
+        repeats = low.args.ints(1) or []
         split = tuple(n for pair in zip(repeats, x.shape) for n in pair)
         if 0 in split:
             return
         strides = tuple(s for stride in x.strides for s in (0, stride))
-        low.copy(y.reshape(split), Tensor(x.buffer, split, strides, x.offset))
+        low.copy(y.view(split), Tensor(x.buffer, split, strides, x.offset))

@@ -205,8 +205,9 @@ class Pad(AnyType):
 
     def _pads(self, args: Args) -> tuple[list[int], list[int]]:
         rank = args.spec(0).rank
-        pads = args.ints(1) if args.has(1) else list(args.node.attrs.get("pads", args.node.attrs.get("paddings", ())))
-        axes = normalized_axes(args, args.ints(3), rank) if args.has(3) else list(range(rank))
+        attrs = args.node.attrs
+        pads = (args.ints(1) or []) if args.has(1) else list(attrs.get("pads", attrs.get("paddings", ())))
+        axes = normalized_axes(args, args.ints(3) or [], rank) if args.has(3) else list(range(rank))
         if len(pads) != 2 * len(axes):
             raise bad_shape(args, f"pads={pads} for {len(axes)} axes")
         before, after = [0] * rank, [0] * rank
@@ -228,11 +229,11 @@ class DepthToSpace(AnyType):
         x, b = low.read(0), low.node.attrs["blocksize"]
         n, c, h, w = x.shape
         if low.node.attrs.get("mode", "DCR") == "DCR":
-            blocks = x.reshape((n, b, b, c // (b * b), h, w)).transpose((0, 3, 4, 1, 5, 2))
+            blocks = x.view((n, b, b, c // (b * b), h, w)).transpose((0, 3, 4, 1, 5, 2))
         else:
-            blocks = x.reshape((n, c // (b * b), b, b, h, w)).transpose((0, 1, 4, 2, 5, 3))
+            blocks = x.view((n, c // (b * b), b, b, h, w)).transpose((0, 1, 4, 2, 5, 3))
         y = low.write(0, "dense" if low.dense_output() else "channels_last")
-        low.copy(y.reshape(blocks.shape), blocks)
+        low.copy(y.view(blocks.shape), blocks)
 
 
 class SpaceToDepth(AnyType):
@@ -251,6 +252,6 @@ class SpaceToDepth(AnyType):
             low.write(0, "dense")
             return
         crd = low.node.attrs.get("mode", "DCR") == "CRD"
-        blocks = x.reshape((n, c, h // b, b, w // b, b)).transpose((0, 1, 3, 5, 2, 4) if crd else (0, 3, 5, 1, 2, 4))
+        blocks = x.view((n, c, h // b, b, w // b, b)).transpose((0, 1, 3, 5, 2, 4) if crd else (0, 3, 5, 1, 2, 4))
         y = low.write(0, "dense" if low.dense_output() else "channels_last")
-        low.copy(y.reshape(blocks.shape), blocks)
+        low.copy(y.view(blocks.shape), blocks)

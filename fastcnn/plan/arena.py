@@ -18,7 +18,8 @@ def place(buffers: Iterable[Buffer]) -> int:
     for buffer in sorted((b for b in buffers if b.first is not None), key=lambda b: -b.nbytes):
         size = _round(buffer.nbytes)
         offset = 0
-        for other in sorted((b for b in placed if b.first <= buffer.last and buffer.first <= b.last), key=lambda b: b.offset):
+        alive = [b for b in placed if _first(b) <= buffer.last and _first(buffer) <= b.last]
+        for other in sorted(alive, key=lambda b: b.offset):
             if offset + size <= other.offset:
                 break
             offset = max(offset, other.offset + _round(other.nbytes))
@@ -26,6 +27,11 @@ def place(buffers: Iterable[Buffer]) -> int:
         placed.append(buffer)
         total = max(total, offset + size)
     return total
+
+
+def _first(buffer: Buffer) -> int:
+    assert buffer.first is not None
+    return buffer.first
 
 
 def _round(nbytes: int) -> int:

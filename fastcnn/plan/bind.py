@@ -40,6 +40,12 @@ class Bound:
     values: dict[str, np.ndarray] = field(default_factory=dict)
     rest: list[Node] = field(default_factory=list)
 
+    def spec(self, name: str) -> Spec:
+        """Spec of a value of a native node: known, or the node would not be native."""
+        spec = self.specs[name]
+        assert spec is not None, f"{name} has no known shape"
+        return spec
+
 
 def spec_of(array: object) -> Spec | None:
     """Spec of an array, None for what is no tensor (a sequence, an optional)."""

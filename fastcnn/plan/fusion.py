@@ -47,7 +47,7 @@ def _is_pointwise(b: BoundNode) -> bool:
 
 
 def _is_large(b: BoundNode, bound: Bound) -> bool:
-    return 4 * bound.specs[b.node.outputs[0]].size > SHARE_OF_L2 * machine.l2_bytes()
+    return 4 * bound.spec(b.node.outputs[0]).size > SHARE_OF_L2 * machine.l2_bytes()
 
 
 def _pair(expand: BoundNode, depthwise: BoundNode) -> BoundNode:

@@ -83,21 +83,23 @@ class StageLowering:
         self.info: list[StepInfo] = []
         self.trims: list[tuple[int, int]] = []
         self.buffers: list[Buffer] = []
-        self.placement = place_concats(nodes, bound.specs)
+        self.placement = place_concats(nodes)
         for k, name in enumerate(self.inputs):
-            self.tensors[name] = self._io(bound.specs[name], k)
+            self.tensors[name] = self._io(bound.spec(name), k)
         self.node, self.args = nodes[0].node, nodes[0].args
 
     def lower(self) -> Stage:
         """Lower every node, copy out what does not lie in its output yet, and build the program."""
         for bound_node in self.nodes:
             self.node, self.args = bound_node.node, bound_node.args
+            assert bound_node.op is not None
             bound_node.op.lower(self)
         for k, name in enumerate(self.outputs):
-            target = self._io(self.bound.specs[name], len(self.inputs) + k)
+            target = self._io(self.bound.spec(name), len(self.inputs) + k)
             if self.tensors[name].buffer.io != target.buffer.io:
                 self.copy(target, self.tensors[name])
-        allocations = [(self.bound.specs[name].shape, self.bound.specs[name].dtype) for name in self.outputs]
+        specs = [self.bound.spec(name) for name in self.outputs]
+        allocations = [(spec.shape, spec.dtype) for spec in specs]
         counts = [((1,), np.dtype(np.int64))] * len(self.trims)
         return Stage(self._program(), self.inputs, self.outputs, (*allocations, *counts), tuple(self.info), tuple(self.trims))
 
@@ -115,13 +117,13 @@ class StageLowering:
         return self.converted[name, layout]
 
     def output_spec(self, i: int = 0) -> Spec:
-        return self.bound.specs[self.node.outputs[i]]
+        return self.bound.spec(self.node.outputs[i])
 
     def write(self, i: int = 0, layout: str | Strides = "channels_last") -> Tensor:
         name = self.node.outputs[i]
         if name in self.tensors:              # a Concat whose inputs already lie in it
             return self.tensors[name]
-        spec = self.bound.specs[name]
+        spec = self.bound.spec(name)
         strides = _strides(spec.shape, layout)
         if self.dense_output(i) and matches(spec.shape, strides, dense_strides(spec.shape)):
             self.tensors[name] = self._io(spec, len(self.inputs) + self.outputs.index(name))
@@ -166,7 +168,7 @@ class StageLowering:
                   elem_bytes=target.dtype.itemsize)
 
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
-        if operands[0].size == 0:
+        if operands[0] is None or operands[0].size == 0:
             return
         for tensor in operands:
             if tensor is not None:
@@ -194,9 +196,9 @@ class StageLowering:
         """The slice of a Concat's output where this value belongs; the output is allocated with the first of its slices."""
         whole, channel = self.placement[name]
         if whole not in self.tensors:
-            spec = self.bound.specs[whole]
+            spec = self.bound.spec(whole)
             self.tensors[whole] = self._placed(whole) if whole in self.placement else self.temp(spec.shape, spec.dtype, "channels_last")
-        return self.tensors[whole].slice(1, channel, self.bound.specs[name].shape[1])
+        return self.tensors[whole].slice(1, channel, self.bound.spec(name).shape[1])
 
     def _program(self) -> _native.Program:
         arena_bytes = arena.place(b for b in self.buffers if b.array is None)

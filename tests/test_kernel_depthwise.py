@@ -39,7 +39,8 @@ class Case:
 
     def __str__(self) -> str:
         extra = "".join(f"-{name}" for name in ("residual", "slope") if getattr(self, name)) + (f"-{self.fn}" if self.fn != "None" else "")
-        return (f"n{self.n}c{self.c}-in{self.ih}x{self.iw}-k{self.k}-s{self.s}-d{self.d}-p{self.before}{self.after}{extra}").replace(" ", "")
+        text = f"n{self.n}c{self.c}-in{self.ih}x{self.iw}-k{self.k}-s{self.s}-d{self.d}-p{self.before}{self.after}{extra}"
+        return text.replace(" ", "")
 
 
 def square(k: int, s: int = 1, d: int = 1, pad: int = 0, **more) -> Case:

@@ -83,7 +83,7 @@ def test_count_batch_scales_macs_only() -> None:
 
 
 def test_count_symbolic_height_is_refused() -> None:
-    with pytest.raises(ValueError, match="low.*'H', 'W'"):
+    with pytest.raises(ValueError, match=r"low.*'H', 'W'"):
         count(onnx.load(TRAINED / "superres.onnx"))
 
 

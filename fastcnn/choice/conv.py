@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ def column_regions(shape: ConvShape) -> list[tuple[int, int]]:
     if shape.dw == 1 or (shape.kw - 1) * shape.dw < shape.ow // 2:
         return [(0, shape.ow)]
     edges = sorted({edge for s in range(shape.kw) for edge in shape.valid_columns(s)} | {0, shape.ow})
-    return list(zip(edges, edges[1:]))
+    return list(pairwise(edges))
 
 
 def merge_groups(shape: ConvShape) -> ConvShape:
@@ -242,7 +243,10 @@ def fused_rows(row_bytes: int, stride: int, out_rows: int) -> int:
 
 
 def splits_columns(shape: ConvShape, nv: int, band: bool, threads: int) -> bool:
-    """Threads share output channels where rows are too few to share evenly, or where the weights outweigh them: each weight is read once."""
+    """Threads share output channels where rows are too few to share evenly, or where the weights outweigh them.
+
+    So each weight is read once.
+    """
     if threads == 1:
         return False
     panels = -(-shape.oc // (nv * _native.vector_length()))

@@ -3,7 +3,8 @@
 A cost model in cycles of one core.  Its constants are a non-negative least-squares fit to 26 layers (224x224x64 to 4x4x256, ic 3 to 512,
 the 3x3 layers of VGG and ResNet among them) x m in (2, 4) x 7 block sizes and to the direct kernel's best tile, each run once after
 96 MB of other memory were touched, because in a network the weights of a layer come from beyond L2.
-2026-11-20, Intel Xeon (family 6 model 167, AVX-512, 3.3 GHz, 2 MB L2), gcc 12.2, one thread; reproduce with `python -m bench.layers vgg16 resnet50
+2026-11-20, Intel Xeon (family 6 model 167, AVX-512, 3.3 GHz, 2 MB L2), gcc 12.2, one thread; reproduce with
+`python -m bench.layers vgg16 resnet50
 --cold`.  Over both instruction sets, cold and warm, the pick takes 2 % more time than the best candidate on average from 64 channels on.
 Direct / F(2,3) / F(4,3) in ms, cold weights (warm differs by less than 10 % except where given as cold; warm):
 

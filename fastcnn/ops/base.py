@@ -110,7 +110,10 @@ class Lowering(Protocol):
         """dtype and shape of output i."""
 
     def write(self, i: int = 0, layout: str | Strides = "channels_last") -> Tensor:
-        """Memory for output i: "dense", "channels_last" (dense below rank 3), "depth_inner" or strides. May be a slice of a Concat's output."""
+        """Memory for output i: "dense", "channels_last" (dense below rank 3), "depth_inner" or strides.
+
+        May be a slice of a Concat's output.
+        """
 
     def alias(self, i: int, tensor: Tensor) -> None:
         """Output i is this view of something that exists."""

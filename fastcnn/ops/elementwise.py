@@ -225,7 +225,8 @@ class Clip(Op):
 
     def native(self, args: Args) -> bool:
         x = args.spec(0)
-        return x.dtype in COMPUTED - {BOOL} and movable(x) and all(s is None or (s.dtype == x.dtype and s.size == 1) for s in args.specs[1:])
+        scalars = all(s is None or (s.dtype == x.dtype and s.size == 1) for s in args.specs[1:])
+        return x.dtype in COMPUTED - {BOOL} and movable(x) and scalars
 
     def infer(self, args: Args) -> list[Spec]:
         return [args.spec(0)]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -64,7 +65,10 @@ def _adjacent(parts: list[Tensor], axis: int) -> bool:
 
 
 class Split(AnyType):
-    """Views of x along axis: extents from the input or attribute `split`, else equal parts (the last smaller, Split-18). ONNX Split-2 to 18."""
+    """Views of x along axis: extents from the input or attribute `split`, else equal parts (the last smaller, Split-18).
+
+    ONNX Split-2 to 18.
+    """
 
     def infer(self, args: Args) -> list[Spec]:
         x = args.spec(0)
@@ -169,7 +173,7 @@ def _as_view(x: Tensor, axis: int, indices: np.ndarray | None) -> Tensor | None:
     if indices.ndim == 0:
         return x.select(axis, where[0])
     step = where[1] - where[0] if len(where) > 1 else 1
-    if step < 1 or any(b - a != step for a, b in zip(where, where[1:])):
+    if step < 1 or any(b - a != step for a, b in pairwise(where)):
         return None
     return x.slice(axis, where[0], len(where), step)
 

@@ -11,11 +11,11 @@ from fastcnn.ops.expand_depthwise import ExpandDepthwise
 from fastcnn.plan.bind import Bound, BoundNode
 
 EXPAND_DEPTHWISE = ExpandDepthwise()
-# A tensor smaller than this share of L2 is still there when its reader comes.
+# A tensor whose part for each thread is smaller than this share of its L2 is still there when its reader comes.
 SHARE_OF_L2 = 0.25
 
 
-def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str]) -> list[BoundNode]:
+def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str], threads: int) -> list[BoundNode]:
     """The nodes of a stage with every 1x1 Conv that only a depthwise Conv reads taken into its reader."""
     readers = Counter(name for b in nodes for name in b.node.reads)
     makers = {b.node.outputs[0]: b for b in nodes}
@@ -25,7 +25,7 @@ def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str]) -> li
         expand = makers.get(b.node.input(0))
         if expand is None or readers[b.node.input(0)] != 1 or b.node.input(0) in outputs:
             continue
-        if _is_depthwise(b) and _is_pointwise(expand) and _is_large(expand, bound):
+        if _is_depthwise(b) and _is_pointwise(expand) and _is_large(expand, bound, threads):
             fused[id(b)] = _pair(expand, b)
             gone.add(id(expand))
     return [fused.get(id(b), b) for b in nodes if id(b) not in gone]
@@ -46,8 +46,8 @@ def _is_pointwise(b: BoundNode) -> bool:
     return _is_conv(b) and b.args.spec(1).shape[2:] == (1, 1) and plain
 
 
-def _is_large(b: BoundNode, bound: Bound) -> bool:
-    return 4 * bound.spec(b.node.outputs[0]).size > SHARE_OF_L2 * machine.l2_bytes()
+def _is_large(b: BoundNode, bound: Bound, threads: int) -> bool:
+    return 4 * bound.spec(b.node.outputs[0]).size > SHARE_OF_L2 * machine.l2_bytes() * threads
 
 
 def _pair(expand: BoundNode, depthwise: BoundNode) -> BoundNode:

@@ -74,7 +74,7 @@ class StageLowering:
 
     def __init__(self, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str], threads: int,
                  packs: MutableMapping[Hashable, np.ndarray]):
-        nodes = fuse(nodes, bound, outputs)
+        nodes = fuse(nodes, bound, outputs, threads)
         self.bound, self.nodes, self.inputs, self.outputs = bound, nodes, tuple(inputs), tuple(outputs)
         self.threads, self.packs = threads, packs
         self.tensors: dict[str, Tensor] = {}

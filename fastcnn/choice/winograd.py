@@ -29,9 +29,10 @@ GEMM_SLOTS = 1.06
 IN_CYCLES = 12.0            # per position of the patch and vector of input channels: transform, stores to 16 or 36 places
 OUT_CYCLES = 7.0            # per position and vector of output channels
 BAND_CYCLES = 2.0           # direct: per tap, pixel and vector of input channels (the band is copied and read back)
-# A cycle: the first read of weights in a run. The fit to single layers gave 10; inside a network the weights come from memory at 16
-# GB/s, and threads share that. 7x7x512 then goes to the direct kernel, 14x14x256 to F(2,3). In one process and interleaved rounds: resnet50 1.01, resnet152 1.01 and resnet18 1.04 times
-# as fast on one thread, resnet50 1.09 and resnet152 1.22 on two (2026-11-21, the same machine); inception_v3, unet, googlenet: 2 %.
+# A cycle: the first read of weights in a run. The fit to single layers gave 10; inside a network the weights come from memory at
+# 16 GB/s, and threads share that: 7x7x512 then goes to the direct kernel, 14x14x256 to F(2,3). In one process and interleaved
+# rounds: resnet50 1.01, resnet152 1.01 and resnet18 1.04 times as fast on one thread, resnet50 1.09 and resnet152 1.22 on two;
+# inception_v3, unet and googlenet within 2 % (2026-11-21, the same machine).
 WEIGHT_BYTES = 5.0
 L3_BYTES = 20.0             # a cycle: every further block reads weights that L2 does not hold again
 L2_BYTES = 60.0             # a cycle: and those that it holds

@@ -274,3 +274,19 @@ def test_conv_is_linear(scale, seed):
     expected = model(a) + np.float32(scale) * model(b)
     np.testing.assert_allclose(model(a + np.float32(scale) * b), expected, rtol=0,
                                atol=5e-5 * max(np.abs(expected).max(), 1))
+
+
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
+def test_computed_bias_of_the_wrong_length_is_refused(operator):
+    """A bias that only the run computes would be read past its end."""
+    proto = helper.make_model(helper.make_graph(
+        [helper.make_node(operator, ["x", "w", "b"], ["y"], name="short")], "bias",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", [1, 4, 5, 5]), ("b", ["n"]))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.ones((4, 4, 3, 3), np.float32), "w")]),
+        opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = fastcnn.load(proto, threads=1)
+    x = np.ones((1, 4, 5, 5), np.float32)
+    with pytest.raises(fastcnn.FastCNNError, match="short"):
+        model.run(None, {"x": x, "b": np.ones(2, np.float32)})
+    assert model.run(None, {"x": x, "b": np.ones(4, np.float32)})[0].shape[1] == 4

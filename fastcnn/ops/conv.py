@@ -4,7 +4,7 @@ from __future__ import annotations
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv3d import is_native as conv3d_native
 from fastcnn.ops.conv3d import lower as lower_conv3d
-from fastcnn.ops.conv_emit import emit_conv, two_axes, two_dimensional, weights_of
+from fastcnn.ops.conv_emit import checked_output, emit_conv, two_axes, two_dimensional, weights_of
 from fastcnn.ops.window import Window, resolve
 
 
@@ -26,13 +26,7 @@ class Conv(Op):
             raise bad_shape(args, "x and w must have the same rank, at least 3")
         if x.shape[1] != w.shape[1] * group or w.shape[0] % group:
             raise bad_shape(args, f"x has {x.shape[1]} channels, w {list(w.shape)} wants {w.shape[1] * group} with group={group}")
-        if args.has(2) and args.spec(2).shape != (w.shape[0],):
-            raise bad_shape(args, f"bias {list(args.spec(2).shape)} for {w.shape[0]} output channels")
-        window = _window(args)
-        y = Spec(x.dtype, (x.shape[0], w.shape[0], *window.out))
-        if args.has(3) and args.spec(3).shape != y.shape:
-            raise bad_shape(args, f"residual {list(args.spec(3).shape)} for output {list(y.shape)}")
-        return [y]
+        return checked_output(args, Spec(x.dtype, (x.shape[0], w.shape[0], *_window(args).out)))
 
     def lower(self, low: Lowering) -> None:
         window = _window(low.args)

@@ -8,9 +8,18 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.choice import conv as choice
 from fastcnn.graph import Activation
-from fastcnn.ops.base import F32, Lowering
+from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
 from fastcnn.ops.window import Window
 from fastcnn.tensor import Tensor
+
+
+def checked_output(args: Args, y: Spec) -> list[Spec]:
+    """[y], the output, once bias and residual are found to fit it: kernels read them as far as y goes. Raises ShapeError."""
+    if args.has(2) and args.spec(2).shape != (y.shape[1],):
+        raise bad_shape(args, f"bias {list(args.spec(2).shape)} for {y.shape[1]} output channels")
+    if args.has(3) and args.spec(3).shape != y.shape:
+        raise bad_shape(args, f"residual {list(args.spec(3).shape)} for output {list(y.shape)}")
+    return [y]
 
 
 def two_axes(window: Window) -> Window:

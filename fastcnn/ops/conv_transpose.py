@@ -8,7 +8,7 @@ import numpy as np
 
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv3d import MAX_TERM_WINDOW, depth_runs, kernel_slices, slices_as_channels
-from fastcnn.ops.conv_emit import WHOLE, Term, emit_conv, two_axes, two_dimensional, weights_of
+from fastcnn.ops.conv_emit import WHOLE, Term, checked_output, emit_conv, two_axes, two_dimensional, weights_of
 from fastcnn.ops.window import Window
 from fastcnn.tensor import Tensor
 
@@ -33,7 +33,7 @@ class ConvTranspose(Op):
             raise bad_shape(args, "x and w must have the same rank, at least 3")
         if x.shape[1] != w.shape[0] or w.shape[0] % group:
             raise bad_shape(args, f"x has {x.shape[1]} channels, w {list(w.shape)} wants {w.shape[0]} with group={group}")
-        return [Spec(x.dtype, (x.shape[0], w.shape[1] * group, *transposed_window(args).out))]
+        return checked_output(args, Spec(x.dtype, (x.shape[0], w.shape[1] * group, *transposed_window(args).out)))
 
     def lower(self, low: Lowering) -> None:
         window = transposed_window(low.args)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastcnn.graph import Activation, Graph, Node
-from fastcnn.passes.facts import clip_limits, has_slope, is_float, sole_reader
+from fastcnn.passes.facts import absorb_readers, clip_limits, has_slope, is_float
 from fastcnn.passes.rewrite import add_constant, constant
 
 # Operators whose kernels apply an activation to what they are about to store.
@@ -17,23 +17,7 @@ TAKES_ACTIVATION = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", 
 
 def activation_fusion(graph: Graph) -> bool:
     """Fuses activations onto the nodes of TAKES_ACTIVATION that nothing else reads."""
-    consumers, outputs = graph.consumers(), graph.output_names()
-    changed: dict[int, Node | None] = {}
-    for node in graph.nodes:
-        if node.op_type not in TAKES_ACTIVATION or node.domain or changed.get(id(node), node) is None:
-            continue
-        fused = node
-        while True:
-            reader = sole_reader(fused, consumers, outputs)
-            after = _fused(graph, fused, reader) if reader is not None else None
-            if after is None or reader is None:
-                break
-            changed[id(reader)] = None
-            fused = replace(after, outputs=reader.outputs)
-        if fused is not node:
-            changed[id(node)] = fused
-    graph.nodes = [m for m in (changed.get(id(n), n) for n in graph.nodes) if m is not None]
-    return bool(changed)
+    return absorb_readers(graph, lambda node, reader: _fused(graph, node, reader), lambda node: node.op_type in TAKES_ACTIVATION)
 
 
 def _fused(graph: Graph, node: Node, reader: Node) -> Node | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastcnn.graph import Graph, Node
-from fastcnn.passes.facts import affine, batch_affine, has_epilogue, sole_reader
+from fastcnn.passes.facts import absorb_readers, affine, batch_affine, has_epilogue
 from fastcnn.passes.rewrite import add_constant, constant, shape_of
 
 Vectors = tuple[np.ndarray, np.ndarray]
@@ -18,24 +18,10 @@ Vectors = tuple[np.ndarray, np.ndarray]
 
 def affine_after(graph: Graph) -> bool:
     """Folds one affine node after another into the linear operator that only it reads."""
-    consumers, outputs = graph.consumers(), graph.output_names()
-    changed: dict[int, Node | None] = {}
-    for node in graph.nodes:
-        fold = FOLDS.get(node.op_type)
-        if fold is None or node.domain or id(node) in changed:
-            continue
-        merged = node
-        while True:
-            reader = sole_reader(merged, consumers, outputs)
-            folded = fold(graph, merged, reader) if reader is not None and not has_epilogue(merged) else None
-            if folded is None or reader is None:
-                break
-            changed[id(reader)] = None
-            merged = replace(folded, outputs=reader.outputs)
-        if merged is not node:
-            changed[id(node)] = merged
-    graph.nodes = [m for m in (changed.get(id(n), n) for n in graph.nodes) if m is not None]
-    return bool(changed)
+    def fold(node: Node, reader: Node) -> Node | None:
+        return None if has_epilogue(node) else FOLDS[node.op_type](graph, node, reader)
+
+    return absorb_readers(graph, fold, lambda node: node.op_type in FOLDS)
 
 
 def _vector(graph: Graph, node: Node, i: int, size: int) -> np.ndarray | None:

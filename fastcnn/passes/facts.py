@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -108,3 +109,27 @@ def affine(
     if node.op_type == "Sub":
         return (ones, -vector) if side == 1 else (-ones, vector)
     return (vector, zeros) if node.op_type == "Mul" else (1 / vector, zeros) if vector.all() else None
+
+
+def absorb_readers(graph: Graph, absorb: Callable[[Node, Node], Node | None], starts: Callable[[Node], bool]) -> bool:
+    """Every node that `starts` takes in its only reader as absorb(node, reader), again and again until that is None.
+
+    The result stands at the node's place and writes the last reader's outputs. True when something was taken in.
+    """
+    consumers, outputs = graph.consumers(), graph.output_names()
+    changed: dict[int, Node | None] = {}
+    for node in graph.nodes:
+        if node.domain or id(node) in changed or not starts(node):
+            continue
+        merged = node
+        while True:
+            reader = sole_reader(merged, consumers, outputs)
+            taken = absorb(merged, reader) if reader is not None else None
+            if taken is None or reader is None:
+                break
+            changed[id(reader)] = None
+            merged = replace(taken, outputs=reader.outputs)
+        if merged is not node:
+            changed[id(node)] = merged
+    graph.nodes = [m for m in (changed.get(id(n), n) for n in graph.nodes) if m is not None]
+    return bool(changed)

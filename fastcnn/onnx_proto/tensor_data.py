@@ -20,10 +20,11 @@ _BITS.update({getattr(TensorProto, name): bits for name, bits in
               (("INT2", 2), ("UINT2", 2), ("FLOAT6E2M3", 6), ("FLOAT6E3M2", 6)) if hasattr(TensorProto, name)})
 
 
-def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: str) -> np.ndarray:
+def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: str, apart: np.ndarray | None = None) -> np.ndarray:
     """The tensor's array, read-only where it can share the message's bytes.
 
     folders  where external data may lie; None: the model came without a place on disk
+    apart    the bytes of raw_data where the message is without them
     Raises ModelError naming `where` for an unknown element type, negative sizes or data of the wrong length.
     """
     if tensor.data_type not in ELEMENT_NAMES:
@@ -35,12 +36,12 @@ def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: st
         raise ModelError(f"{where}: negative size in shape {list(dims)}")
     if tensor.data_location == TensorProto.EXTERNAL:
         return _from_bytes(tensor, read_external(tensor, folders, _byte_count(tensor, dims), where), dims)
-    if tensor.HasField("raw_data") and tensor.data_type != TensorProto.STRING:
-        raw = tensor.raw_data
+    if (apart is not None or tensor.HasField("raw_data")) and tensor.data_type != TensorProto.STRING:
+        raw = apart if apart is not None else np.frombuffer(tensor.raw_data, np.uint8)
         if len(raw) != _byte_count(tensor, dims):
             raise ModelError(f"{where}: {len(raw)} bytes of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} "
                              f"has {_byte_count(tensor, dims)}")
-        return _from_bytes(tensor, np.frombuffer(raw, np.uint8), dims)
+        return _from_bytes(tensor, raw, dims)
     return _from_fields(tensor, dims, where)
 
 

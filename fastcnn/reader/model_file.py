@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
@@ -25,6 +26,9 @@ from fastcnn.onnx_proto.types import normal_domain, text, type_shape, type_strin
 from fastcnn.reader.check import check_graph
 from fastcnn.reader.order import topological
 from fastcnn.reader.schema import check_schema
+from fastcnn.reader.wire import OddMessage, split
+
+Weights = list[np.ndarray | None]
 
 OLDEST_OPSET = 7
 # Before this IR version every initializer had to be an input too: that it is one says nothing.
@@ -39,11 +43,11 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     of each value: `shapes` (unknown sizes are strings, equal strings are equal sizes) and `types` ("tensor(float)").
     Raises ModelError for what is not ONNX or contradicts itself; external data is read only for a path.
     """
-    proto, folders, owned = _load(model)
+    proto, weights, folders = _load(model)
     opsets = _opsets(proto)
     nodes = _inlined_nodes(proto)
     build = _Build(opsets, folders)
-    _read_tensors(build, proto.graph, owned)
+    _read_tensors(build, proto.graph, weights)
     build.add_nodes(nodes)
     graph = _assemble(build, proto)
     graph.metadata["types"], graph.metadata["shapes"] = infer_types(graph)
@@ -51,32 +55,40 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     return graph
 
 
-def _load(model: Any) -> tuple[ModelProto, tuple[Path, ...] | None, bool]:
-    """The message, the folders its external data may lie in, and whether the message is ours to empty."""
+def _load(model: Any) -> tuple[ModelProto, Weights, tuple[Path, ...] | None]:
+    """The message, the data of its initializers that it is without, and the folders its external data may lie in."""
     if isinstance(model, ModelProto):
-        return _not_empty(model, "ModelProto"), None, False
+        return _not_empty(model, "ModelProto"), [], None
     if isinstance(model, (bytes, bytearray, memoryview)):
-        return _parse(bytes(model), "model bytes"), None, True
+        return *_parse(BytesIO(model), "model bytes"), None
     if not isinstance(model, (str, os.PathLike)):
         raise ModelError(f"a model is a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
     path = Path(os.fsdecode(model))
+    what = repr(os.fspath(path))
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            return *_parse(stream if stream.seekable() else BytesIO(stream.read()), what), model_folders(path)
     except (OSError, ValueError) as error:
-        raise FormatError(f"{os.fspath(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return _parse(data, repr(os.fspath(path))), model_folders(path), True
+        raise FormatError(f"{what} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _parse(data: bytes, what: str) -> ModelProto:
-    if not data:
+def _parse(stream: BinaryIO, what: str) -> tuple[ModelProto, Weights]:
+    head = stream.read(8)
+    if not head:
         raise FormatError(f"{what}: empty")
-    if data[4:8] == b"ORTM":
+    if head[4:8] == b"ORTM":
         raise FormatError(f"{what}: onnxruntime's own ORT format; the .onnx file it was made from is needed")
+    weights: Weights = []
+    try:
+        data, weights = split(stream)
+    except OddMessage:
+        stream.seek(0)
+        data = stream.read()
     try:
         proto = ModelProto.FromString(data)
     except (DecodeError, ValueError) as error:      # ValueError: too large for one message
         raise FormatError(f"{what}: not an ONNX model, or cut off ({error})") from None
-    return _not_empty(proto, what)
+    return _not_empty(proto, what), weights
 
 
 def _not_empty(proto: ModelProto, what: str) -> ModelProto:
@@ -181,13 +193,11 @@ def _constant_value(node: Node, folders: tuple[Path, ...] | None) -> np.ndarray:
     return np.array(value, dtype.get(forms[0], object))
 
 
-def _read_tensors(build: _Build, graph: GraphProto, owned: bool) -> None:
-    """Initializers, dense and sparse; the message's copy of the bytes is dropped when the message is ours."""
-    for tensor in graph.initializer:
+def _read_tensors(build: _Build, graph: GraphProto, weights: Weights) -> None:
+    """Initializers, dense and sparse."""
+    for k, tensor in enumerate(graph.initializer):
         where = f"initializer {tensor.name!r}"
-        build.constant(tensor.name, dense_array(tensor, build.folders, where), where)
-        if owned:
-            tensor.ClearField("raw_data")
+        build.constant(tensor.name, dense_array(tensor, build.folders, where, weights[k] if weights else None), where)
     for sparse in graph.sparse_initializer:
         where = f"sparse initializer {sparse.values.name!r}"
         build.constant(sparse.values.name, sparse_array(sparse, build.folders, where), where)

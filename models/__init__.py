@@ -7,13 +7,14 @@ Needs onnx and numpy only.  `models.NETWORKS` lists what can be built, `models/R
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
 
 from models.alexnet import alexnet
+from models.builder import Builder
 from models.densenet import densenet121
 from models.espcn import espcn
 from models.googlenet import googlenet
@@ -21,30 +22,10 @@ from models.lenet import lenet5
 from models.mobilenet import mobilenet_v1, mobilenet_v2
 from models.resnet import resnet18, resnet34, resnet50
 from models.squeezenet import squeezenet1_1
+from models.tasks import TASKS
 from models.unet import unet
 from models.vgg import vgg11, vgg16, vgg19
 from models.writer import Writer, random_source, state_source
-
-
-@dataclass(frozen=True)
-class Builder:
-    """How to write one network, and what was published about it.
-
-    function    (writer, input name) -> output name
-    input       (C, H, W)
-    output      shape of the output without the batch axis
-    params      published parameter count, None where nobody states one; trailing zeros are rounding
-    macs        published multiply-accumulates of one image, likewise
-    paper       where it comes from
-    """
-
-    function: Callable[[Writer, str], str]
-    input: tuple[int, int, int]
-    output: tuple[int, ...]
-    params: int | None
-    macs: int | None
-    paper: str
-
 
 IMAGE = (3, 224, 224)
 CLASSES = (1000,)
@@ -65,20 +46,36 @@ NETWORKS: dict[str, Builder] = {
     "densenet121":   Builder(densenet121, IMAGE, CLASSES, 7_978_856, 2_834_000_000, "Huang et al. 2017"),
     "unet":          Builder(unet, (3, 256, 256), (1, 256, 256), 7_763_041, None, "Ronneberger et al. 2015; Buda et al. 2019"),
     "espcn":         Builder(espcn, (1, 360, 640), (1, 1080, 1920), None, None, "Shi et al. 2016"),
+    **TASKS,
 }
+OPSET = 17  # unless the network needs a later one
 
 
-def build(name: str, *, seed: int = 0, batch: int | str = 1, opset: int = 17,
-          state: Mapping[str, np.ndarray] | None = None) -> onnx.ModelProto:
+def build(name: str, *, seed: int = 0, batch: int | str = 1, opset: int | None = None, state: Mapping[str, np.ndarray] | None = None,
+          size: tuple[int, ...] | None = None, weights: bool = True, **options: Any) -> onnx.ModelProto:
     """The network `name` with input "x" (batch, C, H, W) and output "y", weights drawn from `seed` or taken from `state`.
 
-    batch   a number, or a name such as "N" for a symbolic batch axis
-    state   weights by name, a torch state dict as numpy arrays: torchvision's own for the families that say so
-    Raises ValueError for an unknown name, opset < 13, or a state that lacks a weight.
+    batch    a number, or a name such as "N" for a symbolic batch axis
+    state    weights by name, a torch state dict as numpy arrays: torchvision's own for the families that say so
+    size     (H, W), or (D, H, W) of a video, in place of the published one; the network must be able to work on it
+    weights  False: tensors without values, which can be counted (`models.count`) and not run
+    options  what the network's function takes besides, its width for instance
+    Raises ValueError for an unknown name, an opset before 13 or before the network's operators, a batch where the network takes single
+    images, or a state that lacks a weight.
     """
     if name not in NETWORKS:
         raise ValueError(f"unknown network {name!r} (one of {', '.join(NETWORKS)})")
     builder = NETWORKS[name]
-    net = Writer(name, random_source(seed) if state is None else state_source(state), opset)
-    y = builder.function(net, net.input("x", (batch, *builder.input)))
-    return net.finish(y, "y", (batch, *builder.output))
+    opset = max(OPSET, builder.opset) if opset is None else opset
+    if opset < builder.opset > 13:
+        raise ValueError(f"{name}: opset {opset} not supported (at least {builder.opset})")
+    if builder.single and batch != 1:
+        raise ValueError(f"{name}: batch {batch!r} not supported (it takes one image at a time)")
+    source = None if not weights else random_source(seed) if state is None else state_source(state)
+    net = Writer(name, source, opset)
+    x = net.input("x", (batch, builder.input[0], *(size or builder.input[1:])))
+    y = builder.function(net, x, **options)
+    if y is None:
+        return net.model
+    output = builder.output or ()
+    return net.finish(y, "y", (batch, *([f"d{k}" for k in range(len(output))] if size or options else output)))

@@ -17,7 +17,7 @@ def list_networks() -> None:
     """Prints parameters and MACs of every network, ours beside the published ones."""
     print(f"{'name':14} {'input':>12} {'parameters':>12} {'published':>12} {'MACs':>15} {'published':>15}  paper")
     for name, builder in NETWORKS.items():
-        ours = count(build(name))
+        ours = count(build(name, weights=False), dynamic=builder.proposals)
         extents = "x".join(str(d) for d in builder.input)
         print(f"{name:14} {extents:>12} {ours.params:12,} {_published(builder.params):>12} "
               f"{ours.macs:15,} {_published(builder.macs):>15}  {builder.paper}", flush=True)
@@ -32,14 +32,14 @@ def main() -> None:
     writer.add_argument("name", choices=list(NETWORKS))
     writer.add_argument("path")
     writer.add_argument("--seed", type=int, default=0)
-    writer.add_argument("--batch", default="N", help="a number, or a name for a symbolic batch axis (default N)")
-    writer.add_argument("--opset", type=int, default=17)
+    writer.add_argument("--batch", help="a number, or a name for a symbolic batch axis (default N; 1 where single images are taken)")
+    writer.add_argument("--opset", type=int, help="default 17, or the first that has the operators")
     args = parser.parse_args()
     if args.command == "list":
         list_networks()
         return
-    batch = int(args.batch) if args.batch.isdigit() else args.batch
-    onnx.save(build(args.name, seed=args.seed, batch=batch, opset=args.opset), args.path)
+    batch = args.batch or ("1" if NETWORKS[args.name].single else "N")
+    onnx.save(build(args.name, seed=args.seed, batch=int(batch) if batch.isdigit() else batch, opset=args.opset), args.path)
 
 
 if __name__ == "__main__":

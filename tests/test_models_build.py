@@ -13,9 +13,11 @@ import models
 from models import __main__ as command
 from models import data
 from models.count import Count, count
+from models.tasks import TASKS
 
 TRAINED = Path(models.__file__).parent / "trained"
-SMALL = [name for name in models.NETWORKS if name not in ("alexnet", "vgg11", "vgg16", "vgg19")]
+CLASSIC = [name for name in models.NETWORKS if name not in TASKS]  # the others: test_zoo_tasks.py
+SMALL = [name for name in CLASSIC if name not in ("alexnet", "vgg11", "vgg16", "vgg19")]
 
 # Where ours differs from the figure published, and why
 DIFFERS = {
@@ -34,7 +36,7 @@ def session(model: onnx.ModelProto | Path, *, optimize: bool = True) -> Any:
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-@pytest.fixture(scope="module", params=list(models.NETWORKS))
+@pytest.fixture(scope="module", params=CLASSIC)
 def built(request: pytest.FixtureRequest) -> Iterator[tuple[str, onnx.ModelProto]]:
     """(name, model) with a symbolic batch; one at a time, VGG-19 alone is 575 MB."""
     yield request.param, models.build(request.param, batch="N")

@@ -18,8 +18,11 @@ def onnx_arity(node: Node) -> int:
 
 
 def apply_epilogue(node: Node, y: np.ndarray, extra: Sequence[np.ndarray | None]) -> np.ndarray:
-    """activation(y + residual), or PRelu with a slope per channel in its stead; MatMul's extra input is a bias."""
-    residual, slope = (*extra, None, None)[:2]
+    """activation(y + residual), or PRelu with a slope per channel in its stead; MatMul's extra inputs are bias and residual."""
+    before = () if node.op_type == "MatMul" else (None,)
+    bias, residual, slope = (*before, *extra, None, None, None)[:3]
+    if bias is not None:
+        y = y + bias
     if residual is not None:
         y = y + residual
     if slope is not None:

@@ -63,7 +63,7 @@ def ops(graph: Graph) -> list[str]:
     names = []
     for node in graph.nodes:
         parts = [node.op_type]
-        if node.op_type in ("Conv", "ConvTranspose"):
+        if node.op_type in ("Conv", "ConvTranspose", "MatMul"):
             parts += ["residual"] * bool(node.input(3)) + ["slope"] * bool(node.input(4))
         names.append("+".join(parts + ([node.activation.name] if node.activation else [])))
     return names

@@ -1,9 +1,11 @@
 """residual_fusion: Adds of equal shapes become the epilogue of the later convolution."""
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from graph_helper import check_rewrite, floats, model, node
+from graph_helper import check_rewrite, floats, model, node, onnxruntime_run, ops, random_feeds
 
+import fastcnn
 from fastcnn.passes import run_passes
 from fastcnn.passes.activation_fusion import activation_fusion
 from fastcnn.passes.residual_fusion import residual_fusion
@@ -162,3 +164,44 @@ def test_shapes_stay_known_after_all_passes() -> None:
     )
     graph = run_passes(read(proto))
     assert all(graph.metadata["shapes"][v] == (1, 4, 6, 6) for n in graph.nodes for v in n.outputs)
+
+
+def test_matrix_products_take_a_residual_where_the_weights_are_one_constant_matrix() -> None:
+    nodes = [node("MatMul", ["x", "m"], ["c"]), node("Add", ["x", "c"], ["s"]), node("MatMul", ["s", "k"], ["d"]),
+             node("Add", ["d", "s"], ["y"])]
+    proto = model(nodes, {"x": [2, 3, 5]}, ["y"], {"m": floats(5, 5), "k": floats(2, 5, 5)})
+    graph = check_rewrite(proto, residual_fusion, ["MatMul+residual", "MatMul", "Add"])
+    assert graph.nodes[0].inputs == ("x", "m", "", "x")
+
+
+def test_matrix_product_of_computed_weights_or_with_an_activation_stays() -> None:
+    computed = [node("MatMul", ["x", "z"], ["c"]), node("Add", ["c", "x"], ["y"])]
+    check_rewrite(model(computed, {"x": [3, 5], "z": [5, 5]}, ["y"]), residual_fusion, ["MatMul", "Add"])
+    active = [node("MatMul", ["x", "m"], ["c"]), node("Relu", ["c"], ["r"]), node("Add", ["r", "x"], ["y"])]
+    check_rewrite(model(active, {"x": [3, 5]}, ["y"], {"m": floats(5, 5)}), [activation_fusion, residual_fusion], ["MatMul+Relu", "Add"])
+
+
+RESIDUAL_SHAPES: list[tuple[str, list[int | str]]] = [("vector", [5]), ("matrix", [7, 5]), ("map", [2, 3, 4, 5]), ("empty", ["none", 5])]
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
+@pytest.mark.parametrize("shape", [s for _, s in RESIDUAL_SHAPES], ids=[n for n, _ in RESIDUAL_SHAPES])
+def test_matrix_product_with_residual_runs_as_onnxruntime_has_it(shape: list[int | str], bias: bool) -> None:
+    nodes = [node("Abs", ["x"], ["a"]), node("MatMul", ["a", "m"], ["c"])]
+    nodes += [node("Add", ["c", "b"], ["e"])] if bias else []
+    nodes += [node("Add", ["x", "e" if bias else "c"], ["s"]), node("Relu", ["s"], ["y"])]
+    proto = model(nodes, {"x": shape}, ["y"], {"m": floats(5, 5), **({"b": floats(5, seed=3)} if bias else {})})
+    assert ops(run_passes(read(proto))) == ["Abs", "MatMul+residual+Relu"]
+    feeds = random_feeds(proto, {"none": 0})
+    want, loaded = onnxruntime_run(proto, feeds)[0], fastcnn.load(proto)
+    assert not loaded.fallback_nodes
+    np.testing.assert_allclose(loaded.run(None, feeds)[0], want, rtol=2e-6, atol=2e-6)
+
+
+def test_matrix_product_with_a_residual_of_other_strides() -> None:
+    """The residual is a transposed view that has to be copied to rows."""
+    proto = model([node("Transpose", ["z"], ["t"], perm=[2, 1, 0]), node("MatMul", ["x", "m"], ["c"]), node("Add", ["c", "t"], ["y"])],
+                  {"x": [3, 4, 5], "z": [5, 4, 3]}, ["y"], {"m": floats(5, 5)})
+    assert "MatMul+residual" in ops(run_passes(read(proto)))
+    feeds = random_feeds(proto)
+    np.testing.assert_allclose(fastcnn.load(proto).run(None, feeds)[0], onnxruntime_run(proto, feeds)[0], rtol=2e-6, atol=2e-6)

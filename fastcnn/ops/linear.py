@@ -55,7 +55,7 @@ class Gemm(Op):
 class MatMul(Op):
     """y = a @ b with numpy's rules for batches and vectors, then + input 2 along the last axis when passes fused a bias.
 
-    ONNX MatMul-1 to 13. Raises ShapeError.
+    Input 3 is a residual, fused by passes where b is a constant matrix. ONNX MatMul-1 to 13. Raises ShapeError.
     """
 
     def native(self, args: Args) -> bool:
@@ -69,7 +69,10 @@ class MatMul(Op):
         if a[-1] != b[-2 if len(b) > 1 else 0]:
             raise bad_shape(args, f"a has {a[-1]} columns, b {b[-2 if len(b) > 1 else 0]} rows")
         batch = _broadcast(args, a[:-2], b[:-2])
-        return [Spec(args.spec(0).dtype, (*batch, *rows, *columns))]
+        y = Spec(args.spec(0).dtype, (*batch, *rows, *columns))
+        if args.has(3) and args.spec(3).shape != y.shape:
+            raise bad_shape(args, f"residual {list(args.spec(3).shape)} for output {list(y.shape)}")
+        return [y]
 
     def lower(self, low: Lowering) -> None:
         a, b = low.read(0), low.read(1)
@@ -86,17 +89,24 @@ class MatMul(Op):
 
     def _lower_rows(self, low: Lowering, y: Tensor, a: Tensor, b: np.ndarray) -> None:
         rows = int(np.prod(a.shape[:-1], dtype=np.int64))
-        flat = a.reshape((rows, a.shape[-1]))
-        if flat is None or (flat.shape[1] != 1 and flat.strides[1] != 1):
-            dense = low.temp(a.shape)
-            low.copy(dense, a)
-            flat = dense.view((rows, a.shape[-1]))
         bias = vector_of(low, 2, b.shape[1])
-        emit_rows(low, y.view((rows, b.shape[1])), flat, b.T, (low.node.input(1), "matmul"), bias)
+        residual = _as_rows(low, low.read(3), rows) if low.args.has(3) else None
+        emit_rows(low, y.view((rows, b.shape[1])), _as_rows(low, a, rows), b.T, (low.node.input(1), "matmul"), bias, residual)
 
 
-def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tuple, bias: Tensor | None) -> None:
-    """y[m][n] = a[m][k] * weights[n][k] + bias: a 1x1 convolution whose pixels are the rows of a."""
+def _as_rows(low: Lowering, t: Tensor, rows: int) -> Tensor:
+    """t as a matrix of that many rows, each contiguous; copied only where strides cannot say so."""
+    flat = t.reshape((rows, t.shape[-1]))
+    if flat is not None and (flat.shape[1] == 1 or flat.strides[1] == 1):
+        return flat
+    dense = low.temp(t.shape)
+    low.copy(dense, t)
+    return dense.view((rows, t.shape[-1]))
+
+
+def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tuple, bias: Tensor | None,
+              residual: Tensor | None = None) -> None:
+    """y[m][n] = a[m][k] * weights[n][k] + bias + residual[m][n]: a 1x1 convolution whose pixels are the rows of a."""
     (m, k), n = a.shape, weights.shape[0]
     if y.size == 0:
         return
@@ -105,9 +115,10 @@ def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tup
     picked = choice.implicit_gemm(shape, (strides_x, strides_y), low.threads)
     packed = low.packed((*key, picked.packing), lambda: choice.pack(picked, weights.reshape(n, k, 1, 1)))
     x4, y4 = (Tensor(t.buffer, (1, c, 1, m), s, t.offset) for t, c, s in ((a, k, strides_x), (y, n, strides_y)))
+    r4 = residual and Tensor(residual.buffer, (1, n, 1, m), (0, 1, m * residual.strides[0], residual.strides[0]), residual.offset)
     fields = {"n": 1, "kh": 1, "kw": 1, "sh": 1, "sw": 1, "dh": 1, "dw": 1, "pt": 0, "pl": 0, "ih": 1, "iw": m, "oh": 1, "ow": m,
-              **place("x", x4), **place("y", y4), **place("r", None), **epilogue(low.node.activation), **picked.fields}
-    low.emit(picked.algorithm, [y4, x4, packed, bias, None, None], shape.macs, **fields)
+              **place("x", x4), **place("y", y4), **place("r", r4), **epilogue(low.node.activation), **picked.fields}
+    low.emit(picked.algorithm, [y4, x4, packed, bias, r4, None], shape.macs, **fields)
 
 
 def emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor) -> None:

@@ -22,6 +22,7 @@ from fastcnn.passes.reshape_targets import reshape_targets
 from fastcnn.passes.residual_fusion import residual_fusion
 from fastcnn.passes.shape_knowledge import shape_knowledge
 from fastcnn.passes.shuffle_removal import reshape_merging, transpose_merging
+from fastcnn.passes.transpose_sinking import transpose_sinking
 from fastcnn.passes.widen_half import widen_half
 
 Pass = Callable[[Graph], bool]
@@ -39,6 +40,7 @@ PASSES: list[Pass] = [
     dead_code,  # unread nodes count as readers: away with them before readers are counted
     normalization_patterns,  # before affine_after, which would take their scale and bias away
     activation_patterns,  # before affine_after, which would take the +3 of HardSwish for a bias
+    transpose_sinking,  # before affine_after and residual_fusion, which take in what it moves
     affine_after,  # before affine_before: the operator before is as likely to take it and always exact
     affine_before,
     pad_folding,  # after affine_before, which folds shifts only where there is no padding

@@ -47,7 +47,7 @@ def sole_reader(node: Node, consumers: Mapping[str, list[Node]], outputs: set[st
 
 def has_epilogue(node: Node) -> bool:
     """Something is fused onto the node that comes after its sum."""
-    if node.op_type in ("Conv", "ConvTranspose") and any(node.inputs[3:]):
+    if node.op_type in ("Conv", "ConvTranspose", "MatMul") and any(node.inputs[3:]):
         return True
     return node.activation is not None
 

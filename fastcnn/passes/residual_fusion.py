@@ -1,14 +1,14 @@
-"""The Add that joins two branches becomes the epilogue of the convolution that comes last: y = conv(x) + residual."""
+"""The Add that joins two branches becomes the epilogue of the convolution or matrix product that comes last: y = conv(x) + residual."""
 from __future__ import annotations
 
 from dataclasses import replace
 
 from fastcnn.graph import Graph, Node
 from fastcnn.passes.facts import has_epilogue, is_float, sole_reader
-from fastcnn.passes.rewrite import same_shape, shape_of
+from fastcnn.passes.rewrite import constant, same_shape, shape_of
 
 # Operators whose 4th input is added to the result before the activation.
-TAKES_RESIDUAL = frozenset({"Conv", "ConvTranspose"})
+TAKES_RESIDUAL = frozenset({"Conv", "ConvTranspose", "MatMul"})
 
 
 def residual_fusion(graph: Graph) -> bool:
@@ -23,8 +23,7 @@ def residual_fusion(graph: Graph) -> bool:
             continue
         branches = [producers.get(v) for v in node.inputs]
         able = [(place[id(b)], i) for i, b in enumerate(branches) if b is not None and id(b) not in changed
-                and b.op_type in TAKES_RESIDUAL and not b.domain and not has_epilogue(b)
-                and sole_reader(b, consumers, outputs) is node]
+                and takes_residual(graph, b) and sole_reader(b, consumers, outputs) is node]
         if not able:
             continue
         _, side = max(able)
@@ -35,3 +34,10 @@ def residual_fusion(graph: Graph) -> bool:
         changed[id(node)] = replace(conv, inputs=inputs, outputs=node.outputs, activation=node.activation)
     graph.nodes = [m for m in (changed.get(id(n), n) for n in graph.nodes) if m is not None]
     return bool(changed)
+
+
+def takes_residual(graph: Graph, node: Node) -> bool:
+    """Whether the node can add one more value to its result; a MatMul can where its weights are one constant matrix."""
+    if node.op_type not in TAKES_RESIDUAL or node.domain or has_epilogue(node):
+        return False
+    return node.op_type != "MatMul" or getattr(constant(graph, node, 1), "ndim", 0) == 2

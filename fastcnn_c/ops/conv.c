@@ -2,7 +2,7 @@
  *
  * The k of one kernel row (kw*ic values) is contiguous when pixels are dense and columns not dilated; otherwise each tap is a
  * run of ic of its own. With padding, the input rows that a block of output rows needs are first copied to a band of scratch
- * with zeros around them, so the tile has no border test and its pixels are dense. Runs of k that for a whole tile lie in padding
+ * with zeros around them, one group after the other, so the tile has no border test and its pixels are dense. Runs of k that for a whole tile lie in padding
  * are left out. Tiles cover each output row exactly: heights differ by at most one.
  */
 #include <string.h>
@@ -16,7 +16,7 @@ typedef struct conv_run {
     float *y;
     fc_tap *taps;
     int64_t kc;
-    int64_t row, pixel;          /* from one row to the next and one pixel to the next of what is multiplied: the band or x */
+    int64_t row, pixel, group;   /* from one row, pixel, group to the next of what is multiplied: the band or x */
     int merged;                  /* a run is a whole kernel row */
     int by_row;                  /* the runs are the same for all pixels of an output row */
     int64_t tiles_per_row;
@@ -24,7 +24,6 @@ typedef struct conv_run {
     float lo, hi;
 } conv_run;
 
-static int64_t band_pixel(const fc_conv *p) { return p->ic * p->groups; }
 static int64_t band_width(const fc_conv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
 static int64_t band_rows(const fc_conv *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
 
@@ -35,14 +34,15 @@ size_t fc_scratch_conv(const void *params, int threads)
     const size_t taps = fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap));
     if (!p->band)
         return taps;
-    return taps + fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * band_pixel(p)) * sizeof(float));
+    return taps + fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * p->ic * p->groups) * sizeof(float));
 }
 
-/* How the k of one window lies in memory whose rows and pixels are so far apart. */
-static void set_memory(conv_run *c, int64_t row, int64_t pixel)
+/* How the k of one window lies in memory whose rows, pixels and groups are so far apart. */
+static void set_memory(conv_run *c, int64_t row, int64_t pixel, int64_t group)
 {
     c->row = row;
     c->pixel = pixel;
+    c->group = group;
     c->merged = c->p->dw == 1 && pixel == c->p->ic;
     c->by_row = c->merged || c->p->kw == 1;
     c->kc = c->merged ? c->p->kw * c->p->ic : c->p->ic;
@@ -68,10 +68,10 @@ static int64_t list_taps(const conv_run *c, int64_t oy, int64_t x0, int64_t x1)
     return count;
 }
 
-/* Input row iy of image x to one band row, zeros where it lies outside. */
+/* Input row iy of one group of image x to one band row, zeros where it lies outside. */
 static void fill_band_row(const fc_conv *p, float *band, const float *x, int64_t iy)
 {
-    const int64_t width = band_width(p), channels = band_pixel(p);
+    const int64_t width = band_width(p), channels = p->ic;
     if (iy < 0 || iy >= p->ih) {
         memset(band, 0, (size_t)(width * channels) * sizeof *band);
         return;
@@ -82,9 +82,17 @@ static void fill_band_row(const fc_conv *p, float *band, const float *x, int64_t
     if (p->x_pixel == channels)
         memcpy(band + begin * channels, row, (size_t)((end - begin) * channels) * sizeof *band);
     else
-        for (int64_t k = begin; k < end; k++, row += p->x_pixel)
-            memcpy(band + k * channels, row, (size_t)channels * sizeof *band);
+        fc_active->depthwise->put(band + begin * channels, (size_t)channels, row, (size_t)p->x_pixel, (size_t)(end - begin), (size_t)channels);
     memset(band + end * channels, 0, (size_t)((width - end) * channels) * sizeof *band);
+}
+
+/* The input rows of output rows [oy, oy + rows) of image x. */
+static void fill_band(const fc_conv *p, float *band, const float *x, int64_t oy, int64_t rows)
+{
+    const int64_t count = band_rows(p, rows), first = oy * p->sh - p->pt, row = band_width(p) * p->ic;
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t k = 0; k < count; k++)
+            fill_band_row(p, band + (g * count + k) * row, x + g * p->ic, first + k);
 }
 
 /* One tile: pixels [x0, x0 + mr) of output row oy, columns [j0, j0 + n) of group g; a is that row's first pixel. The taps are listed. */
@@ -126,7 +134,7 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
                 if (!c->by_row || oy != listed)
                     taps = list_taps(c, oy, x0, x1);
                 listed = oy;
-                run_tile(c, fc_active->gemm->tile[nv][x1 - x0], x1 - x0, a + (oy - oy0) * p->sh * c->row + g * p->ic, b,
+                run_tile(c, fc_active->gemm->tile[nv][x1 - x0], x1 - x0, a + (oy - oy0) * p->sh * c->row + g * c->group, b,
                          next + (size_t)((t - t0) * k) * step, step, taps, image, oy, x0, g, j0, n);
             }
         }
@@ -137,14 +145,12 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
 static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, int64_t q0, int64_t q1)
 {
     const fc_conv *p = c->p;
-    const int64_t width = band_width(p), pixel = band_pixel(p);
-    set_memory(c, width * pixel, pixel);
+    const int64_t row = band_width(p) * p->ic;
     while (r0 < r1) {
         const int64_t image = r0 / p->oh, oy = r0 % p->oh;
         const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);
-        const float *x = c->x + image * p->x_image;
-        for (int64_t k = 0; k < band_rows(p, rows); k++)
-            fill_band_row(p, band + k * width * pixel, x, oy * p->sh - p->pt + k);
+        set_memory(c, row, p->ic, band_rows(p, rows) * row);
+        fill_band(p, band, c->x + image * p->x_image, oy, rows);
         run_block(c, band, oy, image, oy * c->tiles_per_row, (oy + rows) * c->tiles_per_row, q0, q1);
         r0 += rows;
     }
@@ -155,7 +161,7 @@ static void run_tiles_in_place(conv_run *c, int64_t t0, int64_t t1, int64_t q0, 
 {
     const fc_conv *p = c->p;
     const int64_t per_image = p->oh * c->tiles_per_row;
-    set_memory(c, p->x_row, p->x_pixel);
+    set_memory(c, p->x_row, p->x_pixel, p->ic);
     while (t0 < t1) {
         const int64_t image = t0 / per_image, first = t0 % per_image;
         const int64_t count = fc_min(fc_min(p->block, per_image - first), t1 - t0);

@@ -31,6 +31,7 @@ ARROWS = {
     "passes": {"base", "onnx_proto", "inference", "reference"},
     "cpu": {"base", "native"},
     "choice": {"base", "native"},
+    "tune": {"base", "native", "choice"},
     "ops": {"base", "native", "choice"},
     "plan": {"base", "native", "reference", "choice", "ops"},
     "model": {"base", "cpu", "reader", "passes", "ops", "plan"},

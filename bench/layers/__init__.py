@@ -7,12 +7,15 @@ from pathlib import Path
 from fastcnn.choice.conv import ConvShape
 
 FOLDER = Path(__file__).parent
-COLUMNS = ("ic", "ih", "iw", "oc", "kh", "kw", "stride", "pad", "groups", "count")
+COLUMNS = ("ic", "ih", "iw", "oc", "kh", "kw", "stride", "pad", "dilation", "groups", "count")
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution of a network and how often it occurs there; ic and oc count all groups, pad is the same on every side."""
+    """A convolution of a network and how often it occurs there; ic and oc count all groups.
+
+    stride, dilation  (vertical, horizontal)       pad  (top, left, bottom, right)
+    """
 
     name: str
     ic: int
@@ -21,32 +24,51 @@ class Layer:
     oc: int
     kh: int
     kw: int
-    stride: int
-    pad: int
+    stride: tuple[int, int]
+    pad: tuple[int, int, int, int]
+    dilation: tuple[int, int]
     groups: int
     count: int
 
     def shape(self, batch: int = 1) -> ConvShape:
         """As the planner sees it."""
-        oh = (self.ih + 2 * self.pad - self.kh) // self.stride + 1
-        ow = (self.iw + 2 * self.pad - self.kw) // self.stride + 1
-        return ConvShape(batch, self.groups, self.ic // self.groups, self.oc // self.groups, self.kh, self.kw, self.stride, self.stride,
-                         1, 1, self.pad, self.pad, self.ih, self.iw, oh, ow)
+        (sh, sw), (dh, dw), (top, left, bottom, right) = self.stride, self.dilation, self.pad
+        oh = (self.ih + top + bottom - dh * (self.kh - 1) - 1) // sh + 1
+        ow = (self.iw + left + right - dw * (self.kw - 1) - 1) // sw + 1
+        return ConvShape(batch, self.groups, self.ic // self.groups, self.oc // self.groups, self.kh, self.kw, sh, sw,
+                         dh, dw, top, left, self.ih, self.iw, oh, ow)
+
+    def line(self) -> str:
+        """The layer as a file has it."""
+        short = [pair[0] if len(set(pair)) == 1 else "x".join(map(str, pair)) for pair in (self.stride, self.pad, self.dilation)]
+        stride, pad, dilation = (str(value) for value in short)
+        if self.pad[:2] == self.pad[2:] and self.pad[0] != self.pad[1]:
+            pad = f"{self.pad[0]}x{self.pad[1]}"
+        sizes = f"{self.ic:5} {self.ih:4} {self.iw:4} {self.oc:5} {self.kh:2} {self.kw:2} {stride:>3} {pad:>7} {dilation:>2}"
+        return f"{self.name:30} {sizes} {self.groups:4} {self.count:3}"
 
     def __str__(self) -> str:
+        stride = f"stride {self.stride[0]}" if self.stride[0] == self.stride[1] else f"strides {self.stride}"
         groups = f" groups {self.groups}" if self.groups > 1 else ""
-        return f"{self.name}: {self.ih}x{self.iw}x{self.ic} -> {self.oc}, {self.kh}x{self.kw} stride {self.stride}{groups}, x{self.count}"
+        dilated = f" dilation {self.dilation[0]}" if self.dilation != (1, 1) else ""
+        return f"{self.name}: {self.ih}x{self.iw}x{self.ic} -> {self.oc}, {self.kh}x{self.kw} {stride}{dilated}{groups}, x{self.count}"
 
 
 def read_layers(path: str | Path) -> list[Layer]:
-    """The layers of a file, or of a file here by its bare name. One a line: name and the numbers of COLUMNS; # starts a comment."""
+    """The layers of a file, or of a file here by its bare name. One a line: name and the numbers of COLUMNS; # starts a comment.
+
+    stride, pad and dilation are one number or several joined by x: 1x7 kernels have pads like 0x3 (vertical, horizontal).
+    """
     file = Path(path) if Path(path).is_file() else FOLDER / f"{path}.txt"
     layers = []
     for number, line in enumerate(file.read_text().splitlines(), 1):
-        name, *numbers = line.partition("#")[0].split() or [""]
+        name, *values = line.partition("#")[0].split() or [""]
         if not name:
             continue
-        if len(numbers) != len(COLUMNS):
+        if len(values) != len(COLUMNS):
             raise ValueError(f"{file}:{number}: expected name {' '.join(COLUMNS)}")
-        layers.append(Layer(name, *map(int, numbers)))
+        ic, ih, iw, oc, kh, kw, stride, pad, dilation, groups, count = ([int(part) for part in value.split("x")] for value in values)
+        top, left, bottom, right = pad * (4 // len(pad))
+        layers.append(Layer(name, ic[0], ih[0], iw[0], oc[0], kh[0], kw[0], (stride[0], stride[-1]), (top, left, bottom, right),
+                            (dilation[0], dilation[-1]), groups[0], count[0]))
     return layers

@@ -12,13 +12,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from bench import machine
 from bench.layers import FOLDER, Layer, read_layers
-from bench.layers.candidates import EVICTION_FLOATS, Bench, candidates, operands, peak_gflops, pick, same, with_pick
 from fastcnn import _native
+from fastcnn.choice.candidates import candidates, name_of
+from fastcnn.choice.conv import choose
+from fastcnn.choice.machine import peak_gflops
+from fastcnn.tune.trial import Trials, own_places
+
+RETRIES = 3         # of a pick that seems too slow
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -30,9 +34,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cpus", help="comma-separated; default: the first THREADS allowed ones")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--isa", choices=_native.isas(), help="instruction set, default the best")
-    parser.add_argument("--seconds", type=float, default=0.05, help="per candidate and round")
-    parser.add_argument("--rounds", type=int, default=3, help="over all candidates of a layer; the least time counts")
-    parser.add_argument("--cold", action="store_true", help="touch 96 MB of other memory before each run: weights come from beyond L2")
+    parser.add_argument("--rounds", type=int, default=12, help="runs of each candidate of a layer, in turn; the least time counts")
+    parser.add_argument("--cold", action="store_true", help="empty L2 before each round: weights come from beyond it, as in a network")
     parser.add_argument("--top", type=int, default=6, help="candidates shown besides the pick")
     parser.add_argument("--within", type=float, help="exit 1 when a pick takes more than this times the best candidate's time")
     parser.add_argument("--json", type=Path, help="write all times there")
@@ -66,19 +69,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def time_layer(layer: Layer, args: argparse.Namespace) -> dict[str, object]:
-    """Least ms of every candidate, rounds interleaved; which one is the pick."""
+    """Least ms of every candidate, rounds interleaved; which one is the pick.
+
+    With --within, a pick that misses it is timed again beside the best with more rounds: noise goes, a wrong choice stays.
+    """
     shape = layer.shape(args.batch)
-    picked = pick(shape, args.threads)
-    listed = with_pick(list(candidates(shape, args.threads)), picked)
-    x, w = operands(shape)
-    cold = np.zeros(EVICTION_FLOATS, np.float32) if args.cold else None
-    benches = {name: Bench(c, shape, x, w, args.threads) for name, c in listed}
-    times = dict.fromkeys(benches, float("inf"))
-    for _ in range(args.rounds):
-        for name, bench in benches.items():
-            times[name] = min(times[name], 1e3 * bench.seconds(args.seconds, cold))
-    name = next(name for name, c in listed if same(c, picked))
-    return {"pick": name, "pick_ms": times[name], "best_ms": min(times.values()), "ms": times}
+    places = own_places(shape)
+    listed = candidates(shape, places, args.threads)
+    pick = name_of(choose(shape, places, args.threads), listed)
+    trials = Trials(shape, places, listed, args.threads, args.cold)
+    times = trials.times(args.rounds)
+    for _ in range(RETRIES if args.within else 0):
+        best = min(times, key=lambda name: times[name])
+        if times[pick] <= args.within * times[best]:
+            break
+        times |= {name: min(times[name], again) for name, again in trials.times(2 * args.rounds, {pick, best}).items()}
+    return {"pick": pick, "pick_ms": 1e3 * times[pick], "best_ms": 1e3 * min(times.values()),
+            "ms": {name: 1e3 * seconds for name, seconds in times.items()}}
 
 
 def describe(layer: Layer, row: dict, args: argparse.Namespace, peak: float) -> str:

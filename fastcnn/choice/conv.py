@@ -94,11 +94,13 @@ Places = tuple[tuple[int, ...], ...]          # strides (n, c, h, w) of x, y and
 
 def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
     """The planner's pick for one convolution."""
-    if shape.ic == 1 and shape.oc == 1 and shape.groups > 1:
-        return ConvChoice("depthwise", shape, {"c": shape.groups}, ())
-    phases = choose_phases(shape, places, threads)
-    if phases is not None:
-        return phases
+    if is_depthwise(shape):
+        return depthwise(shape)
+    phase = phase_of(shape)
+    if phase is not None:
+        picked = choose_winograd(phase.ic, phase.oc, phase.oh, phase.ow, phase.n, machine.l2_bytes(), threads)
+        if picked is not None:
+            return on_phases(winograd(phase, *picked), shape.dh, places)
     shape = merge_groups(shape)
     if is_plain_3x3(shape) and shape.dh == shape.dw == 1:
         picked = choose_winograd(shape.ic, shape.oc, shape.oh, shape.ow, shape.n, machine.l2_bytes(), threads)
@@ -109,9 +111,12 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
 
 def without_weights(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
     """The pick where the weights exist only at run time: what packs them by moving them, neither transformed nor merged."""
-    if shape.ic == 1 and shape.oc == 1 and shape.groups > 1:
-        return ConvChoice("depthwise", shape, {"c": shape.groups}, ())
-    return implicit_gemm(flatten(shape, places), places, threads)
+    return depthwise(shape) if is_depthwise(shape) else implicit_gemm(flatten(shape, places), places, threads)
+
+
+def is_depthwise(shape: ConvShape) -> bool:
+    """One input and one output channel a group."""
+    return shape.ic == 1 and shape.oc == 1 and shape.groups > 1
 
 
 def is_plain_3x3(shape: ConvShape) -> bool:
@@ -119,25 +124,25 @@ def is_plain_3x3(shape: ConvShape) -> bool:
     return shape.groups == 1 and (shape.kh, shape.kw, shape.sh, shape.sw) == (3, 3, 1, 1)
 
 
-def choose_phases(shape: ConvShape, places: Places, threads: int) -> ConvChoice | None:
-    """A 3x3 convolution dilated by d as Winograd over its d*d phases: every d-th row and pixel is an undilated convolution of its own.
+def phase_of(shape: ConvShape) -> ConvShape | None:
+    """A 3x3 convolution dilated by d as d*d images, its phases: every d-th row and pixel is an undilated convolution of its own.
 
-    None where the phases are not all alike (extents or padding no multiple of d) or the direct kernel is faster.
+    None where the phases are not all alike: extents or padding no multiple of d.
     """
     d = shape.dh
     even = all(value % d == 0 for value in (shape.ih, shape.iw, shape.oh, shape.ow, shape.pt, shape.pl))
     if not is_plain_3x3(shape) or d != shape.dw or d == 1 or shape.n != 1 or not even:
         return None
-    phase = replace(shape, n=d * d, dh=1, dw=1, pt=shape.pt // d, pl=shape.pl // d, ih=shape.ih // d, iw=shape.iw // d,
-                    oh=shape.oh // d, ow=shape.ow // d)
-    picked = choose_winograd(phase.ic, phase.oc, phase.oh, phase.ow, phase.n, machine.l2_bytes(), threads)
-    if picked is None:
-        return None
-    choice = winograd(phase, *picked)
-    choice.fields["inner"] = d
+    return replace(shape, n=d * d, dh=1, dw=1, pt=shape.pt // d, pl=shape.pl // d, ih=shape.ih // d, iw=shape.iw // d,
+                   oh=shape.oh // d, ow=shape.ow // d)
+
+
+def on_phases(picked: ConvChoice, d: int, places: Places) -> ConvChoice:
+    """A choice for the phases of a convolution dilated by d, with the strides that walk them."""
+    fields = {**picked.fields, "inner": d}
     for prefix, (_, _, row, pixel) in zip("xyr", places):
-        choice.fields.update({f"{prefix}_image": pixel, f"{prefix}_row": d * row, f"{prefix}_pixel": d * pixel, f"{prefix}_outer": row})
-    return choice
+        fields.update({f"{prefix}_image": pixel, f"{prefix}_row": d * row, f"{prefix}_pixel": d * pixel, f"{prefix}_outer": row})
+    return replace(picked, fields=fields)
 
 
 def column_regions(shape: ConvShape) -> list[tuple[int, int]]:
@@ -159,6 +164,11 @@ def merge_groups(shape: ConvShape) -> ConvShape:
     return replace(shape, groups=shape.groups // factor, ic=shape.ic * factor, oc=shape.oc * factor)
 
 
+def depthwise(shape: ConvShape) -> ConvChoice:
+    """One filter a channel."""
+    return ConvChoice("depthwise", shape, {"c": shape.groups}, ())
+
+
 def winograd(shape: ConvShape, m: int, tiles: int) -> ConvChoice:
     """F(m, 3) in blocks of `tiles` tiles."""
     fields = {"ic": shape.ic, "oc": shape.oc, "nv": TILE_VECTORS, "m": m, "tiles": tiles, "inner": max(shape.n, 1), "x_outer": 0,
@@ -178,19 +188,29 @@ def flatten(shape: ConvShape, places: Places) -> ConvShape:
     return shape
 
 
-def implicit_gemm(shape: ConvShape, places: Places, threads: int, nv: int | None = None) -> ConvChoice:
+def implicit_gemm(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
     """The conv step, or im2col where the contiguous runs of k are too short for it."""
-    nv = nv or (1 if _streams_weights(shape) else best_nv(shape.oc, shape.ow, shape.k))
+    nv = 1 if _streams_weights(shape) else best_nv(shape.oc, shape.ow, shape.k)
     dense = places[0][3] == shape.ic and shape.groups == 1
     band = shape.splits_taps or (shape.kw > 1 and not dense and shape.ic < machine.CACHE_LINE_FLOATS)
     merged = shape.dw == 1 and shape.groups == 1 and (band or dense)
     run = shape.ic * (shape.kw if merged else 1)
-    fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(band), "block": 1, "split_columns": 0}
     if run < SHORTEST_RUN and shape.k > run:
-        return ConvChoice("im2col", shape, fields, (shape.groups, nv))
-    fields["block"] = block_rows(shape, threads) if band else block_tiles(shape, nv)
-    fields["split_columns"] = int(splits_columns(shape, nv, band, threads))
+        return im2col(shape, nv)
+    block = block_rows(shape, threads) if band else block_tiles(shape, nv)
+    return conv(shape, nv, band, block, splits_columns(shape, nv, band, threads))
+
+
+def conv(shape: ConvShape, nv: int, band: bool, block: int, split: bool) -> ConvChoice:
+    """The implicit GEMM: tiles nv vectors wide, `block` rows (band) or tiles of x at a time; split: threads share output channels."""
+    fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(band), "block": block,
+              "split_columns": int(split)}
     return ConvChoice("conv", shape, fields, (shape.groups, nv))
+
+
+def im2col(shape: ConvShape, nv: int) -> ConvChoice:
+    """The matrix of all windows, a tile of rows at a time."""
+    return ConvChoice("im2col", shape, conv(shape, nv, False, 1, False).fields, (shape.groups, nv))
 
 
 def _streams_weights(shape: ConvShape) -> bool:
@@ -234,7 +254,7 @@ def block_tiles(shape: ConvShape, nv: int) -> int:
     """Tiles whose rows of x fill a quarter of L2 while the panels of w pass over them."""
     per_row = -(-shape.ow // _native.gemm_max_mr(nv))
     tile_bytes = 4 * -(-shape.ow // per_row) * shape.k
-    return max(1, machine.l2_bytes() // 4 // max(tile_bytes, 1))
+    return max(1, min(machine.l2_bytes() // 4 // max(tile_bytes, 1), shape.oh * per_row))
 
 
 def fused_rows(row_bytes: int, stride: int, out_rows: int) -> int:

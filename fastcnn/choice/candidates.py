@@ -1,0 +1,79 @@
+"""Everything that can compute a convolution: the one list that the layer benchmark shows and that tuning picks from."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastcnn import _native
+from fastcnn.choice import conv as choice
+from fastcnn.choice.conv import ConvChoice, ConvShape, Places
+from fastcnn.choice.winograd import BLOCK_SIZES, FEWEST_CHANNELS, even_tiles
+
+MAX_NV = 4                          # widest register tile in vectors
+# Blocks around what the caches suggest: half and twice as much of the input at a time.
+BLOCK_FACTORS = (0.5, 1, 2)
+
+
+def candidates(shape: ConvShape, places: Places, threads: int) -> dict[str, ConvChoice]:
+    """Name -> choice of every algorithm, tile width, way of reading x, block size and share of the threads.
+
+    The planner's pick is among them. Left out is what would be wrong or past the error bound: F(4,3) of few channels, im2col where a
+    residual (the third of places) may be the output itself.
+    """
+    listed = dict(_depthwise(shape))
+    listed.update(_dilated_winograd(shape, places, threads))
+    merged = choice.merge_groups(shape)
+    flat = choice.flatten(merged, places)
+    for nv in range(1, MAX_NV + 1):
+        if _native.gemm_max_mr(nv) and nv <= -(-merged.oc // _native.vector_length()):
+            listed.update(_conv(flat, nv, threads))
+            if shape.kh * shape.kw > 1 and len(places) == 2:
+                listed[f"im2col nv{nv}"] = choice.im2col(flat, nv)
+    if choice.is_plain_3x3(merged) and merged.dh == merged.dw == 1:
+        listed.update(_winograd(merged, threads))
+    picked = choice.choose(shape, places, threads)
+    if picked not in listed.values():
+        listed[f"{picked.algorithm} nv{picked.fields['nv']} of the model"] = picked
+    return listed
+
+
+def name_of(picked: ConvChoice, listed: dict[str, ConvChoice]) -> str:
+    """The name of a choice among candidates."""
+    return next(name for name, other in listed.items() if other == picked)
+
+
+def bits(picked: ConvChoice) -> tuple[object, ...]:
+    """What decides the last bits of the result. Tile widths, blocks and threads do not: every sum runs over k in the same order."""
+    return picked.algorithm, picked.fields.get("m"), picked.shape.ic
+
+
+def _depthwise(shape: ConvShape) -> Iterator[tuple[str, ConvChoice]]:
+    if choice.is_depthwise(shape):
+        yield "depthwise", choice.depthwise(shape)
+
+
+def _conv(shape: ConvShape, nv: int, threads: int) -> Iterator[tuple[str, ConvChoice]]:
+    """The conv step reading x in place and through a band of padded rows."""
+    for band in (False, True):
+        if (shape.splits_taps and not band) or (band and shape.k == shape.ic and not shape.touches_padding):
+            continue
+        whole = shape.oh if band else shape.oh * -(-shape.ow // _native.gemm_max_mr(nv))
+        usual = choice.block_rows(shape, threads) if band else choice.block_tiles(shape, nv)
+        for block in sorted({max(1, min(int(usual * factor), whole)) for factor in BLOCK_FACTORS}):
+            for split in (False, True)[:1 if threads == 1 else 2]:
+                name = f"conv nv{nv} {'band' if band else 'in place'} b{block}{' split' if split else ''}"
+                yield name, choice.conv(shape, nv, band, block, split)
+
+
+def _winograd(shape: ConvShape, threads: int) -> Iterator[tuple[str, ConvChoice]]:
+    for m in (2, 4):
+        if shape.ic >= FEWEST_CHANNELS[m]:
+            total = shape.n * -(-shape.oh // m) * -(-shape.ow // m)
+            for tiles in sorted({even_tiles(total, size, threads) for size in BLOCK_SIZES}):
+                yield f"winograd m{m} t{tiles}", choice.winograd(shape, m, tiles)
+
+
+def _dilated_winograd(shape: ConvShape, places: Places, threads: int) -> Iterator[tuple[str, ConvChoice]]:
+    phase = choice.phase_of(shape)
+    if phase is not None:
+        for name, picked in _winograd(phase, threads):
+            yield f"{name} phases", choice.on_phases(picked, shape.dh, places)

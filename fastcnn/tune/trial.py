@@ -1,0 +1,114 @@
+"""Trials: the candidates of one convolution as native steps of their own, timed in interleaved rounds.
+
+In a network the weights of a layer come from beyond L2, while its input has just been written and the kernel has run before: a warm
+loop flatters the algorithms with large packed weights. So every candidate has weights of its own, before each round other memory
+is copied, and before each timed run a twin with other weights runs (or, in long runs, x is read).
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.choice import conv as choice
+from fastcnn.choice.conv import ConvChoice, ConvShape, Places
+from fastcnn.tensor import channels_last_strides, span
+
+WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
+EVICTION_FLOATS = 12 * 2 ** 20      # copied to as many more: these 96 MB leave nothing of a layer in any L2
+SHORT_RUN = 2e-4                    # seconds: above, whether the kernel's code is in the cache makes no difference
+
+
+def own_places(shape: ConvShape) -> Places:
+    """Strides (n, c, h, w) of x and y as tensors of their own, as the planner lays them out."""
+    return (channels_last_strides((shape.n, shape.groups * shape.ic, shape.ih, shape.iw)),
+            channels_last_strides((shape.n, shape.groups * shape.oc, shape.oh, shape.ow)))
+
+
+def operands(shape: ConvShape, places: Places) -> tuple[np.ndarray, np.ndarray]:
+    """Seeded random x, flat, with these strides, and w (M, C/group, kh, kw)."""
+    rng = np.random.default_rng(0)
+    x = _native.aligned_empty(span((shape.n, shape.groups * shape.ic, shape.ih, shape.iw), places[0]))
+    x[:] = rng.standard_normal(x.size, np.float32)
+    w = rng.standard_normal((shape.groups * shape.oc, shape.ic, shape.kh, shape.kw), np.float32) * np.float32(shape.k ** -0.5)
+    return x, w
+
+
+class Trial:
+    """One choice, ready: run() is one native call with a bias, a Relu and, where places has a third, a residual."""
+
+    def __init__(self, picked: ConvChoice, places: Places, buffers: Sequence[np.ndarray | None], weights: np.ndarray, threads: int):
+        fields = {name: getattr(picked.shape, name) for name in WINDOW}
+        for name, strides in zip("xyr", (*places, (0, 0, 0, 0))):
+            fields |= {f"{name}_image": strides[0], f"{name}_row": strides[2], f"{name}_pixel": strides[3]}
+        fields |= {"fn": _native.UNARY["Relu"], "alpha": 0.0, "beta": 0.0, **picked.fields}
+        y, x, bias, residual = buffers
+        self.program = _native.Program([(picked.algorithm, (y, x, weights, bias, residual, None), threads, fields)], 0, threads, 0)
+
+    def run(self, workspace: _native.Workspace) -> float:
+        """Seconds of one call."""
+        start = time.perf_counter()
+        self.program.run(workspace, [])
+        return time.perf_counter() - start
+
+
+class Trials:
+    """The named candidates of one convolution; times() can be called again and again, for all or some of them."""
+
+    def __init__(self, shape: ConvShape, places: Places, listed: Mapping[str, ConvChoice], threads: int, cold: bool = True):
+        self.x, w = operands(shape, places)
+        outputs = (shape.n, shape.groups * shape.oc, shape.oh, shape.ow)
+        self.y = _native.aligned_empty(span(outputs, places[1]))
+        self.y[:] = 0
+        residual = np.zeros(span(outputs, places[2]), np.float32) if len(places) > 2 else None
+        buffers = self.y, self.x, np.zeros(shape.groups * shape.oc, np.float32), residual
+        packed: dict[tuple[object, ...], np.ndarray] = {}
+        self.trials: dict[str, Trial] = {}
+        self.twins: dict[str, Trial] = {}
+        for name, picked in listed.items():
+            key = picked.algorithm == "winograd", picked.algorithm == "depthwise", picked.packing
+            if key not in packed:
+                packed[key] = choice.pack(picked, w)
+            self.twins[name] = Trial(picked, places, buffers, packed[key], threads)
+            self.trials[name] = Trial(picked, places, buffers, _copy(packed[key]), threads) if cold else self.twins[name]
+        self.workspace = _native.Workspace()
+        self.usual = {name: twin.run(self.workspace) for name, twin in self.twins.items()}
+        self.cold = Eviction(threads) if cold else None
+        self.rng = np.random.default_rng(1)
+
+    def times(self, rounds: int, names: Collection[str] | None = None) -> dict[str, float]:
+        """Least seconds of each in so many rounds, every round in another order."""
+        order = list(names if names is not None else self.trials)
+        best = dict.fromkeys(order, float("inf"))
+        for _ in range(rounds):
+            self.rng.shuffle(order)
+            if self.cold is not None:
+                self.cold.run()
+            for name in order:
+                if self.usual[name] < SHORT_RUN:
+                    self.twins[name].run(self.workspace)
+                else:
+                    self.x.sum()
+                best[name] = min(best[name], self.trials[name].run(self.workspace))
+        return best
+
+
+class Eviction:
+    """A copy between memory that nothing else uses, by as many threads as the trials: it empties the L2 of each of them."""
+
+    def __init__(self, threads: int):
+        source, target = np.zeros(EVICTION_FLOATS, np.float32), np.empty(EVICTION_FLOATS, np.float32)
+        fields = {"ndim": 1, "shape": (EVICTION_FLOATS,), "y_strides": (1,), "x_strides": (1,), "elem_bytes": 4}
+        self.program = _native.Program([("copy", (target, source), threads, fields)], 0, threads, 0)
+        self.workspace = _native.Workspace()
+
+    def run(self) -> None:
+        self.program.run(self.workspace, [])
+
+
+def _copy(array: np.ndarray) -> np.ndarray:
+    out = _native.aligned_empty(array.size)
+    out[:] = array
+    return out

@@ -40,9 +40,11 @@ class Node:
     """One operator application. Omitted optional inputs and outputs are "".
 
     version     opset version of `domain` the node is written in
-    captures    (name inside, value outside) of what subgraphs of a control-flow node read from around them
+    attrs       a body of a control-flow node is a Graph: its own inputs, then, once passes have run, what it captures
+    captures    (name inside, value outside) of what bodies read from around them
     activation  fused epilogue; Conv and ConvTranspose also take a residual as 4th input, added before it, and a PRelu
-                slope per channel as 5th, applied in its stead; MatMul takes a bias along the last axis as 3rd input
+                slope per channel as 5th, applied in its stead; MatMul takes a bias along the last axis as 3rd input and a
+                residual as 4th
     """
 
     op_type: str
@@ -64,15 +66,26 @@ class Node:
         """All values the node needs, captures included, omitted ones left out."""
         return tuple(v for v in (*self.inputs, *(outer for _, outer in self.captures)) if v)
 
+    @property
+    def bodies(self) -> dict[str, Graph]:
+        """The bodies of a control-flow node by attribute."""
+        return {name: value for name, value in self.attrs.items() if isinstance(value, Graph)}
+
     def where(self) -> str:
         """How errors name the node: "Conv 'layer1.0'"."""
         operator = f"{self.domain}::{self.op_type}" if self.domain else self.op_type
         return f"{operator} {self.name!r}"
 
     def __str__(self) -> str:
-        attrs = ", ".join(f"{k}={v}" for k, v in self.attrs.items() if not isinstance(v, np.ndarray) or v.size < 8)
+        shown = {k: f"graph {v.name}" if isinstance(v, Graph) else v for k, v in self.attrs.items()}
+        attrs = ", ".join(f"{k}={v}" for k, v in shown.items() if not isinstance(v, np.ndarray) or v.size < 8)
         tail = f" -> {self.activation.name}" if self.activation else ""
         return f"{', '.join(self.outputs)} = {self.op_type}({', '.join(self.inputs)}) {{{attrs}}}{tail}"
+
+
+def is_control_flow(node: Node) -> bool:
+    """Whether the node runs graphs of its own: If, Loop or Scan."""
+    return node.op_type in ("If", "Loop", "Scan") and not node.domain
 
 
 @dataclass
@@ -102,6 +115,12 @@ class Graph:
     def output_names(self) -> set[str]:
         """Names that must survive every rewrite."""
         return {info.name for info in self.outputs}
+
+    def free_names(self) -> list[str]:
+        """What nodes and outputs read that is made by no node, input or constant of the graph, each once, in order."""
+        known = set(self.constants) | {i.name for i in self.inputs} | {v for n in self.nodes for v in n.outputs}
+        reads = [v for n in self.nodes for v in n.reads] + [o.name for o in self.outputs]
+        return list(dict.fromkeys(v for v in reads if v not in known))
 
     def fresh_name(self, stem: str) -> str:
         """A value name not taken yet."""

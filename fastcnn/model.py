@@ -15,7 +15,7 @@ from onnx import ModelProto
 from fastcnn.cpu import default_threads
 from fastcnn.errors import ConfigurationError, FastCNNError, InputError
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
-from fastcnn.graph import Graph, Node, ValueInfo
+from fastcnn.graph import Graph, ValueInfo
 from fastcnn.ops.base import Spec
 from fastcnn.passes import run_passes
 from fastcnn.plan.executor import Engine
@@ -61,7 +61,7 @@ class Model:
         self._feeder = Feeder(graph.inputs)
         self._output_names = tuple(info.name for info in graph.outputs)
         self._narrowed = {info.name: tensor_dtype(info.type) for info in graph.outputs if info.type in COMPUTED_AS}
-        self._fallbacks: dict[str, Node] = {}
+        self._warned = False
         engine = self._engine(self._output_names)
         self._default: Engine | None = engine
         self._plan_ahead(engine)
@@ -84,7 +84,7 @@ class Model:
         engine = self._engine(tuple(output_names)) if output_names else self._default
         targets = targets_of(output_names or self._output_names, out) if out is not None else None
         results = engine.run(self._feeder(feeds), targets)
-        if engine.fallback_count and not self._fallbacks:
+        if engine.fallbacks and not self._warned:
             self._warn(engine)
         if self._narrowed:
             names = output_names or self._output_names
@@ -119,7 +119,8 @@ class Model:
     @property
     def fallback_nodes(self) -> list[str]:
         """Names of the nodes without a native kernel, as far as input shapes have been seen."""
-        return list(self._fallbacks)
+        engines = list(self._engines.values())
+        return list(dict.fromkeys(node.name for engine in engines for node in list(engine.fallbacks.values())))
 
     @property
     def threads(self) -> int:
@@ -184,12 +185,12 @@ class Model:
             self._warn(engine)
 
     def _warn(self, engine: Engine) -> None:
-        """One warning per model for nodes in fallback."""
-        first = not self._fallbacks
-        self._fallbacks.update((node.name, node) for node in engine.fallbacks())
-        if first and self._fallbacks:
-            kinds = sorted({node.op_type for node in self._fallbacks.values()})
-            warnings.warn(f"{len(self._fallbacks)} nodes have no native kernel and run in onnx.reference, slowly: {', '.join(kinds)}",
+        """One warning per model for nodes in fallback, those known by then."""
+        nodes = list(engine.fallbacks.values())
+        if nodes and not self._warned:
+            self._warned = True
+            kinds = ", ".join(sorted({node.op_type for node in nodes}))
+            warnings.warn(f"{len(nodes)} nodes have no native kernel and run in onnx.reference, slowly: {kinds}",
                           RuntimeWarning, stacklevel=3)
 
 

@@ -104,7 +104,7 @@ def shaped(array: np.ndarray, shape: tuple) -> np.ndarray:
 
 def fallback_operators(model: fastcnn.Model) -> set[str]:
     """Operator types among the nodes that ran without a native kernel."""
-    return {node.op_type for node in model._fallbacks.values()}
+    return {node.op_type for engine in model._engines.values() for node in engine.fallbacks.values()}
 
 
 def test_corpus_fallback_table_has_no_stale_row():

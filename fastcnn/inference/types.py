@@ -1,13 +1,16 @@
 """Types and shapes of a graph's values by onnx's shape inference, weights left out of it."""
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper, shape_inference
 
 from fastcnn.epilogue import onnx_arity
 from fastcnn.graph import Graph, Node, Shape
 from fastcnn.inference.symbolic import refine
-from fastcnn.onnx_proto.attributes import node_proto
+from fastcnn.onnx_proto.attributes import graph_proto, node_proto
 from fastcnn.onnx_proto.types import element_name, element_of, tensor_type, type_shape, type_string
 
 # Only constants this small can be a shape, axes, pads or scales; larger ones are given to inference by type alone.
@@ -69,7 +72,8 @@ def _plain_proto(node: Node, graph: Graph) -> NodeProto:
         return helper.make_node("Unknown", node.inputs, node.outputs, domain=UNKNOWN_DOMAIN)
     if node.version != graph.opsets.get(node.domain):
         return helper.make_node("Identity", [node.inputs[0]], [node.outputs[0]])
-    return node_proto(node, inputs=node.inputs[:onnx_arity(node)])
+    bodies = {key: graph_proto(body, partial(_plain_proto, graph=body), MAX_SHAPE_ELEMENTS) for key, body in node.bodies.items()}
+    return node_proto(replace(node, attrs={**node.attrs, **bodies}) if bodies else node, inputs=node.inputs[:onnx_arity(node)])
 
 
 def _misjudged(node: Node, graph: Graph) -> bool:

@@ -1,7 +1,7 @@
 """Between NodeProto and graph.Node: attributes as plain Python, bodies of control flow, in both directions."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ import onnx
 from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
 
 from fastcnn.errors import ModelError
-from fastcnn.graph import Node
+from fastcnn.graph import Graph, Node
 from fastcnn.onnx_proto.tensor_data import dense_array
-from fastcnn.onnx_proto.types import attribute_type, text
+from fastcnn.onnx_proto.types import ELEMENT_NUMBERS, attribute_type, element_name, text, type_proto
 
 _SCALAR_FIELDS: dict[int, str] = {AttributeProto.FLOAT: "f", AttributeProto.INT: "i", AttributeProto.STRING: "s",
                   AttributeProto.TENSOR: "t", AttributeProto.GRAPH: "g", AttributeProto.TYPE_PROTO: "tp",
@@ -68,6 +68,8 @@ def _text(raw: bytes) -> str:
 
 def attribute_proto(name: str, value: Any, kind: int | None) -> AttributeProto:
     """The message of a plain value; `kind` settles what an empty list holds."""
+    if isinstance(value, Graph):
+        value = graph_proto(value)
     if isinstance(value, np.ndarray):
         return helper.make_attribute(name, numpy_helper.from_array(value))
     if isinstance(value, str):
@@ -103,28 +105,22 @@ def attribute_kinds(node: Node) -> dict[str, int]:
     return {name: attribute_type(a) for name, a in schema.attributes.items()}
 
 
-def subgraphs(node: Node) -> list[GraphProto]:
-    """Bodies of a control-flow node."""
-    found = []
-    for value in node.attrs.values():
-        candidates = value if isinstance(value, list) else [value]
-        found += [v for v in candidates if isinstance(v, GraphProto)]
-    return found
+def graph_proto(graph: Graph, proto_of: Callable[[Node], NodeProto] | None = None, weights: int | None = None) -> GraphProto:
+    """The message of a body as it was read.
 
-
-def outer_reads(graph: GraphProto, depth: int = 0) -> list[str]:
-    """Names a body reads from the graphs around it, its own bodies included, each once, in order."""
-    if depth > 64:
-        raise ModelError(f"graph {graph.name!r}: bodies nested more than 64 deep")
-    known = {i.name for i in graph.input} | {i.name for i in graph.initializer}
-    known |= {i.values.name for i in graph.sparse_initializer} | {""}
-    found: dict[str, None] = {}
-    for node in graph.node:
-        reads = list(node.input)
-        for attribute in node.attribute:
-            for body in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                reads += outer_reads(body, depth + 1)
-        found.update(dict.fromkeys(text(name, "value in a body") for name in reads if name not in known))
-        known.update(node.output)
-    found.update(dict.fromkeys(o.name for o in graph.output if o.name not in known))
-    return list(found)
+    proto_of  the message of a node in it; None: node_proto
+    weights   constants with more elements are written without their data; None: none
+    """
+    proto = GraphProto(name=graph.name)
+    proto.node.extend((proto_of or node_proto)(node) for node in graph.nodes)
+    for field, infos in ((proto.input, graph.inputs), (proto.output, graph.outputs)):
+        for info in infos:
+            value = field.add(name=info.name)
+            if info.type:
+                value.type.CopyFrom(type_proto(info.type, info.shape))
+    for name, array in graph.constants.items():
+        if weights is None or array.size <= weights:
+            proto.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
+        else:
+            proto.initializer.add(name=name, data_type=ELEMENT_NUMBERS[element_name(array.dtype)], dims=array.shape)
+    return proto

@@ -62,6 +62,19 @@ def tensor_type(element: str, shape: Shape | None) -> TypeProto:
     return helper.make_tensor_type_proto(ELEMENT_NUMBERS[element], None if shape is None else list(shape))
 
 
+def type_proto(type_name: str, shape: Shape | None) -> TypeProto:
+    """The TypeProto that type_string() spells so, with the shape where it is a tensor; empty for what is none of ONNX's."""
+    kind, _, inner = type_name.partition("(")
+    inner, proto = inner[:-1], TypeProto()
+    if kind == "tensor" and inner in ELEMENT_NUMBERS:
+        return tensor_type(inner, shape)
+    if kind == "seq":
+        proto.sequence_type.elem_type.CopyFrom(type_proto(inner, None))
+    elif kind == "optional":
+        proto.optional_type.elem_type.CopyFrom(type_proto(inner, None))
+    return proto
+
+
 def element_of(type_name: str) -> str | None:
     """"float" of "tensor(float)"; None for anything but a dense tensor."""
     return type_name[7:-1] if type_name.startswith("tensor(") else None

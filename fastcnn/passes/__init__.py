@@ -11,6 +11,7 @@ from fastcnn.passes.activation_fusion import activation_fusion
 from fastcnn.passes.activation_patterns import activation_patterns
 from fastcnn.passes.affine_after import affine_after
 from fastcnn.passes.affine_before import affine_before
+from fastcnn.passes.bodies import body_constants, branch_inlining, optimised_bodies
 from fastcnn.passes.canonical_forms import canonical_forms
 from fastcnn.passes.constant_folding import constant_folding
 from fastcnn.passes.dead_code import dead_code
@@ -29,6 +30,8 @@ Pass = Callable[[Graph], bool]
 
 PASSES: list[Pass] = [
     widen_half,  # before anything computes with a constant
+    body_constants,  # before folding: bodies without anything from around them fold as a whole
+    branch_inlining,
     constant_folding,  # first: everything after it looks for weights and sizes among the constants
     reshape_targets,  # right after: makes more constants of the same shape arithmetic
     shape_knowledge,  # once sizes have become constants
@@ -60,4 +63,5 @@ def run_passes(graph: Graph) -> Graph:
         for _ in range(MAX_ROUNDS):
             if not any([rewrite(graph) for rewrite in PASSES]):
                 break
+    optimised_bodies(graph, run_passes)
     return graph

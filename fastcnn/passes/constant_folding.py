@@ -44,7 +44,7 @@ def constant_folding(graph: Graph) -> bool:
 
 
 def _folded(graph: Graph, node: Node) -> list[np.ndarray] | None:
-    if node.op_type in RANDOM or not all(v in graph.constants for v in node.reads):
+    if _is_random(node) or not all(v in graph.constants for v in node.reads):
         return None
     inputs = [graph.constants[v] if v else None for v in node.inputs]
     read = sum(graph.constants[v].nbytes for v in node.reads)
@@ -59,6 +59,10 @@ def _folded(graph: Graph, node: Node) -> list[np.ndarray] | None:
     if not all(isinstance(y, np.ndarray) for y in outputs) or not _affordable(sum(y.nbytes for y in outputs), read):
         return None
     return [np.ascontiguousarray(y).reshape(y.shape) for y in outputs]
+
+
+def _is_random(node: Node) -> bool:
+    return node.op_type in RANDOM or any(_is_random(inner) for body in node.bodies.values() for inner in body.nodes)
 
 
 def _constant_of_shape(node: Node, shape: np.ndarray) -> list[np.ndarray] | None:

@@ -15,7 +15,7 @@ def duplicate_removal(graph: Graph) -> bool:
     seen: dict[Any, Node] = {}
     bypass = Bypass(graph)
     for node in graph.nodes:
-        if node.captures or node.op_type in RANDOM or len([v for v in node.outputs if v]) != 1:
+        if node.bodies or node.op_type in RANDOM or len([v for v in node.outputs if v]) != 1:
             continue
         key = (node.op_type, node.domain, node.version, tuple(bypass.resolve(v) for v in node.inputs), node.activation,
                tuple(sorted((k, _key(v)) for k, v in node.attrs.items())))

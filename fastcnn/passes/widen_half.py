@@ -14,7 +14,7 @@ import numpy as np
 from fastcnn.graph import Graph
 
 HALF_DTYPES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
-HALF_TYPES = ("tensor(float16)", "tensor(bfloat16)")
+HALF_TYPES, FLOAT_TYPE = ("tensor(float16)", "tensor(bfloat16)"), "tensor(float)"
 # TensorProto.DataType: FLOAT16 and BFLOAT16, and FLOAT in their stead. The attributes that name an element type:
 HALF_CODES, FLOAT_CODE = (10, 16), 1
 TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
@@ -44,4 +44,12 @@ def _widened(key: str, value: Any) -> Any:
         return FLOAT_CODE
     if isinstance(value, np.ndarray) and value.dtype in HALF_DTYPES:
         return value.astype(np.float32)
-    return value
+    return _widened_body(value) if isinstance(value, Graph) else value
+
+
+def _widened_body(body: Graph) -> Graph:
+    """The body with its types and constants widened; the same object where there is nothing to widen."""
+    inputs, outputs = ([replace(info, type=FLOAT_TYPE) if info.type in HALF_TYPES else info for info in infos]
+                       for infos in (body.inputs, body.outputs))
+    wide = replace(body, nodes=list(body.nodes), constants=dict(body.constants), inputs=inputs, outputs=outputs, metadata={})
+    return wide if widen_half(wide) or (inputs, outputs) != (body.inputs, body.outputs) else body

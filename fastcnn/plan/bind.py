@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -40,11 +41,21 @@ class Bound:
     values: dict[str, np.ndarray] = field(default_factory=dict)
     rest: list[Node] = field(default_factory=list)
 
+    def known(self, name: str) -> Spec | None:
+        """Spec of a value, None where only the run will tell."""
+        return spec_of(self.values[name]) if name in self.values else self.specs.get(name)
+
     def spec(self, name: str) -> Spec:
         """Spec of a value of a native node: known, or the node would not be native."""
         spec = self.specs[name]
         assert spec is not None, f"{name} has no known shape"
         return spec
+
+
+class Flow(Protocol):
+    """Infers the outputs of a control-flow node from its inputs and, by the name inside, what its bodies capture."""
+
+    def infer(self, args: Args, captured: Mapping[str, Spec | None]) -> list[Spec | None]: ...
 
 
 def spec_of(array: object) -> Spec | None:
@@ -53,8 +64,12 @@ def spec_of(array: object) -> Spec | None:
 
 
 def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Mapping[str, np.ndarray],
-         values: Mapping[str, np.ndarray], opsets: Mapping[str, int]) -> Bound:
-    """Bind nodes in topological order. `values` is what a run has already computed, besides the model's constants."""
+         values: Mapping[str, np.ndarray], opsets: Mapping[str, int], flows: Mapping[int, Flow] | None = None) -> Bound:
+    """Bind nodes in topological order. `values` is what a run has already computed, besides the model's constants.
+
+    flows  by the id of an If, Loop or Scan, what infers the specs of its outputs
+    """
+    flows = flows or {}
     bound = Bound(constants, specs=dict(specs), values={**constants, **values})
     for k, node in enumerate(nodes):
         args = _args(node, bound)
@@ -62,12 +77,18 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
             dummy = np.broadcast_to(np.zeros((), args.specs[0].dtype), args.specs[0].shape)
             _keep(bound, node, reference.evaluate(node, [dummy], {}, opsets))
             continue
-        if _foldable(node, args):
-            _keep(bound, node, reference.evaluate(node, list(args.values), {}, opsets))
-            continue
+        flow = flows.get(id(node))
+        if flow is None and _foldable(node, args):
+            results = reference.evaluate(node, list(args.values), {}, opsets)
+            if all(isinstance(result, np.ndarray) for result in results):
+                _keep(bound, node, results)
+                continue
         opaque = any(name and name not in bound.values and bound.specs.get(name) is None for name in node.reads)
         try:
-            op, outputs = (None, [None]) if opaque else _infer(node, args, bound, opsets)
+            if opaque or flow is None:
+                op, outputs = (None, [None]) if opaque else _infer(node, args, bound, opsets)
+            else:
+                op, outputs = None, flow.infer(args, {inner: bound.known(outer) for inner, outer in node.captures})
         except DataDependent:
             bound.rest = list(nodes[k:])
             return bound
@@ -95,12 +116,10 @@ def _foldable(node: Node, args: Args) -> bool:
                                                                                                            or node.op_type == "Constant")
 
 
-def _keep(bound: Bound, node: Node, results: Sequence[object]) -> None:
+def _keep(bound: Bound, node: Node, results: Sequence[np.ndarray]) -> None:
     for name, result in zip(node.outputs, results):
         if name:
-            bound.specs[name] = spec_of(result)
-            if isinstance(result, np.ndarray):
-                bound.values[name] = result
+            bound.specs[name], bound.values[name] = spec_of(result), result
 
 
 def _infer(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> tuple[Op | None, Sequence[Spec | None]]:

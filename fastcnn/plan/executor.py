@@ -10,10 +10,11 @@ import numpy as np
 
 from fastcnn import _native, reference
 from fastcnn.errors import ExecutionError, UnsupportedOperatorError
-from fastcnn.graph import Graph, Node
+from fastcnn.graph import Graph, Node, is_control_flow
 from fastcnn.ops import OPS
 from fastcnn.ops.base import Spec
 from fastcnn.plan.bind import spec_of
+from fastcnn.plan.control_flow import ControlFlow
 from fastcnn.plan.lowering import Stage
 from fastcnn.plan.plan import Plan, make_plan, small_values
 
@@ -22,10 +23,10 @@ MAX_PLANS = 64
 
 
 def check_operators(graph: Graph) -> None:
-    """Raises UnsupportedOperatorError naming every node that neither a kernel nor the fallback computes."""
+    """Raises UnsupportedOperatorError naming every node that neither a kernel nor the fallback computes; bodies are checked as theirs."""
     refused = []
     for node in graph.nodes:
-        if (node.domain, node.op_type) not in OPS:
+        if (node.domain, node.op_type) not in OPS and not is_control_flow(node):
             try:
                 reference.check_supported(node, graph.opsets)
             except UnsupportedOperatorError as error:
@@ -35,16 +36,20 @@ def check_operators(graph: Graph) -> None:
 
 
 class Engine:
-    """Thread-safe: plans are made under a lock, every run takes a workspace of its own from the pool."""
+    """Thread-safe: plans are made under a lock, every run takes a workspace of its own from the pool.
 
-    def __init__(self, graph: Graph, threads: int, packs: dict[Hashable, np.ndarray]):
+    fallbacks  the nodes without a native kernel in any plan made so far, by id; those in bodies of control flow as well
+    """
+
+    def __init__(self, graph: Graph, threads: int, packs: dict[Hashable, np.ndarray], fallbacks: dict[int, Node] | None = None):
         self.graph, self.threads, self.packs = graph, threads, packs
+        self.fallbacks: dict[int, Node] = {} if fallbacks is None else fallbacks
         check_operators(graph)
+        self.flows = {id(node): ControlFlow(node, self._inner) for node in graph.nodes if is_control_flow(node)}
         self.outputs = tuple(info.name for info in graph.outputs)
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self.lock = threading.Lock()
         self.workspaces: list[_native.Workspace] = []
-        self.fallback_count = 0
 
     def plan(self, specs: Mapping[str, Spec | None]) -> Plan:
         """The plan for these input specs, made at the first call."""
@@ -69,15 +74,17 @@ class Engine:
         finally:
             self.workspaces.append(workspace)
 
-    def fallbacks(self) -> list[Node]:
-        """Nodes without a native kernel in any plan made so far."""
-        return list({id(node): node for plan in list(self.plans.values()) for node in plan.fallbacks}.values())
-
     def trim(self) -> None:
         """Forget plans and workspaces; packed weights stay."""
         with self.lock:
             self.plans.clear()
         self.workspaces.clear()
+        for flow in self.flows.values():
+            flow.trim()
+
+    def _inner(self, body: Graph) -> Engine:
+        """The engine of a body; its fallbacks count as this one's."""
+        return Engine(body, self.threads, {}, self.fallbacks)
 
     def _plan(self, key: Hashable, nodes: Sequence[Node], specs: Mapping[str, Spec | None], values: Mapping[str, np.ndarray]) -> Plan:
         plan = self.plans.get(key)
@@ -86,8 +93,8 @@ class Engine:
         with self.lock:
             if key not in self.plans:
                 plan = self.plans[key] = make_plan(nodes, specs, self.graph.constants, values, self.outputs,
-                                                   self.graph.opsets, self.threads, self.packs)
-                self.fallback_count += len(plan.fallbacks)
+                                                   self.graph.opsets, self.threads, self.packs, self.flows)
+                self.fallbacks.update((id(node), node) for node in plan.fallbacks)
                 while len(self.plans) > MAX_PLANS:
                     self.plans.popitem(last=False)
             return self.plans[key]
@@ -129,10 +136,14 @@ class Engine:
 
         inputs = [value(name) if name else None for name in node.inputs]
         captured = {inner: value(outer) for inner, outer in node.captures}
-        results = reference.evaluate(node, inputs, captured, self.graph.opsets)
+        flow = self.flows.get(id(node))
+        if flow is not None:
+            results = flow.run([_contiguous(x) for x in inputs], {name: _contiguous(x) for name, x in captured.items()})
+        else:
+            results = reference.evaluate(node, inputs, captured, self.graph.opsets)
         for name, result in zip(node.outputs, results):
             if name:
-                env[name] = np.ascontiguousarray(result) if isinstance(result, np.ndarray) and result.ndim else result
+                env[name] = _contiguous(result)
 
     def _result(self, name: str, env: dict[str, Any], plan: Plan, given: set[str]) -> Any:
         """The value of an output; a copy where it is the caller's own array, a view of one, or the model's constant."""
@@ -142,6 +153,10 @@ class Engine:
         borrowed = isinstance(value, np.ndarray) and any(np.may_share_memory(value, env[g]) for g in given
                                                          if isinstance(env[g], np.ndarray))
         return np.array(value) if borrowed else value
+
+
+def _contiguous(value: Any) -> Any:
+    return np.ascontiguousarray(value) if isinstance(value, np.ndarray) and value.ndim else value
 
 
 def _targets(stage: Stage, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray | None]) -> list[np.ndarray]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastcnn.graph import Node
-from fastcnn.ops.base import Spec
-from fastcnn.plan.bind import Bound, BoundNode, bind
+from fastcnn.graph import Node, is_control_flow
+from fastcnn.ops.base import Capped, Spec
+from fastcnn.plan.bind import Bound, BoundNode, Flow, bind
 from fastcnn.plan.lowering import Stage, StageLowering
 
 # Integer values this small are looked at when the rest of a graph is bound: shapes, axes, sizes.
@@ -19,25 +19,27 @@ SMALL_VALUE = 64
 class Plan:
     """stages in order; values known without running anything; rest: nodes bound when their inputs exist.
 
+    outputs  what is known of the types of the outputs before the run
     direct  the one stage that turns all inputs, in order, into all outputs, in order: the usual case, run without a dict
     """
 
     stages: tuple[Stage | Node, ...]
     values: Mapping[str, np.ndarray]
     rest: tuple[Node, ...]
+    outputs: Mapping[str, Spec]
     direct: Stage | None
 
     @property
     def fallbacks(self) -> list[Node]:
-        """Nodes without a native kernel, as far as planned."""
-        return [stage for stage in self.stages if isinstance(stage, Node)]
+        """Nodes without a native kernel, as far as planned; what is in bodies is in the plans of those."""
+        return [stage for stage in self.stages if isinstance(stage, Node) and not is_control_flow(stage)]
 
 
 def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Mapping[str, np.ndarray],
               values: Mapping[str, np.ndarray], outputs: Sequence[str], opsets: Mapping[str, int], threads: int,
-              packs: MutableMapping[Hashable, np.ndarray]) -> Plan:
+              packs: MutableMapping[Hashable, np.ndarray], flows: Mapping[int, Flow]) -> Plan:
     """Bind, cut into stages, lower. `outputs` are the names that the caller wants in the end."""
-    bound = bind(nodes, specs, constants, values, opsets)
+    bound = bind(nodes, specs, constants, values, opsets, flows)
     stages: list[Stage | Node] = []
     runs = _runs(bound.nodes)
     for k, run in enumerate(runs):
@@ -49,7 +51,9 @@ def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants
         stage_outputs = _in_order_of(outputs, [name for b in run for name in b.node.outputs if name in wanted])
         stage_inputs = _in_order_of(tuple(specs), _stage_inputs(bound, run))
         stages.append(StageLowering(bound, run, stage_inputs, stage_outputs, threads, packs).lower())
-    return Plan(tuple(stages), bound.values, tuple(bound.rest), _direct(stages, bound.rest, tuple(specs), tuple(outputs)))
+    known = {name: bound.known(name) for name in outputs}
+    fixed = {name: spec for name, spec in known.items() if spec is not None and not isinstance(spec, Capped)}
+    return Plan(tuple(stages), bound.values, tuple(bound.rest), fixed, _direct(stages, bound.rest, tuple(specs), tuple(outputs)))
 
 
 def _direct(stages: Sequence[Stage | Node], rest: Sequence[Node], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Stage | None:

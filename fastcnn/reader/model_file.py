@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 from fastcnn.errors import FormatError, ModelError
 from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.inference.types import infer_types
-from fastcnn.onnx_proto.attributes import attribute_value, outer_reads, subgraphs
+from fastcnn.onnx_proto.attributes import attribute_value
 from fastcnn.onnx_proto.external_data import model_folders
 from fastcnn.onnx_proto.tensor_data import dense_array, sparse_array
 from fastcnn.onnx_proto.types import normal_domain, text, type_shape, type_string
@@ -31,6 +31,8 @@ from fastcnn.reader.wire import OddMessage, split
 Weights = list[np.ndarray | None]
 
 OLDEST_OPSET = 7
+# Bodies of control flow in each other.
+MAX_DEPTH = 64
 # Before this IR version every initializer had to be an input too: that it is one says nothing.
 INPUTS_APART = 4
 
@@ -130,6 +132,7 @@ class _Build:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
+    depth: int = 0
 
     def constant(self, name: str, array: np.ndarray, where: str) -> None:
         if not text(name, where):
@@ -165,12 +168,22 @@ class _Build:
             if attribute.name in node.attrs:
                 raise ModelError(f"{node.where()}: attribute {attribute.name!r} is given twice")
             node.attrs[attribute.name] = attribute_value(attribute, node.where(), self.folders)
-        bodies = subgraphs(node)
-        if not bodies:
-            return node
-        captures = dict.fromkeys(name for body in bodies for name in outer_reads(body))
-        return Node(node.op_type, node.inputs, node.outputs, node.attrs, name, domain, node.version,
-                    tuple((value, value) for value in captures))
+        node.attrs.update((key, self.body(value)) for key, value in node.attrs.items() if isinstance(value, GraphProto))
+        captures = dict.fromkeys(name for body in node.bodies.values() for name in body.free_names())
+        return replace(node, captures=tuple((value, value) for value in captures)) if captures else node
+
+    def body(self, graph: GraphProto) -> Graph:
+        """A body of control flow: free names in it are values of the graphs around it."""
+        if self.depth == MAX_DEPTH:
+            raise ModelError(f"graph {graph.name!r}: bodies nested more than {MAX_DEPTH} deep")
+        inner = _Build(self.opsets, self.folders, depth=self.depth + 1)
+        _read_tensors(inner, graph, [])
+        inner.add_nodes(graph.node)
+        inputs = [_value_info(i, "input") for i in graph.input if i.name not in inner.constants]
+        outputs = [_value_info(o, "output") for o in graph.output]
+        body = Graph(inner.nodes, inputs, outputs, inner.constants, self.opsets, text(graph.name, "graph name"))
+        body.nodes = topological(body.nodes, [*(i.name for i in inputs), *body.free_names()], body.constants)
+        return body
 
     def _name(self, stem: str) -> str:
         while stem in self.taken:

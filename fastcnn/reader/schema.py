@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, SparseTensorProto, TypeProto
+from onnx import AttributeProto, SparseTensorProto, TypeProto
 
 from fastcnn.errors import ModelError
-from fastcnn.graph import Node
+from fastcnn.graph import Graph, Node
 from fastcnn.onnx_proto.types import attribute_type
 
 # Domains whose operators onnx defines; nodes of other domains pass unchecked.
@@ -23,7 +23,7 @@ _PYTHON_TYPES: dict[int, type | tuple[type, ...]] = {
     AttributeProto.INT: int,
     AttributeProto.STRING: str,
     AttributeProto.TENSOR: np.ndarray,
-    AttributeProto.GRAPH: GraphProto,
+    AttributeProto.GRAPH: Graph,
     AttributeProto.TYPE_PROTO: TypeProto,
     AttributeProto.SPARSE_TENSOR: SparseTensorProto,
 }
@@ -32,7 +32,7 @@ _ELEMENT_TYPES: dict[int, type] = {
     AttributeProto.INTS: int,
     AttributeProto.STRINGS: str,
     AttributeProto.TENSORS: np.ndarray,
-    AttributeProto.GRAPHS: GraphProto,
+    AttributeProto.GRAPHS: Graph,
     AttributeProto.TYPE_PROTOS: TypeProto,
     AttributeProto.SPARSE_TENSORS: SparseTensorProto,
 }

@@ -17,7 +17,7 @@ from fastcnn.graph import Graph, Node
 from fastcnn.onnx_proto.attributes import node_proto
 from fastcnn.onnx_proto.types import element_name, element_of, numpy_type, tensor_type, type_shape, type_string
 from fastcnn.reference.contrib import CONTRIB
-from fastcnn.reference.control_flow import CONTROL_FLOW, Around, bodies_of
+from fastcnn.reference.control_flow import CONTROL_FLOW, Run
 from fastcnn.reference.conv import pool_extents, spatial
 from fastcnn.reference.evaluator import Value, evaluator_of
 from fastcnn.reference.overrides import OVERRIDES
@@ -55,7 +55,7 @@ def _evaluate_plain(
     node: Node, inputs: list[Value], captured: Mapping[str, Value], opsets: Mapping[str, int]
 ) -> list[Value]:
     if node.op_type in CONTROL_FLOW and not node.domain:
-        return CONTROL_FLOW[node.op_type](node, inputs, Around(captured, opsets, evaluate))
+        return run_control_flow(node, inputs, lambda body, values: _run_body(body, values, captured))
     direct = _direct(node)
     if direct is not None:
         outputs = direct(node, inputs)
@@ -70,10 +70,21 @@ def _direct(node: Node) -> Callable[[Node, list[Value]], list[np.ndarray] | None
     return SHAPE_ARITHMETIC.get(node.op_type) or OVERRIDES.get(node.op_type)
 
 
+def run_control_flow(node: Node, inputs: Sequence[Value], run: Run) -> list[Value]:
+    """Outputs of If, Loop, Scan and the like; run(body, inputs) -> outputs runs a body as often as it takes."""
+    return CONTROL_FLOW[node.op_type](node, inputs, run)
+
+
+def _run_body(body: Graph, inputs: Sequence[Value], captured: Mapping[str, Value]) -> list[Value]:
+    """Outputs for inputs in order; the body's own names hide those of the graph around it."""
+    values = {**captured, **dict(zip((info.name for info in body.inputs), inputs))}
+    return _values_of(body, values, [info.name for info in body.outputs])
+
+
 def check_supported(node: Node, opsets: Mapping[str, int]) -> None:
     """Raises UnsupportedOperatorError when evaluate() could not compute the node, or one in its bodies."""
     if node.op_type in CONTROL_FLOW and not node.domain:
-        for body in bodies_of(node, opsets).values():
+        for body in node.bodies.values():
             for inner in body.nodes:
                 check_supported(inner, opsets)
     elif _direct(node) is None:
@@ -82,12 +93,18 @@ def check_supported(node: Node, opsets: Mapping[str, int]) -> None:
 
 def evaluate_graph(graph: Graph, feeds: Mapping[str, Value], keep: Sequence[str] = ()) -> dict[str, Value]:
     """Graph outputs, and the values named in `keep`, by name."""
-    values: dict[str, Value] = {"": None, **graph.constants, **feeds}
+    names = [*(o.name for o in graph.outputs), *keep]
+    return dict(zip(names, _values_of(graph, feeds, names)))
+
+
+def _values_of(graph: Graph, feeds: Mapping[str, Value], names: Sequence[str]) -> list[Value]:
+    values: dict[str, Value] = {**feeds, "": None, **graph.constants}
+    values.update((info.name, feeds[info.name]) for info in graph.inputs if info.name in feeds)
     for node in graph.nodes:
         captured = {inner: values[outer] for inner, outer in node.captures}
         outputs = evaluate(node, [values[v] for v in node.inputs], captured, graph.opsets)
         values.update(zip(node.outputs, outputs))
-    return {name: values[name] for name in (*(o.name for o in graph.outputs), *keep)}
+    return [values[name] for name in names]
 
 
 def infer_outputs(node: Node, inputs: Sequence[Types | None], values: Mapping[str, np.ndarray],

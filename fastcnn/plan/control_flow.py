@@ -1,0 +1,173 @@
+"""If, Loop and Scan: bodies are engines of their own, called from Python; a round costs a call and its kernels."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastcnn.errors import ExecutionError, FastCNNError
+from fastcnn.graph import Graph, Node, ValueInfo
+from fastcnn.ops.base import Args, Spec
+from fastcnn.plan.plan import Plan
+from fastcnn.reference import run_control_flow
+
+Value = Any
+Specs = Sequence["Spec | None"]
+
+
+class Runner(Protocol):
+    """What runs a body's graph: plan.executor.Engine."""
+
+    def plan(self, specs: Mapping[str, Spec | None]) -> Plan: ...
+
+    def run(self, feeds: Mapping[str, Value]) -> list[Value]: ...
+
+    def trim(self) -> None: ...
+
+
+class Body:
+    """run(inputs, captured) -> outputs in order. Its engine computes what nodes make; inputs and constants are handed on."""
+
+    def __init__(self, graph: Graph, captured: frozenset[str], engine_of: Callable[[Graph], Runner]):
+        same = {node.outputs[0]: node.inputs[0] for node in graph.nodes if node.op_type == "Identity" and not node.domain}
+        self.formal = [info.name for info in graph.inputs if info.name not in captured]
+        self.outputs = [_source(info.name, same) for info in graph.outputs]
+        self.constants = {name: graph.constants[name] for name in self.outputs if name in graph.constants}
+        self.computed = list(dict.fromkeys(name for name in self.outputs if any(name in node.outputs for node in graph.nodes)))
+        nodes = _needed(graph.nodes, self.computed)
+        inputs = [info for info in graph.inputs if any(info.name in node.reads for node in nodes)]
+        self.feeds = [info.name for info in inputs]
+        self.engine = engine_of(replace(graph, nodes=nodes, inputs=inputs, outputs=[ValueInfo(v, "", None) for v in self.computed]))
+
+    def run(self, inputs: Sequence[Value], captured: Mapping[str, Value]) -> list[Value]:
+        """Outputs for the formal inputs in order and for captured values by the name inside."""
+        env = {**captured, **dict(zip(self.formal, inputs))}
+        if self.computed:
+            env.update(zip(self.computed, self.engine.run({name: env[name] for name in self.feeds})))
+        return [env[name] if name in env else np.array(self.constants[name]) for name in self.outputs]
+
+    def infer(self, inputs: Specs, captured: Mapping[str, Spec | None]) -> list[Spec | None]:
+        """Specs of the outputs, None where data decide. Plans the engine for these inputs."""
+        env = {**captured, **dict(zip(self.formal, inputs))}
+        if self.computed:
+            env.update(self.engine.plan({name: env[name] for name in self.feeds}).outputs)
+        known = {name: Spec(array.dtype, array.shape) for name, array in self.constants.items()}
+        return [env.get(name, known.get(name)) for name in self.outputs]
+
+    def goes_on(self) -> bool:
+        """Whether the first output of this body of a Loop, the condition to go on, is true as long as its input is."""
+        name = self.outputs[0]
+        return name == self.formal[1] or (name in self.constants and bool(self.constants[name].all()))
+
+
+def _source(name: str, same: Mapping[str, str]) -> str:
+    while name in same:
+        name = same[name]
+    return name
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """The nodes that outputs depend on."""
+    needed, kept = set(outputs), []
+    for node in reversed(nodes):
+        if not needed.isdisjoint(node.outputs):
+            kept.append(node)
+            needed.update(node.reads)
+    return kept[::-1]
+
+
+class ControlFlow:
+    """A control-flow node with its bodies ready to run."""
+
+    def __init__(self, node: Node, engine_of: Callable[[Graph], Runner]):
+        captured = frozenset(inner for inner, _ in node.captures)
+        self.node = node
+        self.bodies = {key: Body(body, captured, engine_of) for key, body in node.bodies.items()}
+        self._by_graph = {id(body): self.bodies[key] for key, body in node.bodies.items()}
+
+    def run(self, inputs: Sequence[Value], captured: Mapping[str, Value]) -> list[Value]:
+        """Outputs in order, apart from the arrays given. Errors say which node of which body."""
+        def body(graph: Graph, values: Sequence[Value]) -> list[Value]:
+            return self._by_graph[id(graph)].run(values, captured)
+
+        try:
+            outputs = run_control_flow(self.node, inputs, body)
+        except FastCNNError as error:
+            raise type(error)(f"{self.node.where()}: {error}") from error
+        except Exception as error:
+            raise ExecutionError(f"{self.node.where()}: {type(error).__name__}: {error}") from error
+        return _apart(outputs, [*inputs, *captured.values()])
+
+    def trim(self) -> None:
+        """Forget the plans of the bodies."""
+        for body in self.bodies.values():
+            body.engine.trim()
+
+    def infer(self, args: Args, captured: Mapping[str, Spec | None]) -> list[Spec | None]:
+        """Specs of the outputs where they do not depend on data; bodies are planned on the way. Errors wait for the run."""
+        try:
+            return _INFER[self.node.op_type](self, args, captured)
+        except FastCNNError:                  # of a branch not taken, or a body that never runs, perhaps
+            return [None] * len(self.node.outputs)
+
+
+def _apart(values: Sequence[Value], others: Sequence[Value]) -> list[Value]:
+    """The values, those arrays copied that are others or each other."""
+    taken, apart = {id(value) for value in others}, []
+    for value in values:
+        apart.append(np.array(value) if id(value) in taken and isinstance(value, np.ndarray) else value)
+        taken.add(id(value))
+    return apart
+
+
+def _infer_if(flow: ControlFlow, args: Args, captured: Mapping[str, Spec | None]) -> list[Spec | None]:
+    condition = args.values[0]
+    names = ("then_branch", "else_branch")
+    taken = names if condition is None or condition.size != 1 else names[:1] if condition.reshape(()) else names[1:]
+    found = [flow.bodies[name].infer([], captured) for name in taken]
+    return [specs[0] if all(spec == specs[0] for spec in specs) else None for specs in zip(*found)]
+
+
+def _infer_loop(flow: ControlFlow, args: Args, captured: Mapping[str, Spec | None]) -> list[Spec | None]:
+    body, carried = flow.bodies["body"], list(args.specs[2:])
+    unknown: list[Spec | None] = [None] * len(flow.node.outputs)
+    made = body.infer([Spec(np.dtype(np.int64), ()), Spec(np.dtype(np.bool_), ()), *carried], captured)[1:]
+    if made[:len(carried)] != carried or None in carried:
+        return unknown
+    limit, condition = (*args.values, None, None)[:2]
+    endless = flow.node.input(1) and (condition is None or not condition.all())
+    if limit is None or limit.size != 1 or endless or not body.goes_on():
+        return [*carried, *unknown[len(carried):]]
+    return [*carried, *_rows(made[len(carried):], max(int(limit.reshape(())), 0), ())]
+
+
+def _infer_scan(flow: ControlFlow, args: Args, captured: Mapping[str, Spec | None]) -> list[Spec | None]:
+    node, body = flow.node, flow.bodies["body"]
+    count, unknown = node.attrs["num_scan_inputs"], [None] * len(node.outputs)
+    if node.version < 9 or any(spec is None or not spec.rank for spec in args.specs[-count:]):
+        return [*unknown]
+    states, scanned = list(args.specs[:-count]), [spec for spec in args.specs[-count:] if spec is not None]
+    axes = [a % spec.rank for a, spec in zip(node.attrs.get("scan_input_axes") or [0] * count, scanned)]
+    slices = [Spec(spec.dtype, spec.shape[:a] + spec.shape[a + 1:]) for a, spec in zip(axes, scanned)]
+    made = body.infer([*states, *slices], captured)
+    if made[:len(states)] != states or None in states:
+        return [*unknown]
+    return [*states, *_rows(made[len(states):], scanned[0].shape[axes[0]], node.attrs.get("scan_output_axes") or ())]
+
+
+def _rows(specs: Specs, rounds: int, axes: Sequence[int]) -> list[Spec | None]:
+    """Scan outputs of so many rounds, stacked along a new axis each."""
+    stacked: list[Spec | None] = []
+    for spec, axis in zip(specs, (*axes, *[0] * len(specs))):
+        at = axis % (spec.rank + 1) if spec is not None else 0
+        stacked.append(None if spec is None else Spec(spec.dtype, (*spec.shape[:at], rounds, *spec.shape[at:])))
+    return stacked
+
+
+_INFER: dict[str, Callable[[ControlFlow, Args, Mapping[str, Spec | None]], list[Spec | None]]] = {
+    "If": _infer_if,
+    "Loop": _infer_loop,
+    "Scan": _infer_scan,
+}

@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cpus", help="comma-separated; default: the first THREADS allowed ones")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--isa", choices=_native.isas(), help="instruction set, default the best")
-    parser.add_argument("--rounds", type=int, default=12, help="runs of each candidate of a layer, in turn; the least time counts")
+    parser.add_argument("--rounds", type=int, default=12, help="runs of each candidate of a layer, in turn; their lower quartile counts")
     parser.add_argument("--cold", action="store_true", help="empty L2 before each round: weights come from beyond it, as in a network")
     parser.add_argument("--top", type=int, default=6, help="candidates shown besides the pick")
     parser.add_argument("--within", type=float, help="exit 1 when a pick takes more than this times the best candidate's time")
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def time_layer(layer: Layer, args: argparse.Namespace) -> dict[str, object]:
-    """Least ms of every candidate, rounds interleaved; which one is the pick.
+    """Ms of every candidate, rounds interleaved; which one is the pick.
 
     With --within, a pick that misses it is timed again beside the best with more rounds: noise goes, a wrong choice stays.
     """
@@ -83,7 +83,7 @@ def time_layer(layer: Layer, args: argparse.Namespace) -> dict[str, object]:
         best = min(times, key=lambda name: times[name])
         if times[pick] <= args.within * times[best]:
             break
-        times |= {name: min(times[name], again) for name, again in trials.times(2 * args.rounds, {pick, best}).items()}
+        times |= trials.times(args.rounds, {pick, best})
     return {"pick": pick, "pick_ms": 1e3 * times[pick], "best_ms": 1e3 * min(times.values()),
             "ms": {name: 1e3 * seconds for name, seconds in times.items()}}
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -10,16 +9,9 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.choice import machine
+from fastcnn.choice.tile import best_nv
 from fastcnn.choice.winograd import TILE_VECTORS, choose_winograd
 
-# Costs besides the FMAs, in FMA issue slots: a call of a tile (arguments, epilogue); a row of a, read from L2 again by every panel;
-# a vector of b, which comes from L2 when the panel outgrows its share of L1. Fitted to 30 1x1 layers of ResNet-50, MobileNetV2 and
-# EfficientNet, on which the pick is then within 5 % of the best width: wide tiles for k below about 200, nv = 2 above.
-# 2026-11-20, Xeon (AVX-512, 48 KB L1, 2 MB L2), gcc 12.2, one thread; reproduce with python -m bench.layers.
-TILE_OVERHEAD = 60
-A_SLOTS = 0.15
-B_SLOTS = 1.0
-PANEL_SHARE_OF_L1 = 0.6
 # A run of k shorter than this keeps the tile in its loop head: im2col makes one long run of it.
 SHORTEST_RUN = 4
 
@@ -71,6 +63,14 @@ class ConvShape:
         if self.dw == 1:
             return any(valid != (0, self.ow) for valid in ranges)
         return any(0 < end - begin < self.ow for begin, end in ranges)
+
+    def __str__(self) -> str:
+        stride = f"stride {self.sh}" if self.sh == self.sw else f"strides {self.sh}x{self.sw}"
+        dilated = f" dilation {self.dh}x{self.dw}" if (self.dh, self.dw) != (1, 1) else ""
+        groups = f" groups {self.groups}" if self.groups > 1 else ""
+        images = f"{self.n}x" if self.n > 1 else ""
+        sizes = f"{images}{self.ih}x{self.iw}x{self.groups * self.ic} -> {self.groups * self.oc}"
+        return f"{sizes}, {self.kh}x{self.kw} {stride}{dilated}{groups}"
 
     def valid_columns(self, s: int) -> tuple[int, int]:
         """Output columns [begin, end) whose kernel column s reads the input; begin == end where none does."""
@@ -216,29 +216,6 @@ def im2col(shape: ConvShape, nv: int) -> ConvChoice:
 def _streams_weights(shape: ConvShape) -> bool:
     """One row of x against weights from memory: one vector wide panels are the plainest stream (AlexNet's 9216x4096: 15.9 -> 18.7 GB/s)."""
     return shape.n * shape.oh * shape.ow == 1 and 4 * shape.k * shape.oc * shape.groups > machine.l2_bytes()
-
-
-@lru_cache(maxsize=4096)
-def best_nv(oc: int, ow: int, k: int) -> int:
-    """Tile width in vectors with the least modelled time: FMA slots, load slots, latency of few chains, and call overhead."""
-    v = _native.vector_length()
-    total = -(-oc // v)
-
-    def cost(nv: int) -> float:
-        rows = -(-ow // _native.gemm_max_mr(nv))
-        full, last = divmod(total, nv)
-        return sum(count * _row_cost(ow, rows, width, k) for count, width in ((full, nv), (1, last)) if count and width)
-
-    return min((nv for nv in (2, 3, 4, 1) if nv <= max(total, 1) and _native.gemm_max_mr(nv)), key=cost)
-
-
-def _row_cost(ow: int, tiles: int, nv: int, k: int) -> float:
-    """Issue slots for one row of ow pixels in `tiles` tiles nv vectors wide."""
-    low, taller = divmod(ow, tiles)
-    panel_bytes = 4 * k * nv * _native.vector_length()
-    b_slots = B_SLOTS * nv if panel_bytes > PANEL_SHARE_OF_L1 * machine.l1d_bytes() else 0.0
-    return sum(count * (k * (max(mr * nv, mr + nv, machine.FMA_CHAINS) + A_SLOTS * mr + b_slots) + TILE_OVERHEAD)
-               for count, mr in ((taller, low + 1), (tiles - taller, low)) if count)
 
 
 def block_rows(shape: ConvShape, threads: int) -> int:

@@ -10,8 +10,6 @@ from fastcnn import _native
 
 CACHE_LINE_FLOATS = 16
 FMAS_PER_CYCLE = 2
-# Two FMA ports times four cycles of latency: fewer independent sums leave slots empty.
-FMA_CHAINS = 8
 PEAK_CHANNELS = 256                 # of the product that measures the peak: both operands stay in L1
 PEAK_REPEATS = 400
 

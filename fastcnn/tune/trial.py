@@ -68,7 +68,7 @@ class Trials:
         self.trials: dict[str, Trial] = {}
         self.twins: dict[str, Trial] = {}
         for name, picked in listed.items():
-            key = picked.algorithm == "winograd", picked.algorithm == "depthwise", picked.packing
+            key = "gemm" if picked.algorithm in ("conv", "im2col") else picked.algorithm, picked.packing
             if key not in packed:
                 packed[key] = choice.pack(picked, w)
             self.twins[name] = Trial(picked, places, buffers, packed[key], threads)
@@ -77,11 +77,15 @@ class Trials:
         self.usual = {name: twin.run(self.workspace) for name, twin in self.twins.items()}
         self.cold = Eviction(threads) if cold else None
         self.rng = np.random.default_rng(1)
+        self.samples: dict[str, list[float]] = {name: [] for name in listed}
 
     def times(self, rounds: int, names: Collection[str] | None = None) -> dict[str, float]:
-        """Least seconds of each in so many rounds, every round in another order."""
+        """Lower quartile of the seconds of each so far, after so many more rounds in ever other order.
+
+        Not the least: some of the weights may happen to have stayed in a cache. Not the median: on a shared machine half of the runs may
+        be disturbed.
+        """
         order = list(names if names is not None else self.trials)
-        best = dict.fromkeys(order, float("inf"))
         for _ in range(rounds):
             self.rng.shuffle(order)
             if self.cold is not None:
@@ -91,8 +95,8 @@ class Trials:
                     self.twins[name].run(self.workspace)
                 else:
                     self.x.sum()
-                best[name] = min(best[name], self.trials[name].run(self.workspace))
-        return best
+                self.samples[name].append(self.trials[name].run(self.workspace))
+        return {name: sorted(self.samples[name])[len(self.samples[name]) // 4] for name in order}
 
 
 class Eviction:

@@ -1,15 +1,21 @@
 """The engines that bench.models can time: one adapter each, imported only in the process that runs it.
 
-To add one: a function (path of an ONNX file, threads) -> (feeds -> list of arrays), and its row in ENGINES.
+To add one: a function (path, threads) -> (feeds -> list of arrays), and its row in ENGINES. An engine that does not read ONNX has a
+converter too (bench.convert), and gets the folder that it filled instead of the file.
 """
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from bench import convert
 
 Feeds = dict[str, np.ndarray]
 Run = Callable[[Feeds], list[np.ndarray]]
@@ -17,18 +23,28 @@ Run = Callable[[Feeds], list[np.ndarray]]
 
 @dataclass(frozen=True)
 class Engine:
-    """load: how to make a runner. package: what pip installs. settings: what was set away from the defaults, for the report."""
+    """load: how to make a runner. packages: what pip installs, the engine first. settings: what was set away from the defaults, for
+    the report. convert: (ONNX file, empty folder), fills the folder with what load reads instead of the file."""
 
     load: Callable[[str, int], Run]
-    package: str
+    packages: tuple[str, ...]
     settings: str
+    convert: Callable[[str, Path], None] | None = None
 
     def version(self) -> str | None:
-        """Installed version, or None."""
-        try:
-            return metadata.version(self.package)
-        except metadata.PackageNotFoundError:
-            return None
+        """Installed version of the engine, or None."""
+        return _version(self.packages[0])
+
+    def versions(self) -> dict[str, str | None]:
+        """Installed version of each package, or None."""
+        return {package: _version(package) for package in self.packages}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def load_fastcnn(path: str, threads: int) -> Run:
@@ -63,27 +79,108 @@ def load_openvino(path: str, threads: int) -> Run:
     return run
 
 
-def load_torch(path: str, threads: int) -> Run:
-    import onnx
-    import onnx2torch
-    import torch
+def load_ncnn(folder: str, threads: int) -> Run:
+    """pnnx names inputs in0, in1 ... and outputs out0, out1 ... in the order of the ONNX graph."""
+    import ncnn
 
-    torch.set_num_threads(threads)
-    model = onnx.load(path)
-    names = [value.name for value in model.graph.input if value.name not in {w.name for w in model.graph.initializer}]
-    module = onnx2torch.convert(model).eval()
+    net = ncnn.Net()
+    net.opt.num_threads = threads
+    for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage"):
+        setattr(net.opt, option, False)
+    if net.load_param(f"{folder}/{convert.NCNN}.param") or net.load_model(f"{folder}/{convert.NCNN}.bin"):
+        raise RuntimeError(f"ncnn does not load {folder}/{convert.NCNN}.param")
+    outputs = [f"out{i}" for i in range(len(net.output_names()))]
 
     def run(feeds: Feeds) -> list[np.ndarray]:
+        extractor = net.create_extractor()
+        for i, array in enumerate(feeds.values()):
+            extractor.input(f"in{i}", ncnn.Mat(array, batch_index=0).clone())
+        results = [extractor.extract(name) for name in outputs]
+        if any(status for status, _ in results):
+            raise RuntimeError(f"ncnn: extract returned {[status for status, _ in results]}")
+        return [result.numpy(batch_index=0) for _, result in results]
+
+    return run
+
+
+def load_torch(path: str, threads: int) -> Run:
+    """Traced at the first run, for the shapes that come then, and frozen; channels-last was the faster layout of the two."""
+    import torch
+
+    _import_torchvision()
+    import onnx2torch
+
+    torch.set_num_threads(threads)
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    module: Any = onnx2torch.convert(path).eval()
+    frozen: Any = None
+
+    def tensor(array: np.ndarray) -> Any:
+        return torch.from_numpy(array).contiguous(memory_format=layouts.get(array.ndim, torch.contiguous_format))
+
+    def run(feeds: Feeds) -> list[np.ndarray]:
+        nonlocal frozen
         with torch.inference_mode():
-            results = module(*(torch.from_numpy(feeds[name]) for name in names))
+            inputs = tuple(tensor(array) for array in feeds.values())
+            if frozen is None:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    frozen = torch.jit.freeze(torch.jit.trace(module.to(memory_format=layouts.get(inputs[0].ndim)), inputs))
+            results = frozen(*inputs)
         return [r.numpy() for r in (results if isinstance(results, list | tuple) else [results])]
 
     return run
 
 
+def _import_torchvision() -> None:
+    """onnx2torch imports torchvision for detection heads, whose operators are missing where the wheel is one for another torch (+cpu):
+    the import only asks for their schemas."""
+    import torch
+
+    try:
+        import torchvision
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width, "
+                       "int sampling_ratio, bool aligned) -> Tensor")
+        import torchvision  # noqa: F401
+
+
+def load_litert(folder: str, threads: int) -> Run:
+    """XNNPACK is its default delegate. The converted network takes NHWC: an input is put into that order once, in the first run."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(f"{folder}/{convert.LITERT}", num_threads=threads)
+    interpreter.allocate_tensors()
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    ordered: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def last_channels(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        if id(array) not in ordered:
+            moved = array if array.shape == shape else np.ascontiguousarray(np.moveaxis(array, 1, -1))
+            ordered[id(array)] = array, moved         # the array is kept, so its id stays its own
+        return ordered[id(array)][1]
+
+    def run(feeds: Feeds) -> list[np.ndarray]:
+        for detail, array in zip(inputs, feeds.values(), strict=True):
+            interpreter.set_tensor(detail["index"], last_channels(array, tuple(detail["shape"])))
+        interpreter.invoke()
+        results = [interpreter.get_tensor(detail["index"]) for detail in outputs]
+        return [np.moveaxis(y, -1, 1) if y.ndim > 3 else y for y in results]
+
+    return run
+
+
 ENGINES: dict[str, Engine] = {
-    "fastcnn":     Engine(load_fastcnn, "fastcnn", "threads"),
-    "onnxruntime": Engine(load_onnxruntime, "onnxruntime", "CPUExecutionProvider, intra_op_num_threads, inter_op_num_threads=1"),
-    "openvino":    Engine(load_openvino, "openvino", "INFERENCE_PRECISION_HINT=f32, INFERENCE_NUM_THREADS, PERFORMANCE_HINT=LATENCY"),
-    "torch":       Engine(load_torch, "onnx2torch", "through onnx2torch, set_num_threads, inference_mode"),
+    "fastcnn":     Engine(load_fastcnn, ("fastcnn",), "threads"),
+    "onnxruntime": Engine(load_onnxruntime, ("onnxruntime",), "CPUExecutionProvider, intra_op_num_threads, inter_op_num_threads=1"),
+    "openvino":    Engine(load_openvino, ("openvino",),
+                          "INFERENCE_PRECISION_HINT=f32, INFERENCE_NUM_THREADS, PERFORMANCE_HINT=LATENCY"),
+    "ncnn":        Engine(load_ncnn, ("ncnn", "pnnx"), "converted by pnnx with fp16=0, num_threads, fp16 and bf16 off", convert.ncnn),
+    "torch":       Engine(load_torch, ("torch", "onnx2torch"),
+                          "through onnx2torch, set_num_threads, inference_mode, traced and frozen, channels_last"),
+    "litert":      Engine(load_litert, ("ai-edge-litert", "onnx2tf"), "float32, converted by onnx2tf, num_threads, NHWC input",
+                          convert.litert),
 }

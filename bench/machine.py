@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def describe(engines: Iterable[str], threads: int, cpus: Iterable[int]) -> dict[str, Any]:
-    """Machine, date, versions, commit, command, load."""
+def describe(engines: Sequence[str], threads: int, cpus: Iterable[int]) -> dict[str, Any]:
+    """Machine, date, versions (of engines in this process), commit, command, load."""
     import fastcnn
 
     return {

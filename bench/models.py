@@ -1,7 +1,7 @@
 """Whole networks against other engines:  python -m bench.models [NAMES or .onnx files or folders] --against onnxruntime
 
 One process per engine, all on the same CPUs. In each round every engine runs for a while, one after the other, the others asleep;
-so drifts of the machine hit all alike. Prints a Markdown table and writes everything into a JSON file.
+so drifts of the machine hit all alike. Prints a Markdown table, writes everything into a JSON file, draws it with --plot.
 """
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ import onnx
 from tqdm import tqdm
 
 import models
-from bench import machine
+from bench import machine, report
+from bench.batch import save_with_batch
 from bench.engines import ENGINES, Feeds
 from bench.worker import EngineError, Worker
 
 DEFAULT_NETWORKS = ("lenet5", "resnet18", "resnet50", "mobilenet_v2", "vgg16")
-BUSY = 0.97                     # with one thread: less CPU time than this share of the wall time, and others took the CPU
 REFERENCE = "onnxruntime"       # whose outputs the others are compared with
 RESULTS = Path(__file__).parent / "results"
 
@@ -40,41 +40,66 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
                         help=f"comma-separated peers ({', '.join(list(ENGINES)[1:])}), default %(default)s")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpus", help="comma-separated CPUs for every engine; default: the first THREADS allowed ones")
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--batch", default="1", help="images in each run; 1,8,32 measures each network at each of them")
+    parser.add_argument("--python", action="append", default=[], metavar="ENGINE=PATH",
+                        help="the interpreter of an engine that lives in another virtual environment; may be repeated")
     parser.add_argument("--extent", type=int, default=224, help="what symbolic axes besides the first become")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of measurement per engine and round")
     parser.add_argument("--warmup", type=float, default=0.3, help="seconds of runs before each that do not count")
     parser.add_argument("--pause", type=float, default=0.3, help="seconds between engines, for threads to stop spinning")
     parser.add_argument("--json", type=Path, help="where results go; default: bench/results/<date>-models.json")
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="a picture of the ratios (needs matplotlib)")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
     engines = ["fastcnn", *(name for name in args.against.split(",") if name and name != "fastcnn")]
-    for name in engines[1:]:
+    pythons = read_pythons(args.python)
+    for name in [*engines, *pythons]:
         if name not in ENGINES:
             sys.exit(f"unknown engine {name!r}, only {', '.join(ENGINES)}")
-        if ENGINES[name].version() is None:
-            sys.exit(f"{name} needs the package {ENGINES[name].package}: pip install {ENGINES[name].package}")
     cpus = pick_cpus(args.cpus, args.threads)
-    facts = machine.describe(engines, args.threads, cpus)
-    workers = [Worker(name, args.threads, cpus) for name in engines]
+    batches = [int(number) for number in args.batch.split(",")]
+    workers = [Worker(name, args.threads, cpus, pythons.get(name, sys.executable)) for name in engines]
     results = []
     try:
+        facts = machine.describe(engines, args.threads, cpus)
+        facts["versions"].update({worker.engine: installed(worker) for worker in workers[1:]})
         with tempfile.TemporaryDirectory() as folder:
-            networks = find_networks(args.networks)
-            with tqdm(total=len(networks) * args.rounds * len(workers), unit="run", leave=False) as progress:
-                for name in networks:
-                    progress.set_description(Path(name).stem)
-                    results.append(bench_network(name, workers, args, Path(folder), progress))
+            runs = [(name, batch) for name in find_networks(args.networks) for batch in batches]
+            with tqdm(total=len(runs) * args.rounds * len(workers), unit="run", leave=False) as progress:
+                for name, batch in runs:
+                    progress.set_description(f"{Path(name).stem} x{batch}")
+                    results.append(bench_network(name, batch, workers, args, Path(folder), progress))
     finally:
         for worker in workers:
             worker.close()
     write_json(args.json, facts, results)
-    print(table(facts, results, engines))
+    if args.plot:
+        from bench import plot
+        plot.draw(facts, results, args.plot)
+    print(report.table(facts, results))
     return 0
+
+
+def read_pythons(options: Sequence[str]) -> dict[str, str]:
+    """{engine: interpreter} of ENGINE=PATH options."""
+    for option in options:
+        if "=" not in option:
+            sys.exit(f"--python {option}: not ENGINE=PATH")
+    return dict(option.split("=", 1) for option in options)
+
+
+def installed(worker: Worker) -> str:
+    """Versions of the engine and its converter; exits where a package is missing."""
+    versions = worker.versions()
+    missing = [package for package, version in versions.items() if version is None]
+    if missing:
+        sys.exit(f"{worker.engine} needs: pip install {' '.join(missing)}")
+    first, *others = versions.items()
+    return " ".join([str(first[1]), *(f"({name} {version})" for name, version in others)])
 
 
 def pick_cpus(text: str | None, threads: int) -> list[int]:
@@ -97,12 +122,15 @@ def find_networks(names: Sequence[str]) -> list[str]:
     return found
 
 
-def bench_network(name: str, workers: Sequence[Worker], args: argparse.Namespace, folder: Path, progress: tqdm) -> dict[str, Any]:
+def bench_network(name: str, batch: int, workers: Sequence[Worker], args: argparse.Namespace, folder: Path,
+                  progress: tqdm) -> dict[str, Any]:
     """Load everywhere, compare outputs, then the interleaved rounds."""
-    path = folder / "network.onnx" if name in models.NETWORKS else Path(name)
     if name in models.NETWORKS:
-        onnx.save(models.build(name, batch=args.batch), str(path))
-    feeds = random_feeds(path, args.batch, args.extent)
+        path = folder / "network.onnx"
+        onnx.save(models.build(name, batch=batch), str(path))
+    else:
+        path = save_with_batch(Path(name), batch, folder)
+    feeds = random_feeds(path, batch, args.extent)
     engines: dict[str, dict[str, Any]] = {}
     outputs, alive = {}, []
     for worker in workers:
@@ -125,8 +153,8 @@ def bench_network(name: str, workers: Sequence[Worker], args: argparse.Namespace
             engines[worker.engine]["rounds"].append(times)
             engines[worker.engine]["cpu_share"].append(share / args.threads)
             progress.update()
-    summarise(engines)
-    return {"network": Path(name).stem, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    report.summarise(engines, batch)
+    return {"network": Path(name).stem, "batch": batch, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "inputs": {k: list(v.shape) for k, v in feeds.items()}, "engines": engines}
 
 
@@ -159,62 +187,12 @@ def difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> floa
     return worst
 
 
-def summarise(engines: dict[str, Any]) -> None:
-    """Adds median, p10, p90 in ms, and each peer's median over ours: of all runs, and the lowest and highest of a round."""
-    for entry in engines.values():
-        times = np.concatenate([np.asarray(r) for r in entry["rounds"]]) * 1e3 if entry["rounds"] else None
-        if times is not None:
-            entry["median_ms"], entry["p10_ms"], entry["p90_ms"] = (float(np.percentile(times, q)) for q in (50, 10, 90))
-            entry["runs"] = len(times)
-    ours = engines["fastcnn"]
-    for name, entry in engines.items():
-        if name != "fastcnn" and "median_ms" in entry and "median_ms" in ours:
-            entry["ratio"] = entry["median_ms"] / ours["median_ms"]
-            by_round = [float(np.median(a) / np.median(b)) for a, b in zip(entry["rounds"], ours["rounds"], strict=True)]
-            entry["ratio_rounds"] = [min(by_round), max(by_round)]
-
-
 def write_json(path: Path | None, facts: dict[str, Any], results: list[dict[str, Any]]) -> None:
     if path is None:
         path = RESULTS / f"{facts['date'].replace(':', '')[:15]}-models.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": facts, "results": results}, indent=1) + "\n")
     print(f"{path}\n", file=sys.stderr)
-
-
-def table(facts: dict[str, Any], results: Sequence[dict[str, Any]], engines: Sequence[str]) -> str:
-    """Markdown: ms as median (p10-p90); ratio is the peer's median over ours; diff is ours against onnxruntime."""
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    lines = [f"{facts['cpu']}, {facts['threads']} thread(s) on CPU {','.join(map(str, facts['cpus']))}, "
-             f"{facts['date'][:10]}; {versions}; commit {facts['commit']}; `{facts['command']}`", ""]
-    peers = engines[1:]
-    head = ["network", *(f"{name} ms" for name in engines), *(f"ratio {name}" for name in peers), "diff"]
-    lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for row in results:
-        entries = row["engines"]
-        diff = entries["fastcnn"].get("difference")
-        cells = [row["network"], *(_milliseconds(entries[name]) for name in engines),
-                 *(_ratio(entries[name]) for name in peers), "-" if diff is None else f"{diff:.1e}"]
-        lines.append("| " + " | ".join(cells) + " |")
-    everyone = [entry for row in results for entry in row["engines"].values()]
-    lowest = min((share for entry in everyone for share in entry["cpu_share"]), default=1.0)
-    if facts["threads"] == 1 and lowest < BUSY:
-        lines += ["", f"The machine was busy: in the worst round an engine had {lowest:.0%} of its CPU."]
-    errors = [f"{row['network']}: {entry['error']}" for row in results for entry in row["engines"].values()
-              if "error" in entry]
-    return "\n".join([*lines, *(["", *errors] if errors else [])])
-
-
-def _milliseconds(entry: dict[str, Any]) -> str:
-    if "median_ms" not in entry:
-        return "-"
-    return f"{entry['median_ms']:.3g} ({entry['p10_ms']:.3g}-{entry['p90_ms']:.3g})"
-
-
-def _ratio(entry: dict[str, Any]) -> str:
-    if "ratio" not in entry:
-        return "-"
-    return f"{entry['ratio']:.2f} ({entry['ratio_rounds'][0]:.2f}-{entry['ratio_rounds'][1]:.2f})"
 
 
 if __name__ == "__main__":

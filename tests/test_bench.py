@@ -121,4 +121,4 @@ def test_models_difference_is_relative_to_the_largest_value():
 
 
 def test_engines_versions_are_none_when_missing():
-    assert engines.Engine(engines.load_fastcnn, "no-such-package-at-all", "").version() is None
+    assert engines.Engine(engines.load_fastcnn, ("no-such-package-at-all",), "").version() is None

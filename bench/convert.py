@@ -1,0 +1,74 @@
+"""ONNX to what other engines read, once per network and converter version: the results stay in the folder for temporary files."""
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+NCNN, LITERT = "network.ncnn", "network_float32.tflite"
+TAIL = 2000         # characters of a failed converter's output in the error
+
+
+def converted(path: str, converter: Callable[[str, Path], None], label: str) -> str:
+    """The folder that converter(path, folder) has filled for this file's content; label: the converter and its version."""
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    home = Path(tempfile.gettempdir()) / f"fastcnn-bench-{os.getuid()}" / label
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = home / digest
+    if not folder.exists():
+        fresh = Path(tempfile.mkdtemp(dir=home))
+        try:
+            converter(path, fresh)
+            fresh.rename(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return str(folder)
+
+
+def ncnn(path: str, folder: Path) -> None:
+    """network.ncnn.param and .bin by pnnx, weights in float32."""
+    import pnnx
+
+    _copy(path, folder)
+    _call([pnnx.EXEC_PATH, "network.onnx", "fp16=0"], folder)
+    _keep(folder, f"{NCNN}.param", f"{NCNN}.bin")
+
+
+def litert(path: str, folder: Path) -> None:
+    """network_float32.tflite by onnx2tf. It tries layouts on sample images and downloads them unless they lie in its folder: noise does."""
+    import numpy as np
+
+    _copy(path, folder)
+    noise = np.random.default_rng(0).random((20, 128, 128, 3), np.float32)
+    np.save(folder / "calibration_image_sample_data_20x128x128x3_float32.npy", noise)
+    program = "import sys; from onnx2tf import main; sys.exit(main())"
+    _call([sys.executable, "-c", program, "-i", "network.onnx", "-o", ".", "-v", "error"], folder)
+    _keep(folder, LITERT)
+
+
+def _copy(path: str, folder: Path) -> None:
+    import onnx
+
+    onnx.save(onnx.load(path), str(folder / "network.onnx"))
+
+
+def _call(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    if done.returncode:
+        raise RuntimeError(f"{Path(command[0]).name} exited with {done.returncode}: {done.stdout[-TAIL:]}")
+
+
+def _keep(folder: Path, *names: str) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise RuntimeError(f"the converter wrote no {', '.join(missing)}")
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name not in names:
+            entry.unlink()

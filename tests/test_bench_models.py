@@ -1,0 +1,174 @@
+"""bench.models beside its engines: conversion, batches, the table, the picture, workers of other interpreters."""
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import fastcnn
+import models
+from bench import models as bench_models
+from bench import report
+from bench.batch import rebatch, save_with_batch
+from bench.convert import converted
+from bench.engines import ENGINES
+from bench.worker import EngineError, Worker
+
+X = np.random.default_rng(0).standard_normal((1, 1, 32, 32)).astype(np.float32)
+
+
+@pytest.fixture
+def lenet5(tmp_path) -> Path:
+    path = tmp_path / "lenet5.onnx"
+    onnx.save(models.build("lenet5"), str(path))
+    return path
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "ncnn", "torch"])
+def test_engine_computes_what_fastcnn_computes(engine, lenet5, tmp_path, monkeypatch):
+    missing = [package for package in ENGINES[engine].packages if find_spec(package) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    worker = Worker(engine, 1, [])
+    try:
+        assert all(worker.versions().values())
+        assert worker.load(str(lenet5), {"x": X}) > 0
+        y, = worker.outputs()
+        times, share = worker.time(0.0, 0.0)
+    finally:
+        worker.close()
+    assert bench_models.difference([y], fastcnn.load(lenet5, threads=1).run(None, {"x": X})) < 1e-5
+    assert len(times) >= 3 and share > 0
+
+
+def test_worker_errors_name_the_engine(lenet5):
+    worker = Worker("fastcnn", 1, [], sys.executable)
+    try:
+        with pytest.raises(EngineError, match=r"fastcnn: .*nowhere"):
+            worker.load("nowhere.onnx", {})
+        assert worker.load(str(lenet5), {"x": X}) > 0
+    finally:
+        worker.close()
+    with pytest.raises(EngineError, match="its process ended"):
+        worker.outputs()
+
+
+def test_converted_once_for_the_same_content(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    calls = []
+
+    def converter(path: str, folder: Path) -> None:
+        calls.append(path)
+        (folder / "result").write_text("converted")
+
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"1")
+    first, second = (converted(str(tmp_path / name), converter, "tool-1") for name in "ab")
+    assert first == second and len(calls) == 1 and (Path(first) / "result").exists()
+    assert converted(str(tmp_path / "a"), converter, "tool-2") != first and len(calls) == 2
+
+
+def test_converted_nothing_stays_of_a_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def failing(path: str, folder: Path) -> None:
+        raise RuntimeError("no such operator")
+
+    (tmp_path / "a").write_bytes(b"1")
+    with pytest.raises(RuntimeError, match="no such operator"):
+        converted(str(tmp_path / "a"), failing, "tool-1")
+    assert not list(tmp_path.glob("fastcnn-bench-*/tool-1/*"))
+
+
+def shuffle() -> onnx.ModelProto:
+    """Relu, then channels shuffled in two groups, as exporters write it: batch 1 in both targets of Reshape."""
+    shapes = {"s5": [1, 2, 3, 4, 5], "s4": [1, 6, 4, 5]}
+    nodes = [helper.make_node("Relu", ["x"], ["a"]),
+             helper.make_node("Constant", [], ["s4"], value=helper.make_tensor("", TensorProto.INT64, [4], shapes["s4"])),
+             helper.make_node("Reshape", ["a", "s5"], ["b"]), helper.make_node("Transpose", ["b"], ["c"], perm=[0, 2, 1, 3, 4]),
+             helper.make_node("Reshape", ["c", "s4"], ["y"])]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 6, 4, 5]) for name in "xy")
+    graph = helper.make_graph(nodes, "shuffle", [x], [y], [helper.make_tensor("s5", TensorProto.INT64, [5], shapes["s5"])])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_rebatch_gives_what_single_images_give(tmp_path):
+    x = np.random.default_rng(1).standard_normal((3, 6, 4, 5)).astype(np.float32)
+    one = fastcnn.load(shuffle(), threads=1)
+    path = tmp_path / "one.onnx"
+    onnx.save(shuffle(), str(path))
+    assert save_with_batch(path, 1, tmp_path) == path
+    many = fastcnn.load(save_with_batch(path, 3, tmp_path), threads=1)
+    assert list(many.get_outputs()[0].shape) == [3, 6, 4, 5]
+    y, = many.run(None, {"x": x})
+    np.testing.assert_array_equal(y, np.concatenate([one.run(None, {"x": image[None]})[0] for image in x]))
+
+
+def test_rebatch_refuses_inputs_of_different_batch():
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [n, 2]) for name, n in (("a", 1), ("b", 2))]
+    graph = helper.make_graph([helper.make_node("Add", ["a", "b"], ["y"])], "g", infos, infos[1:])
+    with pytest.raises(ValueError, match=r"\[1, 2\]"):
+        rebatch(helper.make_model(graph), 8)
+
+
+def result(network: str, batch: int = 1, **milliseconds: float | None) -> dict[str, Any]:
+    engines: dict[str, dict[str, Any]] = {}
+    for name, ms in milliseconds.items():
+        engines[name] = {"rounds": [], "cpu_share": [], "error": f"{name}: no"} if ms is None else \
+            {"rounds": [[ms / 1e3] * 3] * 2, "cpu_share": [1.0, 1.0]}
+    report.summarise(engines, batch)
+    return {"network": network, "batch": batch, "engines": engines}
+
+
+FACTS = {"cpu": "a CPU", "threads": 1, "cpus": [1], "date": "2026-11-21T00:00", "commit": "abc", "command": "bench",
+         "versions": {"fastcnn": "0", "onnxruntime": "1", "ncnn": "2"}}
+
+
+def test_table_best_peer_and_geometric_means():
+    rows = [result("a", fastcnn=1.0, onnxruntime=2.0, ncnn=8.0), result("b", fastcnn=2.0, onnxruntime=4.0, ncnn=3.0),
+            result("c", fastcnn=1.0, onnxruntime=2.0, ncnn=None)]
+    lines = report.table(FACTS, rows).splitlines()
+    assert [line.split(" | ")[6] for line in lines[4:7]] == ["2.00 (onnxruntime)", "1.50 (ncnn)", "2.00 (onnxruntime)"]
+    assert "| **2.00** | **3.46** | **1.82** |" in lines[7]        # sqrt(8 * 1.5), (2 * 1.5 * 2) ** (1 / 3)
+    assert lines[-1] == "c: ncnn: no"
+    assert rows[0]["engines"]["fastcnn"]["images_per_second"] == pytest.approx(1000)
+
+
+def test_table_batches_have_a_time_per_image():
+    text = report.table(FACTS, [result("a", n, fastcnn=2.0 * n, onnxruntime=4.0) for n in (1, 8)])
+    assert "| a | 8 | 2 | 16 (16-16) |" in text
+    assert result("a", 8, fastcnn=16.0)["engines"]["fastcnn"]["images_per_second"] == pytest.approx(500)
+
+
+def test_report_reads_several_files_of_one_machine(tmp_path):
+    files = [tmp_path / f"{name}.json" for name in "abc"]
+    for file, cpu in zip(files, ("a CPU", "a CPU", "another"), strict=True):
+        file.write_text(json.dumps({"machine": {**FACTS, "cpu": cpu}, "results": [result(file.stem, fastcnn=1.0)]}))
+    assert [row["network"] for row in report.read(files[:2])[1]] == ["a", "b"]
+    with pytest.raises(ValueError, match="cpu is 'another'"):
+        report.read(files)
+
+
+def test_plot_writes_a_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    from bench import plot
+    file = tmp_path / "r.json"
+    rows = [result("a", fastcnn=1.0, onnxruntime=2.0, ncnn=8.0), result("b", 8, fastcnn=2.0, onnxruntime=4.0, ncnn=None)]
+    file.write_text(json.dumps({"machine": FACTS, "results": rows}))
+    assert plot.main([str(file), str(tmp_path / "r.png")]) == 0
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_models_python_option_is_checked():
+    with pytest.raises(SystemExit, match="ENGINE=PATH"):
+        bench_models.read_pythons(["ncnn"])
+    assert bench_models.read_pythons(["ncnn=/a=b"]) == {"ncnn": "/a=b"}

@@ -16,6 +16,7 @@ from fastcnn.cpu import default_threads
 from fastcnn.errors import ConfigurationError, FastCNNError, InputError
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
 from fastcnn.graph import Graph, ValueInfo
+from fastcnn.mapping import mappings_of
 from fastcnn.ops.base import Spec
 from fastcnn.passes import run_passes
 from fastcnn.plan.executor import Engine
@@ -28,7 +29,7 @@ PRECISIONS = ("fp32",)
 def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str = "fp32") -> Model:
     """Read an ONNX model and prepare it to run.
 
-    model      path, serialised bytes or an onnx.ModelProto
+    model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
     threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores)
     precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included
 
@@ -155,6 +156,8 @@ class Model:
         """The engine for these outputs: the graph optimised with them kept."""
         engine = self._engines.get(outputs)
         if engine is None:
+            for file in mappings_of(self._graph.constants.values()):
+                file.check()
             with self._lock:
                 engine = self._engines[outputs] = Engine(run_passes(self._with_outputs(outputs)), self._threads, self._packs)
         return engine

@@ -67,6 +67,7 @@ cdef extern from "fastcnn.h" nogil:
     int64_t fc_vector_length() noexcept
     int64_t fc_gemm_max_mr(int64_t) noexcept
     size_t fc_gemm_packed_floats(int64_t, int64_t, int64_t) noexcept
-    void fc_gemm_pack_b(float *, const float *, int64_t, int64_t, int64_t, int, int64_t) noexcept
+    void fc_gemm_pack_b(float *, const void *, int64_t, int64_t, int64_t, int, int64_t) noexcept
+    void fc_conv_pack(float *, const void *, int64_t, int64_t, int64_t, int64_t) noexcept
     size_t fc_winograd_packed_floats(int64_t, int64_t, int64_t, int64_t) noexcept
-    void fc_winograd_pack(float *, const float *, int64_t, int64_t, int64_t, int64_t) noexcept
+    void fc_winograd_pack(float *, const void *, int64_t, int64_t, int64_t, int64_t) noexcept

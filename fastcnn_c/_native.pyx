@@ -277,6 +277,19 @@ def pack_gemm_b(const float[:, ::1] w, bint transposed, int64_t nv):
     return packed
 
 
+def pack_conv(const float[:, :, :, ::1] w, int64_t groups, int64_t nv):
+    """Weights w [oc][ic][kh][kw] as panels of nv vectors over each group's oc (fc_conv_pack)."""
+    cdef int64_t oc = w.shape[0] // groups, ic = w.shape[1], taps = w.shape[2] * w.shape[3], g
+    cdef int64_t floats = fc_gemm_packed_floats(oc, ic * taps, nv)
+    packed = aligned_empty(groups * floats)
+    cdef float[::1] out = packed
+    if out.shape[0]:
+        with nogil:
+            for g in range(groups):
+                fc_conv_pack(&out[0] + g * floats, &w[0, 0, 0, 0] + g * oc * ic * taps, oc, ic, taps, nv)
+    return packed
+
+
 def pack_winograd(const float[:, :, :, ::1] w, int64_t m, int64_t nv):
     """Weights w [oc][ic][3][3] transformed for F(m, 3) and packed (fc_winograd_pack)."""
     packed = aligned_empty(fc_winograd_packed_floats(m, w.shape[0], w.shape[1], nv))

@@ -107,13 +107,15 @@ const char *fc_kernel_name(fc_isa isa, size_t index);
 int64_t fc_vector_length(void);               /* floats in a vector */
 int64_t fc_gemm_max_mr(int64_t nv);           /* tallest tile of nv vectors, 0: no such tile */
 
-/* Packing, once per model. All buffers FC_ALIGN aligned.
+/* Packing, once per model. packed is FC_ALIGN aligned, w at any address.
  * gemm B: w is [n][k] with row stride ldw (transposed = 0) or [k][n] with row stride ldw (transposed = 1);
  * packed: panels of nv vectors over n, each [k][width] with the last panel's width rounded up to whole vectors, zero filled. */
 size_t fc_gemm_packed_floats(int64_t n, int64_t k, int64_t nv);
-void fc_gemm_pack_b(float *packed, const float *w, int64_t n, int64_t k, int64_t ldw, int transposed, int64_t nv);
+void fc_gemm_pack_b(float *packed, const void *w, int64_t n, int64_t k, int64_t ldw, int transposed, int64_t nv);
+/* Convolution: w is [oc][ic][taps]; packed as gemm B with n = oc and k = (tap, ic). */
+void fc_conv_pack(float *packed, const void *w, int64_t oc, int64_t ic, int64_t taps, int64_t nv);
 /* Winograd F(m, 3): w is [oc][ic][3][3]; packed: (m+2)^2 GEMM B matrices [ic][oc], each packed as above. */
 size_t fc_winograd_packed_floats(int64_t m, int64_t oc, int64_t ic, int64_t nv);
-void fc_winograd_pack(float *packed, const float *w, int64_t m, int64_t oc, int64_t ic, int64_t nv);
+void fc_winograd_pack(float *packed, const void *w, int64_t m, int64_t oc, int64_t ic, int64_t nv);
 
 #endif

@@ -34,15 +34,18 @@ static void filter_transform(double g_matrix[MAX_E][3], int64_t m)
     g_matrix[5][2] = 1.0;
 }
 
-/* Filters of `count` neighbouring output channels, filter_step apart: u[(i*e + j) * position + filter] = (G g G^T)[i][j]. The filters
- * run innermost, so that compilers compute several at once. */
-static void transform_filters(float *u, size_t position, const float *g, size_t filter_step, int count,
+/* Filters of `count` neighbouring output channels, filter_step floats apart: u[(i*e + j) * position + filter] = (G g G^T)[i][j].
+ * The filters run innermost, so that compilers compute several at once. */
+static void transform_filters(float *u, size_t position, const char *g, size_t filter_step, int count,
                               double g_matrix[MAX_E][3], int e)
 {
     double taps[9][MAX_WIDTH], rows[3][MAX_WIDTH];
-    for (int f = 0; f < count; f++)
+    for (int f = 0; f < count; f++) {
+        float filter[9];
+        memcpy(filter, g + (size_t)f * filter_step * sizeof *filter, sizeof filter);
         for (int t = 0; t < 9; t++)
-            taps[t][f] = g[(size_t)f * filter_step + (size_t)t];
+            taps[t][f] = filter[t];
+    }
     for (int i = 0; i < e; i++) {
         const double *a = g_matrix[i];
         for (int c = 0; c < 3; c++)
@@ -62,7 +65,7 @@ size_t fc_winograd_packed_floats(int64_t m, int64_t oc, int64_t ic, int64_t nv)
     return (size_t)((m + 2) * (m + 2)) * fc_gemm_packed_floats(oc, ic, nv);
 }
 
-void fc_winograd_pack(float *packed, const float *w, int64_t m, int64_t oc, int64_t ic, int64_t nv)
+void fc_winograd_pack(float *packed, const void *w, int64_t m, int64_t oc, int64_t ic, int64_t nv)
 {
     const int64_t v = fc_active->vector_length;
     const size_t position = fc_gemm_packed_floats(oc, ic, nv);
@@ -71,7 +74,8 @@ void fc_winograd_pack(float *packed, const float *w, int64_t m, int64_t oc, int6
     for (int64_t o = 0; o < oc; o += nv * v) {
         const int64_t columns = oc - o < nv * v ? oc - o : nv * v, width = (columns + v - 1) / v * v;
         for (int64_t k = 0; k < ic; k++, packed += width) {
-            transform_filters(packed, position, w + (o * ic + k) * 9, (size_t)ic * 9, (int)columns, g_matrix, (int)m + 2);
+            const char *filters = (const char *)w + (size_t)(o * ic + k) * 9 * sizeof(float);
+            transform_filters(packed, position, filters, (size_t)ic * 9, (int)columns, g_matrix, (int)m + 2);
             for (int64_t e = 0; e < (m + 2) * (m + 2); e++)
                 memset(packed + (size_t)e * position + columns, 0, (size_t)(width - columns) * sizeof *packed);
         }

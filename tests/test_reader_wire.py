@@ -1,8 +1,6 @@
 """A serialised model split into message and weights says what protobuf reads from it whole, broken ones too."""
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
@@ -36,7 +34,7 @@ def whole(data: bytes) -> ModelProto | None:
 
 def together(data: bytes) -> ModelProto | None:
     """The message with the weights put back."""
-    light, weights = split(BytesIO(data))
+    light, weights = split(data)
     proto = whole(light)
     for k, array in enumerate(weights):
         if proto is not None and array is not None:
@@ -47,7 +45,7 @@ def together(data: bytes) -> ModelProto | None:
 def test_split_loses_nothing() -> None:
     proto = example()
     data = proto.SerializeToString()
-    light, weights = split(BytesIO(data))
+    light, weights = split(data)
     assert together(data) == proto
     assert len(light) < len(data) - 4 * 6 * 4 * 9
     assert [w is not None for w in weights] == [t.HasField("raw_data") for t in proto.graph.initializer]
@@ -74,7 +72,7 @@ def test_split_of_a_damaged_file_reads_as_protobuf_reads_it(changes: list[tuple[
                          ids=["group", "too long", "endless varint", "two graphs", "cut off"])
 def test_split_leaves_odd_messages_to_protobuf(data: bytes) -> None:
     with pytest.raises(OddMessage):
-        split(BytesIO(data))
+        split(data)
 
 
 def test_load_reads_graphs_in_two_parts_as_protobuf_merges_them() -> None:

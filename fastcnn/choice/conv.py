@@ -255,17 +255,16 @@ def splits_columns(shape: ConvShape, nv: int, band: bool, threads: int) -> bool:
 
 def pack(choice: ConvChoice, w: np.ndarray) -> np.ndarray:
     """w (M, C/group, kh, kw) of the original groups, packed for the step that was chosen."""
+    columns = w[:, :, 0, 0].T
+    if w.shape[2:] == (1, 1) and columns.flags.c_contiguous and w.dtype == np.float32 and choice.packing[:1] == (1,):
+        return _native.pack_gemm_b(columns, True, choice.packing[1])        # MatMul's weights as they lie
     w = np.ascontiguousarray(w, np.float32)
     if choice.algorithm == "depthwise":
         return _aligned(w[:, 0].transpose(1, 2, 0))
     w = block_diagonal(w, choice.shape.groups, choice.shape.ic, choice.shape.oc)
     if choice.algorithm == "winograd":
         return _native.pack_winograd(w, *choice.packing)
-    groups, nv = choice.packing
-    rows = w.transpose(0, 2, 3, 1).reshape(groups, choice.shape.oc, choice.shape.k)
-    if groups == 1:
-        return _native.pack_gemm_b(np.ascontiguousarray(rows[0]), False, nv)
-    return _aligned(np.stack([_native.pack_gemm_b(np.ascontiguousarray(group), False, nv) for group in rows]))
+    return _native.pack_conv(w, *choice.packing)
 
 
 def block_diagonal(w: np.ndarray, groups: int, ic: int, oc: int) -> np.ndarray:

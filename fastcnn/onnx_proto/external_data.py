@@ -8,6 +8,7 @@ import numpy as np
 from onnx import TensorProto
 
 from fastcnn.errors import ModelError
+from fastcnn.mapping import bytes_at, mapped
 from fastcnn.onnx_proto.types import text
 
 
@@ -39,9 +40,10 @@ def read_external(tensor: TensorProto, folders: tuple[Path, ...] | None, byte_co
     if offset + byte_count > size:
         raise ModelError(f"{where}: {byte_count} bytes at offset {offset} of {location!r}, which has {size}")
     try:
-        return np.fromfile(path, np.uint8, byte_count, offset=offset)
-    except OSError as error:
-        raise ModelError(f"{where}: {location!r} cannot be read ({error.strerror})") from error
+        with path.open("rb") as stream:
+            return bytes_at(mapped(stream, path), offset, byte_count) if byte_count else np.zeros(0, np.uint8)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{where}: {location!r} cannot be read ({error})") from error
 
 
 def _number(entries: dict[str, str], key: str, default: int, where: str) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from fastcnn import _native, reference
 from fastcnn.errors import ExecutionError, UnsupportedOperatorError
 from fastcnn.graph import Graph, Node, is_control_flow
+from fastcnn.mapping import mappings_of
 from fastcnn.ops import OPS
 from fastcnn.ops.base import Spec
 from fastcnn.plan.bind import spec_of
@@ -47,6 +48,7 @@ class Engine:
         check_operators(graph)
         self.flows = {id(node): ControlFlow(node, self._inner) for node in graph.nodes if is_control_flow(node)}
         self.outputs = tuple(info.name for info in graph.outputs)
+        self.files = mappings_of(graph.constants.values())
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self.lock = threading.Lock()
         self.workspaces: list[_native.Workspace] = []
@@ -92,6 +94,8 @@ class Engine:
             return plan
         with self.lock:
             if key not in self.plans:
+                for file in self.files:
+                    file.check()
                 plan = self.plans[key] = make_plan(nodes, specs, self.graph.constants, values, self.outputs,
                                                    self.graph.opsets, self.threads, self.packs, self.flows)
                 self.fallbacks.update((id(node), node) for node in plan.fallbacks)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.mapping import VIEWED_BYTES, forget, resident
 from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
@@ -79,6 +80,7 @@ class StageLowering:
         self.threads, self.packs = threads, packs
         self.tensors: dict[str, Tensor] = {}
         self.converted: dict[tuple[str, str], Tensor] = {}
+        self.named: dict[int, str] = {}          # id of a constant's buffer -> its name
         self.steps: list[tuple[str, list[Tensor | None], int, dict[str, Any]]] = []
         self.info: list[StepInfo] = []
         self.trims: list[tuple[int, int]] = []
@@ -151,7 +153,7 @@ class StageLowering:
         return Tensor(buffer, tuple(shape), strides)
 
     def constant(self, array: np.ndarray) -> Tensor:
-        if not array.flags.c_contiguous or not array.flags.aligned:
+        if not array.flags.c_contiguous:
             array = np.array(array, order="C")
         return Tensor(Buffer(array.dtype, array.size, array), array.shape, dense_strides(array.shape))
 
@@ -159,7 +161,8 @@ class StageLowering:
         if any(value is not None and name not in self.bound.constants for name, value in zip(self.node.inputs, self.args.values)):
             return self.constant(make())      # it depends on this shape: not to be kept for others
         if key not in self.packs:
-            self.packs[key] = make()
+            self.packs[key] = resident(make())
+            self._forget_weights()
         return self.constant(self.packs[key])
 
     def copy(self, target: Tensor, source: Tensor) -> None:
@@ -187,7 +190,15 @@ class StageLowering:
     def _tensor(self, name: str) -> Tensor:
         if name not in self.tensors:
             self.tensors[name] = self.constant(self.bound.values[name])
+            if name in self.bound.constants:
+                self.named[id(self.tensors[name].buffer)] = name
         return self.tensors[name]
+
+    def _forget_weights(self) -> None:
+        """What was just packed is not needed twice in memory."""
+        for value in self.args.values:
+            if value is not None and value.nbytes >= VIEWED_BYTES:
+                forget(value)
 
     def _io(self, spec: Spec, index: int) -> Tensor:
         return Tensor(Buffer(spec.dtype, spec.size, io=index), spec.shape, dense_strides(spec.shape))
@@ -204,8 +215,29 @@ class StageLowering:
         arena_bytes = arena.place(b for b in self.buffers if b.array is None)
         small = sum(info.work for info in self.info) < SINGLE_THREAD_PROGRAM
         threads = 1 if small else max((limit for _, _, limit, _ in self.steps), default=1)
-        steps = [(kind, tuple(_operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
+        steps = [(kind, tuple(self._operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
         return _native.Program(steps, arena_bytes, threads, len(self.inputs) + len(self.outputs) + len(self.trims))
+
+    def _operand(self, tensor: Tensor | None) -> Any:
+        if tensor is None:
+            return None
+        buffer = tensor.buffer
+        if buffer.array is not None:
+            array = self._resident(buffer, buffer.array)
+            return array if tensor.offset == 0 else array.reshape(-1)[tensor.offset:]
+        offset = tensor.offset * buffer.dtype.itemsize
+        if buffer.io is not None:
+            return _native.BASE_FIRST_IO + buffer.io, offset
+        return _native.BASE_ARENA, buffer.offset + offset
+
+    def _resident(self, buffer: Buffer, array: np.ndarray) -> np.ndarray:
+        """A constant in memory of its own; one copy for all plans of those that the model brought."""
+        name = self.named.get(id(buffer))
+        if name is None:
+            return resident(array)
+        if ("resident", name) not in self.packs:
+            self.packs["resident", name] = resident(array)
+        return self.packs["resident", name]
 
 
 def _is_placeable(shape: tuple[int, ...], layout: str | Strides, strides: Strides) -> bool:
@@ -234,15 +266,3 @@ def _strides(shape: tuple[int, ...], layout: str | Strides) -> Strides:
     if layout == "depth_inner":
         return depth_inner_strides(shape)
     return channels_last_strides(shape) if layout in ("channels_last", "pixels") and len(shape) >= 3 else dense_strides(shape)
-
-
-def _operand(tensor: Tensor | None) -> Any:
-    if tensor is None:
-        return None
-    buffer = tensor.buffer
-    offset = tensor.offset * buffer.dtype.itemsize
-    if buffer.array is not None:
-        return buffer.array if offset == 0 else buffer.array.reshape(-1)[tensor.offset:]
-    if buffer.io is not None:
-        return _native.BASE_FIRST_IO + buffer.io, offset
-    return _native.BASE_ARENA, buffer.offset + offset

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastcnn.graph import Node, is_control_flow
+from fastcnn.mapping import mapping_of, resident
 from fastcnn.ops.base import Capped, Spec
 from fastcnn.plan.bind import Bound, BoundNode, Flow, bind
 from fastcnn.plan.lowering import Stage, StageLowering
@@ -53,7 +54,19 @@ def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants
         stages.append(StageLowering(bound, run, stage_inputs, stage_outputs, threads, packs).lower())
     known = {name: bound.known(name) for name in outputs}
     fixed = {name: spec for name, spec in known.items() if spec is not None and not isinstance(spec, Capped)}
-    return Plan(tuple(stages), bound.values, tuple(bound.rest), fixed, _direct(stages, bound.rest, tuple(specs), tuple(outputs)))
+    return Plan(tuple(stages), _kept(bound, stages, outputs, packs), tuple(bound.rest), fixed,
+                _direct(stages, bound.rest, tuple(specs), tuple(outputs)))
+
+
+def _kept(bound: Bound, stages: Sequence[Stage | Node], outputs: Sequence[str],
+          packs: MutableMapping[Hashable, np.ndarray]) -> dict[str, np.ndarray]:
+    """The known values that a run looks at, in memory of their own: what fallback nodes read, what waits for data, outputs."""
+    nodes = [*(stage for stage in stages if isinstance(stage, Node)), *bound.rest]
+    kept = {name: bound.values[name] for name in {*outputs, *(name for node in nodes for name in node.reads)} if name in bound.values}
+    for name in kept:
+        if mapping_of(kept[name]) is not None:
+            kept[name] = packs.setdefault(("resident", name), resident(kept[name]))
+    return kept
 
 
 def _direct(stages: Sequence[Stage | Node], rest: Sequence[Node], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Stage | None:

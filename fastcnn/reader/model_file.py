@@ -7,9 +7,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +18,7 @@ from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 from fastcnn.errors import FormatError, ModelError
 from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.inference.types import infer_types
+from fastcnn.mapping import Mapping, mapped
 from fastcnn.onnx_proto.attributes import attribute_value
 from fastcnn.onnx_proto.external_data import model_folders
 from fastcnn.onnx_proto.tensor_data import dense_array, sparse_array
@@ -26,9 +26,7 @@ from fastcnn.onnx_proto.types import normal_domain, text, type_shape, type_strin
 from fastcnn.reader.check import check_graph
 from fastcnn.reader.order import topological
 from fastcnn.reader.schema import check_schema
-from fastcnn.reader.wire import OddMessage, split
-
-Weights = list[np.ndarray | None]
+from fastcnn.reader.wire import OddMessage, Weights, split
 
 OLDEST_OPSET = 7
 # Bodies of control flow in each other.
@@ -62,32 +60,38 @@ def _load(model: Any) -> tuple[ModelProto, Weights, tuple[Path, ...] | None]:
     if isinstance(model, ModelProto):
         return _not_empty(model, "ModelProto"), [], None
     if isinstance(model, (bytes, bytearray, memoryview)):
-        return *_parse(BytesIO(model), "model bytes"), None
+        return *_parse(bytes(model), "model bytes"), None
     if not isinstance(model, (str, os.PathLike)):
         raise ModelError(f"a model is a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
     path = Path(os.fsdecode(model))
-    what = repr(os.fspath(path))
     try:
-        with path.open("rb") as stream:
-            return *_parse(stream if stream.seekable() else BytesIO(stream.read()), what), model_folders(path)
+        data = _content(path)
     except (OSError, ValueError) as error:
-        raise FormatError(f"{what} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise FormatError(f"{os.fspath(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return *_parse(data, repr(os.fspath(path))), model_folders(path)
 
 
-def _parse(stream: BinaryIO, what: str) -> tuple[ModelProto, Weights]:
-    head = stream.read(8)
-    if not head:
+def _content(path: Path) -> bytes | Mapping:
+    """The file's bytes, mapped where it is a file."""
+    with path.open("rb") as stream:
+        try:
+            return mapped(stream, path)
+        except (OSError, ValueError):         # a pipe or an empty file
+            return stream.read()
+
+
+def _parse(data: bytes | Mapping, what: str) -> tuple[ModelProto, Weights]:
+    if not len(data):
         raise FormatError(f"{what}: empty")
-    if head[4:8] == b"ORTM":
+    if data[4:8] == b"ORTM":
         raise FormatError(f"{what}: onnxruntime's own ORT format; the .onnx file it was made from is needed")
     weights: Weights = []
     try:
-        data, weights = split(stream)
+        message, weights = split(data)
     except OddMessage:
-        stream.seek(0)
-        data = stream.read()
+        message = data[:]
     try:
-        proto = ModelProto.FromString(data)
+        proto = ModelProto.FromString(message)
     except (DecodeError, ValueError) as error:      # ValueError: too large for one message
         raise FormatError(f"{what}: not an ONNX model, or cut off ({error})") from None
     return _not_empty(proto, what), weights

@@ -1,15 +1,15 @@
-"""A serialised model split in two: the message without its weights, and the weights, each read once into an array of its own.
+"""A serialised model split in two: the message without its weights, and the weights as views of where they lie.
 
-protobuf alone would copy every weight three times (file, message, bytes of a field) and hold two of the copies. The encoding is
+protobuf alone would copy every weight twice (message, bytes of a field). The encoding is
 https://protobuf.dev/programming-guides/encoding: fields of a tag, (number << 3) | wire type, and a payload.
 """
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import SEEK_END
-from typing import BinaryIO
 
 import numpy as np
+
+from fastcnn.mapping import Mapping, bytes_at
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # Field numbers of onnx.proto.
@@ -17,110 +17,86 @@ MODEL_GRAPH, GRAPH_INITIALIZER, TENSOR_RAW_DATA = 7, 5, 9
 # The longest that protobuf takes: tags and lengths have 32 bits, values 64.
 TAG_BYTES, VALUE_BYTES = 5, 10
 
+Weights = list[np.ndarray | None]
+
 
 class OddMessage(Exception):
     """A form that no serialiser of models writes, broken or not: for protobuf to judge."""
 
 
-def split(stream: BinaryIO) -> tuple[bytes, list[np.ndarray | None]]:
+def split(data: bytes | Mapping) -> tuple[bytes, Weights]:
     """(the serialised ModelProto without raw_data in its initializers, the uint8 array of each initializer or None).
 
-    Reads a seekable stream from its beginning. Raises OddMessage.
+    Long arrays are views of data. Raises OddMessage.
     """
-    size = stream.seek(0, SEEK_END)
-    stream.seek(0)
-    model, arrays = bytearray(), None
-    for tag, length in _fields(stream, size):
+    model, weights = bytearray(), None
+    for tag, start, begin, end in _fields(data, 0, len(data)):
         if tag != MODEL_GRAPH << 3 | BYTES:
-            _copy(stream, tag, length, model)
+            model += data[start:end]
             continue
-        if arrays is not None:
+        if weights is not None:
             raise OddMessage("two graphs, which protobuf would merge")
-        graph, arrays = _split_graph(stream, length)
+        graph, weights = _split_graph(data, begin, end)
         _append(model, tag, graph)
-    return bytes(model), arrays or []
+    return bytes(model), weights or []
 
 
-def _split_graph(stream: BinaryIO, size: int) -> tuple[bytearray, list[np.ndarray | None]]:
-    graph, arrays = bytearray(), []
-    for tag, length in _fields(stream, size):
+def _split_graph(data: bytes | Mapping, begin: int, end: int) -> tuple[bytearray, Weights]:
+    graph, weights = bytearray(), []
+    for tag, start, inside, after in _fields(data, begin, end):
         if tag != GRAPH_INITIALIZER << 3 | BYTES:
-            _copy(stream, tag, length, graph)
+            graph += data[start:after]
             continue
-        tensor, array = _split_tensor(stream, length)
+        tensor, array = _split_tensor(data, inside, after)
         _append(graph, tag, tensor)
-        arrays.append(array)
-    return graph, arrays
+        weights.append(array)
+    return graph, weights
 
 
-def _split_tensor(stream: BinaryIO, size: int) -> tuple[bytearray, np.ndarray | None]:
+def _split_tensor(data: bytes | Mapping, begin: int, end: int) -> tuple[bytearray, np.ndarray | None]:
     tensor, array = bytearray(), None
-    for tag, length in _fields(stream, size):
+    for tag, start, inside, after in _fields(data, begin, end):
         if tag != TENSOR_RAW_DATA << 3 | BYTES:
-            _copy(stream, tag, length, tensor)
+            tensor += data[start:after]
             continue
-        array = np.empty(length, np.uint8)
-        if stream.readinto(array.data) != length:       # type: ignore[attr-defined]
-            raise OddMessage("cut off")
-        array.setflags(write=False)
+        array = bytes_at(data, inside, after - inside)
     return tensor, array
 
 
-def _fields(stream: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
-    """(tag, bytes of payload) of each field in the next `size` bytes; the caller reads the payload.  A varint's length is 0."""
-    end = stream.tell() + size
-    position = end - size
+def _fields(data: bytes | Mapping, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """(tag, offset of the tag, of the payload, and after it) of each field in data[position:end]."""
     while position < end:
-        tag = _varint(stream, TAG_BYTES)
+        start = position
+        tag, position = _varint(data, position, TAG_BYTES)
         wire = tag & 7
         if wire == BYTES:
-            length = _varint(stream, TAG_BYTES)
+            length, position = _varint(data, position, TAG_BYTES)
         elif wire == VARINT:
-            length = 0
+            length = _varint(data, position, VALUE_BYTES)[1] - position
         elif wire in (FIXED32, FIXED64):
             length = 4 if wire == FIXED32 else 8
         else:
             raise OddMessage(f"wire type {wire}")
-        if stream.tell() + length > end:
+        if position + length > end:
             raise OddMessage("a field that ends after its message")
-        yield tag, length
-        position = stream.tell()
-    if position != end:
-        raise OddMessage("a field that ends after its message")
+        yield tag, start, position, position + length
+        position += length
 
 
-def _copy(stream: BinaryIO, tag: int, length: int, target: bytearray) -> None:
-    """Appends the field whose payload comes next."""
-    wire = tag & 7
-    if wire == BYTES:
-        _append(target, tag, stream.read(length))
-        return
-    target += _encoded(tag)
-    target += _encoded(_varint(stream, VALUE_BYTES)) if wire == VARINT else stream.read(length)
-
-
-def _append(target: bytearray, tag: int, payload: bytes | bytearray) -> None:
-    target += _encoded(tag)
-    target += _encoded(len(payload))
+def _append(target: bytearray, tag: int, payload: bytearray) -> None:
+    for value in (tag, len(payload)):
+        while value > 127:
+            target.append(value & 127 | 128)
+            value >>= 7
+        target.append(value)
     target += payload
 
 
-def _varint(stream: BinaryIO, limit: int) -> int:
+def _varint(data: bytes | Mapping, position: int, limit: int) -> tuple[int, int]:
+    """(value, offset after it)."""
     value = 0
-    for k in range(limit):
-        byte = stream.read(1)
-        if not byte:
-            raise OddMessage("cut off")
-        value |= (byte[0] & 127) << 7 * k
-        if byte[0] < 128:
-            return value
-    raise OddMessage("a varint without an end")
-
-
-def _encoded(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    for k, byte in enumerate(data[position:position + limit]):
+        value |= (byte & 127) << 7 * k
+        if byte < 128:
+            return value, position + k + 1
+    raise OddMessage("a varint that is cut off or has no end")

@@ -1,0 +1,89 @@
+"""Files of weights as arrays over mapped pages: read when they are packed, and given back after that."""
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable
+from typing import BinaryIO
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from fastcnn.errors import FormatError
+
+# Shorter weights are copied: they become aligned, and no step reads a page of a file for them.
+VIEWED_BYTES = 1 << 16
+
+
+class Mapping(mmap.mmap):
+    """A whole file, read-only. It stays readable when the file is deleted or another is renamed to its place."""
+
+    path: str
+    stamp: tuple[int, int, int]
+
+    def __new__(cls, stream: BinaryIO, path: str | os.PathLike[str]) -> Mapping:
+        """Raises OSError or ValueError for what cannot be mapped: pipes, empty files."""
+        mapping = super().__new__(cls, stream.fileno(), 0, access=mmap.ACCESS_READ)
+        mapping.path, mapping.stamp = os.path.abspath(path), _stamp(os.fstat(stream.fileno()))
+        return mapping
+
+    def check(self) -> None:
+        """Raises FormatError when the file was written to in place: what is not packed yet is lost."""
+        try:
+            now = _stamp(os.stat(self.path))
+        except OSError:
+            now = self.stamp
+        if (now[0] == self.stamp[0] and now != self.stamp) or self.size() < len(self):
+            raise FormatError(f"{self.path!r} was changed in place after it was loaded, and not all of its weights had been packed")
+
+
+_LIVING: WeakValueDictionary[tuple[str, tuple[int, int, int]], Mapping] = WeakValueDictionary()
+
+
+def mapped(stream: BinaryIO, path: str | os.PathLike[str]) -> Mapping:
+    """The mapping of an open file, one for all who ask while its content stays. Raises OSError or ValueError as Mapping does."""
+    key = os.path.abspath(path), _stamp(os.fstat(stream.fileno()))
+    found = _LIVING.get(key)
+    if found is None:
+        found = _LIVING[key] = Mapping(stream, path)
+    return found
+
+
+def bytes_at(data: bytes | Mapping, offset: int, count: int) -> np.ndarray:
+    """data[offset:offset + count] as uint8, read-only: a view where it is long."""
+    array = np.frombuffer(data, np.uint8, count, offset)
+    if count < VIEWED_BYTES:
+        array = array.copy()
+        array.setflags(write=False)
+    return array
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def mapping_of(array: np.ndarray) -> Mapping | None:
+    """The file whose pages an array views."""
+    owner: object = array
+    while isinstance(owner, (np.ndarray, memoryview)):
+        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+    return owner if isinstance(owner, Mapping) else None
+
+
+def mappings_of(arrays: Iterable[np.ndarray]) -> list[Mapping]:
+    """The files under the arrays, each once."""
+    return list({id(m): m for m in map(mapping_of, arrays) if m is not None}.values())
+
+
+def forget(array: np.ndarray) -> None:
+    """The pages of the file under an array leave this process's memory; whoever reads them again has them back."""
+    mapping = mapping_of(array)
+    if mapping is not None:
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def resident(array: np.ndarray) -> np.ndarray:
+    """The array as steps can read it at any time: contiguous, aligned and not from a file."""
+    if array.flags.c_contiguous and array.flags.aligned and mapping_of(array) is None:
+        return array
+    return np.array(array, order="C")

@@ -1,7 +1,7 @@
 """Counts parameters and multiply-accumulates of an ONNX model.
 
 Parameters: elements of weights and biases of convolutions, matrix products, embeddings and recurrent layers, and scale and bias of
-BatchNormalization; running statistics and constants (Clip bounds, Resize scales, anchors) are not counted.  This is torch's
+normalizations; running statistics and constants (Clip bounds, Resize scales, anchors) are not counted.  This is torch's
 `sum(p.numel() for p in model.parameters())`.
 MACs: one per product of a convolution, matrix product or recurrent layer, in a Loop as often as it turns; biases and everything else
 are free.  This is what torchvision publishes as GFLOPS.
@@ -22,6 +22,7 @@ PARAMETER_INPUTS = {
     "Gemm": (1, 2),
     "MatMul": (1,),
     "BatchNormalization": (1, 2),
+    "LayerNormalization": (1, 2),
     "PRelu": (1,),
     "DeformConv": (1, 3),
     "LSTM": (1, 2, 3),
@@ -31,9 +32,11 @@ PARAMETER_INPUTS = {
     "Gather": (0,),
     "Add": (0, 1),
     "Mul": (0, 1),
+    "Reshape": (0,),
+    "Transpose": (0,),
 }
-NAMED_PARAMETERS = ("Gather", "Add", "Mul")  # their constants may as well be fixed: what is learnt has a name such as ...
-LEARNT_ENDINGS = ("weight", "bias")          # ... conv1.bias or backbone.scale_weight
+NAMED_PARAMETERS = ("Gather", "Add", "Mul", "Reshape", "Transpose")  # read fixed tensors as well: what is learnt has a name such as ...
+LEARNT_ENDINGS = ("weight", "bias", "layer_scale")                   # ... conv1.bias or backbone.scale_weight
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 CONSTANT_ELEMENTS = 16  # initializers up to this size may steer shape inference (Resize scales, Reshape targets) and are kept

@@ -117,15 +117,15 @@ class Writer:
                   self.weight(f"{name}.bias", (oc,), 0.0, 0.1)]
         return self.node("ConvTranspose", inputs, oc, name, kernel_shape=[kernel] * 2, strides=[stride] * 2)
 
-    def batch_norm(self, name: str, x: str, *, scale: float = 1.0) -> str:
-        """y = weight * (x - mean) / sqrt(var + 1e-5) + bias, weights around `scale`, statistics around 0 and 1."""
+    def batch_norm(self, name: str, x: str, *, scale: float = 1.0, eps: float = 1e-5) -> str:
+        """y = weight * (x - mean) / sqrt(var + eps) + bias, weights around `scale`, statistics around 0 and 1."""
         c = self.channels[x]
         inputs = [x,
                   self.weight(f"{name}.weight", (c,), scale, 0.3 * scale),
                   self.weight(f"{name}.bias", (c,), 0.0, 0.2 * scale),
                   self.weight(f"{name}.running_mean", (c,), 0.0, 0.3),
                   self.weight(f"{name}.running_var", (c,), 1.0, 0.4)]
-        return self.node("BatchNormalization", inputs, c, name, epsilon=1e-5)
+        return self.node("BatchNormalization", inputs, c, name, epsilon=eps)
 
     def gemm(self, name: str, x: str, features: int, *, gain: float = 2.0) -> str:
         """y = x w^T + b.  x: (N, k); w: (features, k)."""
@@ -197,6 +197,11 @@ class Writer:
         """(N, C r^2, H, W) -> (N, C, r H, r W): y[n,c,ri+a,rj+b] = x[n, c r^2 + a r + b, i, j] (torch's PixelShuffle)."""
         return self.node("DepthToSpace", [x], self.channels[x] // scale**2, blocksize=scale, mode="CRD")
 
+    def resize_linear(self, x: str, scale: int) -> str:
+        """Bilinear enlargement with pixel centres (torch's align_corners=False)."""
+        scales = self.constant(f"scales_{scale}", np.array([1, 1, scale, scale], np.float32))
+        return self.node("Resize", [x, "", scales], self.channels[x], mode="linear", coordinate_transformation_mode="half_pixel")
+
     def resize_nearest(self, x: str, scale: int) -> str:
         """y[n,c,i,j] = x[n, c, i // scale, j // scale]."""
         scales = self.constant(f"scales_{scale}", np.array([1, 1, scale, scale], np.float32))
@@ -216,6 +221,18 @@ class Writer:
     def constant(self, name: str, value: Any) -> str:
         """A fixed tensor of any type; writing the same name again gives the first one."""
         return name if name in self.initializers else self._initializer(name, np.asarray(value))
+
+    def ints(self, *values: int) -> str:
+        """The int64 constant (len(values),): axes, shapes, bounds."""
+        return self.constant("int_" + "_".join(map(str, values)), np.array(values, np.int64))
+
+    def scalar(self, value: float) -> str:
+        """The float32 constant of rank 0."""
+        return self.constant(f"float_{value}", np.float32(value))
+
+    def extents(self) -> list[int]:
+        """Extents of the graph input behind its channels: (H, W), or (D, H, W) of a video."""
+        return [d.dim_value for d in self.graph.input[0].type.tensor_type.shape.dim[2:]]
 
     def _initializer(self, name: str, value: np.ndarray) -> str:
         self.graph.initializer.add(name=name, data_type=helper.np_dtype_to_tensor_dtype(value.dtype), dims=value.shape,

@@ -76,5 +76,4 @@ OPS: dict[tuple[str, str], Op] = {
     **{("", name): op for name, op in SCATTER.items()},
     **{("", name): op for name, op in STATISTICS.items()},
     **{("", name): op for name, op in GENERATORS.items()},
-    ("com.microsoft", "Gelu"): ELEMENTWISE["Gelu"],
 }

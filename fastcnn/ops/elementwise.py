@@ -91,7 +91,7 @@ class Unary(Op):
 
 
 class Gelu(Unary):
-    """y = x Phi(x), or its approximation by tanh. ONNX Gelu-20, and com.microsoft's."""
+    """y = x Phi(x), or its approximation by tanh. ONNX Gelu-20."""
 
     def parameters(self, node: Node) -> tuple[str, float, float]:
         return ("GeluTanh" if node.attrs.get("approximate", "none") == "tanh" else "Gelu", 0.0, 0.0)

@@ -14,8 +14,10 @@ from fastcnn.passes.affine_before import affine_before
 from fastcnn.passes.bodies import body_constants, branch_inlining, optimised_bodies
 from fastcnn.passes.canonical_forms import canonical_forms
 from fastcnn.passes.constant_folding import constant_folding
+from fastcnn.passes.contrib_forms import contrib_forms
 from fastcnn.passes.dead_code import dead_code
 from fastcnn.passes.duplicate_removal import duplicate_removal
+from fastcnn.passes.experimental_forms import experimental_forms
 from fastcnn.passes.identity_removal import identity_removal
 from fastcnn.passes.normalization_patterns import normalization_patterns
 from fastcnn.passes.pad_folding import pad_folding
@@ -30,6 +32,8 @@ Pass = Callable[[Graph], bool]
 
 PASSES: list[Pass] = [
     widen_half,  # before anything computes with a constant
+    experimental_forms,  # before everything that knows operators by name
+    contrib_forms,
     body_constants,  # before folding: bodies without anything from around them fold as a whole
     branch_inlining,
     constant_folding,  # first: everything after it looks for weights and sizes among the constants

@@ -1,18 +1,16 @@
-"""Operators of com.microsoft that quantisers and onnxruntime's optimiser write: onnx.reference does not know them.
+"""Quantised operators of com.microsoft: onnx.reference does not know them. (Those on floats are rewritten by passes.)
 
-Quantised ones compute on real values (x - zero_point) * scale and round the result half to even, as in onnxruntime.
+They compute on real values (x - zero_point) * scale and round the result half to even, as in onnxruntime.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from fastcnn.epilogue import ACTIVATIONS, activate
-from fastcnn.graph import Activation, Node
-from fastcnn.reference.conv import conv, mean_windows
+from fastcnn.graph import Node
+from fastcnn.reference.conv import mean_windows
 
 Inputs = Sequence[Any]
 Contrib = Callable[[Node, Inputs], list[np.ndarray]]
@@ -74,40 +72,7 @@ def qlinear_concat(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [_quantised(np.concatenate(parts, node.attrs["axis"]), y_scale, y_zero, rest[0].dtype)]
 
 
-def fused_conv(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """activation(Conv(X, W, B) + Z)."""
-    attrs = {k: v for k, v in node.attrs.items() if k not in ("activation", "activation_params")}
-    y = conv(replace(node, op_type="Conv", attrs=attrs), inputs[:3])[0]
-    if len(inputs) > 3 and inputs[3] is not None:
-        y = y + inputs[3]
-    name = node.attrs.get("activation", "")
-    if not name:
-        return [y]
-    if name not in ACTIVATIONS:
-        raise ValueError(f"activation={name!r}")
-    return [activate(y, Activation(name, *node.attrs.get("activation_params", [])))]
-
-
-def bias_gelu(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """Gelu(x + bias), without bias too."""
-    return [activate(inputs[0] if len(inputs) < 2 else inputs[0] + inputs[1], Activation("Gelu"))]
-
-
-def fast_gelu(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """The tanh form of Gelu of x + bias, without bias too."""
-    return [activate(inputs[0] if len(inputs) < 2 else inputs[0] + inputs[1], Activation("GeluTanh"))]
-
-
-def quick_gelu(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """x * sigmoid(alpha * x)."""
-    return [activate(inputs[0], Activation("Swish", node.attrs.get("alpha", 1.702)))]
-
-
 CONTRIB: dict[tuple[str, str], Contrib] = {
-    ("com.microsoft", "BiasGelu"): bias_gelu,
-    ("com.microsoft", "FastGelu"): fast_gelu,
-    ("com.microsoft", "FusedConv"): fused_conv,
-    ("com.microsoft", "Gelu"): bias_gelu,
     ("com.microsoft", "QLinearAdd"): _binary(np.add),
     ("com.microsoft", "QLinearAveragePool"): _unary(_average_pool),
     ("com.microsoft", "QLinearConcat"): qlinear_concat,
@@ -118,5 +83,4 @@ CONTRIB: dict[tuple[str, str], Contrib] = {
     ("com.microsoft", "QLinearMul"): _binary(np.multiply),
     ("com.microsoft", "QLinearSigmoid"): _unary(lambda node, x: 1 / (1 + np.exp(-x))),
     ("com.microsoft", "QLinearSoftmax"): _unary(_softmax),
-    ("com.microsoft", "QuickGelu"): quick_gelu,
 }

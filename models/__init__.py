@@ -13,37 +13,15 @@ from typing import Any
 import numpy as np
 import onnx
 
-from models.alexnet import alexnet
 from models.builder import Builder
-from models.densenet import densenet121
+from models.classifiers import CLASSIFIERS
 from models.espcn import espcn
-from models.googlenet import googlenet
-from models.lenet import lenet5
-from models.mobilenet import mobilenet_v1, mobilenet_v2
-from models.resnet import resnet18, resnet34, resnet50
-from models.squeezenet import squeezenet1_1
 from models.tasks import TASKS
 from models.unet import unet
-from models.vgg import vgg11, vgg16, vgg19
 from models.writer import Writer, random_source, state_source
 
-IMAGE = (3, 224, 224)
-CLASSES = (1000,)
-
 NETWORKS: dict[str, Builder] = {
-    "lenet5":        Builder(lenet5, (1, 32, 32), (10,), 60_000, None, "LeCun et al. 1998"),
-    "alexnet":       Builder(alexnet, (3, 227, 227), CLASSES, 60_965_224, 724_000_000, "Krizhevsky et al. 2012"),
-    "vgg11":         Builder(vgg11, IMAGE, CLASSES, 132_863_336, 7_609_000_000, "Simonyan, Zisserman 2015"),
-    "vgg16":         Builder(vgg16, IMAGE, CLASSES, 138_357_544, 15_470_000_000, "Simonyan, Zisserman 2015"),
-    "vgg19":         Builder(vgg19, IMAGE, CLASSES, 143_667_240, 19_632_000_000, "Simonyan, Zisserman 2015"),
-    "googlenet":     Builder(googlenet, IMAGE, CLASSES, 6_998_552, 1_500_000_000, "Szegedy et al. 2015"),
-    "resnet18":      Builder(resnet18, IMAGE, CLASSES, 11_689_512, 1_814_000_000, "He et al. 2016"),
-    "resnet34":      Builder(resnet34, IMAGE, CLASSES, 21_797_672, 3_664_000_000, "He et al. 2016"),
-    "resnet50":      Builder(resnet50, IMAGE, CLASSES, 25_557_032, 4_089_000_000, "He et al. 2016"),
-    "squeezenet1_1": Builder(squeezenet1_1, IMAGE, CLASSES, 1_235_496, 349_000_000, "Iandola et al. 2016"),
-    "mobilenet_v1":  Builder(mobilenet_v1, IMAGE, CLASSES, 4_200_000, 569_000_000, "Howard et al. 2017"),
-    "mobilenet_v2":  Builder(mobilenet_v2, IMAGE, CLASSES, 3_504_872, 301_000_000, "Sandler et al. 2018"),
-    "densenet121":   Builder(densenet121, IMAGE, CLASSES, 7_978_856, 2_834_000_000, "Huang et al. 2017"),
+    **CLASSIFIERS,
     "unet":          Builder(unet, (3, 256, 256), (1, 256, 256), 7_763_041, None, "Ronneberger et al. 2015; Buda et al. 2019"),
     "espcn":         Builder(espcn, (1, 360, 640), (1, 1080, 1920), None, None, "Shi et al. 2016"),
     **TASKS,

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from zoo_classifiers import REDUCED
 
 import fastcnn
 import models
@@ -14,8 +15,8 @@ from models import data
 from models.tasks import TASKS
 
 TRAINED = Path(models.__file__).parent / "trained"
-LARGE = {"alexnet", "vgg11", "vgg16", "vgg19"}
-CLASSIC = [name for name in models.NETWORKS if name not in TASKS]      # the others: test_zoo_tasks.py
+LARGE = {"alexnet", "vgg16"}
+CLASSIC = [name for name in models.NETWORKS if name not in TASKS and name not in REDUCED]  # the others: test_zoo_*.py
 RTOL = 1e-4                     # of the largest output; the bar for whole networks
 
 pytestmark = pytest.mark.filterwarnings("error:.*no native kernel")

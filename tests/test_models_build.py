@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from torchvision_import import torchvision_or_skip
+from zoo_classifiers import REDUCED
 
 import models
 from models import __main__ as command
@@ -16,8 +18,8 @@ from models.count import Count, count
 from models.tasks import TASKS
 
 TRAINED = Path(models.__file__).parent / "trained"
-CLASSIC = [name for name in models.NETWORKS if name not in TASKS]  # the others: test_zoo_tasks.py
-SMALL = [name for name in CLASSIC if name not in ("alexnet", "vgg11", "vgg16", "vgg19")]
+CLASSIC = [name for name in models.NETWORKS if name not in TASKS and name not in REDUCED]  # the others: test_zoo_*.py
+SMALL = [name for name in CLASSIC if name not in ("alexnet", "vgg16")]
 
 # Where ours differs from the figure published, and why
 DIFFERS = {
@@ -38,7 +40,7 @@ def session(model: onnx.ModelProto | Path, *, optimize: bool = True) -> Any:
 
 @pytest.fixture(scope="module", params=CLASSIC)
 def built(request: pytest.FixtureRequest) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """(name, model) with a symbolic batch; one at a time, VGG-19 alone is 575 MB."""
+    """(name, model) with a symbolic batch; one at a time, VGG-16 alone is 553 MB."""
     yield request.param, models.build(request.param, batch="N")
 
 
@@ -133,11 +135,7 @@ def test_build_refuses(arguments: dict, message: str) -> None:
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "squeezenet1_1", "mobilenet_v2", "densenet121"])
 def test_build_with_torchvision_state_computes_the_same(name: str) -> None:
     torch = pytest.importorskip("torch")
-    try:
-        import torchvision
-    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
-        pytest.skip(f"torchvision does not import: {error}")
-    network = torchvision.models.get_model(name, weights=None).eval()
+    network = torchvision_or_skip().models.get_model(name, weights=None).eval()
     model = models.build(name, state={k: v.numpy() for k, v in network.state_dict().items()})
     x = np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)
     with torch.no_grad():

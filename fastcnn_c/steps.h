@@ -70,6 +70,8 @@
 #define FC_FIELDS_gather(I, F, V) \
     I(outer_ndim) V(outer_shape) V(y_outer) V(x_outer) I(count) I(axis) I(y_axis) I(x_axis) \
     I(inner_ndim) V(inner_shape) V(y_inner) V(x_inner) I(elem_bytes) I(index_bytes)
+/* y, x, table ; n channels of every pixel in the order of the table (fc_transpose_kernels.pick); the walk is over pixels. */
+#define FC_FIELDS_pick(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(n)
 /* y, x ; over the dimensions of `reduced` (walk of its own) for every element of `shape`. kind: fc_reduce_fn. */
 #define FC_FIELDS_reduce(I, F, V) \
     I(ndim) V(shape) V(y_strides) V(x_strides) I(reduced_ndim) V(reduced) V(reduced_strides) I(kind)
@@ -171,7 +173,7 @@
     X(recurrent, fc_scratch_recurrent) X(arg, fc_scratch_none) X(top_k, fc_scratch_top_k) X(nms, fc_scratch_nms) \
     X(nonzero, fc_scratch_none) X(compress, fc_scratch_none) X(gather_elements, fc_scratch_none) X(scatter_elements, fc_scratch_none) \
     X(gather_nd, fc_scratch_none) X(scatter_nd, fc_scratch_none) X(one_hot, fc_scratch_none) X(typed_reduce, fc_scratch_none) \
-    X(cumsum, fc_scratch_none)
+    X(cumsum, fc_scratch_none) X(pick, fc_scratch_none)
 
 #define FC_DECLARE_I(name) int64_t name;
 #define FC_DECLARE_F(name) float name;

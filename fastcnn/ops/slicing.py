@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastcnn.ops.base import Args, Lowering, Spec, bad_shape
+from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
+from fastcnn.ops.channel_pick import emit_pick, pick_table
 from fastcnn.ops.shape import AnyType, normalized_axes
-from fastcnn.tensor import Tensor, matches, strides_like
+from fastcnn.tensor import Tensor, is_channels_last, matches, strides_like
 
 
 def one_axis(args: Args, axis: int, rank: int) -> int:
@@ -154,7 +155,13 @@ class Gather(AnyType):
         if view is not None:
             low.alias(0, view)
             return
-        indices, shape = low.read(1, "dense"), low.output_spec(0).shape
+        shape = low.output_spec(0).shape
+        along_channels = axis == 1 and x.dtype == F32 and is_channels_last(x.shape, x.strides)
+        table = pick_table(low.args.values[1], x.shape[1]) if along_channels else None
+        if table is not None:
+            emit_pick(low, low.write(0, "channels_last"), x, table)
+            return
+        indices = low.read(1, "dense")
         y = low.write(0, strides_like(shape, x.strides) if len(indices.shape) == 1 else "dense")
         last = axis + len(indices.shape) - 1
         y_axis = y.strides[last] if indices.shape else 0

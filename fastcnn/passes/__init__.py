@@ -13,6 +13,8 @@ from fastcnn.passes.affine_after import affine_after
 from fastcnn.passes.affine_before import affine_before
 from fastcnn.passes.bodies import body_constants, branch_inlining, optimised_bodies
 from fastcnn.passes.canonical_forms import canonical_forms
+from fastcnn.passes.channel_order import reading_order, writing_order
+from fastcnn.passes.channel_shuffle import gather_slicing, shuffle_to_gather
 from fastcnn.passes.constant_folding import constant_folding
 from fastcnn.passes.contrib_forms import contrib_forms
 from fastcnn.passes.dead_code import dead_code
@@ -43,6 +45,8 @@ PASSES: list[Pass] = [
     identity_removal,  # nodes that do nothing stand between producers and consumers
     duplicate_removal,  # two readers of two equal nodes would both be kept from fusing
     transpose_merging,  # may leave transposes that identity_removal takes out in the next round
+    shuffle_to_gather,  # before reshape_merging, which would take the middle out of one shuffle after another
+    gather_slicing,
     reshape_merging,
     dead_code,  # unread nodes count as readers: away with them before readers are counted
     normalization_patterns,  # before affine_after, which would take their scale and bias away
@@ -53,6 +57,8 @@ PASSES: list[Pass] = [
     pad_folding,  # after affine_before, which folds shifts only where there is no padding
     activation_fusion,  # after all that changes what stands before an activation
     residual_fusion,  # after activation_fusion: the Add brings its activation along, a conv with its own is not taken
+    reading_order,  # after all that makes other weights of weights
+    writing_order,  # after reading_order, which sorts what it looks for
     dead_code,  # what the others left without readers
 ]
 

@@ -112,6 +112,14 @@ static inline void v_transpose(v_f32 r[V_LEN])
     }
 }
 
+/* Bit 3 of an index says which of the two: at the sign, where blendv looks. */
+static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i)
+{
+    const __m256i index = _mm256_loadu_si256((const __m256i *)i);
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, index), _mm256_permutevar8x32_ps(b, index),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+}
+
 /* Picks lane index[i] of a, b or c; the blend masks say which of the three. */
 #define V_PICK3(a, b, c, index, from_b, from_c) \
     _mm256_blend_ps(_mm256_blend_ps(_mm256_permutevar8x32_ps(a, index), _mm256_permutevar8x32_ps(b, index), from_b), \

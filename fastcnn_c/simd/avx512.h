@@ -84,6 +84,8 @@ static inline void v_transpose(v_f32 r[V_LEN])
     }
 }
 
+static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i) { return _mm512_permutex2var_ps(a, _mm512_loadu_si512(i), b); }
+
 /* Two permutations: first from a and b, then the lanes of c into the gaps. */
 static inline v_f32 v_pick3(v_f32 a, v_f32 b, v_f32 c, __m512i from_ab, __m512i with_c)
 {

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
+from fastcnn.choice.decision import CostModel
 from fastcnn.cpu import default_threads
 from fastcnn.errors import ConfigurationError, FastCNNError, InputError
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
@@ -19,19 +20,24 @@ from fastcnn.graph import Graph, ValueInfo
 from fastcnn.mapping import mappings_of
 from fastcnn.ops.base import Spec
 from fastcnn.passes import run_passes
+from fastcnn.plan.choices import LayerChoice
 from fastcnn.plan.executor import Engine
 from fastcnn.reader import constant_info, read, with_inputs
 from fastcnn.results import place, targets_of
+from fastcnn.tune.tuner import tuner
 
 PRECISIONS = ("fp32",)
 
 
-def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str = "fp32") -> Model:
+def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str = "fp32",
+         tune: bool | str | os.PathLike[str] = False) -> Model:
     """Read an ONNX model and prepare it to run.
 
     model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
     threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores)
     precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included
+    tune       True: time the candidates for every distinct convolution on this machine when its shapes are first planned and use
+               the fastest; answers are remembered in a file, or in the one given here
 
     Raises ModelError when the file is not a consistent ONNX model, UnsupportedOperatorError when nothing computes an operator,
     ShapeError when fixed input shapes contradict the graph, ConfigurationError for options without meaning. Warns once when
@@ -42,7 +48,7 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     if precision not in PRECISIONS:
         raise ConfigurationError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
     source = model if isinstance(model, (str, os.PathLike)) else None
-    return Model(read(model), threads or default_threads(), precision, source)
+    return Model(read(model), threads or default_threads(), precision, source, tune)
 
 
 class Model:
@@ -51,8 +57,10 @@ class Model:
     Pickles, for other processes, as its path where it was loaded from one, and as its graph and weights otherwise.
     """
 
-    def __init__(self, graph: Graph, threads: int, precision: str = "fp32", source: str | os.PathLike[str] | None = None):
-        self._graph, self._threads, self._precision = graph, threads, precision
+    def __init__(self, graph: Graph, threads: int, precision: str = "fp32", source: str | os.PathLike[str] | None = None,
+                 tune: bool | str | os.PathLike[str] = False):
+        self._graph, self._threads, self._precision, self._tune = graph, threads, precision, tune
+        self._chooser = tuner(tune) if tune else CostModel()
         self._source = os.path.abspath(source) if source is not None else None
         self._overridable = frozenset(name for name in graph.metadata.get("overridable", ()) if name in graph.constants)
         self._variants: dict[frozenset[str], Model] = {}
@@ -123,6 +131,13 @@ class Model:
         engines = list(self._engines.values())
         return list(dict.fromkeys(node.name for engine in engines for node in list(engine.fallbacks.values())))
 
+    def choices(self) -> list[LayerChoice]:
+        """What computes each convolution and constant matrix product, and why: a row a step, of all plans made so far.
+
+        Plans are made at load where all input shapes are fixed, else by the first run with a shape.
+        """
+        return self._default.choices() if self._default is not None else []
+
     @property
     def threads(self) -> int:
         """At most this many threads work on one call."""
@@ -142,7 +157,7 @@ class Model:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self._source or self._graph, self._threads, self._precision)
+        return _again, (self._source or self._graph, self._threads, self._precision, self._tune)
 
     def __repr__(self) -> str:
         if self._default is None:
@@ -159,14 +174,15 @@ class Model:
             for file in mappings_of(self._graph.constants.values()):
                 file.check()
             with self._lock:
-                engine = self._engines[outputs] = Engine(run_passes(self._with_outputs(outputs)), self._threads, self._packs)
+                graph = run_passes(self._with_outputs(outputs))
+                engine = self._engines[outputs] = Engine(graph, self._threads, self._packs, chooser=self._chooser)
         return engine
 
     def _variant(self, fed: frozenset[str]) -> Model:
         """The same model with these initializers as inputs."""
         with self._lock:
             if fed not in self._variants:
-                self._variants[fed] = Model(with_inputs(self._graph, sorted(fed)), self._threads, self._precision)
+                self._variants[fed] = Model(with_inputs(self._graph, sorted(fed)), self._threads, self._precision, None, self._tune)
             return self._variants[fed]
 
     def _with_outputs(self, names: tuple[str, ...]) -> Graph:
@@ -197,10 +213,10 @@ class Model:
                           RuntimeWarning, stacklevel=3)
 
 
-def _again(source: str | Graph, threads: int, precision: str) -> Model:
+def _again(source: str | Graph, threads: int, precision: str, tune: bool | str | os.PathLike[str] = False) -> Model:
     """A pickled model."""
     path = source if isinstance(source, str) else None
-    return Model(source if isinstance(source, Graph) else read(source), threads, precision, path)
+    return Model(source if isinstance(source, Graph) else read(source), threads, precision, path, tune)
 
 
 def _dims(info: ValueInfo) -> str:

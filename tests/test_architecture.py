@@ -34,7 +34,7 @@ ARROWS = {
     "tune": {"base", "native", "choice"},
     "ops": {"base", "native", "choice"},
     "plan": {"base", "native", "reference", "choice", "ops"},
-    "model": {"base", "cpu", "reader", "passes", "ops", "plan"},
+    "model": {"base", "cpu", "reader", "passes", "choice", "tune", "ops", "plan"},
     "backend": {"base", "model", "onnx_proto"},
     "compat": {"base", "model", "reader", "cpu", "onnx_proto"},
     "capi": {"compat"},

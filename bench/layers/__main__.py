@@ -20,7 +20,7 @@ from fastcnn import _native
 from fastcnn.choice.candidates import candidates, name_of
 from fastcnn.choice.conv import choose
 from fastcnn.choice.machine import peak_gflops
-from fastcnn.tune.trial import Trials, own_places
+from fastcnn.tune.trial import Eviction, Trials, own_places
 
 RETRIES = 3         # of a pick that seems too slow
 
@@ -52,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     layers = [(Path(file).stem, layer) for file in args.files for layer in read_layers(file) if args.only in str(layer)]
     peak = peak_gflops() * args.threads
     print(f"{machine.cpu_model()}, {_native.current_isa()}, {args.threads} thread(s), measured peak {peak:.0f} GFLOP/s")
+    eviction = Eviction(args.threads) if args.cold else None
     rows = []
     for network, layer in tqdm(layers, unit="layer", leave=False):
-        rows.append({"network": network, "layer": str(layer), "count": layer.count, **time_layer(layer, args)})
+        rows.append({"network": network, "layer": str(layer), "count": layer.count, **time_layer(layer, args, eviction)})
         tqdm.write(describe(layer, rows[-1], args, peak))
     summarise(rows)
     if args.json:
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if slow else 0
 
 
-def time_layer(layer: Layer, args: argparse.Namespace) -> dict[str, object]:
+def time_layer(layer: Layer, args: argparse.Namespace, eviction: Eviction | None) -> dict[str, object]:
     """Ms of every candidate, rounds interleaved; which one is the pick.
 
     With --within, a pick that misses it is timed again beside the best with more rounds: noise goes, a wrong choice stays.
@@ -77,7 +78,7 @@ def time_layer(layer: Layer, args: argparse.Namespace) -> dict[str, object]:
     places = own_places(shape)
     listed = candidates(shape, places, args.threads)
     pick = name_of(choose(shape, places, args.threads), listed)
-    trials = Trials(shape, places, listed, args.threads, args.cold)
+    trials = Trials(shape, places, listed, args.threads, eviction)
     times = trials.times(args.rounds)
     for _ in range(RETRIES if args.within else 0):
         best = min(times, key=lambda name: times[name])

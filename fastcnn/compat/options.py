@@ -48,6 +48,9 @@ class OrtMemType(IntEnum):
     DEFAULT = 0
 
 
+TUNE_ENTRY = "fastcnn.tune"
+
+
 @dataclass(slots=True)
 class SessionOptions:
     """onnxruntime's session options. Of effect here:
@@ -55,6 +58,7 @@ class SessionOptions:
     intra_op_num_threads                 at most so many threads; 0: as many as fastcnn.load takes
     add_free_dimension_override_by_name  a symbolic size of the inputs becomes a number
     add_initializer                      an array in place of an initializer of the model
+    add_session_config_entry             "fastcnn.tune": "1", or the path of a file for the answers, is fastcnn.load's tune
 
     enable_profiling and optimized_model_filepath warn, since no such file is written. Everything else is kept and ignored.
     """
@@ -80,7 +84,7 @@ class SessionOptions:
     _config: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def add_session_config_entry(self, key: str, value: str) -> None:
-        """Kept, without effect."""
+        """Kept; of effect is "fastcnn.tune": "1" or a path tunes, "0" does not."""
         self._config[key] = value
 
     def get_session_config_entry(self, key: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn.compat.exceptions import Fail, onnxruntime_errors, translated
-from fastcnn.compat.options import RunOptions, SessionOptions
+from fastcnn.compat.options import TUNE_ENTRY, RunOptions, SessionOptions
 from fastcnn.compat.values import IOBinding, OrtValue
 from fastcnn.cpu import default_threads
 from fastcnn.errors import FastCNNError
@@ -66,7 +66,8 @@ class InferenceSession(Model):
             graph = path_or_bytes if isinstance(path_or_bytes, Graph) else read(path_or_bytes)
             graph = with_constants(graph, {name: np.asarray(value) for name, value in _kept(self._options, "initializers").items()})
             graph = with_sizes(graph, _kept(self._options, "free_dimensions"))
-            super().__init__(graph, threads, source=path_or_bytes if isinstance(path_or_bytes, (str, os.PathLike)) else None)
+            source = path_or_bytes if isinstance(path_or_bytes, (str, os.PathLike)) else None
+            super().__init__(graph, threads, source=source, tune=_tune_of(self._options))
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: Any = None, *,
             out: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
@@ -181,6 +182,15 @@ def _own(options: Any) -> SessionOptions:
 def _kept(options: Any, name: str) -> dict[str, Any]:
     """What was added to our own options; onnxruntime's do not give it away."""
     return getattr(options, name, {})
+
+
+def _tune_of(options: Any) -> bool | str:
+    """fastcnn.load's argument from the entry "fastcnn.tune", of onnxruntime's own options too."""
+    try:
+        value = options.get_session_config_entry(TUNE_ENTRY)
+    except (AttributeError, RuntimeError):
+        return False
+    return {"": False, "0": False, "1": True}.get(value, value)
 
 
 def _warn_of(options: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastcnn.choice.conv import ConvChoice, ConvShape, Places
 from fastcnn.errors import ShapeError
 from fastcnn.graph import Node
 from fastcnn.tensor import Strides, Tensor
@@ -132,6 +133,9 @@ class Lowering(Protocol):
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         """target = source, element by element, any strides."""
+
+    def decide(self, shape: ConvShape, places: Places, constant: bool = True) -> ConvChoice:
+        """What computes a convolution of this node; places: strides (n, c, h, w) of x, y and a residual; constant: are the weights?"""
 
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
         """Append a step (fastcnn_c/steps.h); operands[0] is its output. work: about how many multiply-adds or elements it costs."""

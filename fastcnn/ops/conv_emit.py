@@ -102,11 +102,10 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
 def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str,
                  shape: choice.ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]]) -> None:
     places = tuple(t.strides for t in (x, y, residual) if t is not None)
+    picked = low.decide(shape, places, isinstance(w, np.ndarray))
     if isinstance(w, Tensor):
-        picked = choice.without_weights(shape, places, low.threads)
         packed = pack_at_run_time(low, picked, w)
     else:
-        picked = choice.choose(shape, places, low.threads)
         packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
     shape, (bias, slope, activation) = picked.shape, operands
     fields = {

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native, reference
+from fastcnn.choice.decision import Chooser, CostModel
 from fastcnn.errors import ExecutionError, UnsupportedOperatorError
 from fastcnn.graph import Graph, Node, is_control_flow
 from fastcnn.mapping import mappings_of
 from fastcnn.ops import OPS
 from fastcnn.ops.base import Spec
 from fastcnn.plan.bind import spec_of
+from fastcnn.plan.choices import LayerChoice, rows
 from fastcnn.plan.control_flow import ControlFlow
 from fastcnn.plan.lowering import Stage
 from fastcnn.plan.plan import Plan, make_plan, small_values
@@ -42,8 +44,10 @@ class Engine:
     fallbacks  the nodes without a native kernel in any plan made so far, by id; those in bodies of control flow as well
     """
 
-    def __init__(self, graph: Graph, threads: int, packs: dict[Hashable, np.ndarray], fallbacks: dict[int, Node] | None = None):
+    def __init__(self, graph: Graph, threads: int, packs: dict[Hashable, np.ndarray], fallbacks: dict[int, Node] | None = None,
+                 chooser: Chooser | None = None):
         self.graph, self.threads, self.packs = graph, threads, packs
+        self.chooser: Chooser = chooser or CostModel()
         self.fallbacks: dict[int, Node] = {} if fallbacks is None else fallbacks
         check_operators(graph)
         self.flows = {id(node): ControlFlow(node, self._inner) for node in graph.nodes if is_control_flow(node)}
@@ -76,6 +80,11 @@ class Engine:
         finally:
             self.workspaces.append(workspace)
 
+    def choices(self) -> list[LayerChoice]:
+        """A row for each convolution step of the plans made so far."""
+        plans = list(self.plans.values())
+        return rows([chosen for plan in plans for stage in plan.stages if isinstance(stage, Stage) for chosen in stage.chosen])
+
     def trim(self) -> None:
         """Forget plans and workspaces; packed weights stay."""
         with self.lock:
@@ -86,7 +95,7 @@ class Engine:
 
     def _inner(self, body: Graph) -> Engine:
         """The engine of a body; its fallbacks count as this one's."""
-        return Engine(body, self.threads, {}, self.fallbacks)
+        return Engine(body, self.threads, {}, self.fallbacks, self.chooser)
 
     def _plan(self, key: Hashable, nodes: Sequence[Node], specs: Mapping[str, Spec | None], values: Mapping[str, np.ndarray]) -> Plan:
         plan = self.plans.get(key)
@@ -96,8 +105,11 @@ class Engine:
             if key not in self.plans:
                 for file in self.files:
                     file.check()
-                plan = self.plans[key] = make_plan(nodes, specs, self.graph.constants, values, self.outputs,
-                                                   self.graph.opsets, self.threads, self.packs, self.flows)
+                try:
+                    plan = self.plans[key] = make_plan(nodes, specs, self.graph.constants, values, self.outputs, self.graph.opsets,
+                                                       self.threads, self.packs, self.flows, self.chooser)
+                finally:
+                    self.chooser.planned()
                 self.fallbacks.update((id(node), node) for node in plan.fallbacks)
                 while len(self.plans) > MAX_PLANS:
                     self.plans.popitem(last=False)

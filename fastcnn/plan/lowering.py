@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.choice.conv import ConvChoice, ConvShape, Places, without_weights
+from fastcnn.choice.decision import Chooser, Decision
 from fastcnn.mapping import VIEWED_BYTES, forget, resident
 from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
+from fastcnn.plan.choices import Chosen
 from fastcnn.plan.fusion import fuse
 from fastcnn.plan.placement import place_concats
 from fastcnn.tensor import (
@@ -36,6 +39,7 @@ SINGLE_THREAD_WORK = 20_000
 # Programs with less work altogether stay on one thread: LeNet-5 (0.4 million) takes 19 us there, but 12 ms as the median with two
 # threads on two CPUs that other processes want as well, because its barriers then wait for time slices (2026-11-20).
 SINGLE_THREAD_PROGRAM = 2_000_000
+FUSED = "fastcnn"       # domain of the nodes that fastcnn.plan.fusion makes
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Stage:
     """A native program with the names of its inputs and outputs in the order of its bases, and (shape, dtype) of the outputs.
 
     trims  (index of an output, axis whose extent the data decide); those extents are written to as many more bases, int64
+    chosen  what computes its convolutions, and why
     """
 
     program: _native.Program
@@ -60,6 +65,7 @@ class Stage:
     allocations: tuple[tuple[tuple[int, ...], np.dtype], ...]
     steps: tuple[StepInfo, ...]
     trims: tuple[tuple[int, int], ...] = ()
+    chosen: tuple[Chosen, ...] = ()
 
     def trimmed(self, results: list[np.ndarray]) -> list[np.ndarray]:
         """The outputs at the extents they came to, from all that the program wrote."""
@@ -74,16 +80,17 @@ class StageLowering:
     """Implements fastcnn.ops.base.Lowering for the nodes of one stage, one after the other."""
 
     def __init__(self, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str], threads: int,
-                 packs: MutableMapping[Hashable, np.ndarray]):
+                 packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser):
         nodes = fuse(nodes, bound, outputs, threads)
         self.bound, self.nodes, self.inputs, self.outputs = bound, nodes, tuple(inputs), tuple(outputs)
-        self.threads, self.packs = threads, packs
+        self.threads, self.packs, self.chooser = threads, packs, chooser
         self.tensors: dict[str, Tensor] = {}
         self.converted: dict[tuple[str, str], Tensor] = {}
         self.named: dict[int, str] = {}          # id of a constant's buffer -> its name
         self.steps: list[tuple[str, list[Tensor | None], int, dict[str, Any]]] = []
         self.info: list[StepInfo] = []
         self.trims: list[tuple[int, int]] = []
+        self.chosen: list[Chosen] = []
         self.buffers: list[Buffer] = []
         self.placement = place_concats(nodes)
         for k, name in enumerate(self.inputs):
@@ -103,7 +110,8 @@ class StageLowering:
         specs = [self.bound.spec(name) for name in self.outputs]
         allocations = [(spec.shape, spec.dtype) for spec in specs]
         counts = [((1,), np.dtype(np.int64))] * len(self.trims)
-        return Stage(self._program(), self.inputs, self.outputs, (*allocations, *counts), tuple(self.info), tuple(self.trims))
+        return Stage(self._program(), self.inputs, self.outputs, (*allocations, *counts), tuple(self.info), tuple(self.trims),
+                     tuple(self.chosen))
 
     # ---- what operators may ask: see Lowering ----
 
@@ -170,6 +178,12 @@ class StageLowering:
         self.emit("copy", [target, source], target.size, ndim=len(shape), shape=shape, y_strides=y, x_strides=x,
                   elem_bytes=target.dtype.itemsize)
 
+    def decide(self, shape: ConvShape, places: Places, constant: bool = True) -> ConvChoice:
+        by_model = Decision(shape, without_weights(shape, places, self.threads)) if not constant else None
+        decision = by_model or self.chooser.conv(shape, places, self.threads)
+        self.chosen.append(Chosen(self.node, decision.choice.algorithm, decision.choice.fields, self.threads, decision))
+        return decision.choice
+
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
         if operands[0] is None or operands[0].size == 0:
             return
@@ -180,6 +194,8 @@ class StageLowering:
                 buffer.last = len(self.steps)
         self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.threads, fields))
         self.info.append(StepInfo(kind, self.node.name, work))
+        if self.node.domain == FUSED and kind != "copy":
+            self.chosen.append(Chosen(self.node, kind, fields, self.threads))
 
     def dense_output(self, i: int = 0) -> bool:
         name = self.node.outputs[i]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastcnn.choice.decision import Chooser
 from fastcnn.graph import Node, is_control_flow
 from fastcnn.mapping import mapping_of, resident
 from fastcnn.ops.base import Capped, Spec
@@ -38,7 +39,7 @@ class Plan:
 
 def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Mapping[str, np.ndarray],
               values: Mapping[str, np.ndarray], outputs: Sequence[str], opsets: Mapping[str, int], threads: int,
-              packs: MutableMapping[Hashable, np.ndarray], flows: Mapping[int, Flow]) -> Plan:
+              packs: MutableMapping[Hashable, np.ndarray], flows: Mapping[int, Flow], chooser: Chooser) -> Plan:
     """Bind, cut into stages, lower. `outputs` are the names that the caller wants in the end."""
     bound = bind(nodes, specs, constants, values, opsets, flows)
     stages: list[Stage | Node] = []
@@ -51,7 +52,7 @@ def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants
         wanted = set(outputs).union(*(node.reads for node in later)) if later else set(outputs)
         stage_outputs = _in_order_of(outputs, [name for b in run for name in b.node.outputs if name in wanted])
         stage_inputs = _in_order_of(tuple(specs), _stage_inputs(bound, run))
-        stages.append(StageLowering(bound, run, stage_inputs, stage_outputs, threads, packs).lower())
+        stages.append(StageLowering(bound, run, stage_inputs, stage_outputs, threads, packs, chooser).lower())
     known = {name: bound.known(name) for name in outputs}
     fixed = {name: spec for name, spec in known.items() if spec is not None and not isinstance(spec, Capped)}
     return Plan(tuple(stages), _kept(bound, stages, outputs, packs), tuple(bound.rest), fixed,

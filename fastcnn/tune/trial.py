@@ -2,7 +2,7 @@
 
 In a network the weights of a layer come from beyond L2, while its input has just been written and the kernel has run before: a warm
 loop flatters the algorithms with large packed weights. So every candidate has weights of its own, before each round other memory
-is copied, and before each timed run a twin with other weights runs (or, in long runs, x is read).
+is written, and before each timed run a twin with other weights runs (or, in long runs, x is read).
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastcnn.choice.conv import ConvChoice, ConvShape, Places
 from fastcnn.tensor import channels_last_strides, span
 
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
-EVICTION_FLOATS = 12 * 2 ** 20      # copied to as many more: these 96 MB leave nothing of a layer in any L2
+EVICTION_FLOATS = 12 * 2 ** 20      # 48 MB: writing them leaves nothing of a layer in any L2, and weights then come at memory speed
 SHORT_RUN = 2e-4                    # seconds: above, whether the kernel's code is in the cache makes no difference
 
 
@@ -31,9 +31,9 @@ def operands(shape: ConvShape, places: Places) -> tuple[np.ndarray, np.ndarray]:
     """Seeded random x, flat, with these strides, and w (M, C/group, kh, kw)."""
     rng = np.random.default_rng(0)
     x = _native.aligned_empty(span((shape.n, shape.groups * shape.ic, shape.ih, shape.iw), places[0]))
-    x[:] = rng.standard_normal(x.size, np.float32)
-    w = rng.standard_normal((shape.groups * shape.oc, shape.ic, shape.kh, shape.kw), np.float32) * np.float32(shape.k ** -0.5)
-    return x, w
+    x[:] = rng.random(x.size, np.float32)
+    w = rng.random((shape.groups * shape.oc, shape.ic, shape.kh, shape.kw), np.float32)
+    return x, (w - np.float32(0.5)) * np.float32(shape.k ** -0.5)
 
 
 class Trial:
@@ -54,10 +54,27 @@ class Trial:
         return time.perf_counter() - start
 
 
-class Trials:
-    """The named candidates of one convolution; times() can be called again and again, for all or some of them."""
+class Eviction:
+    """Memory that nothing else uses, written by as many threads as the trials: it empties the L2 of each of them."""
 
-    def __init__(self, shape: ConvShape, places: Places, listed: Mapping[str, ConvChoice], threads: int, cold: bool = True):
+    def __init__(self, threads: int):
+        target = np.empty(EVICTION_FLOATS, np.float32)
+        fields = {"ndim": 1, "shape": (EVICTION_FLOATS,), "y_strides": (1,), "x_strides": (0,), "elem_bytes": 4}
+        self.program = _native.Program([("copy", (target, np.zeros(1, np.float32)), threads, fields)], 0, threads, 0)
+        self.workspace = _native.Workspace()
+
+    def run(self) -> None:
+        self.program.run(self.workspace, [])
+
+
+class Trials:
+    """The named candidates of one convolution; times() can be called again and again, for all or some of them.
+
+    eviction  what empties the caches before a round; None: weights stay where the round before left them
+    """
+
+    def __init__(self, shape: ConvShape, places: Places, listed: Mapping[str, ConvChoice], threads: int,
+                 eviction: Eviction | None = None):
         self.x, w = operands(shape, places)
         outputs = (shape.n, shape.groups * shape.oc, shape.oh, shape.ow)
         self.y = _native.aligned_empty(span(outputs, places[1]))
@@ -72,10 +89,10 @@ class Trials:
             if key not in packed:
                 packed[key] = choice.pack(picked, w)
             self.twins[name] = Trial(picked, places, buffers, packed[key], threads)
-            self.trials[name] = Trial(picked, places, buffers, _copy(packed[key]), threads) if cold else self.twins[name]
+            self.trials[name] = Trial(picked, places, buffers, _copy(packed[key]), threads) if eviction else self.twins[name]
         self.workspace = _native.Workspace()
         self.usual = {name: twin.run(self.workspace) for name, twin in self.twins.items()}
-        self.cold = Eviction(threads) if cold else None
+        self.eviction = eviction
         self.rng = np.random.default_rng(1)
         self.samples: dict[str, list[float]] = {name: [] for name in listed}
 
@@ -88,8 +105,8 @@ class Trials:
         order = list(names if names is not None else self.trials)
         for _ in range(rounds):
             self.rng.shuffle(order)
-            if self.cold is not None:
-                self.cold.run()
+            if self.eviction is not None:
+                self.eviction.run()
             for name in order:
                 if self.usual[name] < SHORT_RUN:
                     self.twins[name].run(self.workspace)
@@ -97,19 +114,6 @@ class Trials:
                     self.x.sum()
                 self.samples[name].append(self.trials[name].run(self.workspace))
         return {name: sorted(self.samples[name])[len(self.samples[name]) // 4] for name in order}
-
-
-class Eviction:
-    """A copy between memory that nothing else uses, by as many threads as the trials: it empties the L2 of each of them."""
-
-    def __init__(self, threads: int):
-        source, target = np.zeros(EVICTION_FLOATS, np.float32), np.empty(EVICTION_FLOATS, np.float32)
-        fields = {"ndim": 1, "shape": (EVICTION_FLOATS,), "y_strides": (1,), "x_strides": (1,), "elem_bytes": 4}
-        self.program = _native.Program([("copy", (target, source), threads, fields)], 0, threads, 0)
-        self.workspace = _native.Workspace()
-
-    def run(self) -> None:
-        self.program.run(self.workspace, [])
 
 
 def _copy(array: np.ndarray) -> np.ndarray:

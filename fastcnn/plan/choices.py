@@ -1,0 +1,78 @@
+"""Choices to look at: for each convolution step of a plan what computes it, why, and how long that should take."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastcnn import _native
+from fastcnn.choice import cost, machine
+from fastcnn.choice.decision import Decision
+from fastcnn.graph import Node
+
+BLOCKING = ("block", "tiles", "split_columns")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A step of a node: its kind and fields, and the decision behind it where alternatives were weighed."""
+
+    node: Node
+    kind: str
+    fields: Mapping[str, Any]
+    threads: int
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """What computes a convolution or a matrix product with constant weights.
+
+    layer         the shapes in words                 algorithm  a step kind: conv, im2col, winograd F(m,3), depthwise ...
+    tile          (rows, columns) of the register tile at most, None where there is none
+    blocking      rows or tiles at a time, and whether threads share output channels
+    source        "model": the cost model; "tuned": measured on this machine; "fused": with its neighbours by fastcnn.plan.fusion
+    predicted_ms  by the cost model, None for fused steps
+    measured_ms   of the candidates that were timed, by name; empty unless tuned
+    """
+
+    node: str
+    op_type: str
+    layer: str
+    algorithm: str
+    tile: tuple[int, int] | None
+    blocking: dict[str, int]
+    source: str
+    predicted_ms: float | None
+    measured_ms: dict[str, float]
+
+    def __str__(self) -> str:
+        tile = f" {self.tile[0]}x{self.tile[1]}" if self.tile else ""
+        blocking = "".join(f" {name}={value}" for name, value in self.blocking.items())
+        predicted = f", {self.predicted_ms:.4f} ms predicted" if self.predicted_ms is not None else ""
+        measured = f", {min(self.measured_ms.values()):.4f} ms the best of {len(self.measured_ms)}" if self.measured_ms else ""
+        return f"{self.node}: {self.layer}: {self.algorithm}{tile}{blocking} ({self.source}{predicted}{measured})"
+
+
+def rows(chosen: Sequence[Chosen]) -> list[LayerChoice]:
+    """One row a step. The first call measures the clock, a few milliseconds."""
+    return [_row(step, 1e3 / machine.cycles_per_second()) for step in chosen]
+
+
+def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
+    fields, decision = step.fields, step.decision
+    nv, m = fields.get("nv"), fields.get("m")
+    name = f"{step.kind} F({m},3)" if m else step.kind
+    tile = (_native.gemm_max_mr(nv), nv * _native.vector_length()) if nv else None
+    blocking = {key: int(fields[key]) for key in BLOCKING if key in fields}
+    if decision is None:
+        return LayerChoice(step.node.name, step.node.op_type, _fused_layer(fields), name, tile, blocking, "fused", None, {})
+    predicted = ms_per_cycle * cost.cycles(decision.choice, step.threads)
+    measured = {key: 1e3 * seconds for key, seconds in decision.seconds.items()}
+    return LayerChoice(step.node.name, step.node.op_type, str(decision.shape), name, tile, blocking, decision.source, predicted, measured)
+
+
+def _fused_layer(fields: Mapping[str, Any]) -> str:
+    sizes = [f"{fields['ih']}x{fields['iw']}x{fields['ic']}"] if {"ih", "iw", "ic"} <= fields.keys() else []
+    window = [f"{fields['kh']}x{fields['kw']}"] if {"kh", "kw"} <= fields.keys() else []
+    return ", ".join(sizes + window) or "whole"

@@ -1,0 +1,140 @@
+"""Tuner: the chooser that times the candidates of every distinct convolution on this machine and remembers the winners."""
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import astuple, fields, replace
+from pathlib import Path
+
+from fastcnn.choice import cost
+from fastcnn.choice.candidates import bits, candidates, name_of
+from fastcnn.choice.conv import ConvChoice, ConvShape, Places, choose
+from fastcnn.choice.decision import Decision
+from fastcnn.choice.winograd import WORTH_IT
+from fastcnn.errors import ConfigurationError
+from fastcnn.tune.answers import Answer, Answers, default_file
+from fastcnn.tune.trial import Eviction, Trials
+
+LOG = logging.getLogger("fastcnn.tune")
+
+SECONDS = 30.0          # of timing for one model in all its shapes; ResNet-50 takes about five
+SMALLEST = 20_000       # multiply-adds: what takes a microsecond is not worth a hundred of them
+PROMISING = 1.4         # candidates that the cost model puts within this factor of its best are timed,
+MOST_CANDIDATES = 12    # and of those no more than so many.
+FIRST_ROUNDS, MORE_ROUNDS = 3, 7
+SECONDS_A_LAYER = 0.4   # and no more rounds than fit in that, once the first are done
+STILL_POSSIBLE = 1.15   # of the best after the first rounds: slower candidates get no more
+CLEARLY = 0.98          # of the model's pick: a winner by less is noise, and plans should not differ by noise
+
+
+class Tuner:
+    """Implements fastcnn.choice.decision.Chooser. Several threads may ask; they measure one after the other.
+
+    answers  what is known already, and where new answers go
+    seconds  of timing in all; when they are used up the cost model decides what is left, which a warning in the log says
+    """
+
+    def __init__(self, answers: Answers, seconds: float):
+        self.answers, self.seconds = answers, seconds
+        self.lock = threading.Lock()
+        self.exhausted = False
+        self.evictions: dict[int, Eviction] = {}
+
+    def conv(self, shape: ConvShape, places: Places, threads: int) -> Decision:
+        """By measurement. What decides the last bits of the result is measured on one thread, so that it is the same for any number."""
+        if shape.macs < SMALLEST:
+            return Decision(shape, choose(shape, places, threads))
+        with self.lock:
+            alone = self._decide(shape, places, 1, candidates(shape, places, 1))
+            if threads == 1:
+                return alone
+            listed = {name: picked for name, picked in candidates(shape, places, threads).items()
+                      if bits(picked) == bits(alone.choice)}
+            decision = self._decide(shape, places, threads, listed)
+            return decision if decision.source == "tuned" else replace(decision, source=alone.source, seconds=alone.seconds)
+
+    def planned(self) -> None:
+        """Answers to the file; the memory that was only needed to measure goes."""
+        with self.lock:
+            self.evictions.clear()
+            self.answers.save()
+
+    def _decide(self, shape: ConvShape, places: Places, threads: int, listed: dict[str, ConvChoice]) -> Decision:
+        listed = promising(listed, choose(shape, places, threads), threads)
+        pick = next(iter(listed))
+        key = layer_key(shape, places, threads)
+        answer = self.answers.get(key)
+        if answer is None or answer.best not in listed:
+            if len(listed) == 1 or self._out_of_time():
+                return Decision(shape, listed[pick])
+            answer = self._measure(key, shape, places, threads, listed)
+        return Decision(shape, listed[answer.best], "tuned", answer.seconds)
+
+    def _out_of_time(self) -> bool:
+        if self.seconds <= 0 and not self.exhausted:
+            LOG.warning("the time for tuning is used up: the cost model chooses for the remaining layers")
+            self.exhausted = True
+        return self.exhausted
+
+    def _measure(self, key: str, shape: ConvShape, places: Places, threads: int, listed: Mapping[str, ConvChoice]) -> Answer:
+        start = time.perf_counter()
+        if threads not in self.evictions:
+            self.evictions[threads] = Eviction(threads)
+        trials = Trials(shape, places, listed, threads, self.evictions[threads])
+        times = trials.times(FIRST_ROUNDS)
+        least = min(times.values())
+        possible = {name for name, seconds in times.items() if seconds <= STILL_POSSIBLE * least}
+        rounds = int(SECONDS_A_LAYER / sum(times[name] for name in possible))
+        times |= trials.times(max(1, min(rounds, MORE_ROUNDS)), possible)
+        answer = Answer(winner(times, listed), times)
+        self.answers.put(key, answer)
+        took = time.perf_counter() - start
+        self.seconds -= took
+        pick = next(iter(listed))
+        LOG.info("%s: %s, %.4f ms; by the model %s, %.4f ms; %d candidates in %.2f s", key, answer.best, 1e3 * times[answer.best], pick,
+                 1e3 * times[pick], len(times), took)
+        return answer
+
+
+def promising(listed: dict[str, ConvChoice], pick: ConvChoice, threads: int) -> dict[str, ConvChoice]:
+    """The candidates worth timing, the model's pick (or what of it may be chosen) first, then by predicted time."""
+    predicted = {name: cost.cycles(picked, threads) for name, picked in listed.items()}
+    order = sorted(listed, key=lambda name: predicted[name])
+    first = name_of(pick, listed) if pick in listed.values() else order[0]
+    kept = [name for name in order if predicted[name] <= PROMISING * predicted[order[0]] and name != first]
+    return {name: listed[name] for name in [first, *kept[:MOST_CANDIDATES - 1]]}
+
+
+def winner(times: Mapping[str, float], listed: Mapping[str, ConvChoice]) -> str:
+    """The fastest; F(4,3), which rounds more coarsely, only where it gains what the cost model wants too, and the pick in case of doubt."""
+    pick = next(iter(listed))
+    coarse = {name for name in times if listed[name].fields.get("m", 0) > 2}
+    least = min(seconds for name, seconds in times.items() if name not in coarse) if coarse != set(times) else float("inf")
+    fair = {name: seconds for name, seconds in times.items() if name not in coarse or seconds < WORTH_IT * least}
+    best = min(fair, key=lambda name: fair[name])
+    return pick if pick in fair and fair[best] > CLEARLY * fair[pick] else best
+
+
+def layer_key(shape: ConvShape, places: Places, threads: int) -> str:
+    """The convolution, its strides and the threads in one line."""
+    numbers = " ".join(f"{field.name}{value}" for field, value in zip(fields(shape), astuple(shape)))
+    strides = " ".join(f"{prefix}[{','.join(map(str, place))}]" for prefix, place in zip("xyr", places))
+    return f"{numbers} {strides} threads{threads}"
+
+
+def tuner(tune: bool | str | os.PathLike[str]) -> Tuner:
+    """The tuner for fastcnn.load's argument: True, or the path of the file with the answers. FASTCNN_TUNE_SECONDS bounds its time.
+
+    Raises ConfigurationError.
+    """
+    if tune is not True and not isinstance(tune, (str, os.PathLike)):
+        raise ConfigurationError(f"tune={tune!r}: expected True, False or the path of a file")
+    given = os.environ.get("FASTCNN_TUNE_SECONDS")
+    try:
+        seconds = float(given) if given else SECONDS
+    except ValueError:
+        raise ConfigurationError(f"FASTCNN_TUNE_SECONDS={given!r}: expected a number") from None
+    return Tuner(Answers(default_file() if tune is True else Path(tune)), seconds)

@@ -1,7 +1,7 @@
 """The small networks of courses and examples.
 
 cs231n_cifar   [conv-relu-conv-relu-pool] x 3 - fc, 3x3 convolutions of 10 channels: the network that runs in the page of Stanford's course
-               CS231n, which says "17 layers and 7000 parameters"; ten channels as its picture shows are 6,440.  (N, 3, 32, 32).
+               CS231n, which says "17 layers and 7000 parameters"; here 6,440.  (N, 3, 32, 32).
 keras_cifar10  `cifar10_cnn.py` of Keras 2: 1,250,858 parameters.  (N, 3, 32, 32).
 keras_mnist    "Simple MNIST convnet" of keras.io: 34,826 parameters.  (N, 1, 28, 28).
 mnist_cnn      `mnist_cnn.py` of Keras 2: 1,199,882 parameters.  (N, 1, 28, 28).

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from zoo_classifiers import REDUCED
 
 import fastcnn
 import models
+from models.__main__ import table
 from models.classifiers import CLASSIFIERS
 from models.count import Count, count
 from models.layers import extents
@@ -20,9 +22,9 @@ from models.writer import Writer
 
 # Where ours differs from the figure published, and why
 DIFFERS = {
-    ("cs231n_cifar", "params"): "the page says 7000; ten channels, as its picture shows, are 6,440",
+    ("cs231n_cifar", "params"): "the page says 7000; ten channels a layer are 6,440",
     ("googlenet", "macs"): "the paper's table gives its first convolution 34 M instead of 118 M",
-    ("efficientnet_b8", "macs"): "timm's count has normalization and pooling in it",
+    ("efficientnet_b8", "macs"): "timm adds two for each of the 443 M numbers that BatchNormalization gives: 63.48 G",
     ("pnasnet5_mobile", "macs"): "588 M in the paper, 587.3 M here: the paper does not say what it counts besides products",
     ("amoebanet_d_18_416", "params"): "318 M in GPipe's table; torchgpipe counts 319.0 M as we do",
     ("deeppose", "params"): "the paper says about 40 M; the layers it lists have 58.4 M",
@@ -130,6 +132,11 @@ def test_deeppose_cascade_is_two_regressors_one_of_them_for_every_joint():
 def test_dqn_layers_sum_up():
     assert counted("dqn").params == 8_224 + 32_832 + 36_928 + 1_606_144 + 9_234
     assert counted("dqn_2013").params == 4_112 + 8_224 + (2592 * 256 + 256) + (256 * 18 + 18)
+
+
+def test_readme_has_the_rows_that_the_command_writes():
+    text = (Path(models.__file__).parent / "README.md").read_text()
+    assert text.split("<!-- networks -->\n")[1].split("<!-- end of networks -->")[0].splitlines() == table()
 
 
 # ---- outputs ----

@@ -78,6 +78,11 @@ static inline v_f32 v_scale2(v_f32 x, v_f32 n)
     return _mm256_mul_ps(_mm256_mul_ps(x, v_pow2(half)), v_pow2(_mm256_sub_epi32(k, half)));
 }
 
+static inline v_f32 v_scale2_normal(v_f32 x, v_f32 n)
+{
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)));
+}
+
 static inline v_f32 v_exponent(v_f32 x)
 {
     const __m256i e = _mm256_srli_epi32(_mm256_castps_si256(x), 23);

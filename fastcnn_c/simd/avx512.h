@@ -47,6 +47,7 @@ static inline float v_rsum(v_f32 a) { return _mm512_reduce_add_ps(a); }
 static inline float v_rmax(v_f32 a) { return _mm512_reduce_max_ps(a); }
 static inline float v_rmin(v_f32 a) { return _mm512_reduce_min_ps(a); }
 static inline v_f32 v_scale2(v_f32 x, v_f32 n) { return _mm512_scalef_ps(x, n); }
+static inline v_f32 v_scale2_normal(v_f32 x, v_f32 n) { return _mm512_scalef_ps(x, n); }
 static inline v_f32 v_exponent(v_f32 x) { return _mm512_getexp_ps(x); }
 static inline v_f32 v_mantissa(v_f32 x) { return _mm512_getmant_ps(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
 

@@ -18,10 +18,11 @@
 /* y, x, w packed per group, bias?, residual?, slope? ; ic and oc are per group.
  * Convolution as implicit GEMM. band: 1 copies padded input rows to scratch first, 0 reads x in place (no padding may be hit).
  * nv: vectors of a tile. block: output rows (band) or tiles (in place) worked on before the next panel of w.
- * split_columns: threads share output channels instead of rows. */
+ * split_columns: threads share output channels instead of rows. y_gap: floats left out between one vector of y's channels and the
+ * next (then y_pixel is one vector). */
 #define FC_FIELDS_conv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) \
-    I(nv) I(band) I(block) I(split_columns)
+    I(nv) I(band) I(block) I(split_columns) I(y_gap)
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
 /* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; 3x3, stride 1, dilation 1, one group; F(m, 3), blocks of
@@ -31,10 +32,13 @@
     I(inner) I(x_outer) I(y_outer) I(r_outer)
 /* y, x, w [kh][kw][c], bias?, residual?, slope? ; c channels, one filter each. */
 #define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
-/* y, x, w packed as for conv, bias?, v by panels of nv vectors [panel][kh][kw][width], bias? ; a 1x1 convolution with epilogue
- * expand_*, ic to c channels, and the depthwise window over its result; `block` output rows at a time. x_row = iw * x_pixel. */
-#define FC_FIELDS_expand_depthwise(I, F, V) \
-    FC_FIELDS_WINDOW(I) I(ic) I(c) FC_FIELDS_EPILOGUE(I, F) I(expand_fn) F(expand_alpha) F(expand_beta) I(nv) I(block)
+/* y, x, w packed as for conv, bias?, v [vector of c][kh][kw][V], bias?, u packed as for conv?, bias?, residual? ; a dense convolution of
+ * ic to c channels (first_*), the depthwise window over its result (ih x iw), and where there is u a 1x1 convolution of that to oc channels
+ * (last_*): then all c channels must be one panel of first_nv vectors. `block` output rows at a time. */
+#define FC_FIELDS_conv_depthwise(I, F, V) \
+    FC_FIELDS_WINDOW(I) I(ic) I(c) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(block) \
+    I(first_kh) I(first_kw) I(first_sh) I(first_sw) I(first_pt) I(first_pl) I(first_ih) I(first_iw) \
+    I(first_fn) F(first_alpha) F(first_beta) I(first_nv) I(first_band) I(last_fn) F(last_alpha) F(last_beta) I(last_nv)
 /* y, x ; kind: 0 max, 1 average, 2 Lp with a whole exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
 #define FC_FIELDS_pool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) F(p)
 /* y, x ; local response normalisation over channels. */
@@ -162,7 +166,7 @@
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
-    X(depthwise, fc_scratch_depthwise) X(expand_depthwise, fc_scratch_expand_depthwise) X(pool, fc_scratch_none) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
+    X(depthwise, fc_scratch_depthwise) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \

@@ -142,7 +142,7 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
         oh=case.oh, ow=case.ow, **place("x", case.ih, case.iw, case.groups * case.ic + case.x_gap),
         **place("y", case.oh, case.ow, m + case.y_gap), **place("r", case.oh, case.ow, m), groups=case.groups,
         ic=case.ic, oc=case.oc,
-        fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns)
+        fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns, y_gap=0)
     assert status == 0
     assert (y.array[..., m:] == y.margin).all(), "wrote between pixels"
     return y.array[..., :m].copy()

@@ -189,7 +189,7 @@ def test_winograd_rounding_error_over_that_of_the_direct_kernel(isa, ic, m):
     run_step("conv", [y, x, _native.pack_gemm_b(rows, False, 1), None, None, None], n=1, kh=3, kw=3, sh=1, sw=1, dh=1, dw=1, pt=1, pl=1,
              ih=12, iw=12, oh=12, ow=12, **place("x", 12, 12, ic), **place("y", 12, 12, 32), **place("r", 12, 12, 32), groups=1, ic=ic,
              oc=32,
-             fn=0, alpha=0.0, beta=0.0, nv=1, band=1, block=4, split_columns=0)
+             fn=0, alpha=0.0, beta=0.0, nv=1, band=1, block=4, split_columns=0, y_gap=0)
     exact = direct(x, w, case)
     assert rms(winograd(case, x, w, m) - exact) <= RMS_OVER_DIRECT[m] * rms(y - exact)
 

@@ -103,7 +103,6 @@ class Lowering(Protocol):
         any            as it lies           dense   row-major
         channels_last  channels contiguous, other strides arbitrary (rank >= 3)
         rows           innermost axis contiguous
-        pixels         channels_last with rows that follow each other: one even run of pixels an image
         depth_inner    rank 5: the channels of successive depths in one run, height and width outside (N, H, W, D, C)
         """
 

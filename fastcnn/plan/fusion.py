@@ -1,61 +1,100 @@
-"""Neighbours that run as one step on this machine: the wide tensor between them never leaves the cache."""
+"""Neighbours that run as one step on this machine: the wide tensors between them never leave the cache."""
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
+from fastcnn import _native
 from fastcnn.choice import machine
 from fastcnn.graph import Node
 from fastcnn.ops.base import Args
-from fastcnn.ops.expand_depthwise import ExpandDepthwise
+from fastcnn.ops.conv_depthwise import ConvDepthwise, first_choice, windows
 from fastcnn.plan.bind import Bound, BoundNode
 
-EXPAND_DEPTHWISE = ExpandDepthwise()
-# A tensor whose part for each thread is smaller than this share of its L2 is still there when its reader comes.
-SHARE_OF_L2 = 0.25
+CONV_DEPTHWISE = ConvDepthwise()
+# A tensor whose part for each thread is smaller than this share of its L2 costs nothing on its way to its reader.
+SHARE_OF_L2 = 0.1
+# Kernels wider than 1x1 are computed row by row up to this k: the first layers of light networks, which have 3 channels.
+LONGEST_STEM = 64
 
 
 def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str], threads: int) -> list[BoundNode]:
-    """The nodes of a stage with every 1x1 Conv that only a depthwise Conv reads taken into its reader."""
+    """The nodes of a stage with dense Conv, depthwise Conv and 1x1 Conv as one where only each next one reads what is between them."""
     readers = Counter(name for b in nodes for name in b.node.reads)
     makers = {b.node.outputs[0]: b for b in nodes}
-    fused: dict[int, BoundNode] = {}
-    gone: set[int] = set()
+    private = {name for name, count in readers.items() if count == 1 and name not in outputs}
+    pairs: dict[str, BoundNode] = {}
+    gone: dict[int, BoundNode | None] = {}
     for b in nodes:
-        expand = makers.get(b.node.input(0))
-        if expand is None or readers[b.node.input(0)] != 1 or b.node.input(0) in outputs:
+        first = makers.get(b.node.input(0)) if b.node.input(0) in private else None
+        if first is None:
             continue
-        if _is_depthwise(b) and _is_pointwise(expand) and _is_large(expand, bound, threads):
-            fused[id(b)] = _pair(expand, b)
-            gone.add(id(expand))
-    return [fused.get(id(b), b) for b in nodes if id(b) not in gone]
+        if _is_depthwise(b) and _is_first(first) and _is_large(first, bound, threads):
+            pair = _pair(first, b)
+            if pair is not None:
+                gone |= {id(first): None, id(b): pair}
+                pairs[b.node.outputs[0]] = b
+        elif b.node.input(0) in pairs and _is_pointwise(b):
+            depthwise = pairs[b.node.input(0)]
+            pair = gone[id(depthwise)]
+            assert pair is not None, "a pair stands where its depthwise Conv stood"
+            if _is_one_panel(pair):
+                gone |= {id(depthwise): None, id(b): _with_last(pair, b)}
+    return [kept for b in nodes if (kept := gone.get(id(b), b)) is not None]
 
 
-def _is_conv(b: BoundNode) -> bool:
-    plain = b.op is not None and b.node.op_type == "Conv" and not b.node.domain and len(b.node.inputs) <= 3
-    return plain and b.args.spec(0).rank == 4 and b.args.values[1] is not None
+def _is_conv(b: BoundNode, inputs: int = 3) -> bool:
+    plain = b.op is not None and b.node.op_type == "Conv" and not b.node.domain and len(b.node.inputs) <= inputs
+    return plain and b.args.spec(0).rank == 4 and b.args.values[1] is not None and min(b.node.attrs.get("pads", (0,))) >= 0
 
 
 def _is_depthwise(b: BoundNode) -> bool:
     return _is_conv(b) and b.args.spec(1).shape[:2] == (b.args.spec(0).shape[1], 1) and b.node.attrs.get("group", 1) > 1
 
 
+def _is_first(b: BoundNode) -> bool:
+    attrs = b.node.attrs
+    if not _is_conv(b) or attrs.get("group", 1) != 1 or set(attrs.get("dilations", ())) - {1}:
+        return False
+    k = b.args.spec(1).shape[1:]
+    return k[0] * k[1] * k[2] <= LONGEST_STEM if k[1:] != (1, 1) else set(attrs.get("pads", ())) <= {0}
+
+
 def _is_pointwise(b: BoundNode) -> bool:
     attrs = b.node.attrs
     plain = set(attrs.get("strides", ())) <= {1} and set(attrs.get("pads", ())) <= {0} and attrs.get("group", 1) == 1
-    return _is_conv(b) and b.args.spec(1).shape[2:] == (1, 1) and plain
+    return _is_conv(b, 4) and b.args.spec(1).shape[2:] == (1, 1) and plain
 
 
 def _is_large(b: BoundNode, bound: Bound, threads: int) -> bool:
     return 4 * bound.spec(b.node.outputs[0]).size > SHARE_OF_L2 * machine.l2_bytes() * threads
 
 
-def _pair(expand: BoundNode, depthwise: BoundNode) -> BoundNode:
-    def pick(b: BoundNode, i: int) -> tuple:
-        return (b.node.input(i), b.args.specs[i], b.args.values[i]) if b.args.has(i) else ("", None, None)
+def _is_one_panel(pair: BoundNode) -> bool:
+    c = pair.args.spec(1).shape[0]
+    dense, _ = windows(pair.node, pair.args)
+    return first_choice(pair.args.spec(0).shape, c, dense).fields["nv"] * _native.vector_length() >= c
 
-    inputs = [pick(expand, 0), pick(expand, 1), pick(expand, 2), pick(depthwise, 1), pick(depthwise, 2)]
+
+def _inputs(b: BoundNode, *indices: int) -> list[tuple]:
+    return [(b.node.input(i), b.args.specs[i], b.args.values[i]) if b.args.has(i) else ("", None, None) for i in indices]
+
+
+def _pair(first: BoundNode, depthwise: BoundNode) -> BoundNode | None:
+    """The two as one; None where the first would not run as plain implicit GEMM."""
+    inputs = _inputs(first, 0, 1, 2) + _inputs(depthwise, 1, 2)
+    fused = _fused(inputs, depthwise, {"first": first.node, "depthwise": depthwise.node}, f"{first.node.name} + {depthwise.node.name}")
+    dense, _ = windows(fused.node, fused.args)
+    x, c = first.args.spec(0).shape, first.args.spec(1).shape[0]
+    return fused if first_choice(x, c, dense).algorithm == "conv" else None
+
+
+def _with_last(pair: BoundNode, last: BoundNode) -> BoundNode:
+    inputs = _inputs(pair, 0, 1, 2, 3, 4) + _inputs(last, 1, 2, 3)
+    return _fused(inputs, last, {**pair.node.attrs, "last": last.node}, f"{pair.node.name} + {last.node.name}")
+
+
+def _fused(inputs: list[tuple], end: BoundNode, attrs: dict[str, Node], name: str) -> BoundNode:
     names, specs, values = zip(*inputs)
-    node = Node("ExpandDepthwise", names, depthwise.node.outputs, {"expand": expand.node, "depthwise": depthwise.node},
-                f"{expand.node.name} + {depthwise.node.name}", "fastcnn")
-    return BoundNode(node, EXPAND_DEPTHWISE, Args(node, specs, values))
+    node = Node("ConvDepthwise", names, end.node.outputs, attrs, name, "fastcnn")
+    return BoundNode(node, CONV_DEPTHWISE, Args(node, specs, values))

@@ -270,9 +270,6 @@ def _lies(tensor: Tensor, layout: str) -> bool:
         return not tensor.shape or tensor.shape[-1] == 1 or tensor.strides[-1] == 1
     if layout == "depth_inner":
         return is_depth_inner(tensor.shape, tensor.strides)
-    if layout == "pixels":
-        rows = tensor.shape[2] == 1 or tensor.strides[2] == tensor.shape[3] * tensor.strides[3]
-        return rows and is_channels_last(tensor.shape, tensor.strides)
     return is_channels_last(tensor.shape, tensor.strides)
 
 
@@ -281,4 +278,4 @@ def _strides(shape: tuple[int, ...], layout: str | Strides) -> Strides:
         return layout
     if layout == "depth_inner":
         return depth_inner_strides(shape)
-    return channels_last_strides(shape) if layout in ("channels_last", "pixels") and len(shape) >= 3 else dense_strides(shape)
+    return channels_last_strides(shape) if layout == "channels_last" and len(shape) >= 3 else dense_strides(shape)

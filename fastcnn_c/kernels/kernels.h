@@ -23,7 +23,7 @@ typedef struct fc_tap {
 
 typedef struct fc_gemm_args {
     float *c;
-    size_t ldc;
+    size_t ldc, gap;         /* gap: floats left out between one vector of a row and the next */
     const float *a;
     size_t lda;
     const fc_tap *tap;       /* the contiguous runs of k, those that only meet padding left out */

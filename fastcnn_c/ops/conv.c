@@ -95,22 +95,30 @@ static void fill_band(const fc_conv *p, float *band, const float *x, int64_t oy,
             fill_band_row(p, band + (g * count + k) * row, x + g * p->ic, first + k);
 }
 
+/* The epilogue beyond bounds over a tile just written. */
+static void activate_tile(const fc_conv *p, float *y, int64_t mr, int64_t n, const float *slope)
+{
+    const int64_t part = p->y_gap ? fc_active->vector_length : n;
+    for (int64_t j = 0; j < n; j += part, y += part + p->y_gap)
+        fc_activate_rows(y, mr, (size_t)fc_min(part, n - j), (size_t)p->y_pixel, p->fn, p->alpha, p->beta, slope ? slope + j : NULL);
+}
+
 /* One tile: pixels [x0, x0 + mr) of output row oy, columns [j0, j0 + n) of group g; a is that row's first pixel. The taps are listed. */
 static void run_tile(const conv_run *c, fc_gemm_kernel kernel, int64_t mr, const float *a, const float *b, const char *next,
                      size_t step, int64_t taps, int64_t image, int64_t oy, int64_t x0, int64_t g, int64_t j0, int64_t n)
 {
     const fc_conv *p = c->p;
     const int64_t column = g * p->oc + j0;
-    float *y = c->y + image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column;
+    float *y = c->y + image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column + column / fc_active->vector_length * p->y_gap;
     const fc_gemm_args args = {
-        .c = y, .ldc = (size_t)p->y_pixel, .a = a + x0 * p->sw * c->pixel, .lda = (size_t)(p->sw * c->pixel), .tap = c->taps,
+        .c = y, .ldc = (size_t)p->y_pixel, .gap = (size_t)p->y_gap, .a = a + x0 * p->sw * c->pixel, .lda = (size_t)(p->sw * c->pixel), .tap = c->taps,
         .taps = (size_t)taps, .kc = (size_t)c->kc, .b = b, .n = (size_t)n, .bias = c->bias ? c->bias + column : NULL,
         .residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x0 * p->r_pixel + column : NULL,
         .ldr = (size_t)p->r_pixel, .lo = c->lo, .hi = c->hi, .accumulate = 0,
         .prefetch = next, .prefetch_step = step};
     kernel(&args);
     if (c->slope || !fc_is_clamp(p->fn))
-        fc_activate_rows(y, mr, (size_t)n, (size_t)p->y_pixel, p->fn, p->alpha, p->beta, c->slope ? c->slope + column : NULL);
+        activate_tile(p, y, mr, n, c->slope ? c->slope + column : NULL);
 }
 
 /* Tiles [t0, t1) of one image, counted over its output rows, times panels [q0, q1) of each group. `a` belongs to row oy0. */

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "../team.h"
-#include "depthwise_direct.h"
+#include "depthwise.h"
 #include "epilogue.h"
 
 enum {
@@ -24,9 +24,8 @@ typedef struct layout {
     int64_t group;       /* channel vectors of a pass */
     int64_t block, span; /* columns of a pass: outputs, and the inputs they see, padding included */
     int64_t ring;        /* input rows kept */
-    int64_t tile_rows;   /* output rows a kernel writes */
-    size_t zero, weights, bands, tile, rows, keys, bytes; /* where things lie in the scratch, in bytes */
-    fc_depthwise_kernel kernel, last_row;
+    fc_depthwise_tile tile;
+    size_t zero, weights, bands, rows, keys, bytes; /* where things lie in the scratch, in bytes */
 } layout;
 
 /* One pass: these channels of one image. */
@@ -36,26 +35,25 @@ typedef struct pass {
     char *scratch;
     const float *x, *bias, *residual, *slope;
     float *y;
-    int64_t channels, vectors;
+    int64_t channels;
     int64_t column;              /* first output column of the block */
     int64_t outputs;             /* output columns of the block */
     int64_t left, inside, first; /* of the columns they see: padding at the left, those of the image, the first of these */
 } pass;
 
-/* The kernel for tile_rows output rows, and for the single row that may be left. */
-static void choose_kernels(const fc_depthwise *p, layout *l)
+fc_depthwise_tile fc_depthwise_tile_of(int64_t kh, int64_t kw, int64_t sh, int64_t sw, int64_t dh, int64_t dw, int64_t oh)
 {
     const fc_depthwise_kernels *kernels = fc_active->depthwise;
-    l->tile_rows = 1;
-    l->kernel = l->last_row = kernels->window;
-    if (p->dw != 1 || p->sw > 2 || (p->kw != 3 && p->kw != 5 && p->kw != 7))
-        return;
-    const int64_t width = (p->kw - 3) / 2;
-    l->kernel = l->last_row = kernels->row[width][p->sw - 1];
-    if (p->sh == 1 && p->sw == 1 && p->dh == 1 && p->oh > 1 && (p->kw == 3 ? p->kh == 3 : kernels->wide_pairs)) {
-        l->tile_rows = 2;
-        l->kernel = kernels->pair[width];
+    fc_depthwise_tile t = {.tile_rows = 1, .kernel = kernels->window, .last_row = kernels->window};
+    if (dw != 1 || sw > 2 || (kw != 3 && kw != 5 && kw != 7))
+        return t;
+    const int64_t width = (kw - 3) / 2;
+    t.kernel = t.last_row = kernels->row[width][sw - 1];
+    if (sh == 1 && sw == 1 && dh == 1 && oh > 1 && (kw == 3 ? kh == 3 : kernels->wide_pairs)) {
+        t.tile_rows = 2;
+        t.kernel = kernels->pair[width];
     }
+    return t;
 }
 
 static size_t take(size_t *bytes, int64_t count, size_t size)
@@ -67,9 +65,8 @@ static size_t take(size_t *bytes, int64_t count, size_t size)
 
 static layout layout_of(const fc_depthwise *p)
 {
-    layout l = {.v = fc_active->vector_length};
-    choose_kernels(p, &l);
-    l.ring = (l.tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
+    layout l = {.v = fc_active->vector_length, .tile = fc_depthwise_tile_of(p->kh, p->kw, p->sh, p->sw, p->dh, p->dw, p->oh)};
+    l.ring = (l.tile.tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
     const int64_t reach = (p->kw - 1) * p->dw + 1;                           /* columns of one window */
     const int64_t fits = RING_BYTES / (int64_t)sizeof(float) / l.v / l.ring; /* columns of one vector's ring */
     const int64_t widest = fc_max((fits - reach) / p->sw + 1, fc_min(p->ow, 8));
@@ -80,7 +77,6 @@ static layout layout_of(const fc_depthwise *p)
     l.zero = take(&l.bytes, l.group * l.span * l.v, sizeof(float));
     l.weights = take(&l.bytes, l.group * p->kh * p->kw * l.v, sizeof(float));
     l.bands = take(&l.bytes, l.ring * l.group * l.span * l.v, sizeof(float));
-    l.tile = take(&l.bytes, fc_is_clamp(p->fn) ? 0 : l.tile_rows * l.block * l.group * l.v, sizeof(float));
     l.rows = take(&l.bytes, l.ring, sizeof(float *));
     l.keys = take(&l.bytes, l.ring, sizeof(int64_t));
     return l;
@@ -135,26 +131,12 @@ static void load_row(const pass *s, int64_t iy)
                                    (size_t)s->channels);
 }
 
-/* The epilogue beyond bounds: the kernel wrote its rows densely into the tile; activate them all at once, then put them in
- * place. */
-static void activate_tile(const pass *s, float *y, int64_t rows)
-{
-    const fc_depthwise *p = s->p;
-    const int64_t width = s->vectors * s->l->v;
-    float *tile = (float *)(void *)(s->scratch + s->l->tile);
-    fc_activate_row(tile, (size_t)(rows * s->outputs * width), p->fn, p->alpha, p->beta, NULL);
-    for (int64_t i = 0; i < rows; i++)
-        fc_active->depthwise->put(y + i * p->y_row, (size_t)p->y_pixel, tile + i * s->outputs * width, (size_t)width,
-                                  (size_t)s->outputs, (size_t)s->channels);
-}
-
 /* Output rows [oy, oy + rows) of the block, for each channel vector. */
 static void compute_rows(const pass *s, int64_t oy, int64_t rows)
 {
     const fc_depthwise *p = s->p;
     const layout *l = s->l;
     const float **pointers = (const float **)(void *)(s->scratch + l->rows);
-    const int in_registers = s->slope || fc_is_clamp(p->fn);
     const int64_t needed = p->kh + rows - 1;
     const int64_t at = oy * p->y_row + s->column * p->y_pixel;
     fc_depthwise_args a = {.rows = pointers,
@@ -169,10 +151,10 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
                            .w = (const float *)(void *)(s->scratch + l->weights),
                            .bias = s->bias,
                            .slope = s->slope,
-                           .plane = (size_t)(l->span * l->v)};
-    a.y = in_registers ? s->y + at : (float *)(void *)(s->scratch + l->tile);
-    a.ldy = (size_t)(in_registers ? p->y_row : s->outputs * s->vectors * l->v);
-    a.y_pixel = (size_t)(in_registers ? p->y_pixel : s->vectors * l->v);
+                           .plane = (size_t)(l->span * l->v),
+                           .y = s->y + at,
+                           .ldy = (size_t)p->y_row,
+                           .y_pixel = (size_t)p->y_pixel};
     a.residual = s->residual ? s->residual + oy * p->r_row + s->column * p->r_pixel : NULL;
     fc_clamp_bounds(s->slope ? FC_FN_None : p->fn, p->alpha, p->beta, &a.lo, &a.hi);
     for (int64_t r = 0; r < needed; r++) {
@@ -182,9 +164,9 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
             load_row(s, iy);
         pointers[r] = inside ? band_of(s, iy % l->ring) : (const float *)(void *)(s->scratch + l->zero);
     }
-    (rows == l->tile_rows ? l->kernel : l->last_row)(&a);
-    if (!in_registers)
-        activate_tile(s, s->y + at, rows);
+    (rows == l->tile.tile_rows ? l->tile.kernel : l->tile.last_row)(&a);
+    for (int64_t i = 0; !s->slope && !fc_is_clamp(p->fn) && i < rows; i++)
+        fc_activate_rows(s->y + at + i * p->y_row, s->outputs, (size_t)s->channels, (size_t)p->y_pixel, p->fn, p->alpha, p->beta, NULL);
 }
 
 /* Output rows [begin, end) of one image and one group of channels. */
@@ -195,8 +177,8 @@ static void run_pass(pass *s, int64_t begin, int64_t end, int first_pass)
     for (s->column = 0; s->column < p->ow; s->column += l->block) {
         s->outputs = fc_min(l->block, p->ow - s->column);
         start_block(s, l->block == p->ow && !first_pass);
-        for (int64_t oy = begin; oy < end; oy += l->tile_rows)
-            compute_rows(s, oy, fc_min(l->tile_rows, end - oy));
+        for (int64_t oy = begin; oy < end; oy += l->tile.tile_rows)
+            compute_rows(s, oy, fc_min(l->tile.tile_rows, end - oy));
     }
 }
 
@@ -210,8 +192,7 @@ static void run_image(const fc_depthwise *p, const layout *l, void *const *t, ch
         const int64_t c = v * l->v;
         pass s = {
             .p = p, .l = l, .scratch = scratch, .x = x + image * p->x_image + c, .y = (float *)t[0] + image * p->y_image + c};
-        s.vectors = fc_min(l->group, vectors[1] - v);
-        s.channels = fc_min(p->c - c, s.vectors * l->v);
+        s.channels = fc_min(p->c - c, fc_min(l->group, vectors[1] - v) * l->v);
         s.bias = bias ? bias + c : NULL;
         s.slope = slope ? slope + c : NULL;
         s.residual = residual ? residual + image * p->r_image + c : NULL;
@@ -231,17 +212,16 @@ fc_status fc_run_depthwise(const void *params, void *const *t, const fc_team *te
     }
     const layout l = layout_of(p);
     char *scratch = team->scratch;
-    const int64_t vectors = fc_ceil_div(p->c, l.v), tiles = fc_ceil_div(p->oh, l.tile_rows);
+    const int64_t vectors = fc_ceil_div(p->c, l.v), tiles = fc_ceil_div(p->oh, l.tile.tile_rows);
     const int by_rows = p->n * tiles >= 4 * team->count;
     const int64_t pieces = by_rows ? tiles : vectors;
     memset(scratch + l.zero, 0, l.weights - l.zero);
-    memset(scratch + l.tile, 0, l.rows - l.tile);
     int64_t begin, end;
     fc_share(team, p->n * pieces, &begin, &end);
     while (begin < end) {
         const int64_t image = begin / pieces, from = begin % pieces, to = fc_min(pieces, from + end - begin);
         const int64_t all_vectors[2] = {0, vectors}, all_rows[2] = {0, p->oh}, part[2] = {from, to};
-        const int64_t rows[2] = {from * l.tile_rows, fc_min(p->oh, to * l.tile_rows)};
+        const int64_t rows[2] = {from * l.tile.tile_rows, fc_min(p->oh, to * l.tile.tile_rows)};
         run_image(p, &l, t, scratch, image, by_rows ? all_vectors : part, by_rows ? rows : all_rows);
         begin += to - from;
     }

@@ -2,7 +2,7 @@
  * in the order it lies in. Windows that stick out are clipped to the taps inside: single outputs at the left and right, whole
  * rows of taps at the top and bottom.
  */
-#include "depthwise_direct.h"
+#include "depthwise.h"
 #include "epilogue.h"
 
 /* Output columns. 112x112x96: 408 -> 222 us, 56x56x144: 100 -> 78 us, 28x28x192: 17 both ways, 14x14x576: 11 -> 14 us (one

@@ -1,0 +1,193 @@
+"""Dense, depthwise and 1x1 convolution as one step against its parts in float64, and the planner's decision to fuse."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from conv_step import place
+from onnx import TensorProto, helper, numpy_helper
+from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
+
+import fastcnn
+from fastcnn import _native
+from fastcnn.ops.conv_depthwise import pack_vectors
+from fastcnn.plan import fusion
+
+rng = np.random.default_rng(0)
+
+
+def windows(x, k, stride, pad):
+    """(k, k, oh, ow, C): the inputs of every tap."""
+    padded = np.pad(x, ((pad, pad), (pad, pad), (0, 0)))
+    oh, ow = ((n + 2 * pad - k) // stride + 1 for n in x.shape[:2])
+    return np.stack([np.stack([padded[r:r + (oh - 1) * stride + 1:stride, s:s + (ow - 1) * stride + 1:stride] for s in range(k)])
+                     for r in range(k)])
+
+
+@dataclass(frozen=True)
+class Case:
+    """first, depthwise: kernel, stride, pad; ic, c and oc channels (oc 0: nothing follows the depthwise convolution)."""
+
+    ic: int
+    c: int
+    depthwise: tuple[int, int, int]
+    first: tuple[int, int, int] = (1, 1, 0)
+    oc: int = 0
+    residual: bool = False
+    h: int = 11
+    w: int = 9
+    n: int = 1
+
+
+def operands(case: Case):
+    """x, w1 (c, kh, kw, ic), b1, w2 (k, k, c), b2, w3 (oc, c), b3."""
+    k1, k2 = case.first[0], case.depthwise[0]
+    shapes = ((case.n, case.h, case.w, case.ic), (case.c, k1, k1, case.ic), (case.c,), (k2, k2, case.c), (case.c,), (case.oc, case.c),
+              (case.oc,))
+    return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+def relu_conv(x, w, b, window):
+    return np.maximum(np.einsum("rsijc,orsc->ijo", windows(x, *window), w.astype(np.float64)) + b, 0)
+
+
+def reference(case: Case, x, w1, b1, w2, b2, w3, b3):
+    """w3 Relu(depthwise(Relu(w1 * x + b1)) + b2) + b3 on (N, H, W, C) in float64; residual added by the caller."""
+    images = []
+    for image in x.astype(np.float64):
+        wide = relu_conv(image, w1, b1, case.first)
+        y = np.maximum(np.einsum("rsijc,rsc->ijc", windows(wide, *case.depthwise), w2.astype(np.float64)) + b2, 0)
+        images.append(y @ w3.T.astype(np.float64) + b3 if case.oc else y)
+    return np.stack(images)
+
+
+def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str = "Relu", residual=None):
+    """The step's result, margins checked."""
+    x, w1, b1, w2, b2, w3, b3 = data
+    n, oh, ow, channels = shape
+    (k1, s1, p1), (k2, s2, p2) = case.first, case.depthwise
+    ih, iw = ((extent + 2 * p1 - k1) // s1 + 1 for extent in (case.h, case.w))
+    y = Guarded(np.full(shape, np.nan, np.float32), output=True)
+    act = {f"{part}{key}": value for part in ("", "first_") for key, value in (("fn", unary_number(fn)), ("alpha", 0.0), ("beta", 0.0))}
+    last = [Guarded(_native.pack_gemm_b(w3, False, 1)), Guarded(b3)] if case.oc else [None, None]
+    status = run_step(
+        "conv_depthwise", [y, Guarded(x), Guarded(_native.pack_gemm_b(w1.reshape(case.c, -1), False, nv)), Guarded(b1),
+                           Guarded(pack_vectors(w2.transpose(2, 0, 1)[:, None])), Guarded(b2), *last, residual], threads,
+        n=n, kh=k2, kw=k2, sh=s2, sw=s2, dh=1, dw=1, pt=p2, pl=p2, ih=ih, iw=iw, oh=oh, ow=ow, ic=case.ic, c=case.c, oc=case.oc,
+        **place("x", case.h, case.w, case.ic), **place("y", oh, ow, channels), **place("r", oh, ow, channels), **act, block=block,
+        first_kh=k1, first_kw=k1, first_sh=s1, first_sw=s1, first_pt=p1, first_pl=p1, first_ih=case.h, first_iw=case.w, first_nv=nv,
+        first_band=int(p1 > 0), last_fn=0, last_alpha=0.0, last_beta=0.0, last_nv=1)
+    assert status == 0
+    return y.array
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("block", [1, 3, 11])
+@pytest.mark.parametrize("kernel,stride,pad", [(3, 1, 1), (3, 2, 1), (5, 1, 2), (5, 2, 2), (3, 1, 0), (7, 1, 3), (1, 1, 0), (4, 2, 1)])
+@pytest.mark.parametrize("ic,c", [(1, 1), (3, 17), (16, 96), (24, 144)])
+def test_pair_equals_its_halves(isa, ic, c, kernel, stride, pad, block, threads):
+    case = Case(ic, c, (kernel, stride, pad))
+    data = operands(case)
+    expected = reference(case, *data)
+    y = run(case, data, expected.shape, block=block, threads=threads, nv=2)
+    assert_close(y, expected, tolerance(ic * kernel * kernel), str(case))
+
+
+TRIPLES = [Case(3, 8, (3, 1, 1), (3, 2, 1), 5, h=21, w=33), Case(3, 8, (3, 2, 1), (3, 2, 1), 0, h=21, w=33, n=2),
+           Case(2, 7, (5, 1, 2), (3, 1, 1), 17, True), Case(4, 8, (3, 1, 1), (1, 1, 0), 33, True, n=3),
+           Case(1, 3, (3, 2, 1), (5, 2, 2), 1, h=30, w=7), Case(3, 8, (3, 1, 1), (2, 2, 0), 16, True, h=8, w=8)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("block", [1, 2, 30])
+@pytest.mark.parametrize("case", TRIPLES, ids=str)
+def test_first_layer_and_what_follows_equal_their_parts(isa, case, block, threads):
+    data = operands(case)
+    nv = -(-case.c // _native.vector_length())
+    if case.oc and nv > 4:
+        case, nv = replace(case, c=3), 3
+        data = operands(case)
+    expected = reference(case, *data)
+    residual = rng.standard_normal(expected.shape).astype(np.float32) if case.residual else None
+    y = run(case, data, expected.shape, block=block, threads=threads, nv=min(nv, 2 if not case.oc else 4),
+            residual=None if residual is None else Guarded(residual))
+    assert_close(y, expected if residual is None else expected + residual, tolerance(case.c + 9 * case.ic), str(case))
+
+
+@pytest.mark.parametrize("case", [Case(16, 40, (3, 1, 1)), TRIPLES[0]], ids=str)
+def test_any_activation_and_the_same_bits_for_any_number_of_threads(isa, case):
+    if _native.vector_length() == 1:
+        case = replace(case, c=4)
+    data = operands(case)
+    shape = reference(case, *data).shape
+    nv = 4 if case.oc and _native.vector_length() == 1 else 2
+    one = run(case, data, shape, block=2, threads=1, nv=nv, fn="Swish")
+    for threads in (2, 3):
+        np.testing.assert_array_equal(run(case, data, shape, block=2, threads=threads, nv=nv, fn="Swish"), one)
+
+
+def network(activation: str):
+    """1x1 expansion, activation, depthwise 3x3 stride 2, activation."""
+    seeded = np.random.default_rng(1)
+    tensors = [numpy_helper.from_array((seeded.standard_normal(shape) * 0.3).astype(np.float32), name) for name, shape in
+               {"w1": (48, 8, 1, 1), "b1": (48,), "w2": (48, 1, 3, 3)}.items()]
+    nodes = [helper.make_node("Conv", ["x", "w1", "b1"], ["wide"]), helper.make_node(activation, ["wide"], ["act"]),
+             helper.make_node("Conv", ["act", "w2"], ["dw"], group=48, pads=[1] * 4, strides=[2, 2]),
+             helper.make_node("Relu", ["dw"], ["y"])]
+    graph = helper.make_graph(nodes, "pair", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8, "h", "w"])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def kinds(model) -> list[str]:
+    return [step.kind for step in next(iter(model._default.plans.values())).direct.steps]
+
+
+@pytest.mark.parametrize("activation", ["Relu", "Sigmoid"])
+def test_planner_fuses_what_outgrows_the_cache_with_the_same_numbers(monkeypatch, activation):
+    x = rng.standard_normal((2, 8, 13, 15)).astype(np.float32)
+    apart = fastcnn.load(network(activation), threads=1)
+    before = apart(x)
+    assert "conv_depthwise" not in kinds(apart)
+    monkeypatch.setattr(fusion, "SHARE_OF_L2", 0)
+    together = fastcnn.load(network(activation), threads=2)
+    np.testing.assert_allclose(together(x), before, rtol=1e-5, atol=1e-6)
+    assert "conv_depthwise" in kinds(together)
+
+
+def test_planner_keeps_a_tensor_that_somebody_asks_for(monkeypatch):
+    monkeypatch.setattr(fusion, "SHARE_OF_L2", 0)
+    model = fastcnn.load(network("Relu"), threads=1)
+    x = rng.standard_normal((1, 8, 6, 6)).astype(np.float32)
+    wide, y = model.run(["act", "y"], {"x": x})
+    assert wide.shape == (1, 48, 6, 6) and wide.min() == 0
+    np.testing.assert_allclose(y, model(x), rtol=1e-5, atol=1e-6)
+
+
+def stem(last: str):
+    """Conv 3x3 stride 2, Relu, depthwise 3x3, Relu and a 1x1 Conv that `last` makes fit for fusion or not."""
+    seeded = np.random.default_rng(2)
+    shapes = {"w1": (16, 3, 3, 3), "b1": (16,), "w2": (16, 1, 3, 3), "w3": (12, 16, 1, 1), "s": (1, 12, 1, 1)}
+    tensors = [numpy_helper.from_array((seeded.standard_normal(shape) * 0.3).astype(np.float32), name) for name, shape in shapes.items()]
+    nodes = [helper.make_node("Conv", ["x", "w1", "b1"], ["a"], pads=[1] * 4, strides=[2, 2]), helper.make_node("Relu", ["a"], ["ra"]),
+             helper.make_node("Conv", ["ra", "w2"], ["d"], group=16, pads=[1] * 4), helper.make_node("Relu", ["d"], ["rd"]),
+             helper.make_node("Conv", ["rd", "w3"], ["p"], strides=[2, 2] if last == "strided" else [1, 1]),
+             helper.make_node("HardSwish", ["p"], ["y"])]
+    outputs = ["y", "rd"] if last == "shared" else ["y"]
+    graph = helper.make_graph(nodes, "stem", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w"])],
+                              [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("last,steps", [("plain", 1), ("strided", 2), ("shared", 2)])
+def test_planner_takes_the_first_layer_and_the_projection_along(monkeypatch, last, steps):
+    x = rng.standard_normal((2, 3, 27, 22)).astype(np.float32)
+    monkeypatch.setattr(fusion, "SHARE_OF_L2", 1e9)
+    before = fastcnn.load(stem(last), threads=1).run(None, {"x": x})
+    monkeypatch.setattr(fusion, "SHARE_OF_L2", 0)
+    together = fastcnn.load(stem(last), threads=2)
+    for got, expected in zip(together.run(None, {"x": x}), before):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    found = [kind for kind in kinds(together) if "conv" in kind]
+    assert found[0] == "conv_depthwise" and len(found) == steps, found

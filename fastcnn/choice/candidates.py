@@ -19,7 +19,7 @@ def candidates(shape: ConvShape, places: Places, threads: int) -> dict[str, Conv
     The planner's pick is among them. Left out is what would be wrong or past the error bound: F(4,3) of few channels, im2col where a
     residual (the third of places) may be the output itself.
     """
-    listed = dict(_depthwise(shape))
+    listed = {**dict(_depthwise(shape)), **dict(_grouped(shape, threads))}
     listed.update(_dilated_winograd(shape, places, threads))
     merged = choice.merge_groups(shape)
     flat = choice.flatten(merged, places)
@@ -49,6 +49,11 @@ def bits(picked: ConvChoice) -> tuple[object, ...]:
 def _depthwise(shape: ConvShape) -> Iterator[tuple[str, ConvChoice]]:
     if choice.is_depthwise(shape):
         yield "depthwise", choice.depthwise(shape)
+
+
+def _grouped(shape: ConvShape, threads: int) -> Iterator[tuple[str, ConvChoice]]:
+    if choice.fills_vectors(shape):
+        yield "grouped", choice.narrow_groups(shape, threads)
 
 
 def _conv(shape: ConvShape, nv: int, threads: int) -> Iterator[tuple[str, ConvChoice]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.choice import machine
+from fastcnn.choice import grouped, machine
 from fastcnn.choice.tile import best_nv
 from fastcnn.choice.winograd import TILE_VECTORS, choose_winograd
 
@@ -96,6 +96,8 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
     """The planner's pick for one convolution."""
     if is_depthwise(shape):
         return depthwise(shape)
+    if fills_vectors(shape):
+        return narrow_groups(shape, threads)
     phase = phase_of(shape)
     if phase is not None:
         picked = choose_winograd(phase.ic, phase.oc, phase.oh, phase.ow, phase.n, machine.l2_bytes(), threads)
@@ -162,6 +164,19 @@ def merge_groups(shape: ConvShape) -> ConvShape:
     while shape.groups % (2 * factor) == 0 and 2 * factor * shape.oc <= _native.vector_length():
         factor *= 2
     return replace(shape, groups=shape.groups // factor, ic=shape.ic * factor, oc=shape.oc * factor)
+
+
+def fills_vectors(shape: ConvShape) -> bool:
+    """Groups narrower than a vector for which there is a kernel that multiplies no zeros."""
+    return grouped.covers(shape.groups, shape.ic, shape.oc, shape.kw, shape.sw, shape.dh, shape.dw, _native.vector_length())
+
+
+def narrow_groups(shape: ConvShape, threads: int) -> ConvChoice:
+    """Several groups in a vector."""
+    columns = (shape.ow - 1) * shape.sw + shape.kw
+    block = fused_rows(4 * columns * grouped.TOGETHER, shape.sh, shape.oh)
+    fields = {"c": shape.groups * shape.ic, "width": shape.ic, "block": block}
+    return ConvChoice("grouped", shape, fields, (_native.vector_length(),))
 
 
 def depthwise(shape: ConvShape) -> ConvChoice:
@@ -264,6 +279,8 @@ def pack(choice: ConvChoice, w: np.ndarray) -> np.ndarray:
     w = np.ascontiguousarray(w, np.float32)
     if choice.algorithm == "depthwise":
         return _aligned(w[:, 0].transpose(1, 2, 0))
+    if choice.algorithm == "grouped":
+        return _aligned(grouped.packed(w, *choice.packing))
     w = block_diagonal(w, choice.shape.groups, choice.shape.ic, choice.shape.oc)
     if choice.algorithm == "winograd":
         return _native.pack_winograd(w, *choice.packing)

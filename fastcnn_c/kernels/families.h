@@ -146,6 +146,31 @@ typedef struct fc_depthwise_kernels {
     void (*put)(float *y, size_t pixel, const float *x, size_t x_pixel, size_t count, size_t n);
 } fc_depthwise_kernels;
 
+/* ---- grouped: one row of a convolution in groups of `width` channels, one vector of channels, 3 kernel columns ------------------
+ * tile[sw - 1][count]   y[j*y_pixel + l] = clamp(bias[l] + residual[j*r_pixel + l]
+ *                           + sum_{q < width, r < rows, k < 3} x[r*x_row + (j*sw + k)*V_LEN + m(l, q)] * w[((q*rows + r)*3 + k)*V_LEN + m(l, q)])
+ *   j < count, l < V_LEN; m(l, q): the lane q after l in its group of `width` lanes, cyclically; width a power of two, at most V_LEN
+ */
+typedef struct fc_grouped_args {
+    float *y;
+    size_t y_pixel;
+    const float *x;
+    size_t x_row;
+    const float *w;
+    size_t rows, width;
+    const float *bias;       /* or NULL */
+    const float *residual;   /* or NULL */
+    size_t r_pixel;
+    float lo, hi;
+} fc_grouped_args;
+
+enum { FC_GROUPED_MOST = 14 };
+
+typedef struct fc_grouped_kernels {
+    void (*tile[2][FC_GROUPED_MOST + 1])(const fc_grouped_args *args);
+    int most;                /* outputs of the longest tile */
+} fc_grouped_kernels;
+
 /* ---- pool: y[j][c] = reduction over r < rows, k < cols of x[j*x_step + r*x_row + k*x_col + c], j < count, c < n ---------------
  * max (-inf of nothing); average: sum * scale; Lp: sum of |x|^p, its square root when p = 2, other roots are the caller's.
  * window[kind] any window; square[kind] 2x2; columns[kind][stride - 1] 3 columns at x_step = stride*x_col, rows >= 1.
@@ -269,6 +294,7 @@ typedef struct fc_arg_kernels {
     const fc_arg_kernels *arg; \
     const fc_recurrent_kernels *recurrent; \
     const fc_depthwise_kernels *depthwise; \
+    const fc_grouped_kernels *grouped; \
     const fc_pool_kernels *pool; \
     const fc_norm_kernels *norm; \
     const fc_resize_kernels *resize; \

@@ -10,6 +10,7 @@
 #define V_REGISTERS 16
 typedef __m256 v_f32;
 typedef __m256 v_mask;
+typedef __m256i v_index;
 
 static inline __m256i v_lanes_below(size_t n)
 {
@@ -116,6 +117,21 @@ static inline void v_transpose(v_f32 r[V_LEN])
         r[i] = low;
     }
 }
+
+static inline v_f32 v_keep(v_f32 x)
+{
+    __asm__("" : "+x"(x));
+    return x;
+}
+
+static inline v_index v_rotation(size_t width)
+{
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), low = _mm256_set1_epi32((int)width - 1);
+    const __m256i next = _mm256_and_si256(low, _mm256_add_epi32(lane, _mm256_set1_epi32(1)));
+    return _mm256_or_si256(_mm256_andnot_si256(low, lane), next);
+}
+
+static inline v_f32 v_permute(v_f32 x, v_index i) { return _mm256_permutevar8x32_ps(x, i); }
 
 /* Bit 3 of an index says which of the two: at the sign, where blendv looks. */
 static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i)

@@ -10,6 +10,7 @@
 #define V_REGISTERS 32
 typedef __m512 v_f32;
 typedef __mmask16 v_mask;
+typedef __m512i v_index;
 
 static inline __mmask16 v_lanes_below(size_t n) { return (__mmask16)((1u << n) - 1u); }
 
@@ -84,6 +85,21 @@ static inline void v_transpose(v_f32 r[V_LEN])
         r[12 + k] = _mm512_shuffle_f32x4(t[4 + k], t[12 + k], 0xdd);
     }
 }
+
+static inline v_f32 v_keep(v_f32 x)
+{
+    __asm__("" : "+v"(x));
+    return x;
+}
+
+static inline v_index v_rotation(size_t width)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), low = _mm512_set1_epi32((int)width - 1);
+    const __m512i next = _mm512_and_si512(low, _mm512_add_epi32(lane, _mm512_set1_epi32(1)));
+    return _mm512_or_si512(_mm512_andnot_si512(low, lane), next);
+}
+
+static inline v_f32 v_permute(v_f32 x, v_index i) { return _mm512_permutexvar_ps(i, x); }
 
 static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i) { return _mm512_permutex2var_ps(a, _mm512_loadu_si512(i), b); }
 

@@ -11,6 +11,9 @@
  *   v_rsum, v_rmax   over all lanes, in a fixed order
  *   v_reciprocal(x)  1/x within one ulp, for x and 1/x normal
  *   v_transpose(r)   r[i] lane j <-> r[j] lane i, for V_LEN vectors
+ *   v_keep(x)        x, which the compiler is to hold in a register: GCC otherwise reads it from memory again at every use
+ *   v_rotation(w)    which lane follows each lane in its group of w lanes, cyclically; w a power of two, at most V_LEN
+ *   v_permute(x,i)   lane l is lane i[l] of x
  *   v_pick(a,b,i)    lane l is lane i[l] of a, or lane i[l] - V_LEN of b where i[l] >= V_LEN
  *   v_load3/store3   3*V_LEN floats as triples: lane i of a, b, c is p[3i], p[3i+1], p[3i+2]
  *   v_load_half/store_half   V_LEN IEEE halves, rounded to nearest even
@@ -29,6 +32,7 @@
 #define V_REGISTERS 16
 typedef float v_f32;
 typedef int v_mask;
+typedef int v_index;
 
 static inline v_f32 v_zero(void) { return 0.0f; }
 static inline v_f32 v_set1(float x) { return x; }
@@ -66,6 +70,9 @@ static inline v_f32 v_mantissa(v_f32 x) { int e; return 2.0f * frexpf(x, &e); }
 
 static inline v_f32 v_reciprocal(v_f32 a) { return 1.0f / a; }
 static inline void v_transpose(v_f32 r[V_LEN]) { (void)r; }
+static inline v_f32 v_keep(v_f32 x) { return x; }
+static inline v_index v_rotation(size_t width) { (void)width; return 0; }
+static inline v_f32 v_permute(v_f32 x, v_index i) { (void)i; return x; }
 static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i) { return *i ? b : a; }
 static inline void v_load3(const float *p, v_f32 *a, v_f32 *b, v_f32 *c) { *a = p[0]; *b = p[1]; *c = p[2]; }
 static inline void v_store3(float *p, v_f32 a, v_f32 b, v_f32 c) { p[0] = a; p[1] = b; p[2] = c; }

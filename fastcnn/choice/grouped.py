@@ -1,0 +1,27 @@
+"""Grouped convolution with several groups in a vector (fastcnn_c/kernels/grouped.inc): when, and its weights packed."""
+from __future__ import annotations
+
+import numpy as np
+
+WIDTHS = (2, 4, 8)          # channels of a group, a power of two below the vector length
+KERNEL_COLUMNS = 3
+WIDEST_STRIDE = 2
+TOGETHER = 64               # channels of a band
+
+
+def covers(groups: int, ic: int, oc: int, kw: int, sw: int, dh: int, dw: int, vector: int) -> bool:
+    """Whether groups fill vectors: they would otherwise be merged, and multiply by zeros."""
+    narrow = ic == oc and ic in WIDTHS and ic < vector and groups * ic % vector == 0
+    return narrow and kw == KERNEL_COLUMNS and sw <= WIDEST_STRIDE and (dh, dw) == (1, 1)
+
+
+def packed(w: np.ndarray, vector: int) -> np.ndarray:
+    """w (M, width, kh, kw) as [vector][rotation q][kh][kw][lane]: what the input at a lane adds to the output q lanes before it."""
+    m, width, kh, kw = w.shape
+    out = np.empty((m // vector, width, kh, kw, vector), np.float32)
+    lanes = np.arange(m)
+    group, place = lanes // width, lanes % width
+    for q in range(width):
+        taps = w[group * width + (place - q) % width, place]
+        out[:, q] = taps.reshape(m // vector, vector, kh, kw).transpose(0, 2, 3, 1)
+    return out

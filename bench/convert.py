@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
+
 NCNN, LITERT = "network.ncnn", "network_float32.tflite"
 TAIL = 2000         # characters of a failed converter's output in the error
 
@@ -51,9 +53,19 @@ def litert(path: str, folder: Path) -> None:
     _keep(folder, LITERT)
 
 
-def _copy(path: str, folder: Path) -> None:
-    import onnx
+def own_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Identity of a weight, as exporters write it for weights that are equal, becomes a weight of that name, in place: for onnx2torch."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in list(model.graph.node):
+        if node.op_type == "Identity" and node.input[0] in weights:
+            copy = model.graph.initializer.add()
+            copy.CopyFrom(weights[node.input[0]])
+            copy.name = node.output[0]
+            model.graph.node.remove(node)
+    return model
 
+
+def _copy(path: str, folder: Path) -> None:
     onnx.save(onnx.load(path), str(folder / "network.onnx"))
 
 

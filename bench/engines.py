@@ -105,6 +105,7 @@ def load_ncnn(folder: str, threads: int) -> Run:
 
 def load_torch(path: str, threads: int) -> Run:
     """Traced at the first run, for the shapes that come then, and frozen; channels-last was the faster layout of the two."""
+    import onnx
     import torch
 
     _import_torchvision()
@@ -112,7 +113,7 @@ def load_torch(path: str, threads: int) -> Run:
 
     torch.set_num_threads(threads)
     layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
-    module: Any = onnx2torch.convert(path).eval()
+    module: Any = onnx2torch.convert(convert.own_weights(onnx.load(path))).eval()
     frozen: Any = None
 
     def tensor(array: np.ndarray) -> Any:

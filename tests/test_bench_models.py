@@ -172,3 +172,18 @@ def test_models_python_option_is_checked():
     with pytest.raises(SystemExit, match="ENGINE=PATH"):
         bench_models.read_pythons(["ncnn"])
     assert bench_models.read_pythons(["ncnn=/a=b"]) == {"ncnn": "/a=b"}
+
+
+def test_models_disturbed_turns_are_taken_again():
+    class Busy:
+        def __init__(self, *shares: float):
+            self.turns = [([share], share) for share in shares]
+
+        def time(self, seconds: float, warmup: float) -> tuple[list[float], float]:
+            return self.turns.pop(0)
+
+    args = bench_models.parse(["--again", "2"])
+    assert bench_models.undisturbed(Busy(0.5, 0.99, 1.0), args) == ([0.99], 0.99)
+    assert bench_models.undisturbed(Busy(0.5, 0.7, 0.6, 1.0), args) == ([0.7], 0.7)
+    two = bench_models.parse(["--threads", "2"])
+    assert bench_models.undisturbed(Busy(1.2, 2.0), two) == ([1.2], 0.6)

@@ -29,7 +29,7 @@ REDUCTION = (
 )
 REDUCTION_CONCAT = (4, 5, 6)
 EPS = 1e-5
-SCALE = 0.4  # of the BatchNormalizations that end an operation: states are sums of up to four others
+SCALE = 0.35  # of the BatchNormalizations that end an operation: states are sums of up to four others
 
 
 def _narrow(net: Writer, prefix: str, x: str, kernels: tuple[tuple[tuple[int, int], tuple[int, int]], ...]) -> str:

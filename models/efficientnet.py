@@ -82,7 +82,7 @@ def _block(net: Writer, prefix: str, x: str, stage: Stage, oc: int, stride: int,
     y = _excite(net, f"{prefix}.{layer + 1}", y, max(1, ic // 4))
     residual = stride == 1 and ic == oc
     y = conv_bn(net, f"{prefix}.{layer + 2}.0", f"{prefix}.{layer + 2}.1", y, oc, 1, eps=eps,
-                scale=scale if residual else 1.0, gain=8.0)
+                scale=scale if residual else 1.0, gain=6.0)
     return net.add(y, x) if residual else y
 
 
@@ -90,7 +90,7 @@ def _efficientnet(net: Writer, x: str, name: str, width: float | None = None) ->
     """(N, 3, R, R) -> (N, 1000) logits; width: another coefficient than the published one."""
     scaling = SCALINGS[name]
     factor = scaling.width if width is None else width
-    eps, scale = scaling.eps, RESIDUAL_SCALE / scaling.depth
+    eps, scale = scaling.eps, RESIDUAL_SCALE / scaling.depth**0.5
     x = silu(net, conv_bn(net, "features.0.0", "features.0.1", x, divisible(STEM * factor), 3, stride=2, pad=1, eps=eps))
     for index, stage in enumerate(B0, start=1):
         for i in range(ceil(stage.repeats * scaling.depth)):

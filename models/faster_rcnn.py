@@ -2,10 +2,12 @@
 NeurIPS 2015.
 
 Input (1, 3, 600, 800), a Caffe-normalised image with its shorter side at 600; outputs boxes (n, 4), scores (n,), labels (n,).  The
-authors' network for Pascal VOC (github.com/rbgirshick/py-faster-rcnn, VGG16 end to end): by structure 137,078,239 parameters, 21
-classes.  Nine anchors a position; the best 6000 decoded anchors not narrower than 16 pixels, NonMaxSuppression at 0.7 down to 300
-proposals, MaxRoiPool 7x7, two linear layers, then boxes per class, NonMaxSuppression at 0.3 per class and the best 100 above 0.05: all
-in the graph, so how many rows come out depends on the image. MACs are counted for 300 proposals.
+authors' network for Pascal VOC (github.com/rbgirshick/py-faster-rcnn, VGG16 end to end): 137,078,239 parameters for 21
+classes, whose 548,312,956 bytes the authors' file of 548,317,115 holds.  MACs are counted for 300 proposals.
+
+Nine anchors a position; the best 6000 decoded anchors not narrower than 16 pixels, NonMaxSuppression at 0.7 down to 300 proposals,
+MaxRoiPool 7x7, two linear layers, then boxes per class, NonMaxSuppression at 0.3 per class and the best 100 above 0.05: all in the
+graph, so how many rows come out depends on the image.
 """
 from __future__ import annotations
 

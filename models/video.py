@@ -1,8 +1,9 @@
 """Networks of 3-D convolutions over video.
 
-c3d: Tran, Bourdev, Fergus, Torresani, Paluri, "Learning spatiotemporal features with 3D convolutional networks", ICCV 2015.  Input (N,
-3, 16, 112, 112).  By structure 78,409,573 parameters for UCF-101's classes (the 78.4 M that is commonly given) and 79,991,015 for
-Sports-1M's 487; 38.5 G MACs (OpenMMLab's model zoo).
+c3d: Tran, Bourdev, Fergus, Torresani, Paluri, "Learning spatiotemporal features with 3D convolutional networks", ICCV 2015.  Input
+(N, 3, 16, 112, 112).  78,409,573 parameters for UCF-101's classes, as in OpenMMLab's model zoo, and 79,991,015 for Sports-1M's 487.
+38,547,378,176 MACs; the model zoo says 38,615,475,200 by adding one for every number that gets a
+bias in a convolution and that ReLU and pooling read.
 
 r3d_18: Tran, Wang, Torresani, Ray, LeCun, Paluri, "A closer look at spatiotemporal convolutions for action recognition", CVPR 2018.
 Input (N, 3, 16, 112, 112), 400 classes.  torchvision's network with its weight names: 33,371,472 parameters and 40.697 G MACs.

@@ -82,10 +82,11 @@ WHOLE = Term()
 
 
 def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str, window: Window, group: int,
-              term: Term = WHOLE) -> None:
+              term: Term = WHOLE, scale: Tensor | None = None) -> None:
     """The step for one two-dimensional convolution, w (M, C/group, kh, kw), by the algorithm that fastcnn.choice picks.
 
-    w as a Tensor is computed at run time; its step is preceded by one that packs it.
+    w as a Tensor is computed at run time; its step is preceded by one that packs it. scale, one number per input channel of a dense
+    1x1 convolution, is multiplied into the packed weights by a step before it.
     """
     n, m, oh, ow = y.shape
     if y.size == 0:
@@ -96,17 +97,20 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
     shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow)
     for begin, end in choice.column_regions(shape):
         part = replace(shape, pl=shape.pl - begin * shape.sw, ow=end - begin)
-        _emit_region(low, y.slice(3, begin, end - begin), x, residual and residual.slice(3, begin, end - begin), w, name, part, operands)
+        _emit_region(low, y.slice(3, begin, end - begin), x, residual and residual.slice(3, begin, end - begin), w, name, part, operands,
+                     scale)
 
 
 def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str,
-                 shape: choice.ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]]) -> None:
+                 shape: choice.ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]], scale: Tensor | None) -> None:
     places = tuple(t.strides for t in (x, y, residual) if t is not None)
     picked = low.decide(shape, places, isinstance(w, np.ndarray))
     if isinstance(w, Tensor):
         packed = pack_at_run_time(low, picked, w)
     else:
         packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
+    if scale is not None:
+        packed = _scaled(low, picked, packed, scale)
     shape, (bias, slope, activation) = picked.shape, operands
     fields = {
         "n": shape.n, "kh": shape.kh, "kw": shape.kw, "sh": shape.sh, "sw": shape.sw, "dh": shape.dh, "dw": shape.dw, "pt": shape.pt,
@@ -131,3 +135,11 @@ def pack_at_run_time(low: Lowering, picked: choice.ConvChoice, w: Tensor) -> Ten
     packed = low.temp((groups * -(-shape.oc // width) * width * shape.k,))
     low.emit("pack_weights", [packed, rows], rows.size, groups=groups, oc=shape.oc, k=shape.k, nv=nv)
     return packed
+
+
+def _scaled(low: Lowering, picked: choice.ConvChoice, packed: Tensor, scale: Tensor) -> Tensor:
+    """A step that multiplies what belongs to input channel i of packed weights by scale[i]."""
+    assert picked.algorithm == "conv", "1x1 convolutions run as implicit GEMM"
+    scaled = low.temp(packed.shape)
+    low.emit("scale_weights", [scaled, packed, scale], packed.size, oc=picked.shape.oc, k=picked.shape.k, nv=picked.packing[1])
+    return scaled

@@ -39,10 +39,12 @@ typedef struct fc_winograd_kernels {
     void (*output[FC_WINOGRAD_MAX_M + 1])(const fc_winograd_output_args *args);
 } fc_winograd_kernels;
 
-/* ---- scale_shift: y[i] = x[i] * scale[i] + shift[i]; `one`: scale[0] and shift[0] for all; y may be x --------------------- */
+/* ---- scale_shift: y[i] = x[i] * scale[i] + shift[i]; `one`: scale[0] and shift[0] for all; y may be x ---------------------
+ * rows: y[r][i] = x[r][i] * scale[r], rows of n elements without gaps, n a multiple of V_LEN */
 typedef void (*fc_scale_shift_kernel)(float *y, const float *x, const float *scale, const float *shift, size_t n);
 typedef struct fc_scale_shift_kernels {
     fc_scale_shift_kernel each, one;
+    void (*rows)(float *y, const float *x, const float *scale, size_t rows, size_t n);
 } fc_scale_shift_kernels;
 
 /* ---- half: y[i] = x[i] between IEEE half and float, to nearest even ------------------------------------------------------- */

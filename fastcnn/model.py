@@ -60,7 +60,8 @@ class Model:
     def __init__(self, graph: Graph, threads: int, precision: str = "fp32", source: str | os.PathLike[str] | None = None,
                  tune: bool | str | os.PathLike[str] = False):
         self._graph, self._threads, self._precision, self._tune = graph, threads, precision, tune
-        self._chooser = tuner(tune) if tune else CostModel()
+        weight_bytes = sum(array.nbytes for array in graph.constants.values())
+        self._chooser = tuner(tune, weight_bytes) if tune else CostModel()
         self._source = os.path.abspath(source) if source is not None else None
         self._overridable = frozenset(name for name in graph.metadata.get("overridable", ()) if name in graph.constants)
         self._variants: dict[frozenset[str], Model] = {}

@@ -16,10 +16,10 @@ import fastcnn
 from fastcnn import _native
 from fastcnn.choice.candidates import bits, candidates
 from fastcnn.choice.conv import ConvShape, choose
-from fastcnn.tune import trial, tuner
+from fastcnn.tune import tuner
 from fastcnn.tune.answers import Answer, Answers, default_file, machine_key
 from fastcnn.tune.trial import own_places
-from fastcnn.tune.tuner import Tuner, promising, winner
+from fastcnn.tune.tuner import Tuner, others_megabytes, promising, winner
 
 SHAPE = ConvShape(1, 1, 32, 48, 3, 3, 1, 1, 1, 1, 1, 1, 12, 12, 12, 12)
 
@@ -27,7 +27,7 @@ SHAPE = ConvShape(1, 1, 32, 48, 3, 3, 1, 1, 1, 1, 1, 1, 12, 12, 12, 12)
 @pytest.fixture
 def quick(monkeypatch):
     """Few rounds and little memory: what is tested here is not the figures."""
-    monkeypatch.setattr(trial, "EVICTION_FLOATS", 2 ** 16)
+    monkeypatch.setattr(tuner, "SMALLEST_MEGABYTES", 1)
     monkeypatch.setattr(tuner, "MORE_ROUNDS", 1)
 
 
@@ -97,8 +97,12 @@ def test_tune_picks_what_is_fastest(quick, tmp_path, monkeypatch):
     assert winner(dict(zip(coarse, (1.0, 0.8))), coarse) == "winograd m4 t9"
 
 
+def test_tune_reads_as_much_between_runs_as_the_network_does():
+    assert [others_megabytes(megabytes << 20) for megabytes in (0, 5, 14, 45, 100, 500)] == [16, 16, 32, 128, 256, 256]
+
+
 def test_tune_threads_keep_the_bits_of_one(quick, tmp_path):
-    asked = Tuner(Answers(tmp_path / "a.json"), 30.0)
+    asked = Tuner(Answers(tmp_path / "a.json"), 30.0, 0)
     decisions = [asked.conv(SHAPE, own_places(SHAPE), threads) for threads in (1, 2)]
     assert len({bits(decision.choice) for decision in decisions}) == 1
 
@@ -139,7 +143,7 @@ def test_answers_of_another_kind_are_ignored_with_a_warning(quick, tmp_path, cap
 
 
 def test_answers_naming_no_candidate_are_measured_again(quick, tmp_path):
-    asked = Tuner(Answers(tmp_path / "a.json"), 30.0)
+    asked = Tuner(Answers(tmp_path / "a.json"), 30.0, 0)
     asked.conv(SHAPE, own_places(SHAPE), 1)
     key, = asked.answers.known
     asked.answers.put(key, Answer("quantum nv9", {"quantum nv9": 0.0}))

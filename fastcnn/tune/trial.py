@@ -2,7 +2,7 @@
 
 In a network the weights of a layer come from beyond L2, while its input has just been written and the kernel has run before: a warm
 loop flatters the algorithms with large packed weights. So every candidate has weights of its own, before each round other memory
-is written, and before each timed run a twin with other weights runs (or, in long runs, x is read).
+is read, and before each timed run a twin with other weights runs (or, in long runs, x is read).
 """
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.choice import conv as choice
+from fastcnn.choice import machine
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places
 from fastcnn.tensor import channels_last_strides, span
 
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
-EVICTION_FLOATS = 12 * 2 ** 20      # 48 MB: writing them leaves nothing of a layer in any L2, and weights then come at memory speed
+# What is read before a round. A second read of 4 MB of weights came at 28 GB/s after 48 MB of others, at 17 after 128, at 13.6 after 256:
+# the L3 of a virtual machine is what its neighbours leave of it. 2026-11-21, Xeon with 480 MB of L3 on paper.
+MEMORY_MEGABYTES = 256
+L2_SIZES = 4                        # and written by each thread: its own L2 holds nothing of a layer afterwards
 SHORT_RUN = 2e-4                    # seconds: above, whether the kernel's code is in the cache makes no difference
 
 
@@ -40,7 +44,8 @@ class Trial:
     """One choice, ready: run() is one native call with a bias, a Relu and, where places has a third, a residual."""
 
     def __init__(self, picked: ConvChoice, places: Places, buffers: Sequence[np.ndarray | None], weights: np.ndarray, threads: int):
-        fields = {name: getattr(picked.shape, name) for name in WINDOW}
+        fields = dict.fromkeys(_native.step_fields()[picked.algorithm], 0)      # what only some lowerings use is off
+        fields |= {name: getattr(picked.shape, name) for name in WINDOW}
         for name, strides in zip("xyr", (*places, (0, 0, 0, 0))):
             fields |= {f"{name}_image": strides[0], f"{name}_row": strides[2], f"{name}_pixel": strides[3]}
         fields |= {"fn": _native.UNARY["Relu"], "alpha": 0.0, "beta": 0.0, **picked.fields}
@@ -55,15 +60,17 @@ class Trial:
 
 
 class Eviction:
-    """Memory that nothing else uses, written by as many threads as the trials: it empties the L2 of each of them."""
+    """Memory that nothing else uses: `megabytes` of it are read, and some is written by as many threads as the trials have."""
 
-    def __init__(self, threads: int):
-        target = np.empty(EVICTION_FLOATS, np.float32)
-        fields = {"ndim": 1, "shape": (EVICTION_FLOATS,), "y_strides": (1,), "x_strides": (0,), "elem_bytes": 4}
+    def __init__(self, threads: int, megabytes: int = MEMORY_MEGABYTES):
+        self.others = np.ones(megabytes * 2 ** 18, np.float32)
+        target = np.empty(L2_SIZES * threads * machine.l2_bytes() // 4, np.float32)
+        fields = {"ndim": 1, "shape": target.shape, "y_strides": (1,), "x_strides": (0,), "elem_bytes": 4}
         self.program = _native.Program([("copy", (target, np.zeros(1, np.float32)), threads, fields)], 0, threads, 0)
         self.workspace = _native.Workspace()
 
     def run(self) -> None:
+        self.others.max()
         self.program.run(self.workspace, [])
 
 

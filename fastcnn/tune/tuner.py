@@ -16,15 +16,17 @@ from fastcnn.choice.decision import Decision
 from fastcnn.choice.winograd import WORTH_IT
 from fastcnn.errors import ConfigurationError
 from fastcnn.tune.answers import Answer, Answers, default_file
-from fastcnn.tune.trial import Eviction, Trials
+from fastcnn.tune.trial import MEMORY_MEGABYTES, Eviction, Trials
 
 LOG = logging.getLogger("fastcnn.tune")
 
 SECONDS = 30.0          # of timing for one model in all its shapes; ResNet-50 takes about five
+SMALLEST_MEGABYTES = 16
+RUN_OVER_WEIGHTS = 2    # activations, and Winograd's weights, which are two to four times as large
 SMALLEST = 20_000       # multiply-adds: what takes a microsecond is not worth a hundred of them
-PROMISING = 1.4         # candidates that the cost model puts within this factor of its best are timed,
-MOST_CANDIDATES = 12    # and of those no more than so many.
-FIRST_ROUNDS, MORE_ROUNDS = 3, 7
+PROMISING = 1.3         # candidates that the cost model puts within this factor of its best are timed,
+MOST_CANDIDATES = 9     # and of those no more than so many.
+FIRST_ROUNDS, MORE_ROUNDS = 3, 6
 SECONDS_A_LAYER = 0.4   # and no more rounds than fit in that, once the first are done
 STILL_POSSIBLE = 1.15   # of the best after the first rounds: slower candidates get no more
 CLEARLY = 0.98          # of the model's pick: a winner by less is noise, and plans should not differ by noise
@@ -35,10 +37,12 @@ class Tuner:
 
     answers  what is known already, and where new answers go
     seconds  of timing in all; when they are used up the cost model decides what is left, which a warning in the log says
+    weight_bytes  of the whole model: a small one's stay in L3 from run to run, those of a large one come from memory
     """
 
-    def __init__(self, answers: Answers, seconds: float):
+    def __init__(self, answers: Answers, seconds: float, weight_bytes: int):
         self.answers, self.seconds = answers, seconds
+        self.megabytes = others_megabytes(weight_bytes)
         self.lock = threading.Lock()
         self.exhausted = False
         self.evictions: dict[int, Eviction] = {}
@@ -65,7 +69,7 @@ class Tuner:
     def _decide(self, shape: ConvShape, places: Places, threads: int, listed: dict[str, ConvChoice]) -> Decision:
         listed = promising(listed, choose(shape, places, threads), threads)
         pick = next(iter(listed))
-        key = layer_key(shape, places, threads)
+        key = f"{layer_key(shape, places, threads)} after {self.megabytes} MB"
         answer = self.answers.get(key)
         if answer is None or answer.best not in listed:
             if len(listed) == 1 or self._out_of_time():
@@ -82,7 +86,7 @@ class Tuner:
     def _measure(self, key: str, shape: ConvShape, places: Places, threads: int, listed: Mapping[str, ConvChoice]) -> Answer:
         start = time.perf_counter()
         if threads not in self.evictions:
-            self.evictions[threads] = Eviction(threads)
+            self.evictions[threads] = Eviction(threads, self.megabytes)
         trials = Trials(shape, places, listed, threads, self.evictions[threads])
         times = trials.times(FIRST_ROUNDS)
         least = min(times.values())
@@ -97,6 +101,14 @@ class Tuner:
         LOG.info("%s: %s, %.4f ms; by the model %s, %.4f ms; %d candidates in %.2f s", key, answer.best, 1e3 * times[answer.best], pick,
                  1e3 * times[pick], len(times), took)
         return answer
+
+
+def others_megabytes(weight_bytes: int) -> int:
+    """What to read between two runs of a layer: a power of two, about what a whole run of the network reads and writes."""
+    megabytes = SMALLEST_MEGABYTES
+    while megabytes < MEMORY_MEGABYTES and megabytes * 2 ** 20 < RUN_OVER_WEIGHTS * weight_bytes:
+        megabytes *= 2
+    return megabytes
 
 
 def promising(listed: dict[str, ConvChoice], pick: ConvChoice, threads: int) -> dict[str, ConvChoice]:
@@ -125,7 +137,7 @@ def layer_key(shape: ConvShape, places: Places, threads: int) -> str:
     return f"{numbers} {strides} threads{threads}"
 
 
-def tuner(tune: bool | str | os.PathLike[str]) -> Tuner:
+def tuner(tune: bool | str | os.PathLike[str], weight_bytes: int) -> Tuner:
     """The tuner for fastcnn.load's argument: True, or the path of the file with the answers. FASTCNN_TUNE_SECONDS bounds its time.
 
     Raises ConfigurationError.
@@ -137,4 +149,4 @@ def tuner(tune: bool | str | os.PathLike[str]) -> Tuner:
         seconds = float(given) if given else SECONDS
     except ValueError:
         raise ConfigurationError(f"FASTCNN_TUNE_SECONDS={given!r}: expected a number") from None
-    return Tuner(Answers(default_file() if tune is True else Path(tune)), seconds)
+    return Tuner(Answers(default_file() if tune is True else Path(tune)), seconds, weight_bytes)

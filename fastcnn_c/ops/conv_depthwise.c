@@ -86,7 +86,7 @@ static void fill_ring(const pass *s, int64_t from, int64_t to)
     while (from < to) {
         const int64_t end = fc_min(to, (from / l->ring + 1) * l->ring);
         const fc_conv first = first_params(p, l, from, end, s->n);
-        void *const operands[] = {slot(s, from % l->ring) + l->left * l->v, (float *)s->t[1] + s->image * p->x_image,
+        void *const operands[FC_MAX_OPERANDS] = {slot(s, from % l->ring) + l->left * l->v, (float *)s->t[1] + s->image * p->x_image,
                                   (float *)s->t[2] + s->c0 * p->first_kh * p->first_kw * p->ic, bias ? (void *)(bias + s->c0) : NULL,
                                   NULL, NULL};
         fc_run_conv(&first, operands, s->alone);
@@ -134,7 +134,7 @@ static void run_block(pass *s, int64_t oy, int64_t rows)
     const float *residual = s->t[8];
     depthwise_rows(s, block, p->ow * p->c, p->c, oy, rows);
     const fc_conv last = last_params(p, rows);
-    void *const operands[] = {y, block, s->t[6], s->t[7],
+    void *const operands[FC_MAX_OPERANDS] = {y, block, s->t[6], s->t[7],
                               residual ? (void *)(residual + s->image * p->r_image + oy * p->r_row) : NULL, NULL};
     fc_run_conv(&last, operands, s->alone);
 }

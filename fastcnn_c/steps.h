@@ -129,6 +129,8 @@
 /* y, x, w packed per group, bias?, offset, mask? ; offset has 2 channels a tap and offset group (row, column), mask one. */
 #define FC_FIELDS_deform_conv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) I(offset_groups) I(nv) FC_FIELDS_PLACE(I, o) FC_FIELDS_PLACE(I, m)
+/* y, x, w [position] packed as for conv, bias [position][oc]? ; oh*ow positions with weights of their own. */
+#define FC_FIELDS_local_conv(I, F, V) FC_FIELDS_WINDOW(I) I(ic) I(oc) FC_FIELDS_EPILOGUE(I, F) I(nv)
 /* y packed, x [groups][oc][k] ; weights computed at run time. */
 #define FC_FIELDS_pack_weights(I, F, V) I(groups) I(oc) I(k) I(nv)
 /* y, w packed as for conv, scale [k] ; y packed likewise: each input channel of a 1x1 convolution times its scale. */
@@ -178,7 +180,7 @@
     X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(resize, fc_scratch_resize) \
     X(max_pool_index, fc_scratch_max_pool_index) X(max_unpool, fc_scratch_max_unpool) X(grid_sample, fc_scratch_grid_sample) \
     X(roi_align, fc_scratch_roi_align) X(max_roi_pool, fc_scratch_none) X(col2im, fc_scratch_none) \
-    X(deform_conv, fc_scratch_deform_conv) X(pack_weights, fc_scratch_none) X(scale_weights, fc_scratch_none) \
+    X(deform_conv, fc_scratch_deform_conv) X(local_conv, fc_scratch_local_conv) X(pack_weights, fc_scratch_none) X(scale_weights, fc_scratch_none) \
     X(recurrent, fc_scratch_recurrent) X(arg, fc_scratch_none) X(top_k, fc_scratch_top_k) X(nms, fc_scratch_nms) \
     X(nonzero, fc_scratch_none) X(compress, fc_scratch_none) X(gather_elements, fc_scratch_none) X(scatter_elements, fc_scratch_none) \
     X(gather_nd, fc_scratch_none) X(scatter_nd, fc_scratch_none) X(one_hot, fc_scratch_none) X(typed_reduce, fc_scratch_none) \

@@ -17,6 +17,8 @@ from fastcnn.onnx_proto.types import element_name, element_of, tensor_type, type
 MAX_SHAPE_ELEMENTS = 64
 # Stands in for operators whose inferred size could be wrong: nothing is known of what they make.
 UNKNOWN_DOMAIN = "fastcnn.unknown"
+# Since this opset there is an operator of the shapes and types of LocallyConnected.
+EINSUM_OPSET = 12
 # Operators that passes write in another opset than the model's, and that do not keep the shape of their first input.
 RESHAPING = ("ConstantOfShape", "GridSample", "Pad", "Slice", "Unique")
 
@@ -72,7 +74,9 @@ def _plain_proto(node: Node, graph: Graph) -> NodeProto:
     """The node as ONNX writes it. One of another opset than the model's is a pass's: it keeps its input's shape, but for RESHAPING."""
     if _misjudged(node, graph):
         return helper.make_node("Unknown", node.inputs, node.outputs, domain=UNKNOWN_DOMAIN)
-    if node.version != graph.opsets.get(node.domain) and node.op_type in RESHAPING:
+    if node.op_type == "LocallyConnected" and graph.opsets.get("", 0) >= EINSUM_OPSET:
+        return helper.make_node("Einsum", node.inputs[:2], node.outputs, equation="nchw,ijrscm->nmij")
+    if node.version != graph.opsets.get(node.domain) and (node.domain or node.op_type in RESHAPING):
         return helper.make_node("Unknown", node.inputs, node.outputs, domain=UNKNOWN_DOMAIN)
     if node.version != graph.opsets.get(node.domain):
         return helper.make_node("Identity", [node.inputs[0]], [node.outputs[0]])

@@ -11,6 +11,7 @@ from fastcnn.ops.elementwise import ELEMENTWISE
 from fastcnn.ops.generators import GENERATORS
 from fastcnn.ops.grid_sample import GridSample
 from fastcnn.ops.linear import Gemm, MatMul
+from fastcnn.ops.local_conv import LocallyConnected
 from fastcnn.ops.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
 from fastcnn.ops.pool import AVERAGE, LP, MAX, GlobalPool, Pool
 from fastcnn.ops.recurrent import RECURRENT
@@ -29,6 +30,7 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "Conv"): Conv(),
     ("", "ConvTranspose"): ConvTranspose(),
     ("", "DeformConv"): DeformConv(),
+    ("fastcnn", "LocallyConnected"): LocallyConnected(),
     ("", "Col2Im"): Col2Im(),
     ("", "Gemm"): Gemm(),
     ("", "MatMul"): MatMul(),

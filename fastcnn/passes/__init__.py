@@ -28,6 +28,7 @@ from fastcnn.passes.residual_fusion import residual_fusion
 from fastcnn.passes.shape_knowledge import shape_knowledge
 from fastcnn.passes.shuffle_removal import reshape_merging, transpose_merging
 from fastcnn.passes.transpose_sinking import transpose_sinking
+from fastcnn.passes.unshared_convolution import unshared_convolution
 from fastcnn.passes.widen_half import widen_half
 
 Pass = Callable[[Graph], bool]
@@ -42,6 +43,7 @@ PASSES: list[Pass] = [
     reshape_targets,  # right after: makes more constants of the same shape arithmetic
     shape_knowledge,  # once sizes have become constants
     canonical_forms,  # before everything that knows operators by name
+    unshared_convolution,  # before others move what moves elements
     identity_removal,  # nodes that do nothing stand between producers and consumers
     duplicate_removal,  # two readers of two equal nodes would both be kept from fusing
     transpose_merging,  # may leave transposes that identity_removal takes out in the next round

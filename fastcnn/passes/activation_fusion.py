@@ -12,7 +12,7 @@ from fastcnn.passes.facts import absorb_readers, clip_limits, has_slope, is_floa
 from fastcnn.passes.rewrite import add_constant, constant
 
 # Operators whose kernels apply an activation to what they are about to store.
-TAKES_ACTIVATION = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization"})
+TAKES_ACTIVATION = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "LocallyConnected"})
 
 
 def activation_fusion(graph: Graph) -> bool:

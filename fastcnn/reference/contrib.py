@@ -72,6 +72,19 @@ def qlinear_concat(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [_quantised(np.concatenate(parts, node.attrs["axis"]), y_scale, y_zero, rest[0].dtype)]
 
 
+def locally_connected(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """y[n,m,i,j] = b[i,j,m] + sum_{r,s,c} w[i,j,r,s,c,m] x[n, c, i*sh - pt + r*dh, j*sw - pl + s*dw]: what a pass makes of an unfold."""
+    x, w, bias = (*inputs, None)[:3]
+    (sh, sw), (dh, dw), (pt, pl) = (node.attrs[name] for name in ("strides", "dilations", "pads"))
+    oh, ow, kh, kw, _, m = w.shape
+    y = np.zeros((x.shape[0], m, oh, ow), np.float64)
+    for i, j, r, s in np.ndindex(oh, ow, kh, kw):
+        row, column = i * sh - pt + r * dh, j * sw - pl + s * dw
+        if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]:
+            y[:, :, i, j] += x[:, :, row, column] @ w[i, j, r, s]
+    return [(y if bias is None else y + bias.transpose(2, 0, 1)).astype(x.dtype)]
+
+
 CONTRIB: dict[tuple[str, str], Contrib] = {
     ("com.microsoft", "QLinearAdd"): _binary(np.add),
     ("com.microsoft", "QLinearAveragePool"): _unary(_average_pool),
@@ -83,4 +96,5 @@ CONTRIB: dict[tuple[str, str], Contrib] = {
     ("com.microsoft", "QLinearMul"): _binary(np.multiply),
     ("com.microsoft", "QLinearSigmoid"): _unary(lambda node, x: 1 / (1 + np.exp(-x))),
     ("com.microsoft", "QLinearSoftmax"): _unary(_softmax),
+    ("fastcnn", "LocallyConnected"): locally_connected,
 }

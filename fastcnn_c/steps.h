@@ -44,13 +44,17 @@
     I(first_fn) F(first_alpha) F(first_beta) I(first_nv) I(first_band) I(last_fn) F(last_alpha) F(last_beta) I(last_nv)
 /* y, x ; kind: 0 max, 1 average, 2 Lp with a whole exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
 #define FC_FIELDS_pool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) F(p)
+/* y, x ; dense planes, three spatial axes, kind 0 or 1; before >= 0, strides[2] 1 or 2. The divisor counts padding with include_pad, up to
+ * `after`. */
+#define FC_FIELDS_pool_planes(I, F, V) \
+    I(planes) V(kernel) V(strides) V(dilations) V(before) V(after) V(in) V(out) I(kind) I(include_pad)
 /* y, x ; local response normalisation over channels. */
 #define FC_FIELDS_lrn(I, F, V) I(n) I(c) I(h) I(w) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y) I(size) F(alpha) F(beta) F(bias)
 
 /* y, a, b, bias? ; batched y[m][n] = fn(a[m][k] * b[k][n] + bias[n]), both operands computed at run time.
- * ndim batch dimensions; *_m, *_n, *_k: strides of the matrices. */
+ * ndim batch dimensions; *_m, *_n, *_k: strides of the matrices. row_bias: bias[m] instead. */
 #define FC_FIELDS_matmul(I, F, V) \
-    I(ndim) V(shape) V(y_strides) V(a_strides) V(b_strides) I(m) I(n) I(k) I(a_m) I(a_k) I(b_k) I(b_n) I(y_m) I(nv) \
+    I(ndim) V(shape) V(y_strides) V(a_strides) V(b_strides) I(m) I(n) I(k) I(a_m) I(a_k) I(b_k) I(b_n) I(y_m) I(nv) I(row_bias) \
     FC_FIELDS_EPILOGUE(I, F)
 
 /* Strided walks: shape[ndim] outermost first, strides in elements, 0 repeats. Plans merge dimensions; the innermost one is the kernel's.
@@ -173,7 +177,7 @@
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
-    X(depthwise, fc_scratch_depthwise) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
+    X(depthwise, fc_scratch_depthwise) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \

@@ -95,7 +95,7 @@ def test_gemm_propagates_nan_and_infinity_of_the_input(tile):
 
 def run_matmul(a: np.ndarray, b: np.ndarray, batch: tuple[int, ...] = (), *, nv: int = 1, threads: int = 1,
                bias: np.ndarray | None = None,
-               fn: str = "None", a_turned: bool = False, b_turned: bool = False) -> np.ndarray:
+               fn: str = "None", a_turned: bool = False, b_turned: bool = False, row_bias: bool = False) -> np.ndarray:
     """fn(a @ b + bias) with the batch axes of a and b broadcast; turned: stored with the last two axes exchanged."""
     (m, k), n = a.shape[-2:], b.shape[-1]
     stored = [np.ascontiguousarray(t.swapaxes(-1, -2)) if turned else t for t, turned in ((a, a_turned), (b, b_turned))]
@@ -111,7 +111,7 @@ def run_matmul(a: np.ndarray, b: np.ndarray, batch: tuple[int, ...] = (), *, nv:
     status = run_step("matmul", [y, *buffers, None if bias is None else Guarded(bias)], threads, ndim=len(batch),
                       shape=batch, y_strides=y_batch,
                       a_strides=a_batch, b_strides=b_batch, m=m, n=n, k=k, a_m=a_m, a_k=a_k, b_k=b_k, b_n=b_n, y_m=y_m,
-                      nv=nv,
+                      nv=nv, row_bias=int(row_bias),
                       fn=unary_number(fn), alpha=0.3, beta=0.7)
     assert status == 0
     return y.array.copy()
@@ -148,6 +148,13 @@ def test_matmul_bias_then_every_activation(isa, fn):
     run_step("unary", [expected, plain.ravel()], ndim=1, shape=[plain.size], y_strides=[1], x_strides=[1],
              fn=unary_number(fn), alpha=0.3, beta=0.7)
     np.testing.assert_array_max_ulp(run_matmul(a, b, nv=2, bias=bias, fn=fn), expected.reshape(plain.shape), 2)
+
+
+def test_matmul_bias_of_rows(isa):
+    a, b, bias = normal(29, 11), normal(3, 11, 37, seed=1), normal(29, seed=2)
+    expected = np.maximum(a.astype(np.float64) @ b + bias[:, None], 0)
+    for nv in (1, 2, 4):
+        assert_close(run_matmul(a, b, (3,), nv=nv, bias=bias, row_bias=True, fn="Relu"), expected, tolerance(11))
 
 
 def test_matmul_is_bitwise_the_same_for_any_number_of_threads(isa):

@@ -63,6 +63,20 @@ def test_max_unpool(isa, own, c, threads):
     assert not y.array[:, 6:].any() and not y.array[:, :, 7:].any()
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("own", [True, False], ids=["own plane", "any plane"])
+def test_max_unpool_of_planes(isa, own, threads):
+    rng = np.random.default_rng(7)
+    x, y = Guarded(rng.standard_normal((5, 12)).astype(np.float32)), Guarded(np.full(5 * 42, np.nan, np.float32), output=True)
+    index = np.stack([rng.permutation(42)[:12] + 42 * k for k in range(5)]) if own else rng.permutation(5 * 42)[:60].reshape(5, 12)
+    dense = {"y_strides": [42, 0, 7, 1], "x_strides": [12, 0, 4, 1], "i_strides": [12, 0, 4, 1]}
+    assert run_step("max_unpool", [y, x, Guarded(index)], threads=threads, n=5, c=1, shape=[1, 3, 4], inner=[1, 6, 7],
+                    out=[1, 6, 7], **dense) == 0
+    wanted = np.zeros(5 * 42, np.float32)
+    wanted[index.ravel()] = x.array.ravel()
+    np.testing.assert_array_equal(y.array, wanted)
+
+
 @pytest.mark.parametrize("wrong", [-1, 24])
 def test_max_unpool_index_outside_is_a_status(isa, wrong):
     x, y = filled(np.ones((1, 2, 2, 1), np.float32)), Image(1, 4, 6, 1, output=True)

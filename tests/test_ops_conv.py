@@ -42,6 +42,11 @@ class Case:
 CONV = [
     Case("pointwise", (1, 8, 7, 7), (16, 8, 1, 1)),
     Case("pointwise of a batch", (5, 17, 6, 5), (9, 17, 1, 1), bias=False),
+    Case("pointwise on large planes", (2, 8, 11, 13), (30, 8, 1, 1)),
+    Case("pointwise on large planes without bias", (1, 5, 10, 10), (3, 5, 1, 1), bias=False),
+    Case("pointwise on large planes, 3 groups", (2, 9, 10, 11), (15, 3, 1, 1), {"group": 3}),
+    Case("pointwise on long lines", (2, 6, 130), (7, 6, 1)),
+    Case("3-D pointwise on large planes", (2, 6, 4, 6, 7), (33, 6, 1, 1, 1)),
     Case("pointwise strided", (2, 6, 9, 10), (7, 6, 1, 1), {"strides": [2, 3]}),
     Case("pointwise padded", (1, 6, 5, 5), (7, 6, 1, 1), {"pads": [1, 2, 0, 1]}),
     Case("one pixel", (1, 33, 1, 1), (65, 33, 1, 1)),

@@ -10,6 +10,7 @@ import fastcnn
 
 X = np.random.default_rng(0).standard_normal((2, 19, 13, 11)).astype(np.float32) - 1
 LINE = X[:, :, 0, :]
+WIDE = np.random.default_rng(2).standard_normal((2, 3, 14, 37)).astype(np.float32)
 VOLUME = np.random.default_rng(1).standard_normal((1, 5, 4, 6, 5)).astype(np.float32)
 
 WINDOWS = [
@@ -34,6 +35,22 @@ def name(window: dict) -> str:
 @pytest.mark.parametrize("window", WINDOWS, ids=name)
 def test_max_pool_matches_onnxruntime(window):
     check_native("MaxPool", {"x": X}, **window)
+
+
+@pytest.mark.parametrize("x", [WIDE, WIDE[:, :, 0], WIDE.reshape(2, 3, 2, 7, 37)], ids=["2d", "1d", "3d"])
+@pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool"])
+def test_pool_of_long_rows_stays_row_major(op_type, x):
+    axes = x.ndim - 2
+    for stride, pad in ((1, 1), (2, 0), (2, 1)):
+        check_native(op_type, {"x": x}, opset=11, kernel_shape=[2, 2, 3][-axes:], strides=[stride] * axes, pads=[pad] * 2 * axes,
+                     ceil_mode=1)
+    check_native(op_type, {"x": x}, opset=19, kernel_shape=[2, 2, 4][-axes:], dilations=[1, 3, 2][-axes:],
+                 pads=[0, 1, 3][-axes:] + [1, 0, 2][-axes:])
+
+
+def test_average_pool_of_long_rows_counts_padding():
+    check_native("AveragePool", {"x": WIDE}, opset=19, count_include_pad=1, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1],
+                 ceil_mode=1)
 
 
 @pytest.mark.parametrize("opset", [8, 10, 11, 12, 22])

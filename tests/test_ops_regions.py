@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from single_node import check_native, single_node
+from onnx import helper
+from single_node import check_native, expected_outputs, single_node
 
 import fastcnn
 
@@ -117,6 +118,17 @@ def pooled(x: np.ndarray, kernel: int, opset: int = 12) -> list[np.ndarray]:
 def test_max_unpool_matches_onnxruntime(x, opset):
     y, index = pooled(np.ascontiguousarray(x), 2)
     check_native("MaxUnpool", {"x": y, "index": index}, opset=opset, kernel_shape=[2] * (x.ndim - 2), strides=[2] * (x.ndim - 2))
+
+
+def test_max_unpool_of_what_a_pool_in_the_model_found():
+    x = X[:, :, :8, :10].copy()
+    window = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    nodes = [helper.make_node("MaxPool", ["x"], ["p", "index"], **window), helper.make_node("MaxUnpool", ["p", "index"], ["y"], **window)]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", 1, x.shape)],
+                              [helper.make_tensor_value_info("y", 1, x.shape)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)], ir_version=8)
+    y, = fastcnn.load(model).run(None, {"x": x})
+    np.testing.assert_array_equal(y, expected_outputs(model, {"x": x})[0])
 
 
 def test_max_unpool_output_shape():

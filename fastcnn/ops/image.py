@@ -5,7 +5,7 @@ import math
 
 from fastcnn.ops.base import Lowering, Spec
 from fastcnn.ops.conv_emit import place
-from fastcnn.tensor import Tensor, channels_last_strides
+from fastcnn.tensor import Tensor, channels_last_strides, dense_strides
 
 
 def read_image(low: Lowering, i: int, flat: bool = False) -> Tensor:
@@ -57,6 +57,13 @@ def volume(t: Tensor) -> Tensor:
     """(N, C, L) or (N, C, H, W) as (N, C, D, H, W): axes of extent one in front of the spatial ones."""
     lead = 5 - len(t.shape)
     return Tensor(t.buffer, (*t.shape[:2], *(1,) * lead, *t.shape[2:]), (*t.strides[:2], *(0,) * lead, *t.strides[2:]), t.offset)
+
+
+def planes(t: Tensor) -> Tensor:
+    """A dense (N, C, spatial...) as N*C images of one channel (N*C, 1, D, H, W)."""
+    extents = (*(1,) * (5 - len(t.shape)), *t.shape[2:])
+    shape = (t.shape[0] * t.shape[1], 1, *extents)
+    return Tensor(t.buffer, shape, dense_strides(shape), t.offset)
 
 
 def four_strides(t: Tensor) -> tuple[int, ...]:

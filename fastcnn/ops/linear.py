@@ -131,7 +131,7 @@ def emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor) -> None:
     low.emit("matmul", [y, a, b, vector_of(low, 2, n)], int(np.prod(batch, dtype=np.int64)) * m * n * k,
              ndim=len(shape), shape=shape, y_strides=ys, a_strides=as_, b_strides=bs, m=m, n=n, k=k,
              a_m=a.strides[-2], a_k=a.strides[-1] if k > 1 else 1, b_k=b.strides[-2], b_n=b.strides[-1] if n > 1 else 1,
-             y_m=y.strides[-2], nv=best_nv(n, m, k), **epilogue(low.node.activation))
+             y_m=y.strides[-2], nv=best_nv(n, m, k), row_bias=0, **epilogue(low.node.activation))
 
 
 def _insert_axis(t: Tensor, axis: int) -> Tensor:

@@ -8,12 +8,13 @@ import numpy as np
 
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import place, two_axes
-from fastcnn.ops.image import depth_images, depth_rows, four_strides, is_image, read_image, volume, write_image
+from fastcnn.ops.image import depth_images, depth_rows, four_strides, is_image, planes, read_image, volume, write_image
 from fastcnn.ops.window import Window, resolve
-from fastcnn.tensor import Tensor, depth_inner_strides, is_channels_last, is_depth_inner
+from fastcnn.tensor import Tensor, depth_inner_strides, is_channels_last, is_dense, is_depth_inner
 
 MAX, AVERAGE, LP = 0, 1, 2          # fc_pool_kind
 MAX_TAPS = 2 ** 24                  # of a window: floats count no further
+SHORTEST_ROW = 24                   # of row-major planes: shorter rows leave vectors empty
 
 
 class Pool(Op):
@@ -40,6 +41,8 @@ class Pool(Op):
         window = _window(low.args)
         if len([name for name in low.node.outputs if name]) > 1:
             _emit_index(low, window)
+        elif _keeps_planes(low, window, self.kind):
+            _emit_planes(low, window, self.kind)
         elif len(window.kernel) == 3:
             _lower_volume(low, window, self.kind)
         else:
@@ -91,6 +94,24 @@ def emit_pool(low: Lowering, y: Tensor, x: Tensor, window: Window, kind: int) ->
              include_pad=int(low.node.attrs.get("count_include_pad", 0)), n=n, kh=kh, kw=kw, sh=sh, sw=sw, dh=dh, dw=dw,
              pt=window.before[0], pl=window.before[1], pb=window.after[0], pr=window.after[1], ih=x.shape[2],
              iw=x.shape[3], oh=oh, ow=ow, **place("x", x), **place("y", y))
+
+
+def _keeps_planes(low: Lowering, window: Window, kind: int) -> bool:
+    """Whether input and output are row-major anyway, and rows long enough for vectors along them."""
+    x = low.read(0)
+    along = kind != LP and window.strides[-1] <= 2 and min(window.before) >= 0 and x.shape[-1] >= SHORTEST_ROW
+    return along and is_dense(x.shape, x.strides) and low.dense_output()
+
+
+def _emit_planes(low: Lowering, window: Window, kind: int) -> None:
+    """Row-major planes as they are."""
+    x, y = planes(low.read(0)), planes(low.write(0, "dense"))
+    lead = 3 - len(window.kernel)
+    kernel, strides, dilations = ((*(1,) * lead, *part) for part in (window.kernel, window.strides, window.dilations))
+    before, after = ((*(0,) * lead, *part) for part in (window.before, window.after))
+    low.emit("pool_planes", [y, x], y.size * math.prod(kernel), planes=x.shape[0], kernel=kernel, strides=strides, dilations=dilations,
+             before=before, after=after, **{"in": x.shape[2:]}, out=y.shape[2:], kind=kind,
+             include_pad=int(low.node.attrs.get("count_include_pad", 0)))
 
 
 def _lower_volume(low: Lowering, window: Window, kind: int) -> None:

@@ -6,7 +6,8 @@ import math
 import numpy as np
 
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
-from fastcnn.ops.image import four_strides, is_image, volume
+from fastcnn.ops.image import four_strides, is_image, planes, volume
+from fastcnn.tensor import Tensor, is_dense
 
 MAX_PIXELS = 2 ** 31               # of a plane: the step divides 32-bit numbers
 
@@ -36,11 +37,18 @@ class MaxUnpool(Op):
         return [Spec(x.dtype, shape)]
 
     def lower(self, low: Lowering) -> None:
+        if is_dense(low.read(0).shape, low.read(0).strides) and is_dense(low.read(1).shape, low.read(1).strides) and low.dense_output():
+            x, index, y = (planes(t) for t in (low.read(0), low.read(1), low.write(0, "dense")))
+            _emit(low, y, x, index)
+            return
         x, index, y = (volume(t) for t in (low.read(0, "channels_last"), low.read(1, "channels_last"), low.write(0, "channels_last")))
-        inner = _inner(low.args)
-        low.emit("max_unpool", [y, x, index], y.size, n=x.shape[0], c=x.shape[1], shape=x.shape[2:], out=y.shape[2:],
-                 inner=(*(1,) * (3 - len(inner)), *inner), y_strides=four_strides(y), x_strides=four_strides(x),
-                 i_strides=four_strides(index))
+        _emit(low, y, x, index)
+
+
+def _emit(low: Lowering, y: Tensor, x: Tensor, index: Tensor) -> None:
+    inner = _inner(low.args)
+    low.emit("max_unpool", [y, x, index], y.size, n=x.shape[0], c=x.shape[1], shape=x.shape[2:], out=y.shape[2:],
+             inner=(*(1,) * (3 - len(inner)), *inner), y_strides=four_strides(y), x_strides=four_strides(x), i_strides=four_strides(index))
 
 
 def _inner(args: Args) -> tuple[int, ...]:

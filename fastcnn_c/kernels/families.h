@@ -196,6 +196,23 @@ typedef struct fc_pool_kernels {
     void (*index)(float *y, float *winner, const float *x, const size_t *offset, size_t taps, size_t n);
 } fc_pool_kernels;
 
+/* ---- pool_rows: one row of outputs from rows of x, kind max or average, stride sw 1 or 2 -----------------------------------------
+ * row[kind][sw - 1]   band[before + i] = rows joined, i < width; then y[j] = scale[j] * (join over k < kw of band[j*sw + k*dw]), j < count
+ *   the rest of the band holds what changes nothing (-inf, 0) and is read up to 2*sw*V_LEN floats past the last window; max: no scale.
+ */
+typedef struct fc_pool_rows_args {
+    float *y;
+    const float *const *rows;
+    size_t row_count, width;     /* row_count >= 1 */
+    float *band;
+    size_t before, kw, dw, count;
+    const float *scale;
+} fc_pool_rows_args;
+
+typedef struct fc_pool_rows_kernels {
+    void (*row[2][2])(const fc_pool_rows_args *args);
+} fc_pool_rows_kernels;
+
 /* ---- norm ------------------------------------------------------------------------------------------------------------------
  * layer_norm  y[i] = (x[i] - mean) / sqrt(var + epsilon) * scale[i] + bias[i], i < n; rms: mean = 0; scale, bias may be NULL
  * moments     merges count pixels into mean[c] and m2[c] (sum of squared deviations) of `before` earlier ones (0: sets
@@ -298,6 +315,7 @@ typedef struct fc_arg_kernels {
     const fc_depthwise_kernels *depthwise; \
     const fc_grouped_kernels *grouped; \
     const fc_pool_kernels *pool; \
+    const fc_pool_rows_kernels *pool_rows; \
     const fc_norm_kernels *norm; \
     const fc_resize_kernels *resize; \
     const fc_scale_shift_kernels *scale_shift; \

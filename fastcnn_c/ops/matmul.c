@@ -18,10 +18,9 @@ size_t fc_scratch_matmul(const void *params, int threads)
 static void pack_panel(const fc_matmul *p, float *panel, const float *b, int64_t n, int64_t width)
 {
     if (p->b_n == 1) {
-        for (int64_t k = 0; k < p->k; k++, panel += width) {
-            memcpy(panel, b + k * p->b_k, (size_t)n * sizeof *panel);
-            memset(panel + n, 0, (size_t)(width - n) * sizeof *panel);
-        }
+        fc_active->depthwise->put(panel, (size_t)width, b, (size_t)p->b_k, (size_t)p->k, (size_t)n);
+        for (int64_t k = 0; k < p->k && n < width; k++)
+            memset(panel + k * width + n, 0, (size_t)(width - n) * sizeof *panel);
         return;
     }
     if (n < width)
@@ -45,6 +44,14 @@ static const float *contiguous_rows(const fc_matmul *p, float *rows, const float
     return rows;
 }
 
+/* y[i][j] = bias[i]: what the tile then adds to. */
+static void fill_rows(float *y, int64_t ld, const float *bias, int64_t rows, int64_t n)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < n; j++)
+            y[i * ld + j] = bias[i];
+}
+
 /* Panel q (nr columns) of one product of the batch. */
 static void run_panel(const fc_matmul *p, float *y, const float *a, const float *b, const float *bias, int64_t q, float *scratch)
 {
@@ -60,9 +67,12 @@ static void run_panel(const fc_matmul *p, float *y, const float *a, const float 
         int64_t lda;
         const float *from = contiguous_rows(p, rows, a + i0 * p->a_m, mr, &lda);
         float *c = y + i0 * p->y_m + j0;
+        const int by_row = bias && p->row_bias;
+        if (by_row)
+            fill_rows(c, p->y_m, bias + i0, mr, n);
         const fc_gemm_args args = {.c = c, .ldc = (size_t)p->y_m, .a = from, .lda = (size_t)lda, .tap = &zero, .taps = 1,
-                                   .kc = (size_t)p->k, .b = scratch, .n = (size_t)n, .bias = bias ? bias + j0 : NULL,
-                                   .residual = NULL, .ldr = 0, .lo = lo, .hi = hi, .accumulate = 0};
+                                   .kc = (size_t)p->k, .b = scratch, .n = (size_t)n, .bias = bias && !by_row ? bias + j0 : NULL,
+                                   .residual = NULL, .ldr = 0, .lo = lo, .hi = hi, .accumulate = by_row};
         fc_active->gemm->tile[nv][mr](&args);
         if (!fc_is_clamp(p->fn))
             fc_activate_rows(c, mr, (size_t)n, (size_t)p->y_m, p->fn, p->alpha, p->beta, NULL);

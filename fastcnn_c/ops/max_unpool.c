@@ -26,9 +26,19 @@ static inline int64_t place_of(int64_t pixel, const int64_t *shape, const int64_
     return rest / (uint32_t)shape[1] * strides[1] + rest % (uint32_t)shape[1] * strides[2] + last * strides[3];
 }
 
+/* Whether a tensor of that extent has one channel and its pixels follow each other: planes as ONNX has them, an image each. */
+static int is_plane(const fc_max_unpool *p, const int64_t *shape, const int64_t *strides)
+{
+    return p->c == 1 && strides[3] == 1 && strides[2] == shape[2] && (shape[0] == 1 || strides[1] == shape[1] * shape[2]);
+}
+
 static void clear(const fc_max_unpool *p, float *y, int64_t image, int64_t c0, int64_t channels)
 {
     const int64_t pixels = extent3(p->out);
+    if (is_plane(p, p->out, p->y_strides)) {
+        memset(y + image * p->y_strides[0], 0, (size_t)pixels * sizeof *y);
+        return;
+    }
     for (int64_t pixel = 0; pixel < pixels; pixel++)
         memset(y + image * p->y_strides[0] + place_of(pixel, p->out, p->y_strides) + c0, 0, (size_t)channels * sizeof *y);
 }
@@ -58,17 +68,44 @@ static fc_status scatter(const fc_max_unpool *p, void *const *t, int64_t image, 
     return FC_OK;
 }
 
+/* scatter where all three are planes and what indices count in is the output: no coordinates. */
+static fc_status scatter_plane(const fc_max_unpool *p, void *const *t, int64_t image, int64_t *others)
+{
+    const int64_t size = extent3(p->inner), pixels = extent3(p->shape), total = p->n * size, first = image * size;
+    float *y = (float *)t[0] + image * p->y_strides[0];
+    const float *x = (const float *)t[1] + image * p->x_strides[0];
+    const int64_t *index = (const int64_t *)t[2] + image * p->i_strides[0];
+    for (int64_t k = 0; k < pixels; k++) {
+        const int64_t at = index[k] - first;
+        if (at >= 0 && at < size)
+            y[at] = x[k];
+        else if (index[k] < 0 || index[k] >= total)
+            return FC_ERR_INDEX;
+        else
+            ++*others;
+    }
+    return FC_OK;
+}
+
+/* inner and out are the same: an index is a place. */
+static int all_planes(const fc_max_unpool *p)
+{
+    return memcmp(p->inner, p->out, 3 * sizeof *p->out) == 0 && is_plane(p, p->out, p->y_strides) && is_plane(p, p->shape, p->x_strides)
+           && is_plane(p, p->shape, p->i_strides);
+}
+
 fc_status fc_run_max_unpool(const void *params, void *const *t, const fc_team *team)
 {
     const fc_max_unpool *p = params;
     const int64_t blocks = fc_ceil_div(p->c, UNPOOL_CHANNELS);
+    const int planes = all_planes(p);
     int64_t begin, end, others = 0, *counts = team->shared;
     fc_status status = FC_OK;
     fc_share(team, p->n * blocks, &begin, &end);
     for (int64_t unit = begin; unit < end && status == FC_OK; unit++) {
         const int64_t c0 = unit % blocks * UNPOOL_CHANNELS, channels = fc_min(UNPOOL_CHANNELS, p->c - c0);
         clear(p, t[0], unit / blocks, c0, channels);
-        status = scatter(p, t, unit / blocks, c0, channels, 0, &others);
+        status = planes ? scatter_plane(p, t, unit, &others) : scatter(p, t, unit / blocks, c0, channels, 0, &others);
     }
     counts[team->id] = status == FC_OK ? others : 0;
     fc_team_wait(team);

@@ -141,6 +141,12 @@ static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i)
                             _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
 }
 
+static inline v_f32 v_load_even(const float *p)
+{
+    const __m256 pairs = _mm256_shuffle_ps(v_load(p), v_load(p + V_LEN), 0x88);
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
+}
+
 /* Picks lane index[i] of a, b or c; the blend masks say which of the three. */
 #define V_PICK3(a, b, c, index, from_b, from_c) \
     _mm256_blend_ps(_mm256_blend_ps(_mm256_permutevar8x32_ps(a, index), _mm256_permutevar8x32_ps(b, index), from_b), \

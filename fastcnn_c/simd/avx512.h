@@ -103,6 +103,12 @@ static inline v_f32 v_permute(v_f32 x, v_index i) { return _mm512_permutexvar_ps
 
 static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i) { return _mm512_permutex2var_ps(a, _mm512_loadu_si512(i), b); }
 
+static inline v_f32 v_load_even(const float *p)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(v_load(p), even, v_load(p + V_LEN));
+}
+
 /* Two permutations: first from a and b, then the lanes of c into the gaps. */
 static inline v_f32 v_pick3(v_f32 a, v_f32 b, v_f32 c, __m512i from_ab, __m512i with_c)
 {

@@ -4,12 +4,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from onnx import GraphProto, helper
-from onnx.reference import ReferenceEvaluator
 
 from fastcnn.epilogue import onnx_arity
 from fastcnn.errors import UnsupportedOperatorError
@@ -17,6 +16,9 @@ from fastcnn.graph import Node
 from fastcnn.onnx_proto.attributes import attribute_proto, node_proto
 from fastcnn.reference.conv import wide
 from fastcnn.reference.overrides import REWRITES
+
+if TYPE_CHECKING:
+    from onnx.reference import ReferenceEvaluator
 
 Value = Any                      # an array, a list of them (sequence), None (omitted or empty optional)
 
@@ -99,6 +101,7 @@ def evaluator_of(node: Node, opsets: Mapping[str, int]) -> Evaluator:
 
 
 def _make_evaluator(node: Node, opsets: Mapping[str, int]) -> Evaluator:
+    from onnx.reference import ReferenceEvaluator  # 15 ms that most models never need
     if not node.domain and node.op_type in REWRITES:
         node = REWRITES[node.op_type](node)
     inputs = [_input_name(i) if v else "" for i, v in enumerate(node.inputs[:onnx_arity(node)])]

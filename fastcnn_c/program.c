@@ -35,7 +35,7 @@ static double now(void)
 
 static fc_status run_step(const fc_step *step, void *const *bases, const fc_team *team)
 {
-    void *t[FC_MAX_OPERANDS];
+    void *t[FC_MAX_OPERANDS] = {NULL};
     for (int32_t k = 0; k < step->operand_count; k++) {
         const fc_ref ref = step->operands[k];
         if (ref.base == FC_BASE_ABSOLUTE)

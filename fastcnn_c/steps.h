@@ -15,7 +15,8 @@
 #define FC_FIELDS_WINDOW(I) \
     I(n) I(kh) I(kw) I(sh) I(sw) I(dh) I(dw) I(pt) I(pl) I(ih) I(iw) I(oh) I(ow) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
 
-/* y, x, w packed per group, bias?, residual?, slope? ; ic and oc are per group.
+/* y, x, w packed per group, bias?, residual?, slope?, affine? ; ic and oc are per group.
+ * affine, with band only: min(max(x * scale + shift, lo), hi) is what is convolved, padding stays 0; scale and shift a channel, lo, hi.
  * Convolution as implicit GEMM. band: 1 copies padded input rows to scratch first, 0 reads x in place (no padding may be hit).
  * nv: vectors of a tile. block: output rows (band) or tiles (in place) worked on before the next panel of w.
  * split_columns: threads share output channels instead of rows. y_gap: floats left out between one vector of y's channels and the

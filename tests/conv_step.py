@@ -128,12 +128,13 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
              split_columns: int = 0,
              threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False, fn: str = "None",
              alpha: float = 0.0,
-             beta: float = 0.0) -> np.ndarray:
+             beta: float = 0.0, affine: np.ndarray | None = None) -> np.ndarray:
     """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input."""
     m = case.groups * case.oc
     y = spaced(np.full((case.n, case.oh, case.ow, m), np.nan, np.float32), case.y_gap, output=True)
     extras = [Guarded(value) if wanted else None for value, wanted in
               ((data.bias, bias), (data.residual, residual), (data.slope, slope))]
+    extras += [] if affine is None else [Guarded(affine)]
     band = int(case.padded) if band is None else band
     status = run_step(
         kind, [y, spaced(data.x, case.x_gap), Guarded(packed_weights(case, data.w, nv)), *extras], threads,

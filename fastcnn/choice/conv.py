@@ -223,6 +223,12 @@ def conv(shape: ConvShape, nv: int, band: bool, block: int, split: bool) -> Conv
     return ConvChoice("conv", shape, fields, (shape.groups, nv))
 
 
+def banded(shape: ConvShape, threads: int) -> ConvChoice:
+    """The implicit GEMM on rows of x copied to a band, whatever the window: for what happens to x on the way there."""
+    nv = best_nv(shape.oc, shape.ow, shape.k)
+    return conv(shape, nv, True, block_rows(shape, threads), splits_columns(shape, nv, True, threads))
+
+
 def im2col(shape: ConvShape, nv: int) -> ConvChoice:
     """The matrix of all windows, a tile of rows at a time."""
     return ConvChoice("im2col", shape, conv(shape, nv, False, 1, False).fields, (shape.groups, nv))

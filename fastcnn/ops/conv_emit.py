@@ -1,7 +1,9 @@
 """What every convolution-like lowering shares: places and epilogues as step fields, and the step for one 2-D convolution."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -111,12 +113,17 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
         packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
     if scale is not None:
         packed = _scaled(low, picked, packed, scale)
-    shape, (bias, slope, activation) = picked.shape, operands
-    fields = {
-        "n": shape.n, "kh": shape.kh, "kw": shape.kw, "sh": shape.sh, "sw": shape.sw, "dh": shape.dh, "dw": shape.dw, "pt": shape.pt,
-        "pl": shape.pl, "ih": shape.ih, "iw": shape.iw, "oh": shape.oh, "ow": shape.ow,
-        **place("x", x), **place("y", y), **place("r", residual), **activation, **picked.fields}
-    low.emit(picked.algorithm, [y, x, packed, bias, residual, slope], shape.macs, **fields)
+    bias, slope, activation = operands
+    fields = conv_fields(picked, x, y, residual, activation)
+    low.emit(picked.algorithm, [y, x, packed, bias, residual, slope], picked.shape.macs, **fields)
+
+
+def conv_fields(picked: choice.ConvChoice, x: Tensor, y: Tensor, residual: Tensor | None,
+                activation: Mapping[str, float]) -> dict[str, Any]:
+    """Step fields of a convolution as it was chosen."""
+    window = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
+    return {**{name: getattr(picked.shape, name) for name in window}, **place("x", x), **place("y", y), **place("r", residual),
+            **activation, **picked.fields}
 
 
 def pack_at_run_time(low: Lowering, picked: choice.ConvChoice, w: Tensor) -> Tensor:

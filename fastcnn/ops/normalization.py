@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -42,15 +43,21 @@ class BatchNormalization(SameShape):
         x = low.read(0)
         y = low.write(0, strides_like(x.shape, x.strides))
         epsilon = low.node.attrs.get("epsilon", 1e-5)
-        scale, bias, mean, variance = (np.asarray(v, np.float64) for v in low.args.values[1:5])
-        factor = scale / np.sqrt(variance + epsilon)
+        factors, offsets = batch_factors(low.args.values[1:5], epsilon)
         key = ("batch norm", *low.node.inputs[1:5], epsilon)
-        scales = low.packed((*key, "scale"), lambda: factor.astype(F32))
-        shifts = low.packed((*key, "shift"), lambda: (bias - mean * factor).astype(F32))
+        scales = low.packed((*key, "scale"), lambda: factors.astype(F32))
+        shifts = low.packed((*key, "shift"), lambda: offsets.astype(F32))
         by_channel = (0, 1, *[0] * (len(x.shape) - 2))
         shape, (y_strides, x_strides, p_strides) = walk(x.shape, y.strides, x.strides, by_channel)
         low.emit("scale_shift", [y, x, scales, shifts], x.size, ndim=len(shape), shape=shape, y_strides=y_strides,
                  x_strides=x_strides, p_strides=p_strides, **epilogue(low.node.activation))
+
+
+def batch_factors(parameters: Sequence[np.ndarray | None], epsilon: float) -> tuple[np.ndarray, np.ndarray]:
+    """(scale, shift) a channel in float64 from scale, bias, mean and variance: y = scale * x + shift."""
+    scale, bias, mean, variance = (np.asarray(v, np.float64) for v in parameters)
+    factor = scale / np.sqrt(variance + epsilon)
+    return factor, bias - mean * factor
 
 
 class InstanceNormalization(SameShape):

@@ -18,6 +18,7 @@ from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.choices import Chosen
 from fastcnn.plan.fusion import fuse
 from fastcnn.plan.placement import place_concats
+from fastcnn.plan.prologue import fuse_prologues
 from fastcnn.plan.scaling import fold_scales
 from fastcnn.tensor import (
     Buffer,
@@ -82,7 +83,7 @@ class StageLowering:
 
     def __init__(self, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str], threads: int,
                  packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser):
-        nodes = fuse(fold_scales(nodes, outputs), bound, outputs, threads)
+        nodes = fuse_prologues(fuse(fold_scales(nodes, outputs), bound, outputs, threads), outputs)
         self.bound, self.nodes, self.inputs, self.outputs = bound, nodes, tuple(inputs), tuple(outputs)
         self.threads, self.packs, self.chooser = threads, packs, chooser
         self.tensors: dict[str, Tensor] = {}

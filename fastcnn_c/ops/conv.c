@@ -13,6 +13,7 @@
 typedef struct conv_run {
     const fc_conv *p;
     const float *x, *w, *bias, *residual, *slope;
+    const float *affine;         /* what happens to x on its way to the band, or NULL */
     float *y;
     fc_tap *taps;
     int64_t kc;
@@ -68,9 +69,27 @@ static int64_t list_taps(const conv_run *c, int64_t oy, int64_t x0, int64_t x1)
     return count;
 }
 
-/* Input row iy of one group of image x to one band row, zeros where it lies outside. */
-static void fill_band_row(const fc_conv *p, float *band, const float *x, int64_t iy)
+/* count pixels of group g to the band, as they are or scaled, shifted and clamped. */
+static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t count, int64_t g)
 {
+    const fc_conv *p = c->p;
+    const size_t channels = (size_t)p->ic;
+    if (c->affine) {
+        const float *scale = c->affine + g * p->ic, *limits = c->affine + 2 * p->groups * p->ic;
+        const fc_affine_args args = {.y = band, .y_pixel = channels, .x = x, .x_pixel = (size_t)p->x_pixel, .count = (size_t)count,
+                                     .n = channels, .scale = scale, .shift = scale + p->groups * p->ic, .lo = limits[0], .hi = limits[1]};
+        fc_active->norm->affine(&args);
+    } else if (p->x_pixel == p->ic) {
+        memcpy(band, x, (size_t)count * channels * sizeof *band);
+    } else {
+        fc_active->depthwise->put(band, channels, x, (size_t)p->x_pixel, (size_t)count, channels);
+    }
+}
+
+/* Input row iy of one group of image x to one band row, zeros where it lies outside. */
+static void fill_band_row(const conv_run *c, float *band, const float *x, int64_t iy, int64_t g)
+{
+    const fc_conv *p = c->p;
     const int64_t width = band_width(p), channels = p->ic;
     if (iy < 0 || iy >= p->ih) {
         memset(band, 0, (size_t)(width * channels) * sizeof *band);
@@ -79,20 +98,18 @@ static void fill_band_row(const fc_conv *p, float *band, const float *x, int64_t
     const int64_t begin = fc_min(fc_max(p->pl, 0), width), end = fc_max(begin, fc_min(width, p->iw + p->pl));
     const float *row = x + iy * p->x_row + (begin - p->pl) * p->x_pixel;
     memset(band, 0, (size_t)(begin * channels) * sizeof *band);
-    if (p->x_pixel == channels)
-        memcpy(band + begin * channels, row, (size_t)((end - begin) * channels) * sizeof *band);
-    else
-        fc_active->depthwise->put(band + begin * channels, (size_t)channels, row, (size_t)p->x_pixel, (size_t)(end - begin), (size_t)channels);
+    copy_pixels(c, band + begin * channels, row, end - begin, g);
     memset(band + end * channels, 0, (size_t)((width - end) * channels) * sizeof *band);
 }
 
 /* The input rows of output rows [oy, oy + rows) of image x. */
-static void fill_band(const fc_conv *p, float *band, const float *x, int64_t oy, int64_t rows)
+static void fill_band(const conv_run *c, float *band, const float *x, int64_t oy, int64_t rows)
 {
+    const fc_conv *p = c->p;
     const int64_t count = band_rows(p, rows), first = oy * p->sh - p->pt, row = band_width(p) * p->ic;
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t k = 0; k < count; k++)
-            fill_band_row(p, band + (g * count + k) * row, x + g * p->ic, first + k);
+            fill_band_row(c, band + (g * count + k) * row, x + g * p->ic, first + k, g);
 }
 
 /* The epilogue beyond bounds over a tile just written. */
@@ -158,7 +175,7 @@ static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, in
         const int64_t image = r0 / p->oh, oy = r0 % p->oh;
         const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);
         set_memory(c, row, p->ic, band_rows(p, rows) * row);
-        fill_band(p, band, c->x + image * p->x_image, oy, rows);
+        fill_band(c, band, c->x + image * p->x_image, oy, rows);
         run_block(c, band, oy, image, oy * c->tiles_per_row, (oy + rows) * c->tiles_per_row, q0, q1);
         r0 += rows;
     }
@@ -184,8 +201,8 @@ fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
     const fc_conv *p = params;
     const int64_t v = fc_active->vector_length, panels = fc_ceil_div(p->oc, p->nv * v);
     const int64_t max_mr = fc_active->gemm->max_mr[fc_min(p->nv, fc_ceil_div(p->oc, v))];
-    conv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5], .taps = team->scratch,
-                  .tiles_per_row = fc_ceil_div(p->ow, max_mr),
+    conv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5], .affine = t[6],
+                  .taps = team->scratch, .tiles_per_row = fc_ceil_div(p->ow, max_mr),
                   .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
     float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap)));
     fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);

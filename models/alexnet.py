@@ -6,6 +6,7 @@ conv5, local response normalisation, overlapping pooling.  60 million parameters
 """
 from __future__ import annotations
 
+from models.layers import flatten_maps
 from models.writer import Writer
 
 
@@ -14,8 +15,8 @@ def _lrn(net: Writer, x: str) -> str:
     return net.lrn(x, size=5, alpha=5e-4, beta=0.75, k=2.0)
 
 
-def alexnet(net: Writer, x: str) -> str:
-    """(N, 3, 227, 227) -> (N, 1000) logits."""
+def alexnet(net: Writer, x: str, *, hidden: int = 4096) -> str:
+    """(N, 3, 227, 227) -> (N, 1000) logits; hidden: channels of the linear layers."""
     x = _lrn(net, net.relu(net.conv("conv1", x, 96, 11, stride=4)))
     x = net.max_pool(x, 3, 2)
     x = _lrn(net, net.relu(net.conv("conv2", x, 256, 5, pad=2, group=2)))
@@ -23,7 +24,7 @@ def alexnet(net: Writer, x: str) -> str:
     x = net.relu(net.conv("conv3", x, 384, 3, pad=1))
     x = net.relu(net.conv("conv4", x, 384, 3, pad=1, group=2))
     x = net.relu(net.conv("conv5", x, 256, 3, pad=1, group=2))
-    x = net.flatten(net.max_pool(x, 3, 2), 256 * 6 * 6)
-    x = net.dropout(net.relu(net.gemm("fc6", x, 4096)), 0.5)
-    x = net.dropout(net.relu(net.gemm("fc7", x, 4096)), 0.5)
+    x = flatten_maps(net, net.max_pool(x, 3, 2))
+    x = net.dropout(net.relu(net.gemm("fc6", x, hidden)), 0.5)
+    x = net.dropout(net.relu(net.gemm("fc7", x, hidden)), 0.5)
     return net.gemm("fc8", x, 1000, gain=1.0)

@@ -73,6 +73,14 @@ static void cast_row(void *context, const int64_t *at, int64_t n)
 static void cast_row_half(void *context, const int64_t *at, int64_t n)
 {
     const cast_rows *r = context;
+    if (r->x_step == 1 && r->y_step == 1 && r->x_dtype == FC_F32) {
+        fc_active->half->narrow((uint16_t *)(void *)(r->y + at[0] * r->y_bytes), (const float *)(const void *)(r->x + at[1] * r->x_bytes), (size_t)n);
+        return;
+    }
+    if (r->x_step == 1 && r->y_step == 1 && r->y_dtype == FC_F32) {
+        fc_active->half->widen((float *)(void *)(r->y + at[0] * r->y_bytes), (const uint16_t *)(const void *)(r->x + at[1] * r->x_bytes), (size_t)n);
+        return;
+    }
     uint16_t half[HALF_BLOCK];
     float block[HALF_BLOCK];
     char *y = r->y + at[0] * r->y_bytes;

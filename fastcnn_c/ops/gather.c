@@ -32,6 +32,40 @@ static void copy_inner(const fc_walk *w, char *y, const char *x, int64_t elem)
         copy_step(y + cursor.at[0] * elem, fc_walk_inner_stride(w, 0), x + cursor.at[1] * elem, fc_walk_inner_stride(w, 1), n, (size_t)elem);
 }
 
+/* Single elements, n of them in a row of indices; 0 when one is outside. */
+static inline __attribute__((always_inline)) int pick(char *y, int64_t y_step, const char *x, int64_t x_step, const void *indices, int64_t j,
+                                                      int64_t n, const fc_gather *p, const size_t elem, const int64_t index_bytes)
+{
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t i = index_at(indices, j + k, index_bytes, p->axis);
+        if (i < 0)
+            return 0;
+        memcpy(y + k * y_step * (int64_t)elem, x + i * x_step * (int64_t)elem, elem);
+    }
+    return 1;
+}
+
+/* Rows of indices [j, j + n) at one outer position. */
+static int gather_run(const fc_gather *p, const fc_walk *inner, char *y, const char *x, const void *indices, int64_t j, int64_t n)
+{
+    const int64_t elem = p->elem_bytes, whole = inner->ndim == 1 ? fc_walk_inner(inner) : 0;
+    y += j * p->y_axis * elem;
+    if (whole == 1)
+        return elem == 4 && p->index_bytes == 8 ? pick(y, p->y_axis, x, p->x_axis, indices, j, n, p, 4, 8)
+                                                : pick(y, p->y_axis, x, p->x_axis, indices, j, n, p, (size_t)elem, p->index_bytes);
+    const int dense = whole > 0 && fc_walk_inner_stride(inner, 0) == 1 && fc_walk_inner_stride(inner, 1) == 1;
+    for (int64_t k = 0; k < n; k++, y += p->y_axis * elem) {
+        const int64_t i = index_at(indices, j + k, p->index_bytes, p->axis);
+        if (i < 0)
+            return 0;
+        if (dense)
+            memcpy(y, x + i * p->x_axis * elem, (size_t)(whole * elem));
+        else
+            copy_inner(inner, y, x + i * p->x_axis * elem, elem);
+    }
+    return 1;
+}
+
 fc_status fc_run_gather(const void *params, void *const *t, const fc_team *team)
 {
     const fc_gather *p = params;
@@ -44,16 +78,12 @@ fc_status fc_run_gather(const void *params, void *const *t, const fc_team *team)
         return FC_OK;
     fc_cursor cursor;
     fc_cursor_seek(&outer, outer.ndim, begin / p->count, &cursor);
-    for (int64_t j = begin % p->count; begin < end; begin++) {
-        const int64_t i = index_at(t[2], j, p->index_bytes, p->axis);
-        if (i < 0)
+    for (int64_t j = begin % p->count; begin < end; j = 0) {
+        const int64_t n = fc_min(p->count - j, end - begin);
+        if (!gather_run(p, &inner, (char *)t[0] + cursor.at[0] * p->elem_bytes, (const char *)t[1] + cursor.at[1] * p->elem_bytes, t[2], j, n))
             return FC_ERR_INDEX;
-        copy_inner(&inner, (char *)t[0] + (cursor.at[0] + j * p->y_axis) * p->elem_bytes,
-                   (const char *)t[1] + (cursor.at[1] + i * p->x_axis) * p->elem_bytes, p->elem_bytes);
-        if (++j == p->count) {
-            j = 0;
-            fc_cursor_next(&outer, outer.ndim, &cursor);
-        }
+        begin += n;
+        fc_cursor_next(&outer, outer.ndim, &cursor);
     }
     return FC_OK;
 }

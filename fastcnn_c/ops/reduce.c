@@ -67,6 +67,8 @@ static double accumulate(const reduce_rows *r, const float *x, int acc, float sh
     const int64_t count = fc_walk_count(w, outer), n = fc_walk_inner(w), step = fc_walk_inner_stride(w, 0);
     const int64_t piece = step == 1 ? ROW_PIECE : STRIDED_PIECE;
     double total = (double)identity_of(acc);
+    if (outer == 0 && step == 1 && n <= ROW_PIECE)
+        return join(acc, total, (double)fc_active->reduce->row[acc](x, (size_t)n, shift));
     fc_cursor cursor;
     fc_cursor_seek(w, outer, 0, &cursor);
     for (int64_t row = 0; row < count; row++, fc_cursor_next(w, outer, &cursor))

@@ -28,23 +28,31 @@ typedef struct element_rows {
     fc_status status;
 } element_rows;
 
-static void gather_row(void *context, const int64_t *at, int64_t n)
+static inline __attribute__((always_inline)) void gather_elements(element_rows *r, const int64_t *at, int64_t n, const int64_t bytes,
+                                                                  const int64_t index_bytes)
 {
-    element_rows *r = context;
-    const int64_t bytes = r->p->elem_bytes;
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t k = index_at(r->indices, at[1] + i * r->step[1], r->p->index_bytes, r->p->axis);
+    const int64_t extent = r->p->axis, x_axis = r->p->x_axis * bytes, y_step = r->step[0] * bytes, x_step = r->step[2] * bytes;
+    const int64_t index_step = r->step[1];
+    const void *const indices = r->indices;
+    char *y = r->y + at[0] * bytes;
+    const char *x = r->x + at[2] * bytes;
+    for (int64_t i = 0; i < n; i++, y += y_step, x += x_step) {
+        const int64_t k = index_at(indices, at[1] + i * index_step, index_bytes, extent);
         if (k < 0) {
             r->status = FC_ERR_INDEX;
             return;
         }
-        char *y = r->y + (at[0] + i * r->step[0]) * bytes;
-        const char *x = r->x + (at[2] + i * r->step[2] + k * r->p->x_axis) * bytes;
-        if (bytes == 4)
-            memcpy(y, x, 4);
-        else
-            memcpy(y, x, (size_t)bytes);
+        memcpy(y, x + k * x_axis, (size_t)bytes);
     }
+}
+
+static void gather_row(void *context, const int64_t *at, int64_t n)
+{
+    element_rows *r = context;
+    if (r->p->elem_bytes == 4 && r->p->index_bytes == 8)
+        gather_elements(r, at, n, 4, 8);
+    else
+        gather_elements(r, at, n, r->p->elem_bytes, r->p->index_bytes);
 }
 
 fc_status fc_run_gather_elements(const void *params, void *const *t, const fc_team *team)
@@ -130,17 +138,38 @@ fc_status fc_run_scatter_nd(const void *params, void *const *t, const fc_team *t
 }
 
 /* y[o][d][i] = values[1] where indices[o][i] names d, else values[0]; indices outside name nothing. */
+/* One value, n times. */
+static void fill(char *y, const char *value, int64_t n, int64_t bytes)
+{
+    if (bytes == 4) {
+        uint32_t word;
+        memcpy(&word, value, 4);
+        for (int64_t i = 0; i < n; i++)
+            ((uint32_t *)(void *)y)[i] = word;
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        memcpy(y + i * bytes, value, (size_t)bytes);
+}
+
 fc_status fc_run_one_hot(const void *params, void *const *t, const fc_team *team)
 {
     const fc_one_hot *p = params;
     const int64_t *indices = t[1], bytes = p->elem_bytes;
     const char *off = t[2], *on = off + bytes;
     int64_t begin, end;
-    fc_share(team, p->outer * p->depth, &begin, &end);
-    for (int64_t row = begin; row < end; row++)
-        for (int64_t i = 0; i < p->inner; i++) {
-            const int64_t k = indices[row / p->depth * p->inner + i], d = row % p->depth;
-            memcpy((char *)t[0] + (row * p->inner + i) * bytes, k == d || k + p->depth == d ? on : off, (size_t)bytes);
+    fc_share(team, p->outer * p->inner, &begin, &end);
+    while (begin < end) {        /* positions [i, i + n) of one outer index: `off` at every depth, then the `on` of each */
+        const int64_t i = begin % p->inner, n = fc_min(p->inner - i, end - begin);
+        char *y = (char *)t[0] + (begin / p->inner * p->depth * p->inner + i) * bytes;
+        for (int64_t d = 0; d < p->depth; d++)
+            fill(y + d * p->inner * bytes, off, n, bytes);
+        for (int64_t k = 0; k < n; k++) {
+            const int64_t index = indices[begin + k], d = index < 0 ? index + p->depth : index;
+            if (d >= 0 && d < p->depth)
+                memcpy(y + (d * p->inner + k) * bytes, on, (size_t)bytes);
         }
+        begin += n;
+    }
     return FC_OK;
 }

@@ -6,6 +6,8 @@
 
 enum { BLOCK = 2048 };
 
+#define TYPED_INLINE static inline __attribute__((always_inline))
+
 #define TYPED_FLOATING 1
 #define TYPED_SIGNED 1
 #define T float

@@ -166,21 +166,23 @@ def test_planner_keeps_a_tensor_that_somebody_asks_for(monkeypatch):
 
 
 def stem(last: str):
-    """Conv 3x3 stride 2, Relu, depthwise 3x3, Relu and a 1x1 Conv that `last` makes fit for fusion or not."""
+    """Conv 3x3 stride 2, Relu, depthwise 3x3, Relu and a 1x1 Conv that `last` makes fit for fusion or not, or a depthwise Conv follows."""
     seeded = np.random.default_rng(2)
-    shapes = {"w1": (16, 3, 3, 3), "b1": (16,), "w2": (16, 1, 3, 3), "w3": (12, 16, 1, 1), "s": (1, 12, 1, 1)}
+    shapes = {"w1": (16, 3, 3, 3), "b1": (16,), "w2": (16, 1, 3, 3), "w3": (12, 16, 1, 1), "w4": (12, 1, 3, 3)}
     tensors = [numpy_helper.from_array((seeded.standard_normal(shape) * 0.3).astype(np.float32), name) for name, shape in shapes.items()]
     nodes = [helper.make_node("Conv", ["x", "w1", "b1"], ["a"], pads=[1] * 4, strides=[2, 2]), helper.make_node("Relu", ["a"], ["ra"]),
              helper.make_node("Conv", ["ra", "w2"], ["d"], group=16, pads=[1] * 4), helper.make_node("Relu", ["d"], ["rd"]),
              helper.make_node("Conv", ["rd", "w3"], ["p"], strides=[2, 2] if last == "strided" else [1, 1]),
-             helper.make_node("HardSwish", ["p"], ["y"])]
+             helper.make_node("HardSwish", ["p"], ["hp" if last == "followed" else "y"])]
+    if last == "followed":
+        nodes.append(helper.make_node("Conv", ["hp", "w4"], ["y"], group=12, pads=[1] * 4))
     outputs = ["y", "rd"] if last == "shared" else ["y"]
     graph = helper.make_graph(nodes, "stem", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w"])],
                               [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs], tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-@pytest.mark.parametrize("last,steps", [("plain", 1), ("strided", 2), ("shared", 2)])
+@pytest.mark.parametrize("last,steps", [("plain", 1), ("strided", 2), ("shared", 2), ("followed", 1)])
 def test_planner_takes_the_first_layer_and_the_projection_along(monkeypatch, last, steps):
     x = rng.standard_normal((2, 3, 27, 22)).astype(np.float32)
     monkeypatch.setattr(fusion, "SHARE_OF_L2", 1e9)

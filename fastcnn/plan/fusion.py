@@ -29,7 +29,7 @@ def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str], threa
         first = makers.get(b.node.input(0)) if b.node.input(0) in private else None
         if first is None:
             continue
-        if _is_depthwise(b) and _is_first(first) and _is_large(first, bound, threads):
+        if _is_depthwise(b) and id(first) not in gone and _is_first(first) and _is_large(first, bound, threads):
             pair = _pair(first, b)
             if pair is not None:
                 gone |= {id(first): None, id(b): pair}

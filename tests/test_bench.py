@@ -87,6 +87,22 @@ def test_layers_main_marks_the_pick_and_writes_times(tmp_path, capsys):
     assert row["best_ms"] <= row["pick_ms"] == row["ms"][row["pick"]]
 
 
+FEW = [("resnet50", "layer2.1."), ("mobilenet_v2", "features.5.conv.2"), ("inception_v3", "Mixed_6b.branch7x7_2.")]
+
+
+@pytest.mark.parametrize("layers", FEW, ids="-".join)
+def test_layers_picks_are_within_ten_percent_of_the_best(layers, capsys):
+    """Few here; all of them by python -m bench.layers NETWORK --cold --within 1.10."""
+    network, only = layers
+    assert bench_layers.main([network, "--only", only, "--cold", "--rounds", "6", "--within", "1.10"]) == 0, capsys.readouterr().out
+
+
+def test_layers_picks_that_are_slow_fail(monkeypatch, capsys):
+    monkeypatch.setattr(bench_layers, "choose", lambda shape, places, threads: candidates(shape, places, threads)["im2col nv1"])
+    assert bench_layers.main(["resnet50", "--only", "layer2.1.conv2", "--rounds", "3", "--within", "1.10"]) == 1
+    assert "times the best: resnet50 layer2.1.conv2" in capsys.readouterr().out
+
+
 def test_models_main_compares_and_times_lenet5(tmp_path, capsys):
     pytest.importorskip("onnxruntime")
     out = tmp_path / "result.json"

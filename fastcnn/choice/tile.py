@@ -19,11 +19,14 @@ B_SLOTS = 1.0
 PANEL_SHARE_OF_L1 = 0.4
 
 
-@lru_cache(maxsize=4096)
 def best_nv(oc: int, ow: int, k: int) -> int:
     """Tile width in vectors with the least modelled time."""
-    total = -(-oc // _native.vector_length())
-    widths = [nv for nv in (2, 3, 4, 1) if nv <= max(total, 1) and _native.gemm_max_mr(nv)]
+    return _best_nv(oc, ow, k, _native.vector_length())
+
+
+@lru_cache(maxsize=4096)
+def _best_nv(oc: int, ow: int, k: int, vector: int) -> int:
+    widths = [nv for nv in (2, 3, 4, 1) if nv <= max(-(-oc // vector), 1) and _native.gemm_max_mr(nv)]
     return min(widths, key=lambda nv: tile_slots(oc, ow, k, nv))
 
 

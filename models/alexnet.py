@@ -6,20 +6,15 @@ conv5, local response normalisation, overlapping pooling.  60 million parameters
 """
 from __future__ import annotations
 
-from models.layers import flatten_maps
+from models.layers import alexnet_lrn, flatten_maps
 from models.writer import Writer
-
-
-def _lrn(net: Writer, x: str) -> str:
-    """Section 3.3: k = 2, n = 5, alpha = 1e-4, beta = 0.75; ONNX divides alpha by n."""
-    return net.lrn(x, size=5, alpha=5e-4, beta=0.75, k=2.0)
 
 
 def alexnet(net: Writer, x: str, *, hidden: int = 4096) -> str:
     """(N, 3, 227, 227) -> (N, 1000) logits; hidden: channels of the linear layers."""
-    x = _lrn(net, net.relu(net.conv("conv1", x, 96, 11, stride=4)))
+    x = alexnet_lrn(net, net.relu(net.conv("conv1", x, 96, 11, stride=4)))
     x = net.max_pool(x, 3, 2)
-    x = _lrn(net, net.relu(net.conv("conv2", x, 256, 5, pad=2, group=2)))
+    x = alexnet_lrn(net, net.relu(net.conv("conv2", x, 256, 5, pad=2, group=2)))
     x = net.max_pool(x, 3, 2)
     x = net.relu(net.conv("conv3", x, 384, 3, pad=1))
     x = net.relu(net.conv("conv4", x, 384, 3, pad=1, group=2))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, helper
 
-from models.layers import extents, flatten_maps
+from models.layers import alexnet_lrn, extents, flatten_maps
 from models.writer import Writer
 
 JOINTS = 14
@@ -21,16 +21,11 @@ LEFT_SHOULDER, RIGHT_HIP = 9, 2  # in the order of Leeds Sports; their distance 
 SIGMA = 2.0                      # sub-image over diameter, as published for Leeds Sports
 
 
-def _lrn(net: Writer, x: str) -> str:
-    """AlexNet's constants; ONNX divides alpha by the size."""
-    return net.lrn(x, size=5, alpha=5e-4, beta=0.75, k=2.0)
-
-
 def _regressor(net: Writer, prefix: str, x: str, hidden: int) -> str:
     """(N, 3, H, W) -> (N, 28)."""
-    x = _lrn(net, net.relu(net.conv(f"{prefix}conv1", x, 96, 11, stride=4, pad=4)))
+    x = alexnet_lrn(net, net.relu(net.conv(f"{prefix}conv1", x, 96, 11, stride=4, pad=4)))
     x = net.max_pool(x, 3, 2)
-    x = _lrn(net, net.relu(net.conv(f"{prefix}conv2", x, 256, 5, pad=2)))
+    x = alexnet_lrn(net, net.relu(net.conv(f"{prefix}conv2", x, 256, 5, pad=2)))
     x = net.max_pool(x, 3, 2)
     x = net.relu(net.conv(f"{prefix}conv3", x, 384, 3, pad=1))
     x = net.relu(net.conv(f"{prefix}conv4", x, 384, 3, pad=1))

@@ -3,8 +3,8 @@
 Input (N, 3, R, R), R = 224 .. 672.  B0 is the network of table 1; Bn has its channels times `width`, rounded to multiples of 8, and its
 repeats times `depth`, rounded up (compound scaling; the coefficients are those of the TensorFlow reference).  Parameters as torchvision
 gives them for B0 to B7; B8 (Xie et al., "Adversarial examples improve image recognition", CVPR 2020) 87,413,142 in timm.  MACs are
-torchvision's, but for B2 and B8, which are timm's: torchvision runs B2 at 288.  Strides pad symmetrically as in torchvision, TensorFlow's
-"same" pads right and bottom first: the extents are the same.  Weight names are torchvision's.
+torchvision's, but for B2 (the paper's 1.0 G at 260x260; torchvision runs it at 288x288) and B8 (timm's).  Strides pad symmetrically as in
+torchvision; TensorFlow's "same" pads right and bottom first, which gives the same extents.  Weight names are torchvision's.
 """
 from __future__ import annotations
 

@@ -40,6 +40,11 @@ def average(net: Writer, x: str, kernel: int, stride: int, pad: int, *, count_in
                     count_include_pad=int(count_include_pad))
 
 
+def alexnet_lrn(net: Writer, x: str) -> str:
+    """Local response normalisation of Krizhevsky et al. 2012: k = 2, n = 5, alpha = 1e-4, beta = 0.75; ONNX divides alpha by n."""
+    return net.lrn(x, size=5, alpha=5e-4, beta=0.75, k=2.0)
+
+
 def mul(net: Writer, a: str, b: str) -> str:
     """y = a * b; the channels are those of a."""
     return net.node("Mul", [a, b], net.channels[a])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.layers import flatten_maps
+from models.layers import alexnet_lrn, flatten_maps
 from models.writer import Writer
 
 STAGE_WIDTHS = (1, 2, 4, 8, 8)  # times 64
@@ -29,8 +29,8 @@ def _vgg(net: Writer, x: str, configuration: str, *, width: int = 64, hidden: in
     for stage, kernels in zip(STAGE_WIDTHS, CONFIGURATIONS[configuration]):
         for kernel in kernels:
             x = net.relu(net.conv(f"features.{index}", x, width * stage, kernel, pad=kernel // 2))
-            if lrn and index == 0:  # with the constants of Krizhevsky et al. 2012; ONNX divides alpha by the size
-                x = net.lrn(x, size=5, alpha=5e-4, beta=0.75, k=2.0)
+            if lrn and index == 0:
+                x = alexnet_lrn(net, x)
             index += 2
         x = net.max_pool(x, 2, 2)
         index += 1

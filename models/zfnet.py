@@ -6,21 +6,16 @@ Wiley 2021; the paper gives none).  The contrast normalisation across maps is Al
 """
 from __future__ import annotations
 
-from models.layers import flatten_maps
+from models.layers import alexnet_lrn, flatten_maps
 from models.writer import Writer
-
-
-def _lrn(net: Writer, x: str) -> str:
-    """k = 2, n = 5, alpha = 1e-4, beta = 0.75 as in AlexNet; ONNX divides alpha by n."""
-    return net.lrn(x, size=5, alpha=5e-4, beta=0.75, k=2.0)
 
 
 def zfnet(net: Writer, x: str, *, hidden: int = 4096) -> str:
     """(N, 3, 224, 224) -> (N, 1000) logits; hidden: channels of the linear layers."""
     x = net.relu(net.conv("conv1", x, 96, 7, stride=2, pad=1))
-    x = _lrn(net, net.max_pool(x, 3, 2, ceil=True))
+    x = alexnet_lrn(net, net.max_pool(x, 3, 2, ceil=True))
     x = net.relu(net.conv("conv2", x, 256, 5, stride=2))
-    x = _lrn(net, net.max_pool(x, 3, 2, ceil=True))
+    x = alexnet_lrn(net, net.max_pool(x, 3, 2, ceil=True))
     x = net.relu(net.conv("conv3", x, 384, 3, pad=1))
     x = net.relu(net.conv("conv4", x, 384, 3, pad=1))
     x = net.relu(net.conv("conv5", x, 256, 3, pad=1))

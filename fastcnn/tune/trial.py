@@ -2,7 +2,7 @@
 
 In a network the weights of a layer come from beyond L2, while its input has just been written and the kernel has run before: a warm
 loop flatters the algorithms with large packed weights. So every candidate has weights of its own, before each round other memory
-is read, and before each timed run a twin with other weights runs (or, in long runs, x is read).
+is written, and before each timed run a twin with other weights runs (or, in long runs, x is read).
 """
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.choice import conv as choice
-from fastcnn.choice import machine
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places
 from fastcnn.tensor import channels_last_strides, span
 
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
-# What is read before a round. A second read of 4 MB of weights came at 28 GB/s after 48 MB of others, at 17 after 128, at 13.6 after 256:
-# the L3 of a virtual machine is what its neighbours leave of it. 2026-11-21, Xeon with 480 MB of L3 on paper.
-MEMORY_MEGABYTES = 256
-L2_SIZES = 4                        # and written by each thread: its own L2 holds nothing of a layer afterwards
+# Written before a round: 192 MB. 4 MB of weights then come at 13 GB/s, as in ResNet-50; after 48 MB at 28, after 128 at 16 (the L3 of a
+# virtual machine is what its neighbours leave of it). Written and not only read, since a network leaves lines that have to be
+# stored behind it: reading orders the block sizes of F(2,3) on 14x14x256 otherwise than ResNet-18 does. 2026-11-21, Xeon, 480 MB of L3 on paper.
+MEMORY_MEGABYTES = 192
 SHORT_RUN = 2e-4                    # seconds: above, whether the kernel's code is in the cache makes no difference
 
 
@@ -60,17 +59,15 @@ class Trial:
 
 
 class Eviction:
-    """Memory that nothing else uses: `megabytes` of it are read, and some is written by as many threads as the trials have."""
+    """Memory that nothing else uses, written by as many threads as the trials have."""
 
     def __init__(self, threads: int, megabytes: int = MEMORY_MEGABYTES):
-        self.others = np.ones(megabytes * 2 ** 18, np.float32)
-        target = np.empty(L2_SIZES * threads * machine.l2_bytes() // 4, np.float32)
+        target = np.empty(megabytes * 2 ** 18, np.float32)
         fields = {"ndim": 1, "shape": target.shape, "y_strides": (1,), "x_strides": (0,), "elem_bytes": 4}
         self.program = _native.Program([("copy", (target, np.zeros(1, np.float32)), threads, fields)], 0, threads, 0)
         self.workspace = _native.Workspace()
 
     def run(self) -> None:
-        self.others.max()
         self.program.run(self.workspace, [])
 
 

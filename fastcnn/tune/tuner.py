@@ -21,7 +21,7 @@ from fastcnn.tune.trial import MEMORY_MEGABYTES, Eviction, Trials
 LOG = logging.getLogger("fastcnn.tune")
 
 SECONDS = 30.0          # of timing for one model in all its shapes; ResNet-50 takes about five
-SMALLEST_MEGABYTES = 16
+SMALLEST_MEGABYTES = 12
 RUN_OVER_WEIGHTS = 2    # activations, and Winograd's weights, which are two to four times as large
 SMALLEST = 20_000       # multiply-adds: what takes a microsecond is not worth a hundred of them
 PROMISING = 1.3         # candidates that the cost model puts within this factor of its best are timed,
@@ -104,7 +104,7 @@ class Tuner:
 
 
 def others_megabytes(weight_bytes: int) -> int:
-    """What to read between two runs of a layer: a power of two, about what a whole run of the network reads and writes."""
+    """What to write between two runs of a layer: 12, 24, 48, 96 or 192, about what a whole run of the network reads and writes."""
     megabytes = SMALLEST_MEGABYTES
     while megabytes < MEMORY_MEGABYTES and megabytes * 2 ** 20 < RUN_OVER_WEIGHTS * weight_bytes:
         megabytes *= 2

@@ -76,6 +76,7 @@ STAYS = {
     "read twice": ([norm(), node("Relu", ["n"], ["r"]), CONV, node("Abs", ["r"], ["q"])], SHAPE, ["y", "q"]),
     "given out": ([norm(), node("Relu", ["n"], ["r"]), CONV], SHAPE, ["y", "r"]),
     "other activation": ([norm(), node("Tanh", ["n"], ["r"]), CONV], SHAPE, ["y"]),
+    "scaled": ([norm(), node("Relu", ["n"], ["a"]), node("Mul", ["a", "f"], ["r"]), CONV], SHAPE, ["y"]),
     "narrow map": ([norm(), node("Relu", ["n"], ["r"]), CONV], [1, C, 9, 6], ["y"]),
 }
 
@@ -83,7 +84,7 @@ STAYS = {
 @pytest.mark.parametrize("name", STAYS)
 def test_what_stays_a_step_of_its_own(name: str) -> None:
     nodes, shape, outputs = STAYS[name]
-    assert "scale_shift" in steps_of(model(nodes, {"x": shape}, outputs, {**NORM, **WEIGHTS}))
+    assert "scale_shift" in steps_of(model(nodes, {"x": shape, "f": [2, C, 1, 1]}, outputs, {**NORM, **WEIGHTS}))
 
 
 def test_choices_show_the_fused_step() -> None:

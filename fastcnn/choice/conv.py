@@ -263,6 +263,15 @@ def fused_rows(row_bytes: int, stride: int, out_rows: int) -> int:
     return max(1, min(out_rows, machine.l2_bytes() // 32 // row_bytes // stride))
 
 
+def chained_rows(rows: int, width: int, threads: int) -> int:
+    """Rows of a chain of products whose part between the two, `width` floats each, fills a quarter of the threads' L2; blocks are alike.
+
+    ConvNeXt-T by a half, a quarter and an eighth: 0.981, 0.972, 0.973 of the time without (Xeon, one thread, 2026-11-21).
+    """
+    blocks = -(-16 * width * rows // (machine.l2_bytes() * threads))
+    return -(-rows // max(blocks, 1))
+
+
 def splits_columns(shape: ConvShape, nv: int, band: bool, threads: int) -> bool:
     """Threads share output channels where rows are too few to share evenly, or where the weights outweigh them.
 

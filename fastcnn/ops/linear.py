@@ -5,6 +5,7 @@ import numpy as np
 
 from fastcnn.choice import conv as choice
 from fastcnn.choice.conv import best_nv
+from fastcnn.graph import Activation
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import epilogue, place, vector_of
 from fastcnn.tensor import Tensor, walk
@@ -49,7 +50,8 @@ class Gemm(Op):
             c = low.args.constant(2)
             bias = low.packed(("gemm bias", low.node.input(2), beta, weights.shape[0]), lambda: np.ascontiguousarray(
                 np.broadcast_to(c.ravel() * np.float32(beta), (weights.shape[0],)), F32))
-        emit_rows(low, low.write(0, "dense"), a, weights, (low.node.input(1), "gemm", alpha, attrs.get("transB", 0)), bias)
+        key = (low.node.input(1), "gemm", alpha, attrs.get("transB", 0))
+        emit_rows(low, low.write(0, "dense"), a, weights, key, bias, activation=low.node.activation)
 
 
 class MatMul(Op):
@@ -90,11 +92,12 @@ class MatMul(Op):
     def _lower_rows(self, low: Lowering, y: Tensor, a: Tensor, b: np.ndarray) -> None:
         rows = int(np.prod(a.shape[:-1], dtype=np.int64))
         bias = vector_of(low, 2, b.shape[1])
-        residual = _as_rows(low, low.read(3), rows) if low.args.has(3) else None
-        emit_rows(low, y.view((rows, b.shape[1])), _as_rows(low, a, rows), b.T, (low.node.input(1), "matmul"), bias, residual)
+        residual = as_rows(low, low.read(3), rows) if low.args.has(3) else None
+        key = (low.node.input(1), "matmul")
+        emit_rows(low, y.view((rows, b.shape[1])), as_rows(low, a, rows), b.T, key, bias, residual, low.node.activation)
 
 
-def _as_rows(low: Lowering, t: Tensor, rows: int) -> Tensor:
+def as_rows(low: Lowering, t: Tensor, rows: int) -> Tensor:
     """t as a matrix of that many rows, each contiguous; copied only where strides cannot say so."""
     flat = t.reshape((rows, t.shape[-1]))
     if flat is not None and (flat.shape[1] == 1 or flat.strides[1] == 1):
@@ -105,8 +108,8 @@ def _as_rows(low: Lowering, t: Tensor, rows: int) -> Tensor:
 
 
 def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tuple, bias: Tensor | None,
-              residual: Tensor | None = None) -> None:
-    """y[m][n] = a[m][k] * weights[n][k] + bias + residual[m][n]: a 1x1 convolution whose pixels are the rows of a."""
+              residual: Tensor | None = None, activation: Activation | None = None) -> None:
+    """y[m][n] = activation(a[m][k] * weights[n][k] + bias + residual[m][n]): a 1x1 convolution whose pixels are the rows of a."""
     (m, k), n = a.shape, weights.shape[0]
     if y.size == 0:
         return
@@ -117,7 +120,7 @@ def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tup
     x4, y4 = (Tensor(t.buffer, (1, c, 1, m), s, t.offset) for t, c, s in ((a, k, strides_x), (y, n, strides_y)))
     r4 = residual and Tensor(residual.buffer, (1, n, 1, m), (0, 1, m * residual.strides[0], residual.strides[0]), residual.offset)
     fields = {"n": 1, "kh": 1, "kw": 1, "sh": 1, "sw": 1, "dh": 1, "dw": 1, "pt": 0, "pl": 0, "ih": 1, "iw": m, "oh": 1, "ow": m,
-              **place("x", x4), **place("y", y4), **place("r", r4), **epilogue(low.node.activation), **picked.fields}
+              **place("x", x4), **place("y", y4), **place("r", r4), **epilogue(activation), **picked.fields}
     low.emit(picked.algorithm, [y4, x4, packed, bias, r4, None], shape.macs, **fields)
 
 

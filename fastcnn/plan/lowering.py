@@ -16,6 +16,7 @@ from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.choices import Chosen
+from fastcnn.plan.chains import chain_products
 from fastcnn.plan.fusion import fuse
 from fastcnn.plan.placement import place_concats
 from fastcnn.plan.prologue import fuse_prologues
@@ -83,6 +84,7 @@ class StageLowering:
 
     def __init__(self, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str], threads: int,
                  packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser):
+        nodes = chain_products(nodes, bound, outputs, threads)
         nodes = fuse_prologues(fuse(fold_scales(nodes, outputs), bound, outputs, threads), outputs)
         self.bound, self.nodes, self.inputs, self.outputs = bound, nodes, tuple(inputs), tuple(outputs)
         self.threads, self.packs, self.chooser = threads, packs, chooser

@@ -30,7 +30,9 @@ def fuse_prologues(nodes: Sequence[BoundNode], outputs: Sequence[str]) -> list[B
 
 
 def _is_pointwise(b: BoundNode) -> bool:
-    if b.op is None or b.node.op_type != "Conv" or b.node.domain or b.args.spec(0).rank != 4 or b.args.values[1] is None:
+    if b.op is None or b.node.op_type != "Conv" or b.node.domain or len(b.node.inputs) > 5:      # no scale of its own (scaling.py)
+        return False
+    if b.args.spec(0).rank != 4 or b.args.values[1] is None:
         return False
     attrs, x, w = b.node.attrs, b.args.spec(0), b.args.spec(1)
     plain = set(attrs.get("strides", ())) <= {1} and set(attrs.get("pads", ())) <= {0} and attrs.get("group", 1) == 1

@@ -89,8 +89,9 @@
     I(ndim) V(shape) V(y_strides) V(x_strides) I(reduced_ndim) V(reduced) V(reduced_strides) I(kind)
 /* y, x ; softmax over `axis` elements with strides x_axis and y_axis; log: LogSoftmax. */
 #define FC_FIELDS_softmax(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(axis) I(y_axis) I(x_axis) I(log)
-/* y, x, scale?, bias? ; rows of `axis` contiguous elements: (x - mean) / sqrt(var + epsilon) * scale + bias. rms: no mean. */
-#define FC_FIELDS_layer_norm(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(axis) I(rms) F(epsilon)
+/* y, x, scale?, bias? ; rows of `axis` contiguous elements: (x - mean) / sqrt(var + epsilon) * scale + bias. rms: no mean.
+ * plane > 0: scale and bias are `planes` values, each for `plane` elements, counted through all rows, which are dense. */
+#define FC_FIELDS_layer_norm(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(axis) I(rms) F(epsilon) I(plane) I(planes)
 /* y, x, scale?, bias? ; channels-last; statistics per image over h, w and `group` channels (1: InstanceNormalization). */
 #define FC_FIELDS_group_norm(I, F, V) \
     I(n) I(c) I(h) I(w) I(group) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y) F(epsilon) FC_FIELDS_EPILOGUE(I, F)

@@ -50,7 +50,7 @@ def test_layer_norm(isa, n, parameters, rms):
     x.array[...] = x.array * 3 + 20
     scale, bias = vector(n) if parameters in ("scale", "both") else None, vector(n) if parameters in ("bias", "both") else None
     assert run_step("layer_norm", [y.buffer, x.buffer, scale, bias], threads=1 + n % 3, ndim=1, shape=[rows], y_strides=[y.pixel],
-                    x_strides=[x.pixel], axis=n, rms=rms, epsilon=1e-5) == 0
+                    x_strides=[x.pixel], axis=n, rms=rms, epsilon=1e-5, plane=0, planes=0) == 0
     y.check_gaps()
     wide = x.array.astype(np.float64)
     centred = wide if rms else wide - wide.mean(-1, keepdims=True)
@@ -64,9 +64,21 @@ def test_layer_norm_far_from_zero(isa):
     x = (RNG.standard_normal((3, 257)) + 1000).astype(np.float32)
     y = Guarded(np.zeros_like(x), output=True)
     assert run_step("layer_norm", [y, x, None, None], ndim=1, shape=[3], y_strides=[257], x_strides=[257], axis=257, rms=0,
-                    epsilon=1e-5) == 0
+                    epsilon=1e-5, plane=0, planes=0) == 0
     wide = x.astype(np.float64)
     assert_close(y.array, (wide - wide.mean(1, keepdims=True)) / wide.std(1, keepdims=True), 1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("n, c, group, plane", [(2, 5, 1, 37), (1, 6, 3, 20), (3, 4, 2, 1)])
+def test_layer_norm_of_planes(isa, n, c, group, plane, threads):
+    x, y = Guarded(vector(n * c * plane).array), Guarded(np.full(n * c * plane, np.nan, np.float32), output=True)
+    scale, bias, axis = vector(c), vector(c), group * plane
+    assert run_step("layer_norm", [y, x, scale, bias], threads=threads, ndim=1, shape=[n * c // group], y_strides=[axis], x_strides=[axis],
+                    axis=axis, rms=0, epsilon=1e-3, plane=plane, planes=c) == 0
+    rows = x.array.astype(np.float64).reshape(n * c // group, axis)
+    unit = (rows - rows.mean(1, keepdims=True)) / np.sqrt(rows.var(1, keepdims=True) + 1e-3)
+    assert_close(y.array.reshape(n, c, plane), unit.reshape(n, c, plane) * scale.array[:, None] + bias.array[:, None], 1e-5)
 
 
 # ---- group_norm ----

@@ -9,7 +9,7 @@ import numpy as np
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import epilogue, vector_of
 from fastcnn.ops.image import image_fields, is_image, read_image, write_image
-from fastcnn.tensor import Tensor, strides_like, walk
+from fastcnn.tensor import Tensor, is_dense, strides_like, walk
 
 
 class SameShape(Op):
@@ -107,10 +107,24 @@ def _vector_by_group(low: Lowering, i: int, channels: int) -> Tensor:
 
 def emit_group_norm(low: Lowering, group: int, scale: Tensor | None, bias: Tensor | None) -> None:
     """The step for statistics over `group` channels of an image."""
+    x = low.read(0)
+    stays = is_dense(x.shape, x.strides) and low.dense_output() and low.node.activation is None
+    if stays and scale is not None and bias is not None:
+        _emit_planes(low, x, group, scale, bias)
+        return
     flat = low.args.spec(0).rank != 4
     x, y = read_image(low, 0, flat), write_image(low, flat)
     low.emit("group_norm", [y, x, scale, bias], 4 * x.size, group=group, epsilon=low.node.attrs.get("epsilon", 1e-5),
              **image_fields(y, x), **epilogue(low.node.activation))
+
+
+def _emit_planes(low: Lowering, x: Tensor, group: int, scale: Tensor, bias: Tensor) -> None:
+    """Row-major in and out: the planes of a group are one row, normalised as such, then scaled a plane at a time."""
+    y, (n, c, *spatial) = low.write(0, "dense"), x.shape
+    pixels = math.prod(spatial)
+    run = group * pixels
+    low.emit("layer_norm", [y, x, scale, bias], 4 * x.size, ndim=1, shape=(n * c // group,), y_strides=(run,), x_strides=(run,), axis=run,
+             rms=0, epsilon=low.node.attrs.get("epsilon", 1e-5), plane=pixels, planes=c)
 
 
 class LayerNormalization(Op):
@@ -150,7 +164,7 @@ class LayerNormalization(Op):
         shape, (y_strides, x_strides) = walk(x.shape[:axis], y.strides[:axis], x.strides[:axis])
         low.emit("layer_norm", [y, x, _spread(low, 1, inner), _spread(low, 2, inner)], 4 * x.size, ndim=len(shape),
                  shape=shape, y_strides=y_strides, x_strides=x_strides, axis=math.prod(inner), rms=int(self.rms),
-                 epsilon=low.node.attrs.get("epsilon", 1e-5))
+                 epsilon=low.node.attrs.get("epsilon", 1e-5), plane=0, planes=0)
 
 
 def _axis(args: Args) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import place, two_axes
 from fastcnn.ops.image import depth_images, depth_rows, four_strides, is_image, planes, read_image, volume, write_image
+from fastcnn.ops.reduce import emit_reduce
 from fastcnn.ops.window import Window, resolve
 from fastcnn.tensor import Tensor, depth_inner_strides, is_channels_last, is_dense, is_depth_inner
 
@@ -68,6 +69,11 @@ class GlobalPool(Op):
         return [Spec(x.dtype, (*x.shape[:2], *[1] * (x.rank - 2)))]
 
     def lower(self, low: Lowering) -> None:
+        whole = low.read(0)
+        if self.kind != LP and is_dense(whole.shape, whole.strides):
+            y = low.write(0, "channels_last")
+            emit_reduce(low, "Max" if self.kind == MAX else "Mean", y, y.strides[:2], whole, range(2, len(whole.shape)))
+            return
         x, y = read_image(low, 0), write_image(low, flat=True)
         window = Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0), (1, 1))
         emit_pool(low, y, x, window, self.kind)

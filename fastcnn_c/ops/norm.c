@@ -15,6 +15,16 @@ enum {
     RUN_FLOATS = 4096,      /* 16 KB: what two passes over a run of pixels find in L1 */
 };
 
+/* Scale and bias of row i of y, a value for each of its planes. */
+static void scale_planes(const fc_layer_norm *p, float *y, int64_t i, const float *scale, const float *bias)
+{
+    const int64_t count = p->axis / p->plane;
+    for (int64_t k = 0; k < count; k++, y += p->plane) {
+        const int64_t c = (i * count + k) % p->planes;
+        fc_active->scale_shift->one(y, y, scale + c, bias + c, (size_t)p->plane);
+    }
+}
+
 fc_status fc_run_layer_norm(const void *params, void *const *t, const fc_team *team)
 {
     const fc_layer_norm *p = params;
@@ -29,8 +39,10 @@ fc_status fc_run_layer_norm(const void *params, void *const *t, const fc_team *t
             y += rest % p->shape[d] * p->y_strides[d];
             rest /= p->shape[d];
         }
-        fc_active->norm->layer_norm((float *)t[0] + y, (const float *)t[1] + x, (size_t)p->axis, t[2], t[3], p->epsilon,
-                                    p->rms != 0);
+        fc_active->norm->layer_norm((float *)t[0] + y, (const float *)t[1] + x, (size_t)p->axis, p->plane ? NULL : t[2],
+                                    p->plane ? NULL : t[3], p->epsilon, p->rms != 0);
+        if (p->plane)
+            scale_planes(p, (float *)t[0] + y, i, t[2], t[3]);
     }
     return FC_OK;
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.choice import conv as choice
+from fastcnn.choice import pieces as choice_pieces
 from fastcnn.graph import Activation
 from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
 from fastcnn.ops.window import Window
@@ -94,6 +95,11 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
     if y.size == 0:
         return
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
+    if group == 1 and scale is None and isinstance(w, np.ndarray):
+        pieces = choice_pieces.of_channels(w.shape[1], (kh, kw), (sh, sw), n * oh * ow)
+        if len(pieces) > 1:
+            _emit_pieces(low, y, x, residual, w, name, window, pieces, term)
+            return
     bias, slope = vector_of(low, 2, m) if term.first else None, vector_of(low, 4, m) if term.last else None
     operands = bias, slope, epilogue(low.node.activation if term.last else None)
     shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow)
@@ -101,6 +107,14 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
         part = replace(shape, pl=shape.pl - begin * shape.sw, ow=end - begin)
         _emit_region(low, y.slice(3, begin, end - begin), x, residual and residual.slice(3, begin, end - begin), w, name, part, operands,
                      scale)
+
+
+def _emit_pieces(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, window: Window,
+                 pieces: list[tuple[int, int]], term: Term) -> None:
+    """The convolution of some input channels after the other, each added to what the ones before it left in y."""
+    for i, (first, last) in enumerate(pieces):
+        part = Term(term.first and i == 0, term.last and i == len(pieces) - 1)
+        emit_conv(low, y, x.slice(1, first, last - first), y if i else residual, w[:, first:last], f"{name}@{first}", window, 1, part)
 
 
 def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str,

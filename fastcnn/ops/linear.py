@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastcnn.choice import conv as choice
+from fastcnn.choice import pieces as choice_pieces
 from fastcnn.choice.conv import best_nv
 from fastcnn.graph import Activation
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
@@ -112,6 +113,12 @@ def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tup
     """y[m][n] = activation(a[m][k] * weights[n][k] + bias + residual[m][n]): a 1x1 convolution whose pixels are the rows of a."""
     (m, k), n = a.shape, weights.shape[0]
     if y.size == 0:
+        return
+    pieces = choice_pieces.of_columns(k, m)
+    if len(pieces) > 1:
+        for i, (first, last) in enumerate(pieces):     # each adds to what the ones before it left in y
+            emit_rows(low, y, a.slice(1, first, last - first), weights[:, first:last], (*key, first, last), bias if i == 0 else None,
+                      residual if i == 0 else y, activation if i == len(pieces) - 1 else None)
         return
     shape = choice.ConvShape(1, 1, k, n, 1, 1, 1, 1, 1, 1, 0, 0, 1, m, 1, m)
     strides_x, strides_y = (0, 1, m * a.strides[0], a.strides[0]), (0, 1, m * y.strides[0], y.strides[0])

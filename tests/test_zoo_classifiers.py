@@ -152,6 +152,9 @@ def test_classifier_agrees_with_onnxruntime_and_has_sane_activations(name):
     with fastcnn.load(proto, threads=2) as model:
         assert not model.fallback_nodes
         ours = model.run(None, {"x": x})
+    with fastcnn.load(proto, threads=1) as model:
+        for y, other in zip(model.run(None, {"x": x}), ours):
+            np.testing.assert_array_equal(y, other)
     declared = len(proto.graph.output)
     inside = [n.output[0] for n in proto.graph.node if n.op_type in ("Conv", "Gemm", "MatMul", "BatchNormalization") and n.output[0] != "y"
               and not n.output[0].endswith(".v")]  # the inhibition of a Neocognitron is small where little is seen

@@ -5,6 +5,7 @@ Made by the reader, rewritten by the passes, read by everything after them. Know
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Node:
         """Name of input i, "" when it is omitted or left off the end."""
         return self.inputs[i] if i < len(self.inputs) else ""
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """All values the node needs, captures included, omitted ones left out."""
         return tuple(v for v in (*self.inputs, *(outer for _, outer in self.captures)) if v)

@@ -144,6 +144,16 @@ class Model:
         """At most this many threads work on one call."""
         return self._threads
 
+    def trim(self) -> None:
+        """Give back what calls with several shapes leave behind: plans and the memory for activations. Packed weights stay.
+
+        The model stays usable and calls that are under way end as they would; the next one plans again.
+        """
+        for engine in list(self._engines.values()):
+            engine.trim()
+        for variant in list(self._variants.values()):
+            variant.trim()
+
     def close(self) -> None:
         """Free everything; later calls raise FastCNNError. Closing twice is fine."""
         self._default = None

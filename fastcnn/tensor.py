@@ -4,7 +4,9 @@ Known to operators and planner alike; imports nothing of either.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -49,36 +51,36 @@ class Tensor:
     def dtype(self) -> np.dtype:
         return self.buffer.dtype
 
-    @property
+    @cached_property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def slice(self, axis: int, start: int, extent: int, step: int = 1) -> Tensor:
         """The view of `extent` indices start, start + step, ... along an axis."""
         shape, strides = list(self.shape), list(self.strides)
         offset = self.offset + (start * strides[axis] if extent else 0)
         shape[axis], strides[axis] = extent, strides[axis] * step
-        return replace(self, shape=tuple(shape), strides=tuple(strides), offset=offset)
+        return Tensor(self.buffer, tuple(shape), tuple(strides), offset)
 
     def select(self, axis: int, index: int) -> Tensor:
         """The view at one index of an axis, without it."""
         drop = lambda values: (*values[:axis], *values[axis + 1:])  # noqa: E731
-        return replace(self, shape=drop(self.shape), strides=drop(self.strides), offset=self.offset + index * self.strides[axis])
+        return Tensor(self.buffer, drop(self.shape), drop(self.strides), self.offset + index * self.strides[axis])
 
     def transpose(self, perm: tuple[int, ...]) -> Tensor:
         """The view with axis i taken from perm[i]."""
-        return replace(self, shape=tuple(self.shape[p] for p in perm), strides=tuple(self.strides[p] for p in perm))
+        return Tensor(self.buffer, tuple(self.shape[p] for p in perm), tuple(self.strides[p] for p in perm), self.offset)
 
     def broadcast(self, shape: tuple[int, ...]) -> Tensor:
         """The view repeated to `shape` by ONNX's multidirectional rule: stride 0 where the extent is 1."""
         lead = len(shape) - len(self.shape)
         strides = [0] * lead + [0 if n == 1 and m != 1 else s for n, m, s in zip(self.shape, shape[lead:], self.strides)]
-        return replace(self, shape=tuple(shape), strides=tuple(strides))
+        return Tensor(self.buffer, tuple(shape), tuple(strides), self.offset)
 
     def reshape(self, shape: tuple[int, ...]) -> Tensor | None:
         """The view with another shape of the same size, None when strides cannot express it."""
         strides = reshaped_strides(self.shape, self.strides, shape)
-        return None if strides is None else replace(self, shape=tuple(shape), strides=strides)
+        return None if strides is None else Tensor(self.buffer, tuple(shape), strides, self.offset)
 
     def view(self, shape: tuple[int, ...]) -> Tensor:
         """reshape() where it cannot fail: axes split, or a dense tensor. AssertionError otherwise."""
@@ -104,7 +106,7 @@ def pitch(channels: int) -> int:
 def channels_last_strides(shape: tuple[int, ...]) -> Strides:
     """Strides of (N, C, spatial...) with channels innermost, pixels `pitch` apart."""
     n, c, *spatial = shape
-    step = pitch(c) if np.prod(spatial, dtype=np.int64) * n > 1 else max(c, 1)
+    step = pitch(c) if math.prod(spatial) * n > 1 else max(c, 1)
     strides = []
     for extent in reversed(spatial):
         strides.append(step)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fastcnn.ops.base import Args, bad_shape
 
@@ -20,28 +21,39 @@ class Window:
 
 def resolve(args: Args, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> Window:
     """The window of a Conv or pooling node over `spatial`, auto_pad and ceil_mode resolved. Raises ShapeError."""
-    attrs, rank = args.node.attrs, len(spatial)
+    attrs = args.node.attrs
+    axes = (tuple(attrs.get(name) or ()) for name in ("strides", "dilations", "pads"))
+    try:
+        return _resolved(tuple(spatial), tuple(kernel), *axes, attrs.get("auto_pad") or "NOTSET", bool(attrs.get("ceil_mode", 0)))
+    except ValueError as error:
+        raise bad_shape(args, str(error)) from None
+
+
+@lru_cache(maxsize=4096)
+def _resolved(spatial: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...],
+              pads: tuple[int, ...], auto_pad: str, ceil_mode: bool) -> Window:
+    """resolve(), asked for several times while a node is planned; () stands for the default. Raises ValueError."""
+    rank = len(spatial)
     if len(kernel) != rank:
-        raise bad_shape(args, f"kernel_shape={list(kernel)} for {rank} spatial axes")
-    strides, dilations = (_per_axis(args, name, rank) for name in ("strides", "dilations"))
+        raise ValueError(f"kernel_shape={list(kernel)} for {rank} spatial axes")
+    strides, dilations = _per_axis("strides", strides, rank), _per_axis("dilations", dilations, rank)
     extent = [d * (k - 1) + 1 for k, d in zip(kernel, dilations)]
-    auto_pad = attrs.get("auto_pad", "NOTSET") or "NOTSET"
-    ceil_mode = bool(attrs.get("ceil_mode", 0)) and auto_pad == "NOTSET"
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         out = [-(-n // s) for n, s in zip(spatial, strides)]
         total = [max((o - 1) * s + e - n, 0) for o, s, e, n in zip(out, strides, extent, spatial)]
         small, large = [t // 2 for t in total], [t - t // 2 for t in total]
         before, after = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
     elif auto_pad in ("NOTSET", "VALID"):
-        pads = list(attrs.get("pads") or [0] * 2 * rank) if auto_pad == "NOTSET" else [0] * 2 * rank
-        if len(pads) != 2 * rank:
-            raise bad_shape(args, f"pads={pads} for {rank} spatial axes")
-        before, after = pads[:rank], pads[rank:]
-        out = [_extent(n + b + a - e, s, n + b, ceil_mode) for n, b, a, e, s in zip(spatial, before, after, extent, strides)]
+        sides = list(pads or [0] * 2 * rank) if auto_pad == "NOTSET" else [0] * 2 * rank
+        if len(sides) != 2 * rank:
+            raise ValueError(f"pads={sides} for {rank} spatial axes")
+        before, after = sides[:rank], sides[rank:]
+        ceil = ceil_mode and auto_pad == "NOTSET"
+        out = [_extent(n + b + a - e, s, n + b, ceil) for n, b, a, e, s in zip(spatial, before, after, extent, strides)]
     else:
-        raise bad_shape(args, f"auto_pad={auto_pad!r}")
+        raise ValueError(f"auto_pad={auto_pad!r}")
     if min(out, default=1) < 0 or (min(out, default=1) == 0 and min(spatial, default=1) > 0):
-        raise bad_shape(args, f"the window (kernel {list(kernel)}, dilations {list(dilations)}, pads {[*before, *after]}) does not fit")
+        raise ValueError(f"the window (kernel {list(kernel)}, dilations {list(dilations)}, pads {[*before, *after]}) does not fit")
     return Window(tuple(kernel), strides, dilations, tuple(before), tuple(after), tuple(out))
 
 
@@ -55,8 +67,8 @@ def _extent(room: int, stride: int, last_start: int, ceil_mode: bool) -> int:
     return out - 1 if (out - 1) * stride >= last_start else out
 
 
-def _per_axis(args: Args, name: str, rank: int) -> tuple[int, ...]:
-    values = tuple(args.node.attrs.get(name) or [1] * rank)
+def _per_axis(name: str, values: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    values = values or (1,) * rank
     if len(values) != rank or min(values, default=1) < 1:
-        raise bad_shape(args, f"{name}={list(values)} for {rank} spatial axes")
+        raise ValueError(f"{name}={list(values)} for {rank} spatial axes")
     return values

@@ -66,8 +66,9 @@ class Engine:
 
         out  arrays to compute into where that needs no copy; the caller looks whether a result is the array it gave
         """
-        plan = self.plans.get(tuple([getattr(value, "shape", None) for value in feeds.values()]))
-        if plan is None:
+        key = tuple([getattr(value, "shape", None) for value in feeds.values()])
+        plan = self.plans.get(key)
+        if plan is None or (len(self.plans) > MAX_PLANS // 2 and not self._touch(key)):
             plan = self.plan({name: spec_of(value) for name, value in feeds.items()})
         try:
             workspace = self.workspaces.pop()
@@ -92,6 +93,14 @@ class Engine:
         self.workspaces.clear()
         for flow in self.flows.values():
             flow.trim()
+
+    def _touch(self, key: Hashable) -> bool:
+        """Makes a plan the most recently used; False when another thread has just dropped it."""
+        try:
+            self.plans.move_to_end(key)
+        except KeyError:
+            return False
+        return True
 
     def _inner(self, body: Graph) -> Engine:
         """The engine of a body; its fallbacks count as this one's."""

@@ -1,0 +1,114 @@
+"""Shapes that change on every call: memory of the largest only, plans dropped in order of use, trim(), threads with shapes of their own."""
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from graph_helper import floats, model, node, onnxruntime_run
+from onnx import ModelProto
+
+import fastcnn
+from fastcnn.plan.executor import MAX_PLANS
+
+
+def network() -> ModelProto:
+    """ESPCN's form: three convolutions and a pixel shuffle, any (N, H, W)."""
+    nodes = [node("Conv", ["x", "w1"], ["a"], pads=[2, 2, 2, 2]), node("Tanh", ["a"], ["b"]),
+             node("Conv", ["b", "w2"], ["c"], pads=[1, 1, 1, 1]), node("Relu", ["c"], ["d"]),
+             node("Conv", ["d", "w3"], ["e"], pads=[1, 1, 1, 1]), node("DepthToSpace", ["e"], ["y"], blocksize=2)]
+    constants = {"w1": floats(32, 1, 5, 5) / 5, "w2": floats(16, 32, 3, 3) / 17, "w3": floats(4, 16, 3, 3) / 12}
+    return model(nodes, {"x": ["N", 1, "H", "W"]}, ["y"], constants)
+
+
+PEAKS = """
+import random, sys, numpy as np, fastcnn
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+model = fastcnn.load(sys.argv[1], threads=1)
+largest = np.ones((4, 1, 200, 200), np.float32)
+model.run(None, {"x": largest})
+alone = peak()
+random.seed(0)
+for _ in range(1000):
+    n, h, w = random.randint(1, 4), random.randint(1, 80), random.randint(1, 80)
+    model.run(None, {"x": largest[:n, :, :h, :w]})
+print(alone, peak())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's count of a process's memory")
+def test_a_thousand_shapes_take_the_memory_of_the_largest(tmp_path: Path) -> None:
+    onnx.save(network(), tmp_path / "m.onnx")
+    found = subprocess.run([sys.executable, "-c", PEAKS, str(tmp_path / "m.onnx")], capture_output=True, text=True, check=True)
+    alone, after = (int(number) for number in found.stdout.split())
+    assert after <= 1.05 * alone
+
+
+def test_any_shape_gives_what_onnxruntime_gives() -> None:
+    proto, rng = network(), np.random.default_rng(0)
+    loaded = fastcnn.load(proto)
+    for _ in range(20):
+        x = rng.standard_normal((rng.integers(1, 4), 1, rng.integers(1, 40), rng.integers(1, 40))).astype(np.float32)
+        np.testing.assert_allclose(loaded(x), onnxruntime_run(proto, {"x": x})[0], rtol=1e-4, atol=1e-5)
+
+
+def test_plans_are_bounded_and_the_least_recently_used_goes_first() -> None:
+    loaded = fastcnn.load(network())
+    engine = loaded._default
+    assert engine is not None
+    loaded(floats(1, 1, 1, 1))
+    for width in range(2, 2 * MAX_PLANS):
+        loaded(floats(1, 1, 1, width))
+        loaded(floats(1, 1, 1, 1))
+    assert len(engine.plans) == MAX_PLANS
+    assert ((1, 1, 1, 1),) in engine.plans
+    assert ((1, 1, 1, 2),) not in engine.plans
+
+
+def test_trim_gives_memory_back_and_the_model_stays_usable() -> None:
+    loaded, x = fastcnn.load(network()), floats(2, 1, 30, 30)
+    engine, expected = loaded._default, loaded(x)
+    assert engine is not None and engine.plans and engine.workspaces and engine.workspaces[0].nbytes > x.nbytes
+    packed = dict(loaded._packs)
+    loaded.trim()
+    assert not engine.plans and not engine.workspaces
+    np.testing.assert_array_equal(loaded(x), expected)
+    assert all(loaded._packs[key] is packed[key] for key in packed)
+
+
+def test_all_plans_of_a_model_share_one_workspace() -> None:
+    loaded = fastcnn.load(network())
+    loaded(floats(2, 1, 40, 40))
+    engine = loaded._default
+    assert engine is not None
+    largest = engine.workspaces[0].nbytes
+    for size in range(1, 30):
+        loaded(floats(1, 1, size, size))
+    assert [w.nbytes for w in engine.workspaces] == [largest]
+
+
+def test_threads_with_shapes_of_their_own_get_their_own_answers() -> None:
+    loaded = fastcnn.load(network(), threads=1)
+    inputs = [floats(1 + k % 3, 1, 3 + k, 40 - k, seed=k) for k in range(24)]
+    expected = [fastcnn.load(network(), threads=1)(x) for x in inputs]
+    wrong: list[int] = []
+
+    def work(first: int) -> None:
+        for k in range(3 * len(inputs)):
+            k = (first + 5 * k) % len(inputs)
+            if not np.array_equal(loaded(inputs[k]), expected[k]):
+                wrong.append(k)
+            if k == first:
+                loaded.trim()
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong

@@ -1,11 +1,11 @@
 """When Winograd's F(m, 3) computes a 3x3 convolution of stride 1, with which m and in blocks of how many tiles.
 
-A cost model in cycles of one core.  Its constants are a non-negative least-squares fit to 26 layers (224x224x64 to 4x4x256, ic 3 to 512,
-the 3x3 layers of VGG and ResNet among them) x m in (2, 4) x 7 block sizes and to the direct kernel's best tile, each run once after
-96 MB of other memory were touched, because in a network the weights of a layer come from beyond L2.
-2026-11-20, Intel Xeon (family 6 model 167, AVX-512, 3.3 GHz, 2 MB L2), gcc 12.2, one thread; reproduce with
-`python -m bench.layers vgg16 resnet50
---cold`.  Over both instruction sets, cold and warm, the pick takes 2 % more time than the best candidate on average from 64 channels on.
+A cost model in cycles of one core, against that of the direct kernel in tile.py.  Its constants began as a least-squares fit to 26 layers
+(224x224x64 to 4x4x256) and were then searched for the least regret on 70 3x3 layers of ResNet, VGG, DenseNet, GoogLeNet, Inception and
+ShuffleNet at AVX-512 and AVX2, weights from memory as in a network: the pick takes 1.7 % more time than the best of direct,
+F(2,3) and F(4,3) with 7 block sizes each on average, 2.3 % at AVX-512 and 1.2 % at AVX2 (2.8 and 2.2 % before the search).
+2026-11-21, Intel Xeon (family 6 model 167, AVX-512, 3.3 GHz, 2 MB L2), gcc 12.2, one thread; reproduce with
+`python -m bench.layers --cold resnet18 resnet50 vgg16 densenet121 googlenet inception_v3`.
 Direct / F(2,3) / F(4,3) in ms, cold weights (warm differs by less than 10 % except where given as cold; warm):
 
     224x224 64->64    22.2 / 11.5 / 7.2        14x14 256->256   1.39 / 0.80 / 0.67
@@ -22,21 +22,22 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from fastcnn import _native
+from fastcnn.choice import machine
+from fastcnn.choice.tile import best_nv, tile_slots
 
-FMAS_PER_CYCLE = 2
-DIRECT_SLOTS = 1.15         # FMA slots spent for one useful FMA: tile overhead, loads that wait
-GEMM_SLOTS = 1.06
+GEMM_SLOTS = 1.06           # FMA slots spent for one useful FMA
 IN_CYCLES = 12.0            # per position of the patch and vector of input channels: transform, stores to 16 or 36 places
 OUT_CYCLES = 7.0            # per position and vector of output channels
 BAND_CYCLES = 2.0           # direct: per tap, pixel and vector of input channels (the band is copied and read back)
 # A cycle: the first read of weights in a run. The fit to single layers gave 10; inside a network the weights come from memory at
-# 16 GB/s, and threads share that: 7x7x512 then goes to the direct kernel, 14x14x256 to F(2,3). In one process and interleaved
+# 13 GB/s, and threads share that: 7x7x512 then goes to the direct kernel, 14x14x256 to F(2,3). With 5, in one process and interleaved
 # rounds: resnet50 1.01, resnet152 1.01 and resnet18 1.04 times as fast on one thread, resnet50 1.09 and resnet152 1.22 on two;
-# inception_v3, unet and googlenet within 2 % (2026-11-21, the same machine).
-WEIGHT_BYTES = 5.0
-L3_BYTES = 20.0             # a cycle: every further block reads weights that L2 does not hold again
-L2_BYTES = 60.0             # a cycle: and those that it holds
-SPILL_BYTES = 6.0           # a cycle: what a block has more than its share of L2
+# inception_v3, unet and googlenet within 2 % (2026-11-21, the same machine). The constants of the search, 4 among them, against those
+# before it: googlenet and unet 1.01, resnet18, resnet50, densenet121 and inception_v3 1.00.
+WEIGHT_BYTES = 4.0
+L3_BYTES = 25.0             # a cycle: every further block reads weights that L2 does not hold again
+L2_BYTES = 10.0             # a cycle: and those that it holds
+SPILL_BYTES = 4.0           # a cycle: what a block has more than its share of L2
 BLOCK_SHARE = 0.6           # of L2: V and M of one block, and the weights if they stay there; the rest is for x and y
 WORTH_IT = 0.9              # of the direct kernel's time: below that the gain pays for F(4,3)'s 1.8 times larger rounding error
 # Width of the register tile in vectors. Two make the tallest tiles, so a block passes over the weights the fewest times: within 3 % of
@@ -80,17 +81,18 @@ def even_tiles(total: int, size: int, threads: int) -> int:
 
 
 def direct_cycles(ic: int, oc: int, oh: int, ow: int, n: int, threads: int, vector: int) -> float:
-    """The implicit GEMM's time."""
-    taps, pixels, columns = 9, n * oh * ow, -(-oc // vector)
-    work = taps * pixels * (ic * columns * DIRECT_SLOTS / FMAS_PER_CYCLE + -(-ic // vector) * BAND_CYCLES)
-    return work / threads + 4 * taps * ic * columns * vector / WEIGHT_BYTES
+    """The implicit GEMM's time with its best tile width."""
+    taps, columns, rows = 9, -(-oc // vector), n * oh
+    slots = rows * tile_slots(oc, ow, taps * ic, best_nv(oc, ow, taps * ic))
+    band = taps * rows * ow * -(-ic // vector) * BAND_CYCLES
+    return (slots / machine.FMAS_PER_CYCLE + band) / threads + 4 * taps * ic * columns * vector / WEIGHT_BYTES
 
 
 def winograd_cycles(ic: int, oc: int, m: int, total: int, tiles: int, l2_bytes: int, threads: int, vector: int) -> float:
     """The time of `total` tiles in blocks of `tiles`; weights that fit half of L2 are expected to stay there."""
     positions, columns = (m + 2) ** 2, -(-oc // vector)
     blocks = -(-total // tiles)
-    per_tile = positions * (ic * columns * GEMM_SLOTS / FMAS_PER_CYCLE + -(-ic // vector) * IN_CYCLES + columns * OUT_CYCLES)
+    per_tile = positions * (ic * columns * GEMM_SLOTS / machine.FMAS_PER_CYCLE + -(-ic // vector) * IN_CYCLES + columns * OUT_CYCLES)
     weights = 4 * positions * ic * columns * vector
     resident = weights if weights <= l2_bytes / 2 else 0
     spill = max(0.0, 4 * positions * tiles * (ic + oc) + resident - BLOCK_SHARE * l2_bytes) / SPILL_BYTES

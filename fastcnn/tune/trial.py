@@ -19,7 +19,7 @@ from fastcnn.tensor import channels_last_strides, span
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
 # Written before a round: 192 MB. 4 MB of weights then come at 13 GB/s, as in ResNet-50; after 48 MB at 28, after 128 at 16 (the L3 of a
 # virtual machine is what its neighbours leave of it). Written and not only read, since a network leaves lines that have to be
-# stored behind it: reading orders the block sizes of F(2,3) on 14x14x256 otherwise than ResNet-18 does. 2026-11-21, Xeon, 480 MB of L3 on paper.
+# stored behind it: after reading, the block sizes of F(2,3) on 14x14x256 come in another order than in ResNet-18. 2026-11-21, Xeon.
 MEMORY_MEGABYTES = 192
 SHORT_RUN = 2e-4                    # seconds: above, whether the kernel's code is in the cache makes no difference
 

@@ -129,10 +129,12 @@ CONTRIB += [
          formula=lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 2), (1, 2)).max((-1, -2))),
     Case("GlobalAveragePool", {"x": LAST}, {}, NHWC, 17, formula=lambda x: x.mean((1, 2), keepdims=True)),
 ]
-# What runs in the fallback all the same: their standard forms have no kernels.
-SLOW = [
+CONTRIB += [
     Case("SkipLayerNormalization", {**A, "g": WIDE}, {}, MICROSOFT, 17, outputs=4),
     Case("NhwcMaxPool", {"x": (LAST * 40 + 128).astype(np.uint8)}, {"kernel_shape": [2, 2], "strides": [2, 2]}, MICROSOFT, 17, kinds=(2,)),
+]
+# What runs in the fallback all the same: its standard form has no kernel.
+SLOW = [
     Case("Unique", {"x": np.float32([2, 1, 1, 3, 2])}, {}, MICROSOFT, 17, outputs=3, kinds=(1, 7, 7)),
 ]
 

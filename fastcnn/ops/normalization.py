@@ -131,7 +131,7 @@ class LayerNormalization(Op):
     """y = (x - mean) / sqrt(var + epsilon) * scale + bias over the axes from `axis` on; RMSNormalization leaves out the mean.
 
     x: float32 of any rank; scale and bias broadcast to those axes. ONNX LayerNormalization-17, RMSNormalization-23. The
-    outputs Mean and InvStdDev go to the fallback.
+    outputs Mean and InvStdDev are made by passes/plain_forms.py, in float32.
     """
 
     def __init__(self, rms: bool = False):

@@ -16,7 +16,7 @@ from fastcnn.ops import OPS
 from fastcnn.ops.base import Args, Capped, DataDependent, Op, Spec
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
-READS_SHAPE_ONLY = {"Shape", "Size"}
+READS_SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
 
 
 @dataclass(frozen=True)

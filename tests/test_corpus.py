@@ -19,9 +19,8 @@ INDEX = {entry["name"]: entry
 # Operators that run in the fallback, per model; none everywhere else.
 FALLBACKS = {
     "micro_kws_m_qdq": {"DequantizeLinear", "QuantizeLinear"},
-    "micro_kws_m_static_qoperator": {"DequantizeLinear", "MaxPool", "QLinearAdd", "QLinearAveragePool", "QLinearConv",
-                                     "QLinearMatMul",
-                                     "QLinearSoftmax", "QuantizeLinear"},       # MaxPool on int8
+    "micro_kws_m_static_qoperator": {"DequantizeLinear", "QLinearAdd", "QLinearAveragePool", "QLinearConv", "QLinearMatMul",
+                                     "QLinearSoftmax", "QuantizeLinear"},
     "mnist_dynquant_ort": {"ConvInteger", "MatMulInteger", "QuantizeLinear"},
 }
 # No sensible comparison: random noise in, a map of text regions out whose values all sit at the threshold.

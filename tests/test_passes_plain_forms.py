@@ -54,6 +54,23 @@ def test_is_inf_of_one_sign(attrs):
     check_native("IsInf", {"x": np.float32([1, np.inf, -np.inf, np.nan])}, opset=10, **attrs)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.int8, np.uint8, np.int64])
+def test_relu_and_clip_of_other_types(dtype):
+    x = (floats(3, 50) * 9).astype(dtype)
+    check_native("Clip", {"x": x, "low": np.array(2, dtype), "high": np.array(5, dtype)}, ("low",), opset=13)
+    check_native("Clip", {"x": x, "low": None, "high": np.array(5, dtype)}, opset=13)
+    if np.dtype(dtype).kind != "u":
+        check_native("Relu", {"x": x}, opset=14, peer="onnx.reference")
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+def test_means_of_doubles(opset):
+    x = floats(2, 3, 4, 5).astype(np.float64)
+    check_native("GlobalAveragePool", {"x": x}, opset=opset, rtol=1e-14, peer="onnx.reference")
+    check_native("ReduceMean", {"x": x, "axes": np.array([2, 3])} if opset > 17 else {"x": x}, ("axes",), opset=opset, rtol=1e-14,
+                 **({"axes": [2, 3]} if opset < 18 else {}))
+
+
 @pytest.mark.parametrize("op, gates", [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 def test_recurrent_layers_with_the_batch_first(op, gates, direction):

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from fastcnn.graph import Graph, Node
 from fastcnn.passes.facts import is_float, reduced_axes
-from fastcnn.passes.rewrite import shape_of
+from fastcnn.passes.rewrite import shape_of, type_of
+
+DOUBLE = "tensor(double)"
 
 
 def canonical_forms(graph: Graph) -> bool:
@@ -27,7 +29,7 @@ def _sum(graph: Graph, node: Node) -> Node | None:
 
 
 def _reduce_mean(graph: Graph, node: Node) -> Node | None:
-    """The mean over all spatial axes that keeps them is GlobalAveragePool."""
+    """The mean over all spatial axes that keeps them is GlobalAveragePool; of doubles the mean alone is native."""
     axes = reduced_axes(graph, node)
     shape = shape_of(graph, node.inputs[0])
     if (
@@ -36,6 +38,7 @@ def _reduce_mean(graph: Graph, node: Node) -> Node | None:
         or len(shape) < 3
         or not node.attrs.get("keepdims", 1)
         or not is_float(graph, node.inputs[0])
+        or type_of(graph, node.inputs[0]) == DOUBLE
     ):
         return None
     if sorted(a % len(shape) for a in axes) != list(range(2, len(shape))):

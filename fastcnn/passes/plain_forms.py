@@ -9,6 +9,9 @@ from fastcnn.passes.expansion import Expansion, Rule, expand_nodes
 from fastcnn.passes.rewrite import type_of
 
 TIME_FIRST = [1, 0, 2]
+# Types that Max and Min are native for, and Relu and Clip are not.
+TYPED = frozenset({"tensor(double)", "tensor(int8)", "tensor(int16)", "tensor(int32)", "tensor(int64)", "tensor(uint8)", "tensor(uint32)",
+                   "tensor(uint64)"})
 
 
 def plain_forms(graph: Graph) -> bool:
@@ -76,6 +79,31 @@ def _max_pool(e: Expansion) -> tuple[str, ...] | None:
     return e.add("Cast", y, to=ELEMENT_NUMBERS[kind[7:-1]]), *(f"{y}.{k}" for k in range(1, len(e.node.outputs)))
 
 
+def _global_average(e: Expansion) -> tuple[str, ...] | None:
+    """Of doubles: the mean over the spatial axes."""
+    rank = e.rank(0)
+    if rank is None or rank < 3 or type_of(e.graph, e.input(0)) != "tensor(double)":
+        return None
+    return _mean(e, e.input(0), list(range(2, rank))),
+
+
+def _relu(e: Expansion) -> tuple[str, ...] | None:
+    """Of doubles and integers: the larger of x and 0."""
+    kind = type_of(e.graph, e.input(0))
+    return (e.add("Max", e.input(0), e.constant(0)),) if kind in TYPED else None
+
+
+def _clip(e: Expansion) -> tuple[str, ...] | None:
+    """Of doubles and integers: the larger of x and min, the smaller of that and max."""
+    if type_of(e.graph, e.input(0)) not in TYPED:
+        return None
+    y = e.input(0)
+    for i, (name, op_type) in enumerate((("min", "Max"), ("max", "Min")), start=1):
+        limit = e.input(i) or (e.constant(e.attr(name)) if e.attr(name) is not None else "")
+        y = e.add(op_type, y, limit) if limit else y
+    return y,
+
+
 def _dropout(e: Expansion) -> tuple[str, ...] | None:
     """Outside training: x, and a mask of nothing but True."""
     training = e.value(2)
@@ -105,12 +133,15 @@ def _recurrent(e: Expansion) -> tuple[str, ...] | None:
 
 PLAIN_FORMS: dict[tuple[str, str], Rule] = {
     ("", "BatchNormalization"): _batch_norm,
+    ("", "Clip"): _clip,
     ("", "Dropout"): _dropout,
     ("", "GRU"): _recurrent,
     ("", "Gemm"): _gemm,
+    ("", "GlobalAveragePool"): _global_average,
     ("", "IsInf"): _is_inf,
     ("", "LSTM"): _recurrent,
     ("", "LayerNormalization"): _layer_norm,
     ("", "MaxPool"): _max_pool,
     ("", "RNN"): _recurrent,
+    ("", "Relu"): _relu,
 }

@@ -40,6 +40,8 @@ def unshared_convolution(graph: Graph) -> bool:
 
 def _unshared(graph: Graph, node: Node, reader: Node | None, maps: IndexMaps) -> list[Node] | None:
     constants = [v in graph.constants for v in node.inputs]
+    if node.op_type == "Mul" and (reader is None or reader.op_type != "ReduceSum"):
+        return None                          # before anything is mapped: most Muls are none of this
     if node.domain or node.op_type not in PRODUCTS or sorted(constants) != [False, True] or node.activation is not None:
         return None
     array, value = graph.constants[node.inputs[constants.index(True)]], node.inputs[constants.index(False)]
@@ -215,7 +217,7 @@ def _einsum(graph: Graph, node: Node, reader: Node | None, a: np.ndarray, b: np.
 
 def _mul(graph: Graph, node: Node, reader: Node | None, a: np.ndarray, b: np.ndarray) -> Terms | None:
     """A product over all axes and the sum over some."""
-    axes = reduced_axes(graph, reader) if reader is not None and reader.op_type == "ReduceSum" and reader.activation is None else None
+    axes = reduced_axes(graph, reader) if reader is not None and reader.activation is None else None
     if not axes or reader is None or a.ndim != b.ndim:
         return None
     letters = string.ascii_letters[:a.ndim]

@@ -15,6 +15,7 @@ from fastcnn.graph import Graph, Node, is_control_flow
 from fastcnn.mapping import mappings_of
 from fastcnn.ops import OPS
 from fastcnn.ops.base import Spec
+from fastcnn.plan.batches import run_stage
 from fastcnn.plan.bind import spec_of
 from fastcnn.plan.choices import LayerChoice, rows
 from fastcnn.plan.control_flow import ControlFlow
@@ -136,7 +137,7 @@ class Engine:
     def _run_stage(self, stage: Stage, inputs: list[np.ndarray], workspace: _native.Workspace,
                    out: Sequence[np.ndarray | None] | None = None) -> list[np.ndarray]:
         results = [np.empty(shape, dtype) for shape, dtype in stage.allocations] if out is None else _targets(stage, inputs, out)
-        status = stage.program.run(workspace, inputs + results)
+        status = run_stage(stage, workspace, inputs + results)
         if status:
             raise ExecutionError(f"a native step failed: {_native.STATUS[status]}")
         return stage.trimmed(results) if stage.trims else results

@@ -10,6 +10,7 @@ from fastcnn.choice.decision import Chooser
 from fastcnn.graph import Node, is_control_flow
 from fastcnn.mapping import mapping_of, resident
 from fastcnn.ops.base import Capped, Spec
+from fastcnn.plan.batches import lower_in_parts
 from fastcnn.plan.bind import Bound, BoundNode, Flow, bind
 from fastcnn.plan.lowering import Stage, StageLowering
 
@@ -42,9 +43,11 @@ def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants
               packs: MutableMapping[Hashable, np.ndarray], flows: Mapping[int, Flow], chooser: Chooser) -> Plan:
     """Bind, cut into stages, lower. `outputs` are the names that the caller wants in the end."""
     bound = bind(nodes, specs, constants, values, opsets, flows)
-    stages: list[Stage | Node] = []
     runs = _runs(bound.nodes)
-    for k, run in enumerate(runs):
+    whole = len(runs) == 1 and runs[0][0].op is not None and not bound.rest and not values
+    parts = lower_in_parts(bound, nodes, specs, outputs, opsets, threads, packs, chooser) if whole else None
+    stages: list[Stage | Node] = [*(parts or ())]
+    for k, run in enumerate(runs if parts is None else ()):
         if run[0].op is None:
             stages.append(run[0].node)
             continue

@@ -1,0 +1,191 @@
+"""Large batches in parts: how many images run through which nodes at a time, so that activations stay in L2 and weights are read seldom.
+
+Layer by layer, a batch of 32 sends every map through memory: MobileNetV2 takes 1.4 times as long per image as with a batch of one. Image
+by image, the weights of late layers come from memory 32 times. So the nodes of a graph are cut into segments, each with a part of the
+batch of its own, by the bytes that have to come from beyond L2 (Viterbi's algorithm over the divisors of the batch size). The number of
+threads has no say in it: an image's bits may depend on the part it is in. Parts too small for a second thread are not made.
+"""
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.choice import machine
+from fastcnn.choice.decision import Chooser
+from fastcnn.errors import FastCNNError
+from fastcnn.graph import Node
+from fastcnn.ops.base import Spec
+from fastcnn.plan.bind import Bound, BoundNode, bind
+from fastcnn.plan.lowering import SINGLE_THREAD_PROGRAM, Stage, StageLowering
+from fastcnn.plan.separable import is_separable
+
+# A node's maps begin to miss L2 at this share of it, and all of them come from memory at the other.
+FITS, SPILLS = 0.5, 1.5
+# What else a part costs, in bytes from memory of the same time (16 bytes a nanosecond): a call of the program, a step, and for a value
+# that goes from one segment to the next its change of layout, twice, and fresh memory.
+CALL_BYTES, STEP_BYTES, CROSSING = 100_000, 8_000, 6
+
+
+@dataclass(frozen=True)
+class Repeated(Stage):
+    """A stage that runs `times` times, each on the next part of the first axis of all inputs and outputs."""
+
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Nodes begin to end - 1 run on `images` of the batch at a time."""
+
+    begin: int
+    end: int
+    images: int
+
+
+def run_stage(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray]) -> int:
+    """The status of the native program, run as often as the stage says."""
+    if not isinstance(stage, Repeated):
+        return stage.program.run(workspace, arrays)
+    images = len(arrays[0]) // stage.times
+    for first in range(0, len(arrays[0]), images):
+        status = stage.program.run(workspace, [array[first:first + images] for array in arrays])
+        if status:
+            return status
+    return 0
+
+
+def lower_in_parts(bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spec | None], outputs: Sequence[str],
+                   opsets: Mapping[str, int], threads: int, packs: MutableMapping[Hashable, np.ndarray],
+                   chooser: Chooser) -> list[Stage] | None:
+    """Stages for a graph that is bound to its end and all native; None where one stage for the whole batch is as good.
+
+    nodes  the graph's, from which parts are bound; inputs: their specs for the whole batch
+    """
+    batch = _batch_of(inputs)
+    if batch < 2:
+        return None
+    segments = _segments(bound, set(inputs), batch)
+    if len(segments) == 1 and segments[0].images == batch:
+        return None
+    parts = {batch: bound}
+    for segment in segments:
+        if segment.images not in parts:
+            end = max(s.end for s in segments if s.images == segment.images)
+            part = _bind_part(bound, nodes, inputs, segment.images, batch, opsets, end)
+            if part is None:
+                return None
+            parts[segment.images] = part
+    stages = []
+    for segment in segments:
+        later = set(outputs).union(*(b.node.reads for b in bound.nodes[segment.end:]))
+        for images in dict.fromkeys((segment.images, batch)):
+            stage = _lowering(parts[images], segment, tuple(inputs), outputs, later, threads, packs, chooser).lower()
+            if sum(info.work for info in stage.steps) >= SINGLE_THREAD_PROGRAM:
+                break
+        stages.append(_repeated(stage, batch, batch // images))
+    return stages
+
+
+def _batch_of(inputs: Mapping[str, Spec | None]) -> int:
+    sizes = {spec.shape[0] if spec is not None and spec.rank else 0 for spec in inputs.values()}
+    return sizes.pop() if len(sizes) == 1 else 0
+
+
+def _segments(bound: Bound, inputs: set[str], batch: int) -> list[Segment]:
+    """The cheapest cut into segments."""
+    sizes = [n for n in range(1, batch + 1) if batch % n == 0]
+    costs = _costs(bound, inputs, batch, sizes)
+    crossing = _crossing(bound, inputs, batch)
+    best, came_from = np.zeros(len(sizes)), []
+    for i in range(len(bound.nodes)):
+        enter = best.min() + CROSSING * crossing[i] + CALL_BYTES / np.array(sizes)
+        came_from.append(np.where(best <= enter, np.arange(len(sizes)), best.argmin()) if i else np.arange(len(sizes)))
+        best = np.minimum(best, enter) + costs[i] if i else CALL_BYTES / np.array(sizes) + costs[0]
+    path = [int(best.argmin())]
+    for i in range(len(bound.nodes) - 1, 0, -1):
+        path.append(int(came_from[i][path[-1]]))
+    path.reverse()
+    starts = [i for i in range(len(path)) if i == 0 or path[i] != path[i - 1]]
+    return [Segment(a, b, sizes[path[a]]) for a, b in zip(starts, [*starts[1:], len(path)])]
+
+
+def _costs(bound: Bound, inputs: set[str], batch: int, sizes: Sequence[int]) -> np.ndarray:
+    """Bytes per image from beyond L2, a row a node and a column a size; infinite for parts of what is not separable."""
+    cache, counts = machine.l2_bytes(), np.array(sizes)
+    batched, rows = set(inputs), []
+    for b in bound.nodes:
+        maps = sum(_nbytes(bound, name) for name in {*b.node.inputs, *b.node.outputs} if name and name not in bound.values)
+        weights = sum(_nbytes(bound, name) for name in set(b.node.inputs) if name in bound.values)
+        missing = np.clip((counts * (maps / batch) / cache - FITS) / (SPILLS - FITS), 0, 1)
+        row = missing * (maps / batch) + (weights + STEP_BYTES) / counts
+        if _is_separable(b, bound, batched, batch):
+            batched.update(b.node.outputs)
+        else:
+            row[counts < batch] = np.inf
+        rows.append(row)
+    return np.array(rows)
+
+
+def _is_separable(b: BoundNode, bound: Bound, batched: set[str], batch: int) -> bool:
+    own = frozenset(i for i, name in enumerate(b.node.inputs) if name in batched)
+    constant = all(name in batched or name in bound.values for name in b.node.reads)
+    whole = all(spec.rank and spec.shape[0] == batch for spec in (bound.spec(name) for name in b.node.outputs if name))
+    return constant and whole and is_separable(b.args, own)
+
+
+def _crossing(bound: Bound, inputs: set[str], batch: int) -> list[float]:
+    """Bytes per image of what nodes before the i-th make and others from there on read."""
+    last = {name: i for i, b in enumerate(bound.nodes) for name in b.node.reads}
+    live = np.zeros(len(bound.nodes) + 1)
+    for i, b in enumerate(bound.nodes):
+        for name in b.node.outputs:
+            if name in last:
+                live[i + 1:last[name] + 1] += _nbytes(bound, name) / batch
+    return list(live)
+
+
+def _nbytes(bound: Bound, name: str) -> int:
+    spec = bound.known(name)
+    return spec.size * spec.dtype.itemsize if spec is not None else 0
+
+
+def _bind_part(bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spec | None], images: int, batch: int,
+               opsets: Mapping[str, int], end: int) -> Bound | None:
+    """The graph bound for so many images as far as node `end`; None where its shapes are not those of the batch but for the first axis."""
+    last = next(k for k, node in enumerate(nodes) if node is bound.nodes[end - 1].node)
+    specs = {name: replace(spec, shape=(images, *spec.shape[1:])) for name, spec in inputs.items() if spec is not None}
+    try:
+        part = bind(nodes[:last + 1], specs, bound.constants, {}, opsets)
+    except FastCNNError:
+        return None
+    same = len(part.nodes) == end and not part.rest and all(
+        p.node is b.node and p.op is not None and all(_is_part(part.specs.get(name), bound.spec(name), images)
+                                                      for name in b.node.outputs if name and bound.spec(name).shape[0] == batch)
+        for p, b in zip(part.nodes, bound.nodes))
+    return part if same else None
+
+
+def _is_part(part: Spec | None, whole: Spec, images: int) -> bool:
+    return part is not None and part.dtype == whole.dtype and part.shape == (images, *whole.shape[1:])
+
+
+def _lowering(part: Bound, segment: Segment, inputs: tuple[str, ...], outputs: Sequence[str], later: set[str], threads: int,
+              packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser) -> StageLowering:
+    """Of a segment; the graph's own inputs and outputs come first and in their order."""
+    run = part.nodes[segment.begin:segment.end]
+    made = [name for b in run for name in b.node.outputs if name]
+    read = dict.fromkeys(name for b in run for name in b.node.reads if name not in made and name not in part.values)
+    ordered = [*(name for name in inputs if name in read), *(name for name in read if name not in inputs)]
+    wanted = [*(name for name in outputs if name in made), *(name for name in made if name in later and name not in outputs)]
+    return StageLowering(part, run, ordered, wanted, threads, packs, chooser)
+
+
+def _repeated(stage: Stage, batch: int, times: int) -> Stage:
+    if times == 1:
+        return stage
+    values = {field.name: getattr(stage, field.name) for field in fields(Stage)}
+    values["allocations"] = tuple(((batch, *shape[1:]), dtype) for shape, dtype in stage.allocations)
+    return Repeated(**values, times=times)

@@ -66,6 +66,35 @@ def test_tune_measures_once_and_computes_the_same(quick, tmp_path, caplog, threa
     np.testing.assert_array_equal(tuned(image()), again(image()))
 
 
+CONVOLUTIONS = {
+    "transposed": ("ConvTranspose", [1, 24, 9, 8], (24, 12, 3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    "transposed_sparse": ("ConvTranspose", [1, 24, 9, 8], (24, 12, 1, 1), {"strides": [3, 3]}),
+    "volume": ("Conv", [1, 8, 5, 9, 8], (12, 8, 3, 3, 3), {"pads": [1, 1, 1, 1, 1, 1]}),
+    "volume_groups": ("Conv", [1, 8, 5, 9, 8], (12, 2, 3, 3, 3), {"group": 4}),
+    "dilated": ("Conv", [1, 32, 16, 16], (32, 32, 3, 3), {"pads": [4, 4, 4, 4], "dilations": [4, 4]}),
+    "far": ("Conv", [1, 16, 10, 10], (16, 16, 3, 3), {"pads": [6, 6, 6, 6], "dilations": [6, 6]}),
+    "groups": ("Conv", [2, 32, 11, 9], (32, 4, 3, 3), {"group": 8, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    "line": ("Conv", [3, 16, 50], (24, 16, 5), {"pads": [2, 2]}),
+    "batch": ("Conv", [4, 40, 7, 7], (24, 40, 1, 1), {}),
+}
+
+
+@pytest.mark.parametrize("op, shape, kernel, attributes", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_tune_every_kind_of_convolution(quick, tmp_path, monkeypatch, op, shape, kernel, attributes):
+    """Whatever is measured, and whichever candidate wins: here the one that the model likes least."""
+    rng = np.random.default_rng(2)
+    x, w = rng.standard_normal(shape).astype(np.float32), rng.standard_normal(kernel).astype(np.float32)
+    net = model([helper.make_node(op, ["x", "w"], ["y"], "only", **attributes)], {"x": shape}, ["y"], {"w": w}).SerializeToString()
+    plain = fastcnn.load(net, threads=1)
+    monkeypatch.setattr(tuner, "winner", lambda times, listed: list(listed)[-1])
+    monkeypatch.setattr(tuner, "SMALLEST", 1)
+    monkeypatch.setattr(tuner, "PROMISING", 1e9)
+    tuned = fastcnn.load(net, threads=1, tune=tmp_path / "a.json")
+    assert "tuned" in {row.source for row in tuned.choices()}
+    scale = np.abs(plain(x)).max()
+    np.testing.assert_allclose(tuned(x), plain(x), rtol=0, atol=1e-4 * scale)
+
+
 def test_tune_gives_the_same_bits_for_any_number_of_threads(quick, tmp_path):
     file = tmp_path / "answers.json"
     one, two = (fastcnn.load(network(), threads=threads, tune=file) for threads in (1, 2))

@@ -21,6 +21,7 @@ WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh",
 # virtual machine is what its neighbours leave of it). Written and not only read, since a network leaves lines that have to be
 # stored behind it: after reading, the block sizes of F(2,3) on 14x14x256 come in another order than in ResNet-18. 2026-11-21, Xeon.
 MEMORY_MEGABYTES = 192
+LONGEST_PANEL = 2 ** 18             # floats
 SHORT_RUN = 2e-4                    # seconds: above, whether the kernel's code is in the cache makes no difference
 
 
@@ -121,6 +122,7 @@ class Trials:
 
 
 def _copy(array: np.ndarray) -> np.ndarray:
-    out = _native.aligned_empty(array.size)
+    """The weights again, as far from the next ones as tiles ask ahead: they would bring those of another candidate into the cache."""
+    out = _native.aligned_empty(array.size + min(array.size, LONGEST_PANEL))[:array.size]
     out[:] = array
     return out

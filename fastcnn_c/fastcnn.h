@@ -64,7 +64,8 @@ int fc_step_together(fc_step_fn run, const void *params, int threads);
 size_t fc_program_state_bytes(const fc_program *program, int threads);
 
 /* Run all steps with `threads` threads. bases[0] is ignored, bases[1] the arena, the rest inputs and outputs.
- * scratch: threads * scratch_bytes, FC_ALIGN aligned. state: fc_program_state_bytes, aligned likewise. seconds: NULL, or step_count doubles to fill with each step's time.
+ * scratch: threads * scratch_bytes, FC_ALIGN aligned. state: fc_program_state_bytes, aligned likewise. seconds: NULL, or step_count doubles to fill with each step's time,
+ * -1 from the one on that failed.
  * Safe to call from several threads at once with different arenas, and in a forked child. */
 fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, void *state, int threads, double *seconds);
 

@@ -98,7 +98,7 @@ static void walk_steps(void *argument, int id, int count)
         }
         if (w->seconds && id == 0) {
             const double end = now();
-            w->seconds[k] = end - start;
+            w->seconds[k] = atomic_load_explicit(&w->status, memory_order_relaxed) == FC_OK ? end - start : -1.0;
             start = end;
         }
     }

@@ -243,3 +243,16 @@ def test_sequences_in_a_loop_fall_back_alone():
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     loaded = check(model, {"x0": np.float32([1, 2])}, native=False)
     assert sorted(loaded.fallback_nodes) == ["empty", "insert", "join"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_native_step_that_fails_names_its_node(threads):
+    body = body_of([node("Gather", ["xs", "k"], ["row"], axis=0, name="reader"), node("Add", ["x", "row"], ["x_out"], name="adder"),
+                    node("Identity", ["go"], ["go_out"])], [*COUNTERS, ("x", FLOAT, [2])], [GO, ("x_out", FLOAT, [2])])
+    model = model_of(node("Loop", ["rounds", "", "x0"], ["y"], body=body, name="outer"), [("rounds", INT64, []), ("x0", FLOAT, [2]),
+                                                                                        ("xs", FLOAT, [3, 2])], [("y", FLOAT, [2])])
+    feeds = {"x0": np.zeros(2, np.float32), "xs": np.ones((3, 2), np.float32)}
+    with fastcnn.load(model, threads=threads) as loaded:
+        with pytest.raises(fastcnn.ExecutionError, match="Loop 'outer': node 'reader': .*index"):
+            loaded.run(None, {**feeds, "rounds": np.array(4)})
+        np.testing.assert_array_equal(loaded.run(None, {**feeds, "rounds": np.array(3)})[0], [3, 3])

@@ -139,7 +139,7 @@ class Engine:
         results = [np.empty(shape, dtype) for shape, dtype in stage.allocations] if out is None else _targets(stage, inputs, out)
         status = run_stage(stage, workspace, inputs + results)
         if status:
-            raise ExecutionError(f"a native step failed: {_native.STATUS[status]}")
+            raise ExecutionError(f"{_failed_node(stage, workspace, inputs + results)}: {_native.STATUS[status]}")
         return stage.trimmed(results) if stage.trims else results
 
     def _run_stages(self, plan: Plan, env: dict[str, Any], workspace: _native.Workspace) -> list[Any]:
@@ -179,6 +179,14 @@ class Engine:
         borrowed = isinstance(value, np.ndarray) and any(np.may_share_memory(value, env[g]) for g in given
                                                          if isinstance(env[g], np.ndarray))
         return np.array(value) if borrowed else value
+
+
+def _failed_node(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray]) -> str:
+    """The node whose step fails when a stage that has failed runs again."""
+    seconds = np.zeros(len(stage.steps))
+    stage.program.run(workspace, arrays, seconds)
+    failed = [info for info, time in zip(stage.steps, seconds) if time < 0]
+    return f"node {failed[0].node!r}" if failed else "a native step"
 
 
 def _contiguous(value: Any) -> Any:

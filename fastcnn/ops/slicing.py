@@ -199,6 +199,9 @@ class Pad(AnyType):
         shape = tuple(n + b + a for n, b, a in zip(x.shape, before, after))
         if min(shape, default=0) < 0:
             raise bad_shape(args, f"pads={[*before, *after]} crop more than there is")
+        mode = args.node.attrs.get("mode", "constant")
+        if mode != "constant" and any(n == 0 and m for n, m in zip(x.shape, shape)):
+            raise bad_shape(args, f"mode={mode} has nothing to repeat along an empty axis")
         return [Spec(x.dtype, shape)]
 
     def lower(self, low: Lowering) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
             continue
         flow = flows.get(id(node))
         if flow is None and _foldable(node, args):
-            results = reference.evaluate(node, list(args.values), {}, opsets)
+            results = _folded(node, args, bound, opsets)
             if all(isinstance(result, np.ndarray) for result in results):
                 _keep(bound, node, results)
                 continue
@@ -92,6 +92,9 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
         except DataDependent:
             bound.rest = list(nodes[k:])
             return bound
+        if flow is None and _nothing(node, outputs):
+            _keep(bound, node, _empties(outputs))
+            continue
         bound.nodes.append(BoundNode(node, op, args))
         bound.specs.update((name, spec) for name, spec in zip(node.outputs, outputs) if name and spec is not None)
         padded = [*outputs, *[None] * len(node.outputs)]
@@ -114,6 +117,25 @@ def _foldable(node: Node, args: Args) -> bool:
     known = all(value is not None for name, value in zip(node.inputs, args.values) if name)
     return known and not node.captures and node.op_type not in RANDOM and node.activation is None and bool(node.reads
                                                                                                            or node.op_type == "Constant")
+
+
+def _nothing(node: Node, outputs: Sequence[Spec | None]) -> bool:
+    """Whether every output is known to have no elements: then there is nothing to compute, with kernel or without."""
+    counted = [spec is not None and not isinstance(spec, Capped) and spec.size == 0 for spec in outputs]
+    return all(counted) and len(counted) == len(node.outputs) and all(node.outputs)
+
+
+def _empties(outputs: Sequence[Spec | None]) -> list[np.ndarray]:
+    return [np.empty(spec.shape, spec.dtype) for spec in outputs if spec is not None]
+
+
+def _folded(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> Sequence[Any]:
+    """The outputs of a node whose inputs are known; numpy need not be able to compute what has no elements."""
+    if any(value is not None and value.size == 0 for value in args.values):
+        outputs = _infer(node, args, bound, opsets)[1]
+        if _nothing(node, outputs):
+            return _empties(outputs)
+    return reference.evaluate(node, list(args.values), {}, opsets)
 
 
 def _keep(bound: Bound, node: Node, results: Sequence[np.ndarray]) -> None:

@@ -92,8 +92,9 @@ def conv(node: Node, inputs: Inputs) -> list[np.ndarray]:
     view = windows(x, kernel, strides, dilations, before, extents, 0)
     n, rank, taps = x.shape[0], len(kernel), w.shape[1] * math.prod(kernel)
     view = view.reshape(n, group, w.shape[1], *extents, *kernel)
-    columns = view.transpose(0, 1, 2, *range(3 + rank, 3 + 2 * rank), *range(3, 3 + rank)).reshape(n, group, taps, -1)
-    y = (w.reshape(group, -1, taps) @ columns).reshape(n, w.shape[0], *extents)
+    columns = view.transpose(0, 1, 2, *range(3 + rank, 3 + 2 * rank), *range(3, 3 + rank))
+    columns = columns.reshape(n, group, taps, math.prod(extents))
+    y = (w.reshape(group, w.shape[0] // group, taps) @ columns).reshape(n, w.shape[0], *extents)
     if bias is not None:
         y = y + wide(bias).reshape(-1, *[1] * rank)
     return [y.astype(dtype, copy=False)]

@@ -26,6 +26,7 @@ from fastcnn.passes.pad_folding import pad_folding
 from fastcnn.passes.plain_forms import plain_forms
 from fastcnn.passes.reshape_targets import reshape_targets
 from fastcnn.passes.residual_fusion import residual_fusion
+from fastcnn.passes.separable_pool import separable_pool
 from fastcnn.passes.shape_knowledge import shape_knowledge
 from fastcnn.passes.shuffle_removal import reshape_merging, transpose_merging
 from fastcnn.passes.transpose_sinking import transpose_sinking
@@ -59,6 +60,7 @@ PASSES: list[Pass] = [
     affine_after,  # before affine_before: the operator before is as likely to take it and always exact
     affine_before,
     pad_folding,  # after affine_before, which folds shifts only where there is no padding
+    separable_pool,  # after pad_folding, which knows a window with its padding
     activation_fusion,  # after all that changes what stands before an activation
     residual_fusion,  # after activation_fusion: the Add brings its activation along, a conv with its own is not taken
     reading_order,  # after all that makes other weights of weights

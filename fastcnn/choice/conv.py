@@ -249,10 +249,16 @@ def block_rows(shape: ConvShape, threads: int) -> int:
 
 
 def block_tiles(shape: ConvShape, nv: int) -> int:
-    """Tiles whose rows of x fill a quarter of L2 while the panels of w pass over them."""
+    """Tiles whose rows of x fill a quarter of L2 while the panels of w pass over them.
+
+    All tiles as one block where that takes half of L2 and saves reading weights twice that L2 does not keep: 8x8, 2048 to 384 channels,
+    0.67 -> 0.55 ms (2026-11-21, Xeon, AVX-512, cold); where L2 keeps them one block is 1 % slower on average.
+    """
     per_row = -(-shape.ow // _native.gemm_max_mr(nv))
     tile_bytes = 4 * -(-shape.ow // per_row) * shape.k
-    return max(1, min(machine.l2_bytes() // 4 // max(tile_bytes, 1), shape.oh * per_row))
+    tiles, whole = max(1, machine.l2_bytes() // 4 // max(tile_bytes, 1)), shape.oh * per_row
+    again = tiles < whole <= 2 * tiles and 4 * shape.k * shape.oc > machine.l2_bytes() // 2
+    return whole if again else min(tiles, whole)
 
 
 def fused_rows(row_bytes: int, stride: int, out_rows: int) -> int:

@@ -27,6 +27,10 @@ class Mapping(mmap.mmap):
         mapping.path, mapping.stamp = os.path.abspath(path), _stamp(os.fstat(stream.fileno()))
         return mapping
 
+    def forget(self) -> None:
+        """The pages leave this process's memory; whoever reads them again has them back."""
+        self.madvise(mmap.MADV_DONTNEED)
+
     def check(self) -> None:
         """Raises FormatError when the file was written to in place: what is not packed yet is lost."""
         try:
@@ -76,10 +80,10 @@ def mappings_of(arrays: Iterable[np.ndarray]) -> list[Mapping]:
 
 
 def forget(array: np.ndarray) -> None:
-    """The pages of the file under an array leave this process's memory; whoever reads them again has them back."""
+    """Mapping.forget() of the file under an array, if there is one."""
     mapping = mapping_of(array)
     if mapping is not None:
-        mapping.madvise(mmap.MADV_DONTNEED)
+        mapping.forget()
 
 
 def resident(array: np.ndarray) -> np.ndarray:

@@ -182,10 +182,13 @@ class Model:
         """The engine for these outputs: the graph optimised with them kept."""
         engine = self._engines.get(outputs)
         if engine is None:
-            for file in mappings_of(self._graph.constants.values()):
+            files = mappings_of(self._graph.constants.values())
+            for file in files:
                 file.check()
             with self._lock:
                 graph = run_passes(self._with_outputs(outputs))
+                for file in files:                  # what passes read has become constants of the graph, or is read again
+                    file.forget()
                 engine = self._engines[outputs] = Engine(graph, self._threads, self._packs, chooser=self._chooser)
         return engine
 

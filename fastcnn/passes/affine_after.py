@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastcnn.graph import Graph, Node
+from fastcnn.mapping import forget
 from fastcnn.passes.facts import absorb_readers, affine, batch_affine, has_epilogue
 from fastcnn.passes.rewrite import add_constant, constant, shape_of
 
@@ -37,6 +38,7 @@ def _with_weights(graph: Graph, node: Node, w: np.ndarray, b: np.ndarray, dtype:
     w, b = w.astype(dtype), b.astype(dtype)
     if not (np.isfinite(w).all() and np.isfinite(b).all()):
         return None
+    forget(graph.constants[node.inputs[1]])
     inputs = [node.inputs[0], add_constant(graph, f"{node.inputs[1]}.scaled", w)]
     return replace(node, inputs=(*inputs, add_constant(graph, f"{node.inputs[1]}.bias", b)))
 

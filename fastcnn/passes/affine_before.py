@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastcnn.graph import Graph, Node
+from fastcnn.mapping import forget
 from fastcnn.passes.facts import affine, has_slope, sole_reader
 from fastcnn.passes.rewrite import add_constant, constant, shape_of
 
@@ -45,6 +46,7 @@ def _folded(graph: Graph, before: Node, conv: Node) -> Node | None:
         return None
     scale, shift = (v.reshape(conv.attrs.get("group", 1), 1, w.shape[1]) for v in found)
     grouped = w.astype(np.float64).reshape(scale.shape[0], -1, *w.shape[1:])
+    forget(w)
     ones = [1] * (w.ndim - 2)
     scaled = (grouped * scale.reshape(*scale.shape, *ones)).reshape(w.shape)
     inputs = [source, add_constant(graph, f"{conv.inputs[1]}.scaled", scaled.astype(w.dtype)), *conv.inputs[2:]]

@@ -200,6 +200,16 @@ def test_gemm_against_onnxruntime(a, b, attrs, c):
     check_native("Gemm", inputs, ("b", "c"), RTOL, **attrs)
 
 
+@pytest.mark.parametrize("turned", [{}, {"transA": 1}, {"transB": 1}, {"transA": 1, "transB": 1}], ids=str)
+@pytest.mark.parametrize("c", [None, (37,), (1, 37)], ids=str)
+def test_gemm_of_what_the_run_computes(c, turned):
+    rng = np.random.default_rng(8)
+    a, b = rng.standard_normal((13, 21), dtype=np.float32), rng.standard_normal((21, 37), dtype=np.float32)
+    inputs = {"a": a.T.copy() if "transA" in turned else a, "b": b.T.copy() if "transB" in turned else b,
+              "c": None if c is None else rng.standard_normal(c, dtype=np.float32)}
+    check_native("Gemm", inputs, (), RTOL, **turned)
+
+
 @pytest.mark.parametrize("a, b", [
     ((4, 5), (5, 6)), ((1, 300), (300, 40)), ((3, 4, 5), (5, 6)), ((2, 3, 4, 5), (5, 6)), ((2, 3, 4, 5), (2, 3, 5, 6)),
     ((3, 4, 5), (3, 5, 6)),

@@ -19,6 +19,9 @@ class Gemm(Op):
         if not super().native(args):
             return False
         c = args.spec(2) if args.has(2) else None
+        if args.values[1] is None:
+            plain = args.node.attrs.get("alpha", 1.0) == 1.0 and (c is None or args.node.attrs.get("beta", 1.0) == 1.0)
+            return plain and (c is None or c.shape[-1:] == (c.size,) == self.infer(args)[0].shape[1:]) and args.spec(0).size > 0
         row = c is None or (args.values[2] is not None and (c.size == 1 or (c.shape[-1] == c.size)))
         return args.values[1] is not None and row and args.spec(0).size > 0
 
@@ -38,12 +41,16 @@ class Gemm(Op):
         a = low.read(0)
         if attrs.get("transA", 0):
             a = a.transpose((1, 0))
+        if low.args.values[1] is None:
+            b = low.read(1)
+            emit_matmul(low, low.write(0, "dense"), a, b.transpose((1, 0)) if attrs.get("transB", 0) else b)
+            return
         if a.shape[1] != 1 and a.strides[1] != 1:
             dense = low.temp(a.shape)
             low.copy(dense, a)
             a = dense
-        b, alpha, beta = low.args.constant(1), attrs.get("alpha", 1.0), attrs.get("beta", 1.0)
-        weights = b if attrs.get("transB", 0) else b.T
+        w, alpha, beta = low.args.constant(1), attrs.get("alpha", 1.0), attrs.get("beta", 1.0)
+        weights = w if attrs.get("transB", 0) else w.T
         if alpha != 1.0:
             weights = weights * np.float32(alpha)
         bias = None

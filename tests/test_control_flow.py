@@ -253,6 +253,6 @@ def test_a_native_step_that_fails_names_its_node(threads):
                                                                                         ("xs", FLOAT, [3, 2])], [("y", FLOAT, [2])])
     feeds = {"x0": np.zeros(2, np.float32), "xs": np.ones((3, 2), np.float32)}
     with fastcnn.load(model, threads=threads) as loaded:
-        with pytest.raises(fastcnn.ExecutionError, match="Loop 'outer': node 'reader': .*index"):
+        with pytest.raises(fastcnn.ExecutionError, match=r"Loop 'outer': node 'reader': .*index"):
             loaded.run(None, {**feeds, "rounds": np.array(4)})
         np.testing.assert_array_equal(loaded.run(None, {**feeds, "rounds": np.array(3)})[0], [3, 3])

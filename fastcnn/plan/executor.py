@@ -24,6 +24,8 @@ from fastcnn.plan.plan import Plan, make_plan, small_values
 
 # Plans kept per engine, the least recently used goes first.
 MAX_PLANS = 64
+# And per body of control flow, where a slice that moves with the rounds has a plan for each of them.
+MAX_BODY_PLANS = 1024
 
 
 def check_operators(graph: Graph) -> None:
@@ -48,6 +50,7 @@ class Engine:
     def __init__(self, graph: Graph, threads: int, packs: dict[Hashable, np.ndarray], fallbacks: dict[int, Node] | None = None,
                  chooser: Chooser | None = None):
         self.graph, self.threads, self.packs = graph, threads, packs
+        self.max_plans = MAX_PLANS
         self.chooser: Chooser = chooser or CostModel()
         self.fallbacks: dict[int, Node] = {} if fallbacks is None else fallbacks
         check_operators(graph)
@@ -69,7 +72,7 @@ class Engine:
         """
         key = tuple([getattr(value, "shape", None) for value in feeds.values()])
         plan = self.plans.get(key)
-        if plan is None or (len(self.plans) > MAX_PLANS // 2 and not self._touch(key)):
+        if plan is None or (len(self.plans) > self.max_plans // 2 and not self._touch(key)):
             plan = self.plan({name: spec_of(value) for name, value in feeds.items()})
         try:
             workspace = self.workspaces.pop()
@@ -105,7 +108,9 @@ class Engine:
 
     def _inner(self, body: Graph) -> Engine:
         """The engine of a body; its fallbacks count as this one's."""
-        return Engine(body, self.threads, {}, self.fallbacks, self.chooser)
+        engine = Engine(body, self.threads, {}, self.fallbacks, self.chooser)
+        engine.max_plans = MAX_BODY_PLANS
+        return engine
 
     def _plan(self, key: Hashable, nodes: Sequence[Node], specs: Mapping[str, Spec | None], values: Mapping[str, np.ndarray]) -> Plan:
         plan = self.plans.get(key)
@@ -121,7 +126,7 @@ class Engine:
                 finally:
                     self.chooser.planned()
                 self.fallbacks.update((id(node), node) for node in plan.fallbacks)
-                while len(self.plans) > MAX_PLANS:
+                while len(self.plans) > self.max_plans:
                     self.plans.popitem(last=False)
             return self.plans[key]
 

@@ -9,7 +9,7 @@ from fastcnn.choice import machine
 # In FMA issue slots: a load of the tile (one a row of a and one a vector of b); independent sums without which slots stay empty; a call
 # of a tile (arguments, epilogue); a row of a, read from L2 again by every panel; a vector of b, which comes from L2 when the panel
 # outgrows its share of L1. Fitted to 608 layers of thirteen networks at AVX-512 and AVX2 with cold weights, on which the pick then takes
-# 0.3 and 0.5 % more time than the best width on average. 2026-11-21, Xeon (AVX-512, 48 KB L1, 2 MB L2), gcc 12.2, one thread;
+# 0.5 % more time than the best width on average (AVX2 4.6 % before). 2026-11-21, Xeon (AVX-512, 48 KB L1, 2 MB L2), gcc 12.2, one thread;
 # reproduce with python -m bench.layers --cold.
 LOAD_SLOTS = 1.2
 CHAIN_SLOTS = 11            # two ports times four cycles of latency, and what it takes to keep both filled

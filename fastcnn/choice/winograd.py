@@ -2,8 +2,8 @@
 
 A cost model in cycles of one core, against that of the direct kernel in tile.py.  Its constants began as a least-squares fit to 26 layers
 (224x224x64 to 4x4x256) and were then searched for the least regret on 70 3x3 layers of ResNet, VGG, DenseNet, GoogLeNet, Inception and
-ShuffleNet at AVX-512 and AVX2, weights from memory as in a network: the pick takes 1.7 % more time than the best of direct,
-F(2,3) and F(4,3) with 7 block sizes each on average, 2.3 % at AVX-512 and 1.2 % at AVX2 (2.8 and 2.2 % before the search).
+ShuffleNet at AVX-512 and AVX2, weights from memory as in a network. On 64 of them measured afresh the pick takes 2.6 % more time than the
+best of direct, F(2,3) and F(4,3) with 7 block sizes each on average (AVX-512 3.6, AVX2 1.6; 4.1 % with the constants before).
 2026-11-21, Intel Xeon (family 6 model 167, AVX-512, 3.3 GHz, 2 MB L2), gcc 12.2, one thread; reproduce with
 `python -m bench.layers --cold resnet18 resnet50 vgg16 densenet121 googlenet inception_v3`.
 Direct / F(2,3) / F(4,3) in ms, cold weights (warm differs by less than 10 % except where given as cold; warm):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Trial:
     """One choice, ready: run() is one native call with a bias, a Relu and, where places has a third, a residual."""
 
     def __init__(self, picked: ConvChoice, places: Places, buffers: Sequence[np.ndarray | None], weights: np.ndarray, threads: int):
-        fields = dict.fromkeys(_native.step_fields()[picked.algorithm], 0)      # what only some lowerings use is off
+        fields: dict[str, Any] = dict.fromkeys(_native.step_fields()[picked.algorithm], 0)      # what only some lowerings use is off
         fields |= {name: getattr(picked.shape, name) for name in WINDOW}
         for name, strides in zip("xyr", (*places, (0, 0, 0, 0))):
             fields |= {f"{name}_image": strides[0], f"{name}_row": strides[2], f"{name}_pixel": strides[3]}

@@ -256,3 +256,25 @@ def test_a_native_step_that_fails_names_its_node(threads):
         with pytest.raises(fastcnn.ExecutionError, match=r"Loop 'outer': node 'reader': .*index"):
             loaded.run(None, {**feeds, "rounds": np.array(4)})
         np.testing.assert_array_equal(loaded.run(None, {**feeds, "rounds": np.array(3)})[0], [3, 3])
+
+
+def wrong_loop(inputs: int, outputs: int) -> onnx.ModelProto:
+    fed = [*COUNTERS, ("x", FLOAT, [2]), ("z", FLOAT, [2])]
+    body = body_of([node("Identity", ["go"], ["go_out"]), node("Neg", ["x"], ["x_out"])], fed[:inputs],
+                   [GO, ("x_out", FLOAT, [2])][:outputs])
+    return model_of(node("Loop", ["rounds", "", "x"], ["y"], body=body, name="outer"), [("x", FLOAT, [2])], [("y", FLOAT, [2])],
+                    [("rounds", np.int64(3))])
+
+
+def wrong_scan(count: int) -> onnx.ModelProto:
+    body = body_of([node("Neg", ["x"], ["y_out"])], [("x", FLOAT, [2])], [("y_out", FLOAT, [2])])
+    scan = node("Scan", ["xs"], ["y"], body=body, name="outer", num_scan_inputs=count)
+    return model_of(scan, [("xs", FLOAT, [3, 2])], [("y", FLOAT, [3, 2])])
+
+
+@pytest.mark.parametrize("model, why", [(wrong_loop(2, 2), "2 inputs, the node gives it 3"), (wrong_loop(4, 2), "4 inputs"),
+                                        (wrong_loop(3, 1), "too few"), (wrong_loop(3, 0), "too few"), (wrong_scan(0), "num_scan_inputs=0"),
+                                        (wrong_scan(2), "num_scan_inputs=2"), (wrong_scan(-1), "num_scan_inputs=-1")])
+def test_bodies_that_do_not_fit_are_refused_at_load(model, why):
+    with pytest.raises(fastcnn.FastCNNError, match=f"'outer': .*{why}"):
+        fastcnn.load(model)

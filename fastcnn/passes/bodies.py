@@ -78,5 +78,5 @@ def _formal_inputs(graph: Graph, node: Node, body: Graph) -> list[ValueInfo]:
     own = 2 if node.op_type == "Loop" else 0
     first = 1 if node.op_type == "Scan" and node.version < 9 else own
     counters = [ValueInfo(info.name, info.type, ()) for info in body.inputs[:own]]
-    started = zip(body.inputs[own:], node.inputs[first:])
+    started = zip(body.inputs[own:], (*node.inputs[first:], *[""] * len(body.inputs)))
     return counters + [ValueInfo(info.name, type_of(graph, v) or info.type, None) for info, v in started]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastcnn.errors import ExecutionError, FastCNNError
+from fastcnn.errors import ExecutionError, FastCNNError, ModelError
 from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.ops.base import Args, Spec
 from fastcnn.plan.plan import Plan
@@ -79,12 +79,13 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
 
 
 class ControlFlow:
-    """A control-flow node with its bodies ready to run."""
+    """A control-flow node with its bodies ready to run. Raises ModelError where their inputs and outputs do not fit the node's."""
 
     def __init__(self, node: Node, engine_of: Callable[[Graph], Runner]):
         captured = frozenset(inner for inner, _ in node.captures)
         self.node = node
         self.bodies = {key: Body(body, captured, engine_of) for key, body in node.bodies.items()}
+        _check_counts(node, self.bodies)
         self._by_graph = {id(body): self.bodies[key] for key, body in node.bodies.items()}
 
     def run(self, inputs: Sequence[Value], captured: Mapping[str, Value]) -> list[Value]:
@@ -111,6 +112,22 @@ class ControlFlow:
             return _INFER[self.node.op_type](self, args, captured)
         except FastCNNError:                  # of a branch not taken, or a body that never runs, perhaps
             return [None] * len(self.node.outputs)
+
+
+def _check_counts(node: Node, bodies: Mapping[str, Body]) -> None:
+    """Into the body of a Loop go number, condition and what is carried, of a Scan states and slices."""
+    given = len(node.inputs) - (node.op_type == "Scan" and node.version < 9)
+    inputs = {"If": 0, "Loop": max(given, 2), "Scan": given}[node.op_type]
+    carried = {"If": 0, "Loop": inputs - 2, "Scan": inputs - node.attrs.get("num_scan_inputs", 0)}[node.op_type]
+    first = node.op_type == "Loop"                                 # the condition comes before what the node gives out
+    if not 0 <= carried <= inputs or (node.op_type == "Scan" and carried == inputs):
+        raise ModelError(f"{node.where()}: num_scan_inputs={node.attrs.get('num_scan_inputs')} of {inputs} inputs")
+    least = max(carried, len(node.outputs))
+    for key, body in bodies.items():
+        if len(body.formal) != inputs:
+            raise ModelError(f"{node.where()}: {key} has {len(body.formal)} inputs, the node gives it {inputs}")
+        if len(body.outputs) - first < least:
+            raise ModelError(f"{node.where()}: {key} has {len(body.outputs)} outputs, too few for {least} of the node")
 
 
 def _apart(values: Sequence[Value], others: Sequence[Value]) -> list[Value]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class Tensor:
     def dtype(self) -> np.dtype:
         return self.buffer.dtype
 
-    @cached_property
+    @property
     def size(self) -> int:
         return math.prod(self.shape)
 

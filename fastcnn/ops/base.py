@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,7 +30,7 @@ class Spec:
     def rank(self) -> int:
         return len(self.shape)
 
-    @cached_property
+    @property
     def size(self) -> int:
         return math.prod(self.shape)
 

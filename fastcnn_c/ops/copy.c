@@ -107,12 +107,22 @@ static inline __attribute__((always_inline)) void fill_elements(const table *t, 
     }
 }
 
+static void fill_floats(const table *t, int64_t rows, int64_t cols)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        uint32_t *restrict y = (uint32_t *)(void *)t->y + r * t->y_row;
+        const uint32_t value = ((const uint32_t *)(const void *)t->x)[r * t->x_row];
+        for (int64_t c = 0; c < cols; c++)
+            y[c] = value;
+    }
+}
+
 static void fill(const table *t, int64_t rows, int64_t cols)
 {
     switch (t->elem) {
     case 1: fill_elements(t, rows, cols, 1); break;
     case 2: fill_elements(t, rows, cols, 2); break;
-    case 4: fill_elements(t, rows, cols, 4); break;
+    case 4: fill_floats(t, rows, cols); break;
     default: fill_elements(t, rows, cols, 8); break;
     }
 }

@@ -1,7 +1,8 @@
 """How soon the first answer is there:  python -m bench.start MODEL.onnx ... [--threads 1]
 
 Import, load, first and second run, and the peak of memory, each in a fresh process that has imported nothing else; engines take turns,
-medians of --rounds processes. The files lie in the page cache: the first turn of each is not counted.
+medians of --rounds processes. The files lie in the page cache and modules are compiled, as in an installed package: the first turn of
+each engine is not counted.
 """
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 TOP = Path(__file__).parent.parent
 PHASES = ("import", "load", "first run", "second run")
@@ -34,13 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
     cpus = [int(cpu) for cpu in args.cpus.split(",")] if args.cpus else sorted(os.sched_getaffinity(0))[:args.threads]
     found: dict[str, dict[str, list[dict[str, float]]]] = {}
-    for model in args.models:
-        found[model] = {engine: [] for engine in ENGINES}
-        for turn in range(args.rounds + 1):
-            for engine in ENGINES:
-                figures = measure(engine, model, args.threads, cpus)
-                if turn:
-                    found[model][engine].append(figures)
+    with TemporaryDirectory() as bytecode:
+        for model in args.models:
+            found[model] = {engine: [] for engine in ENGINES}
+            for turn in range(args.rounds + 1):
+                for engine in ENGINES:
+                    figures = measure(engine, model, args.threads, cpus, bytecode)
+                    if turn:
+                        found[model][engine].append(figures)
     if args.json:
         args.json.write_text(json.dumps({"python": platform.python_version(), "threads": args.threads, "cpus": cpus, "results": found},
                                         indent=1) + "\n")
@@ -48,10 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(engine: str, model: str, threads: int, cpus: Sequence[int]) -> dict[str, float]:
-    """Seconds of each phase and bytes of peak memory, from one process. Raises RuntimeError with its last line when it fails."""
+def measure(engine: str, model: str, threads: int, cpus: Sequence[int], bytecode: str = "") -> dict[str, float]:
+    """Seconds of each phase and bytes of peak memory, from one process. Raises RuntimeError with its last line when it fails.
+
+    bytecode  folder for compiled modules; "": as this process has it
+    """
     paths = [str(TOP), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "ORT_DISABLE_TELEMETRY": "1"}
+    if bytecode:
+        environment.update(PYTHONPYCACHEPREFIX=bytecode, PYTHONDONTWRITEBYTECODE="")
     command = [sys.executable, str(Path(__file__).with_name("start_process.py")), engine, model, str(threads), ",".join(map(str, cpus))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:

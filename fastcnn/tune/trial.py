@@ -23,6 +23,7 @@ WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh",
 # stored behind it: after reading, the block sizes of F(2,3) on 14x14x256 come in another order than in ResNet-18. 2026-11-21, Xeon.
 MEMORY_MEGABYTES = 192
 LONGEST_PANEL = 2 ** 18             # floats
+SHIFT = 272                         # floats, whole cache lines
 SHORT_RUN = 2e-4                    # seconds: above, whether the kernel's code is in the cache makes no difference
 
 
@@ -77,10 +78,11 @@ class Trials:
     """The named candidates of one convolution; times() can be called again and again, for all or some of them.
 
     eviction  what empties the caches before a round; None: weights stay where the round before left them
+    shift     moves the weights: where their addresses meet those of y in the low twelve bits, loads wait for stores
     """
 
     def __init__(self, shape: ConvShape, places: Places, listed: Mapping[str, ConvChoice], threads: int,
-                 eviction: Eviction | None = None):
+                 eviction: Eviction | None = None, shift: int = 0):
         self.x, w = operands(shape, places)
         outputs = (shape.n, shape.groups * shape.oc, shape.oh, shape.ow)
         self.y = _native.aligned_empty(span(outputs, places[1]))
@@ -95,7 +97,7 @@ class Trials:
             if key not in packed:
                 packed[key] = choice.pack(picked, w)
             self.twins[name] = Trial(picked, places, buffers, packed[key], threads)
-            self.trials[name] = Trial(picked, places, buffers, _copy(packed[key]), threads) if eviction else self.twins[name]
+            self.trials[name] = Trial(picked, places, buffers, _copy(packed[key], shift), threads) if eviction else self.twins[name]
         self.workspace = _native.Workspace()
         self.usual = {name: twin.run(self.workspace) for name, twin in self.twins.items()}
         self.eviction = eviction
@@ -122,8 +124,8 @@ class Trials:
         return {name: sorted(self.samples[name])[len(self.samples[name]) // 4] for name in order}
 
 
-def _copy(array: np.ndarray) -> np.ndarray:
+def _copy(array: np.ndarray, shift: int) -> np.ndarray:
     """The weights again, as far from the next ones as tiles ask ahead: they would bring those of another candidate into the cache."""
-    out = _native.aligned_empty(array.size + min(array.size, LONGEST_PANEL))[:array.size]
+    out = _native.aligned_empty(shift * SHIFT + array.size + min(array.size, LONGEST_PANEL))[shift * SHIFT:][:array.size]
     out[:] = array
     return out

@@ -18,6 +18,7 @@
 /* y, x, w packed per group, bias?, residual?, slope?, affine? ; ic and oc are per group.
  * affine, with band only: min(max(x * scale + shift, lo), hi) is what is convolved, padding stays 0; scale and shift a channel, lo, hi.
  * Convolution as implicit GEMM. band: 1 copies padded input rows to scratch first, 0 reads x in place (no padding may be hit).
+ * With ic 3 and x_pixel 1 the band is made from three planes of ih rows, x_row apart (ONNX's own layout).
  * nv: vectors of a tile. block: output rows (band) or tiles (in place) worked on before the next panel of w.
  * split_columns: threads share output channels instead of rows. y_gap: floats left out between one vector of y's channels and the
  * next (then y_pixel is one vector). */

@@ -125,22 +125,24 @@ def place(prefix: str, height: int, width: int, pixel: int) -> dict[str, int]:
 
 
 def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, band: int | None = None, block: int = 1,
-             split_columns: int = 0,
-             threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False, fn: str = "None",
-             alpha: float = 0.0,
-             beta: float = 0.0, affine: np.ndarray | None = None) -> np.ndarray:
-    """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input."""
+             split_columns: int = 0, threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False,
+             fn: str = "None", alpha: float = 0.0, beta: float = 0.0, affine: np.ndarray | None = None, planes: bool = False) -> np.ndarray:
+    """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input. planes: x is row-major."""
     m = case.groups * case.oc
     y = spaced(np.full((case.n, case.oh, case.ow, m), np.nan, np.float32), case.y_gap, output=True)
     extras = [Guarded(value) if wanted else None for value, wanted in
               ((data.bias, bias), (data.residual, residual), (data.slope, slope))]
     extras += [] if affine is None else [Guarded(affine)]
     band = int(case.padded) if band is None else band
+    x, at = spaced(data.x, case.x_gap), place("x", case.ih, case.iw, case.groups * case.ic + case.x_gap)
+    if planes:
+        x = Guarded(np.ascontiguousarray(data.x.transpose(0, 3, 1, 2)))
+        at = {"x_image": case.ic * case.ih * case.iw, "x_row": case.iw, "x_pixel": 1}
     status = run_step(
-        kind, [y, spaced(data.x, case.x_gap), Guarded(packed_weights(case, data.w, nv)), *extras], threads,
+        kind, [y, x, Guarded(packed_weights(case, data.w, nv)), *extras], threads,
         n=case.n, kh=case.kh, kw=case.kw, sh=case.sh, sw=case.sw, dh=case.dh, dw=case.dw, pt=case.pt, pl=case.pl,
         ih=case.ih, iw=case.iw,
-        oh=case.oh, ow=case.ow, **place("x", case.ih, case.iw, case.groups * case.ic + case.x_gap),
+        oh=case.oh, ow=case.ow, **at,
         **place("y", case.oh, case.ow, m + case.y_gap), **place("r", case.oh, case.ow, m), groups=case.groups,
         ic=case.ic, oc=case.oc,
         fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns, y_gap=0)

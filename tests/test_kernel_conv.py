@@ -55,6 +55,14 @@ def test_conv_equals_naive(isa, case):
         assert_close(run_conv(case, data, nv=nv, block=2), expected, tolerance(case.k), f"nv={nv}")
 
 
+@pytest.mark.parametrize("case", [case for case in DENSE if case.ic == 3 and case.kw > 1], ids=str)
+def test_band_from_three_planes_is_the_band_from_pixels(isa, case):
+    data = operands(case)
+    for block in (1, 3):
+        got = run_conv(case, data, nv=2, block=block, band=1, planes=True)
+        np.testing.assert_array_equal(got, run_conv(case, data, nv=2, block=block, band=1))
+
+
 @pytest.mark.parametrize("case", [*DENSE, *GROUPED, RESNEXT], ids=str)
 def test_im2col_equals_naive(isa, case):
     data = operands(case)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv3d import is_native as conv3d_native
 from fastcnn.ops.conv3d import lower as lower_conv3d
-from fastcnn.ops.conv_emit import checked_output, emit_conv, two_axes, two_dimensional, weights_of
+from fastcnn.ops.conv_emit import checked_output, emit_conv, three_planes, two_axes, two_dimensional, weights_of
 from fastcnn.ops.pointwise import keeps_planes, lower_planes
 from fastcnn.ops.window import Window, resolve
 
@@ -37,7 +37,7 @@ class Conv(Op):
         if len(window.kernel) == 3:
             lower_conv3d(low, window)
             return
-        x = two_dimensional(low.read(0, "channels_last"))
+        x = three_planes(low, window, group) or two_dimensional(low.read(0, "channels_last"))
         residual = two_dimensional(low.read(3, "channels_last")) if low.args.has(3) else None
         y = two_dimensional(low.write(0, "channels_last"))
         emit_conv(low, y, x, residual, weights_of(low), low.node.input(1), two_axes(window), group)

@@ -7,7 +7,7 @@ from fastcnn import _native
 from fastcnn.choice import conv as choice
 from fastcnn.graph import Node
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
-from fastcnn.ops.conv_emit import epilogue, place
+from fastcnn.ops.conv_emit import epilogue, place, three_planes
 from fastcnn.ops.window import Window, resolve
 
 
@@ -22,13 +22,12 @@ class ConvDepthwise(Op):
 
     def lower(self, low: Lowering) -> None:
         w1, w2 = low.args.constant(1), low.args.constant(3)
-        x, y = low.read(0, "channels_last"), low.write(0, "channels_last")
-        residual = low.read(7, "channels_last") if low.args.has(7) else None
-        (n, ic, _, _), c = x.shape, w1.shape[0]
         dense, window = windows(low.node, low.args)
-        (ih, iw), (oh, ow) = dense.out, window.out
-        first = first_choice(x.shape, c, dense)
+        (n, ic, _, _), c, (ih, iw), (oh, ow) = low.args.spec(0).shape, w1.shape[0], dense.out, window.out
+        first = first_choice(low.args.spec(0).shape, c, dense)
         nv = first.fields["nv"]
+        x = (three_planes(low, dense, 1) if first.fields["band"] else None) or low.read(0, "channels_last")
+        y, residual = low.write(0, "channels_last"), low.read(7, "channels_last") if low.args.has(7) else None
         packed = low.packed((low.node.input(1), "conv", (1, nv)), lambda: choice.pack(first, w1))
         taps = low.packed((low.node.input(3), "vectors"), lambda: pack_vectors(w2))
         last, last_fields, last_macs = self._last(low, c, ow)

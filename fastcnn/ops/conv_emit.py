@@ -13,7 +13,7 @@ from fastcnn.choice import pieces as choice_pieces
 from fastcnn.graph import Activation
 from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
 from fastcnn.ops.window import Window
-from fastcnn.tensor import Tensor
+from fastcnn.tensor import Tensor, is_dense
 
 
 def checked_output(args: Args, y: Spec) -> list[Spec]:
@@ -47,6 +47,18 @@ def weights_of(low: Lowering) -> np.ndarray | Tensor:
         computed = low.read(1, "dense")
         return two_dimensional(computed) if len(computed.shape) == 3 else computed
     return w[:, :, None, :] if w.ndim == 3 else w
+
+
+def three_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
+    """Input 0 where it lies as three row-major planes, which the conv step interleaves on the way to its band; None: it must be copied.
+
+    Not for 3x3 kernels of stride 1: these may be Winograd's, which reads pixels.
+    """
+    spec, wide = low.args.spec(0), window.kernel[-1] > 1 and set(window.dilations) == {1}
+    if spec.rank != 4 or spec.shape[1] != 3 or group != 1 or low.args.values[1] is None or not wide:
+        return None
+    x = low.read(0, "any")
+    return x if is_dense(x.shape, x.strides) and (window.kernel, window.strides) != ((3, 3), (1, 1)) else None
 
 
 def place(prefix: str, t: Tensor | None) -> dict[str, int]:

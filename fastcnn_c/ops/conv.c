@@ -69,7 +69,10 @@ static int64_t list_taps(const conv_run *c, int64_t oy, int64_t x0, int64_t x1)
     return count;
 }
 
-/* count pixels of group g to the band, as they are or scaled, shifted and clamped. */
+/* Three channels lie row-major, ih rows of one after the other: what models are fed. */
+static int reads_planes(const fc_conv *p) { return p->ic == 3 && p->groups == 1 && p->x_pixel == 1; }
+
+/* count pixels of group g to the band, as they are, interleaved from planes, or scaled, shifted and clamped. */
 static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t count, int64_t g)
 {
     const fc_conv *p = c->p;
@@ -79,6 +82,8 @@ static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t 
         const fc_affine_args args = {.y = band, .y_pixel = channels, .x = x, .x_pixel = (size_t)p->x_pixel, .count = (size_t)count,
                                      .n = channels, .scale = scale, .shift = scale + p->groups * p->ic, .lo = limits[0], .hi = limits[1]};
         fc_active->norm->affine(&args);
+    } else if (reads_planes(p)) {
+        fc_active->transpose->interleave3(band, x, (size_t)(p->ih * p->x_row), (size_t)count);
     } else if (p->x_pixel == p->ic) {
         memcpy(band, x, (size_t)count * channels * sizeof *band);
     } else {

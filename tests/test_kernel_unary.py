@@ -51,6 +51,11 @@ CASES = {
     "Sign": (0, 0, lambda x, a, b: np.sign(x), 0, 0),
     "Sin": (0, 0, lambda x, a, b: np.sin(x), 1.1, 0),
     "Cos": (0, 0, lambda x, a, b: np.cos(x), 1.1, 0),
+    **{name: (0, 0, lambda x, a, b, f=f: f(x), 3.1, 0) for name, f in (
+        ("Tan", np.tan), ("Asin", np.arcsin), ("Acos", np.arccos), ("Atan", np.arctan), ("Sinh", np.sinh), ("Cosh", np.cosh),
+        ("Asinh", np.arcsinh), ("Acosh", np.arccosh), ("Atanh", np.arctanh))},
+    "Affine": (0.7, -0.3, lambda x, a, b: a * x + b, 1.6, 2e-7),
+    "ScaledTanh": (1.7, 0.6, lambda x, a, b: a * np.tanh(b * x), 4.5, 0),
 }
 POSITIVE_ONLY = {"Log", "Sqrt"}
 TINY = float(np.finfo(np.float32).tiny)
@@ -65,8 +70,12 @@ def samples(name: str) -> np.ndarray:
     if name in POSITIVE_ONLY:
         x = np.abs(x)
         x = x[x > 0]
-    if name in ("Sin", "Cos"):
+    if name in ("Sin", "Cos", "Tan"):
         x = x[np.abs(x) < 1e6]
+    if name in ("Asin", "Acos", "Atanh"):
+        x = np.concatenate([x[np.abs(x) <= 1], np.linspace(-1, 1, 5001, dtype=np.float32)])
+    if name == "Acosh":
+        x = np.abs(x) + 1
     if name == "Reciprocal":
         x = x[np.abs(x) > 1e-37]
     return x

@@ -25,6 +25,8 @@ UNARY = [
     ("Neg", 7, {}, X), ("Exp", 7, {}, X), ("Log", 7, {}, POSITIVE), ("Sqrt", 7, {}, POSITIVE), ("Reciprocal", 7, {}, POSITIVE),
     ("Erf", 9, {}, X),
     ("Floor", 7, {}, X), ("Ceil", 7, {}, X), ("Round", 11, {}, X * 2), ("Sign", 9, {}, X), ("Sin", 7, {}, X), ("Cos", 7, {}, X),
+    ("Tan", 7, {}, X), ("Asin", 7, {}, np.tanh(X)), ("Acos", 7, {}, np.tanh(X)), ("Atan", 7, {}, X), ("Sinh", 9, {}, X), ("Cosh", 9, {}, X),
+    ("Asinh", 9, {}, X), ("Acosh", 9, {}, POSITIVE + 1), ("Atanh", 9, {}, np.tanh(X)),
     ("Gelu", 20, {}, X), ("Gelu", 20, {"approximate": "tanh"}, X),
 ]
 

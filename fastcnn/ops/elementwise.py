@@ -26,6 +26,7 @@ UNARY: dict[str, Parameters] = {
     "Softsign": (), "Mish": (), "Swish": (("alpha", 1.0),), "Celu": (("alpha", 1.0),), "ThresholdedRelu": (("alpha", 1.0),),
     "Shrink": (("lambd", 0.5), ("bias", 0.0)), "Abs": (), "Neg": (), "Exp": (), "Log": (), "Sqrt": (), "Reciprocal": (), "Erf": (),
     "Floor": (), "Ceil": (), "Round": (), "Sign": (), "Sin": (), "Cos": (),
+    "Tan": (), "Asin": (), "Acos": (), "Atan": (), "Sinh": (), "Cosh": (), "Asinh": (), "Acosh": (), "Atanh": (),
 }
 TYPED_UNARY = frozenset(("Abs", "Neg", "Sign"))
 

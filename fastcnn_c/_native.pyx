@@ -251,6 +251,11 @@ def vector_length():
     return fc_vector_length()
 
 
+def gemm_pair(int64_t ow):
+    """How many vectors wide the register tile is that takes two rows of ow pixels at once; 0: there is none."""
+    return fc_gemm_pair(ow)
+
+
 def gemm_max_mr(int64_t nv):
     """Tallest register tile of nv vectors of the current instruction set; 0 when there is none."""
     return fc_gemm_max_mr(nv)

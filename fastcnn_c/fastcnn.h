@@ -107,6 +107,7 @@ const char *fc_kernel_name(fc_isa isa, size_t index);
 /* Planning facts of the current instruction set. */
 int64_t fc_vector_length(void);               /* floats in a vector */
 int64_t fc_gemm_max_mr(int64_t nv);           /* tallest tile of nv vectors, 0: no such tile */
+int64_t fc_gemm_pair(int64_t ow);             /* vectors of the tile of two rows of ow pixels, 0: no such tile */
 
 /* Packing, once per model. packed is FC_ALIGN aligned, w at any address.
  * gemm B: w is [n][k] with row stride ldw (transposed = 0) or [k][n] with row stride ldw (transposed = 1);

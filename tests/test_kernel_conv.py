@@ -34,6 +34,13 @@ DENSE = [
     Case(9, 10, 3, 3, oh=3, ow=4, sh=2, dh=3, dw=1, x_gap=7),
     Case(2, 3, 3, 3, oh=9, ow=12, pt=4, pl=5, pb=4, pr=5),                   # windows that see padding alone
     Case(11, 13, 3, 3, oh=1, ow=1, pt=1, pl=1, pb=1, pr=1),
+    Case(9, 40, 3, 3, oh=7, ow=7, pt=1, pl=1, pb=1, pr=1, n=2, y_gap=1),     # narrow: two rows a tile
+    Case(9, 33, 3, 3, oh=6, ow=6, sh=2, sw=2, pt=1, pl=1),
+    Case(4, 34, 5, 3, oh=4, ow=5, sh=2, pt=3, pl=1, pb=3, pr=1),
+    Case(6, 64, 2, 4, oh=5, ow=4, pl=2, pr=1),
+    Case(5, 16, 3, 3, oh=5, ow=3, pt=1, pl=1, pb=1, pr=1),
+    Case(5, 7, 3, 3, oh=4, ow=2, pt=1, pl=1, pb=1, pr=1),
+    Case(13, 33, 1, 1, oh=3, ow=7, sh=2, sw=2),
 ]
 GROUPED = [
     Case(3, 5, 3, 3, oh=5, ow=7, groups=4, pt=1, pl=1, pb=1, pr=1),
@@ -45,6 +52,7 @@ GROUPED = [
 RESNET = Case(64, 64, 3, 3, oh=56, ow=56, pt=1, pl=1, pb=1, pr=1)
 RESNEXT = Case(4, 4, 3, 3, oh=14, ow=14, groups=32, pt=1, pl=1, pb=1, pr=1)
 EPILOGUE = Case(6, 21, 3, 3, oh=5, ow=9, n=2, pt=1, pl=1, pb=1, pr=1, y_gap=3)
+NARROW = [replace(EPILOGUE, ow=7, ic=8, oc=32), replace(EPILOGUE, ow=3, oc=16), replace(EPILOGUE, ow=2)]     # two rows a tile
 
 
 @pytest.mark.parametrize("case", [*DENSE, *GROUPED, RESNET, RESNEXT], ids=str)
@@ -82,7 +90,7 @@ def test_conv_band_and_in_place_agree_with_naive(isa, case):
 
 
 @pytest.mark.parametrize("kind", ["conv", "im2col"])
-@pytest.mark.parametrize("case", [EPILOGUE, replace(EPILOGUE, groups=3)], ids=str)
+@pytest.mark.parametrize("case", [EPILOGUE, replace(EPILOGUE, groups=3), *NARROW], ids=str)
 def test_conv_bias_then_residual_then_activation(isa, case, kind):
     data = operands(case, 2)
     y = run_conv(case, data, kind, nv=2, bias=True, residual=True, fn="Relu", block=2)
@@ -110,7 +118,7 @@ def test_conv_prelu_slope_per_channel(isa, groups, kind):
 
 
 @pytest.mark.parametrize("split_columns", [0, 1], ids=["rows", "columns"])
-@pytest.mark.parametrize("case", [EPILOGUE, replace(EPILOGUE, groups=2), Case(33, 100, oh=5, ow=29, n=2),
+@pytest.mark.parametrize("case", [EPILOGUE, replace(EPILOGUE, groups=2), *NARROW, Case(33, 100, oh=5, ow=29, n=2),
                                   Case(3, 70, 3, 3, oh=1, ow=1)], ids=str)
 def test_conv_is_bitwise_the_same_for_any_number_of_threads(isa, case, split_columns):
     data = operands(case, 5)

@@ -18,7 +18,7 @@ IM2COL_KC = 1024                # fastcnn_c/ops/im2col.c: longer sums go in bloc
 def tiles() -> list[tuple[str, str, int, int]]:
     """(kernel, instruction set, mr, nr) of every tile this machine can run."""
     return [(name, isa, *map(int, re.match(r"fc_gemm_f32_(\d+)x(\d+)__", name).groups()))
-            for isa in _native.isas() for name in _native.kernels(isa) if name.startswith("fc_gemm_")]
+            for isa in _native.isas() for name in _native.kernels(isa) if re.match(r"fc_gemm_f32_\d", name)]
 
 
 @pytest.fixture(params=tiles(), ids=lambda tile: tile[0])

@@ -9,6 +9,8 @@
     X(8, 3, 48) X(9, 3, 48) \
     X(1, 4, 64) X(2, 4, 64) X(3, 4, 64) X(4, 4, 64) X(5, 4, 64) X(6, 4, 64)
 #define FC_GEMM_MAX_MRS 0, 14, 14, 9, 6
+/* Pairs X(half, nv, nr): where a tile of half rows would leave much of b's rate unused. */
+#define FC_GEMM_PAIRS(X) X(4, 2, 32) X(5, 2, 32) X(6, 2, 32) X(7, 2, 32)
 
 #include "../simd/avx512.h"
 

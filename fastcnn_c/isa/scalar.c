@@ -6,6 +6,8 @@
     X(1, 3, 3) X(2, 3, 3) \
     X(1, 4, 4) X(2, 4, 4)
 #define FC_GEMM_MAX_MRS 0, 4, 4, 2, 2
+/* Pairs X(half, nv, nr): where a tile of half rows would leave much of b's rate unused. */
+#define FC_GEMM_PAIRS(X) X(2, 2, 2)
 
 #include "../simd/scalar.h"
 

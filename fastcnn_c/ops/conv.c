@@ -49,15 +49,15 @@ static void set_memory(conv_run *c, int64_t row, int64_t pixel, int64_t group)
     c->kc = c->merged ? c->p->kw * c->p->ic : c->p->ic;
 }
 
-/* The runs of k that pixels [x0, x1) of output row oy need; returns their number. None where all is padding: the tile is then
- * the bias. */
-static int64_t list_taps(const conv_run *c, int64_t oy, int64_t x0, int64_t x1)
+/* The runs of k that pixels [x0, x1) of `rows` output rows from oy on need; returns their number. None where all is padding: the
+ * tile is then the bias. */
+static int64_t list_taps(const conv_run *c, int64_t oy, int64_t rows, int64_t x0, int64_t x1)
 {
     const fc_conv *p = c->p;
     int64_t count = 0;
     for (int64_t r = 0; r < p->kh; r++) {
         const int64_t iy = oy * p->sh - p->pt + r * p->dh;
-        if (iy < 0 || iy >= p->ih)
+        if (iy + (rows - 1) * p->sh < 0 || iy >= p->ih)
             continue;
         for (int64_t s = 0; s < (c->merged ? 1 : p->kw); s++) {
             const int64_t offset = s * p->dw - p->pl;
@@ -125,50 +125,76 @@ static void activate_tile(const fc_conv *p, float *y, int64_t mr, int64_t n, con
         fc_activate_rows(y, mr, (size_t)fc_min(part, n - j), (size_t)p->y_pixel, p->fn, p->alpha, p->beta, slope ? slope + j : NULL);
 }
 
-/* One tile: pixels [x0, x0 + mr) of output row oy, columns [j0, j0 + n) of group g; a is that row's first pixel. The taps are listed. */
-static void run_tile(const conv_run *c, fc_gemm_kernel kernel, int64_t mr, const float *a, const float *b, const char *next,
-                     size_t step, int64_t taps, int64_t image, int64_t oy, int64_t x0, int64_t g, int64_t j0, int64_t n)
+/* Pixels [x0, x1) of `rows` output rows from oy on (2 where a pair of rows is one tile), columns [j0, j0 + n) of group g. */
+typedef struct tile {
+    int64_t image, oy, rows, x0, x1, g, j0, n, taps;
+    const float *a, *b;          /* the first pixel of row oy; the panel */
+    const char *next;            /* what to ask for ahead of time */
+    size_t step;
+} tile;
+
+/* The taps are listed. */
+static void run_tile(const conv_run *c, const tile *t)
 {
     const fc_conv *p = c->p;
-    const int64_t column = g * p->oc + j0;
-    float *y = c->y + image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column + column / fc_active->vector_length * p->y_gap;
+    const int64_t column = t->g * p->oc + t->j0, v = fc_active->vector_length, mr = t->x1 - t->x0, nv = fc_ceil_div(t->n, v);
+    float *y = c->y + t->image * p->y_image + t->oy * p->y_row + t->x0 * p->y_pixel + column + column / v * p->y_gap;
     const fc_gemm_args args = {
-        .c = y, .ldc = (size_t)p->y_pixel, .gap = (size_t)p->y_gap, .a = a + x0 * p->sw * c->pixel, .lda = (size_t)(p->sw * c->pixel), .tap = c->taps,
-        .taps = (size_t)taps, .kc = (size_t)c->kc, .b = b, .n = (size_t)n, .bias = c->bias ? c->bias + column : NULL,
-        .residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x0 * p->r_pixel + column : NULL,
-        .ldr = (size_t)p->r_pixel, .lo = c->lo, .hi = c->hi, .accumulate = 0,
-        .prefetch = next, .prefetch_step = step};
-    kernel(&args);
-    if (c->slope || !fc_is_clamp(p->fn))
-        activate_tile(p, y, mr, n, c->slope ? c->slope + column : NULL);
+        .c = y, .ldc = (size_t)p->y_pixel, .gap = (size_t)p->y_gap, .a = t->a + t->x0 * p->sw * c->pixel,
+        .lda = (size_t)(p->sw * c->pixel), .tap = c->taps, .taps = (size_t)t->taps, .kc = (size_t)c->kc, .b = t->b, .n = (size_t)t->n,
+        .bias = c->bias ? c->bias + column : NULL,
+        .residual = c->residual ? c->residual + t->image * p->r_image + t->oy * p->r_row + t->x0 * p->r_pixel + column : NULL,
+        .ldr = (size_t)p->r_pixel, .lo = c->lo, .hi = c->hi, .a_second = (size_t)(p->sh * c->row), .c_second = (size_t)p->y_row,
+        .r_second = (size_t)p->r_row, .prefetch = t->next, .prefetch_step = t->step};
+    (t->rows == 2 ? fc_active->gemm->pair[mr] : fc_active->gemm->tile[nv][mr])(&args);
+    for (int64_t i = 0; (c->slope || !fc_is_clamp(p->fn)) && i < t->rows; i++)
+        activate_tile(p, y + i * p->y_row, mr, t->n, c->slope ? c->slope + column : NULL);
 }
 
-/* Tiles [t0, t1) of one image, counted over its output rows, times panels [q0, q1) of each group. `a` belongs to row oy0. */
+/* Output rows that a tile nv vectors wide takes at a time: 2 where a row is so narrow that b would be read too often, and both rows may
+ * be given the same runs of k, zeros of the band among them. */
+static int64_t rows_together(const conv_run *c, int64_t nv)
+{
+    const fc_conv *p = c->p;
+    const int narrow = c->by_row && c->tiles_per_row == 1 && nv == FC_GEMM_PAIR_NV && p->ow <= FC_GEMM_MAX_MR / 2;
+    return narrow && fc_active->gemm->pair[p->ow] && (p->band || p->kh * p->kw == 1) ? 2 : 1;
+}
+
+/* Tiles [t0, t1), counted over the output rows of one image, of the group, columns and panel that `t` says. `a` belongs to row oy0. */
+static void run_panel(const conv_run *c, tile *t, const float *a, int64_t oy0, int64_t t0, int64_t t1)
+{
+    const fc_conv *p = c->p;
+    const int64_t nv = fc_ceil_div(t->n, fc_active->vector_length), together = rows_together(c, nv), k = p->kh * p->kw * p->ic;
+    const int64_t passes = fc_ceil_div(t1 - t0, together), panel = nv * fc_active->vector_length;
+    /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
+     * buffers that the tile's own loads need. A panel that one tile reads through is a stream, which the CPU sees by itself. */
+    t->next = (const char *)(t->b + k * panel);
+    t->step = passes == 1 ? 0 : (size_t)fc_ceil_div(panel * (int64_t)sizeof(float), passes);
+    int64_t listed = -1;
+    for (int64_t i = t0; i < t1; i += t->rows, t->next += (size_t)k * t->step) {
+        const int64_t piece = i % c->tiles_per_row;
+        t->oy = i / c->tiles_per_row;
+        t->rows = fc_min(together, t1 - i);
+        t->x0 = p->ow * piece / c->tiles_per_row;
+        t->x1 = p->ow * (piece + 1) / c->tiles_per_row;
+        t->a = a + (t->oy - oy0) * p->sh * c->row + t->g * c->group;
+        if (!c->by_row || t->oy != listed)
+            t->taps = list_taps(c, t->oy, t->rows, t->x0, t->x1);
+        listed = t->oy;
+        run_tile(c, t);
+    }
+}
+
+/* Tiles [t0, t1) of one image times panels [q0, q1) of each group. */
 static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t image, int64_t t0, int64_t t1, int64_t q0, int64_t q1)
 {
     const fc_conv *p = c->p;
-    const int64_t v = fc_active->vector_length, nr = p->nv * v, k = p->kh * p->kw * p->ic;
-    for (int64_t g = 0; g < p->groups; g++) {
-        const float *weights = c->w + g * c->packed_per_group;
+    const int64_t nr = p->nv * fc_active->vector_length, k = p->kh * p->kw * p->ic;
+    for (int64_t g = 0; g < p->groups; g++)
         for (int64_t q = q0; q < q1; q++) {
-            const int64_t j0 = q * nr, n = fc_min(nr, p->oc - j0), nv = fc_ceil_div(n, v);
-            const float *b = weights + q * nr * k;
-            /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
-             * buffers that the tile's own loads need. A panel that one tile reads through is a stream, which the CPU sees by itself. */
-            const char *next = (const char *)(b + k * nv * v);
-            const size_t step = t1 - t0 == 1 ? 0 : (size_t)fc_ceil_div(nv * v * (int64_t)sizeof *b, t1 - t0);
-            int64_t taps = 0, listed = -1;
-            for (int64_t t = t0; t < t1; t++) {
-                const int64_t oy = t / c->tiles_per_row, piece = t % c->tiles_per_row;
-                const int64_t x0 = p->ow * piece / c->tiles_per_row, x1 = p->ow * (piece + 1) / c->tiles_per_row;
-                if (!c->by_row || oy != listed)
-                    taps = list_taps(c, oy, x0, x1);
-                listed = oy;
-                run_tile(c, fc_active->gemm->tile[nv][x1 - x0], x1 - x0, a + (oy - oy0) * p->sh * c->row + g * c->group, b,
-                         next + (size_t)((t - t0) * k) * step, step, taps, image, oy, x0, g, j0, n);
-            }
+            tile t = {.image = image, .g = g, .j0 = q * nr, .n = fc_min(nr, p->oc - q * nr), .b = c->w + g * c->packed_per_group + q * nr * k};
+            run_panel(c, &t, a, oy0, t0, t1);
         }
-    }
 }
 
 /* Rows [r0, r1) counted over all images, through the band. */

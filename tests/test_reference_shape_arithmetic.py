@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_reference import Case, arrays, as_model, as_node, floats, ints, names_of, onnxruntime_run
+from graph_helper import floats, onnxruntime_run
+from reference_cases import Case, arrays, as_model, as_node, ints, names_of
 
 from fastcnn.errors import ExecutionError
 from fastcnn.graph import Node

@@ -1,7 +1,7 @@
 """Operators onnx.reference gets wrong or lacks at some opset, each with the reason it is here.
 
 A function takes (node, inputs) and returns the outputs, or None to leave the case to onnx.reference. A rewrite returns
-the node as onnx.reference understands it. Checked against onnxruntime 1.31 by tests/test_reference.py; onnx 1.23.
+the node as onnx.reference understands it. Checked against onnxruntime 1.31 by tests/test_reference_operators.py; onnx 1.23.
 """
 from __future__ import annotations
 

@@ -1,0 +1,43 @@
+"""evaluate() and infer_outputs() against onnxruntime, operator by operator, where onnx.reference is wrong or absent."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from graph_helper import onnxruntime_run
+from reference_cases import CASES, MICROSOFT, Case, arrays, as_model, as_node, names_of
+
+from fastcnn.reference import evaluate, infer_outputs
+from fastcnn.reference.contrib import CONTRIB
+from fastcnn.reference.overrides import OVERRIDES, REWRITES
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_operator_gives_onnxruntimes_numbers(case: Case) -> None:
+    inputs, _ = names_of(case)
+    want = onnxruntime_run(as_model(case), {n: np.asarray(x) for n, x in zip(inputs, case.inputs) if n})
+    got = evaluate(as_node(case), arrays(case), {}, {"": case.opset})
+    assert len(got) == case.outputs
+    for y, reference_y in zip(got, want):
+        assert (y.dtype, y.shape) == (reference_y.dtype, reference_y.shape)
+        scale = np.abs(reference_y.astype(np.float64)).max() if reference_y.size else 0.0
+        np.testing.assert_allclose(
+            y.astype(np.float64), reference_y.astype(np.float64), rtol=0, atol=case.tolerance * max(scale, 1e-6)
+        )
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_inferred_types_are_those_of_the_values(case: Case) -> None:
+    inputs, values = names_of(case)[0], arrays(case)
+    types = [None if x is None else (x.dtype, x.shape) for x in values]
+    found = infer_outputs(
+        as_node(case), types, {n: x for n, x in zip(inputs, values) if x is not None and x.size < 65}, {"": case.opset}
+    )
+    if case.infers:
+        assert found == [(y.dtype, y.shape) for y in evaluate(as_node(case), values, {}, {"": case.opset})]
+    else:
+        assert found == [None] * case.outputs
+
+
+def test_every_override_has_a_case() -> None:
+    assert set(OVERRIDES) | set(REWRITES) <= {c.op for c in CASES if not c.domain}
+    assert {op for domain, op in CONTRIB if domain == MICROSOFT} <= {c.op for c in CASES if c.domain}

@@ -125,30 +125,40 @@ static void activate_tile(const fc_conv *p, float *y, int64_t mr, int64_t n, con
         fc_activate_rows(y, mr, (size_t)fc_min(part, n - j), (size_t)p->y_pixel, p->fn, p->alpha, p->beta, slope ? slope + j : NULL);
 }
 
-/* Pixels [x0, x1) of `rows` output rows from oy on (2 where a pair of rows is one tile), columns [j0, j0 + n) of group g. */
-typedef struct tile {
-    int64_t image, oy, rows, x0, x1, g, j0, n, taps;
-    const float *a, *b;          /* the first pixel of row oy; the panel */
-    const char *next;            /* what to ask for ahead of time */
-    size_t step;
-} tile;
+/* What the tiles of one panel share. */
+typedef struct panel {
+    fc_gemm_args args;
+    int64_t nv;
+    float *y;                    /* of the image, at the panel's first column; the next two likewise */
+    const float *residual, *slope;
+    int activates;
+} panel;
 
-/* The taps are listed. */
-static void run_tile(const conv_run *c, const tile *t)
+static panel panel_of(const conv_run *c, int64_t image, int64_t g, int64_t j0, const float *b)
 {
     const fc_conv *p = c->p;
-    const int64_t column = t->g * p->oc + t->j0, v = fc_active->vector_length, mr = t->x1 - t->x0, nv = fc_ceil_div(t->n, v);
-    float *y = c->y + t->image * p->y_image + t->oy * p->y_row + t->x0 * p->y_pixel + column + column / v * p->y_gap;
-    const fc_gemm_args args = {
-        .c = y, .ldc = (size_t)p->y_pixel, .gap = (size_t)p->y_gap, .a = t->a + t->x0 * p->sw * c->pixel,
-        .lda = (size_t)(p->sw * c->pixel), .tap = c->taps, .taps = (size_t)t->taps, .kc = (size_t)c->kc, .b = t->b, .n = (size_t)t->n,
-        .bias = c->bias ? c->bias + column : NULL,
-        .residual = c->residual ? c->residual + t->image * p->r_image + t->oy * p->r_row + t->x0 * p->r_pixel + column : NULL,
-        .ldr = (size_t)p->r_pixel, .lo = c->lo, .hi = c->hi, .a_second = (size_t)(p->sh * c->row), .c_second = (size_t)p->y_row,
-        .r_second = (size_t)p->r_row, .prefetch = t->next, .prefetch_step = t->step};
-    (t->rows == 2 ? fc_active->gemm->pair[mr] : fc_active->gemm->tile[nv][mr])(&args);
-    for (int64_t i = 0; (c->slope || !fc_is_clamp(p->fn)) && i < t->rows; i++)
-        activate_tile(p, y + i * p->y_row, mr, t->n, c->slope ? c->slope + column : NULL);
+    const int64_t v = fc_active->vector_length, column = g * p->oc + j0, n = fc_min(p->nv * v, p->oc - j0);
+    return (panel){
+        .args = {.ldc = (size_t)p->y_pixel, .gap = (size_t)p->y_gap, .lda = (size_t)(p->sw * c->pixel), .tap = c->taps,
+                 .kc = (size_t)c->kc, .b = b, .n = (size_t)n, .bias = c->bias ? c->bias + column : NULL, .ldr = (size_t)p->r_pixel,
+                 .lo = c->lo, .hi = c->hi, .a_second = (size_t)(p->sh * c->row), .c_second = (size_t)p->y_row,
+                 .r_second = (size_t)p->r_row},
+        .nv = fc_ceil_div(n, v), .y = c->y + image * p->y_image + column + column / v * p->y_gap,
+        .residual = c->residual ? c->residual + image * p->r_image + column : NULL, .slope = c->slope ? c->slope + column : NULL,
+        .activates = c->slope || !fc_is_clamp(p->fn)};
+}
+
+/* Pixels [x0, x1) of `rows` output rows from oy on, a: the first pixel of row oy. The taps are listed. */
+static void run_tile(const conv_run *c, panel *q, const float *a, int64_t oy, int64_t rows, int64_t x0, int64_t x1)
+{
+    const fc_conv *p = c->p;
+    fc_gemm_args *args = &q->args;
+    args->c = q->y + oy * p->y_row + x0 * p->y_pixel;
+    args->a = a + x0 * (int64_t)args->lda;
+    args->residual = q->residual ? q->residual + oy * p->r_row + x0 * p->r_pixel : NULL;
+    (rows == 2 ? fc_active->gemm->pair[x1 - x0] : fc_active->gemm->tile[q->nv][x1 - x0])(args);
+    for (int64_t i = 0; q->activates && i < rows; i++)
+        activate_tile(p, args->c + i * p->y_row, x1 - x0, (int64_t)args->n, q->slope);
 }
 
 /* Output rows that a tile nv vectors wide takes at a time: 2 where a row is so narrow that b would be read too often, and both rows may
@@ -160,28 +170,26 @@ static int64_t rows_together(const conv_run *c, int64_t nv)
     return narrow && fc_active->gemm->pair[p->ow] && (p->band || p->kh * p->kw == 1) ? 2 : 1;
 }
 
-/* Tiles [t0, t1), counted over the output rows of one image, of the group, columns and panel that `t` says. `a` belongs to row oy0. */
-static void run_panel(const conv_run *c, tile *t, const float *a, int64_t oy0, int64_t t0, int64_t t1)
+/* Tiles [t0, t1) of one panel, counted over the output rows of one image. `a` belongs to row oy0. */
+static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, int64_t t0, int64_t t1)
 {
     const fc_conv *p = c->p;
-    const int64_t nv = fc_ceil_div(t->n, fc_active->vector_length), together = rows_together(c, nv), k = p->kh * p->kw * p->ic;
-    const int64_t passes = fc_ceil_div(t1 - t0, together), panel = nv * fc_active->vector_length;
+    const int64_t together = rows_together(c, q->nv), k = p->kh * p->kw * p->ic;
+    const int64_t passes = fc_ceil_div(t1 - t0, together), width = q->nv * fc_active->vector_length;
     /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
      * buffers that the tile's own loads need. A panel that one tile reads through is a stream, which the CPU sees by itself. */
-    t->next = (const char *)(t->b + k * panel);
-    t->step = passes == 1 ? 0 : (size_t)fc_ceil_div(panel * (int64_t)sizeof(float), passes);
-    int64_t listed = -1;
-    for (int64_t i = t0; i < t1; i += t->rows, t->next += (size_t)k * t->step) {
-        const int64_t piece = i % c->tiles_per_row;
-        t->oy = i / c->tiles_per_row;
-        t->rows = fc_min(together, t1 - i);
-        t->x0 = p->ow * piece / c->tiles_per_row;
-        t->x1 = p->ow * (piece + 1) / c->tiles_per_row;
-        t->a = a + (t->oy - oy0) * p->sh * c->row + t->g * c->group;
-        if (!c->by_row || t->oy != listed)
-            t->taps = list_taps(c, t->oy, t->rows, t->x0, t->x1);
-        listed = t->oy;
-        run_tile(c, t);
+    const char *next = (const char *)(q->args.b + k * width);
+    q->args.prefetch_step = passes == 1 ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
+    int64_t listed = -1, rows = 1;
+    for (int64_t i = t0; i < t1; i += rows, next += (size_t)k * q->args.prefetch_step) {
+        const int64_t oy = i / c->tiles_per_row, piece = i % c->tiles_per_row;
+        const int64_t x0 = p->ow * piece / c->tiles_per_row, x1 = p->ow * (piece + 1) / c->tiles_per_row;
+        rows = fc_min(together, t1 - i);
+        if (!c->by_row || oy != listed)
+            q->args.taps = (size_t)list_taps(c, oy, rows, x0, x1);
+        listed = oy;
+        q->args.prefetch = next;
+        run_tile(c, q, a + (oy - oy0) * p->sh * c->row, oy, rows, x0, x1);
     }
 }
 
@@ -191,9 +199,9 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
     const fc_conv *p = c->p;
     const int64_t nr = p->nv * fc_active->vector_length, k = p->kh * p->kw * p->ic;
     for (int64_t g = 0; g < p->groups; g++)
-        for (int64_t q = q0; q < q1; q++) {
-            tile t = {.image = image, .g = g, .j0 = q * nr, .n = fc_min(nr, p->oc - q * nr), .b = c->w + g * c->packed_per_group + q * nr * k};
-            run_panel(c, &t, a, oy0, t0, t1);
+        for (int64_t i = q0; i < q1; i++) {
+            panel q = panel_of(c, image, g, i * nr, c->w + g * c->packed_per_group + i * nr * k);
+            run_panel(c, &q, a + g * c->group, oy0, t0, t1);
         }
 }
 

@@ -4,7 +4,7 @@ Made by the reader, rewritten by the passes, read by everything after them. Know
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -132,13 +132,6 @@ class Graph:
         while f"{stem}_{k}" in taken:
             k += 1
         return f"{stem}_{k}"
-
-    def rename_uses(self, old: str, new: str) -> None:
-        """Every reader of `old` reads `new` instead. Graph outputs keep their names: the caller sees to those."""
-        self.nodes = [
-            replace(n, inputs=tuple(new if v == old else v for v in n.inputs),
-                    captures=tuple((inner, new if v == old else v) for inner, v in n.captures)) if old in n.reads else n
-            for n in self.nodes]
 
     def __str__(self) -> str:
         heads = [f"{i.name}: {i.type}{list(i.shape) if i.shape is not None else '?'}" for i in self.inputs]

@@ -14,8 +14,6 @@ from fastcnn.mapping import forget
 from fastcnn.passes.facts import absorb_readers, affine, batch_affine, has_epilogue
 from fastcnn.passes.rewrite import add_constant, constant, shape_of
 
-Vectors = tuple[np.ndarray, np.ndarray]
-
 
 def affine_after(graph: Graph) -> bool:
     """Folds one affine node after another into the linear operator that only it reads."""

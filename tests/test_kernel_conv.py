@@ -26,6 +26,8 @@ DENSE = [
     Case(6, 5, 4, 2, oh=5, ow=6, pt=3, pl=0, pb=0, pr=1, n=2),
     Case(3, 4, 3, 3, oh=4, ow=5, pt=-1, pl=-2, pb=1, pr=0),                 # the window starts inside
     Case(3, 4, 3, 3, oh=4, ow=5, pt=2, pl=1, pb=-2, pr=-1),
+    Case(1, 32, 3, 3, oh=5, ow=26),                                          # runs of three products, of one
+    Case(1, 33, 3, 3, oh=4, ow=9, dh=2, dw=2, pt=2, pl=2, pb=2, pr=2),
     Case(8, 17, 3, 3, oh=5, ow=6, sh=2, sw=2, pt=1, pl=1, pb=0, pr=0),
     Case(3, 64, 7, 7, oh=8, ow=9, sh=2, sw=2, pt=3, pl=3, pb=2, pr=2),
     Case(5, 12, 1, 1, oh=6, ow=7, sh=3, sw=2),

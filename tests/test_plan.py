@@ -186,6 +186,12 @@ def test_stages_know_their_steps():
     assert isinstance(stage, Stage) and "only" in {step.node for step in stage.steps}
 
 
+def test_a_layer_of_one_channel_is_no_im2col():
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
+    layer = model(nodes, {"x": [1, 1, 28, 28]}, {"y": TensorProto.FLOAT}, {"w": weights(32, 1, 3, 3)})
+    assert [row.algorithm for row in fastcnn.load(layer, threads=1).choices()] == ["conv"]
+
+
 @pytest.mark.parametrize("strides,copies", [([2, 2], 0), ([1, 1], 1)])
 def test_three_planes_of_an_input_need_no_copy_of_their_own(strides, copies):
     """The band of a first layer is made from ONNX's own layout; Winograd, which may take 3x3 of stride 1, reads pixels."""

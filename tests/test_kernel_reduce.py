@@ -83,3 +83,15 @@ def test_log_sum_exp_is_stable(isa):
 @pytest.mark.parametrize("kind, identity", [("Sum", 0), ("Prod", 1), ("Max", -np.inf), ("Min", np.inf), ("L2", 0)])
 def test_empty_reductions_give_the_identity(kind, identity, isa):
     np.testing.assert_array_equal(reduce(kind, View(np.zeros((3, 0), np.float32)), (1,)), [identity] * 3)
+
+
+@pytest.mark.parametrize("kind", ["Max", "Min", "Sum", "LogSumExp"])
+def test_nan_anywhere_is_the_result(kind, isa):
+    """As in numpy and onnxruntime; a neighbouring result without one stays what it was."""
+    for n in (1, 5, 16, 33, 150, 5000):
+        for at in {0, n // 2, n - 1}:
+            x = values(kind, (2, n))
+            x[1, at] = np.nan
+            for order in ((0, 1), (1, 0)):
+                got = reduce(kind, View(x, order), (1,))
+                assert np.isfinite(got[0]) and np.isnan(got[1]), (n, at, order)

@@ -35,11 +35,12 @@ static float identity_of(int acc)
     return acc == FC_ACC_Max ? -INFINITY : acc == FC_ACC_Min ? INFINITY : acc == FC_ACC_Prod ? 1.0f : 0.0f;
 }
 
+/* NaN in either stays. */
 static double join(int acc, double total, double part)
 {
     switch (acc) {
-    case FC_ACC_Max: return part > total ? part : total;
-    case FC_ACC_Min: return part < total ? part : total;
+    case FC_ACC_Max: return part > total || part != part ? part : total;
+    case FC_ACC_Min: return part < total || part != part ? part : total;
     case FC_ACC_Prod: return total * part;
     default: return total + part;
     }

@@ -102,16 +102,18 @@
 #define FC_FIELDS_resize(I, F, V) \
     I(n) I(c) I(ih) I(iw) I(oh) I(ow) I(taps_h) I(taps_w) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
 
-/* state, y?, y_h?, y_c?, z, r, extra?, lens?, h0?, c0? ; the recurrent half of RNN (cell 0), LSTM (1), GRU (2) and GRU with
+/* state, y?, y_h?, y_c?, z, r, extra?, lens?, h0?, c0?, parameters? ; the recurrent half of RNN (cell 0), LSTM (1), GRU (2) and GRU with
  * linear_before_reset (3): y[t] from z[t], the input projection with the biases, and the state before it. The h hidden units are
  * cut into blocks of a vector, V; H = h rounded up to blocks, zero filled. Each cell has G = 1, 4, 3, 3 gates, which it computes
  * in one part, cell 2 in two: gates 0 and 1 of all blocks, then gate 2.
  * z rows [direction][part][block][gate][V], r [direction][part][panel][h][block][gate][V] with 4, 1, 2 (then 4), 1 blocks a panel,
  * fewer in the last; extra [direction][block][3][V]: peepholes i, o, f (LSTM) or the recurrent bias (0, 0, new) (cell 3).
- * state: 4 of [directions][n][H], workspace. lens int32. reverse: direction 0 runs backwards (direction 1 always does). RNN applies fn. */
+ * state: 4 of [directions][n][H], workspace. lens int32. reverse: direction 0 runs backwards (direction 1 always does). RNN applies fn.
+ * With parameters [directions][3][2] gates go through functions[3 * direction + k], alpha and beta in parameters, instead: all of RNN
+ * k 0; of GRU update and reset 0, new 1; of LSTM gates 0, new 1, the cell's way out 2. input_forget: LSTM's forget gate is 1 - input. */
 #define FC_FIELDS_recurrent(I, F, V) \
     I(cell) I(steps) I(n) I(h) I(directions) I(reverse) I(z_step) I(z_row) I(y_step) I(y_direction) I(y_row) \
-    I(state_direction) I(state_row) I(fn) F(alpha) F(beta) F(clip)
+    I(state_direction) I(state_row) I(fn) F(alpha) F(beta) F(clip) V(functions) I(input_forget)
 
 /* y, index (int64), x ; max pooling over three spatial axes and where each maximum lies: plane*in + sum of position*steps[axis].
  * *_strides: of (n, first, second, third axis), channels contiguous. */

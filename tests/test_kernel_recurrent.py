@@ -9,6 +9,7 @@ from fastcnn import _native
 from fastcnn.ops.recurrent import CELLS, GRU_LINEAR, _Blocks
 
 STEPS = 6
+SPELLED = {"RNN": ["Tanh"] * 3, "LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh", "None"]}
 
 
 def sigmoid(x):
@@ -34,8 +35,8 @@ def cell_of(name, gates, extra, h, c, r):
     return (1 - u) * new + u * h, c
 
 
-def case(name, n, h, directions, extra, lens, threads):
-    """Runs the step on guarded buffers; returns (y, y_h) and what they should be."""
+def case(name, n, h, directions, extra, lens, threads, spelled=False):
+    """Runs the step on guarded buffers; returns (y, y_h) and what they should be. spelled: the same functions, named one by one."""
     kind = "GRU" if name == "linear GRU" else name
     blocks = _Blocks(kind, directions, h, name == "linear GRU")
     rng = np.random.default_rng(h * 31 + n)
@@ -50,10 +51,12 @@ def case(name, n, h, directions, extra, lens, threads):
     state = Guarded(np.zeros(4 * directions * n * blocks.padded, np.float32), output=True)
     status = run_step(
         "recurrent", [state, y, y_h, None, Guarded(rows), Guarded(blocks.panels(r)), Guarded(blocks.vectors_of(more)) if extra else None,
-                      None if lens is None else np.array(lens, np.int32), Guarded(h0), None], threads,
+                      None if lens is None else np.array(lens, np.int32), Guarded(h0), None,
+                      Guarded(np.zeros(6 * directions, np.float32)) if spelled else None], threads,
         cell=GRU_LINEAR if name == "linear GRU" else CELLS[kind], steps=STEPS, n=n, h=h, directions=directions, reverse=0,
         z_step=n * blocks.width, z_row=blocks.width, y_step=directions * n * h, y_direction=n * h, y_row=h,
-        state_direction=n * h, state_row=h, fn=_native.UNARY["Tanh"], alpha=0, beta=0, clip=np.inf)
+        state_direction=n * h, state_row=h, fn=_native.UNARY["Tanh"], alpha=0, beta=0, clip=np.inf,
+        functions=[_native.UNARY[f] for f in SPELLED[kind]] * directions if spelled else (), input_forget=0)
     return status, (y.array, y_h.array), expected(name, z, r, more, h0, lens)
 
 
@@ -111,3 +114,14 @@ def test_sequences_of_different_lengths(name, isa):
 @pytest.mark.parametrize("length", [-1, STEPS + 1])
 def test_lengths_outside_are_refused(length, isa):
     assert case("LSTM", 2, 5, 1, False, [1, length], 2)[0] == 1
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "linear GRU"])
+def test_functions_named_one_by_one(name, isa):
+    for n, h, directions in ((1, 1, 1), (3, 17, 2), (2, 67, 2)):
+        for extra in (False, True) if name in ("LSTM", "linear GRU") else (False,):
+            status, got, wanted = case(name, n, h, directions, extra, None, 1, spelled=True)
+            assert status == 0
+            for a, b, c in zip(got, wanted, case(name, n, h, directions, extra, None, 3, spelled=True)[1]):
+                assert_close(a, b, 3e-6, name)
+                assert a.tobytes() == c.tobytes()

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from single_node import check_fallback, check_native, feeds_of, single_node
+from single_node import check_native, feeds_of, single_node
 
 import fastcnn
 
@@ -144,8 +144,46 @@ def test_shapes_that_contradict_each_other_are_refused():
         fastcnn.load(single_node("LSTM", given, ["w", "r", "b"], opset=14, outputs=3, hidden_size=19))
 
 
-def test_rare_forms_fall_back():
-    given = inputs("LSTM")
-    check_fallback("LSTM", given, ["w", "r", "b"], opset=14, hidden_size=19, activations=["HardSigmoid", "Tanh", "Tanh"])
-    check_fallback("LSTM", given, ["w", "b"], opset=14, hidden_size=19)
-    check_fallback("GRU", inputs("GRU"), ["w", "r", "b"], opset=14, hidden_size=19, activations=["Sigmoid", "Relu"])
+ANY = {"RNN": ["Affine"], "GRU": ["HardSigmoid", "ScaledTanh"], "LSTM": ["HardSigmoid", "LeakyRelu", "Elu"]}
+ALPHAS = {"RNN": [0.7], "GRU": [0.3, 0.9], "LSTM": [0.3, 0.2, 0.8]}
+BETAS = {"RNN": [0.1], "GRU": [0.6, 0.7], "LSTM": [0.4]}
+
+
+@pytest.mark.parametrize("kind, linear", [("RNN", 0), ("LSTM", 0), ("GRU", 0), ("GRU", 1)])
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_any_activations(kind, linear, direction):
+    d = 1 + (direction != "forward")
+    more = {"linear_before_reset": 1} if linear else {}
+    for h, lens in ((19, None), (33, [5, 2, 4])):
+        given = inputs(kind, h=h, directions=d, states=True, lens=lens, peepholes=True)
+        check(kind, h, given, direction, activations=ANY[kind] * d, activation_alpha=ALPHAS[kind] * d,
+              activation_beta=BETAS[kind] * d, **more)
+        check(kind, h, given, direction, activations=["Softsign", "Relu", "Softplus"][:len(ANY[kind])] * d, **more)
+        check(kind, h, given, direction, clip=0.2, **more)
+
+
+def test_directions_with_functions_of_their_own():
+    check("RNN", 19, inputs("RNN", directions=2), "bidirectional", activations=["Relu", "Sigmoid"])
+    check("LSTM", 19, inputs("LSTM", directions=2), "bidirectional",
+          activations=["Sigmoid", "Tanh", "Tanh", "HardSigmoid", "Relu", "Softsign"])
+
+
+def test_lstm_input_forget():
+    """onnxruntime and the fallback agree here."""
+    check("LSTM", 19, inputs("LSTM", peepholes=True, states=True), input_forget=1)
+
+
+@pytest.mark.parametrize("kind, linear", [("RNN", 0), ("LSTM", 0), ("GRU", 0), ("GRU", 1)])
+@pytest.mark.parametrize("known", [(), ("w",), ("r", "b"), ("w", "r", "p")])
+def test_weights_that_the_run_computes(kind, linear, known):
+    for h, direction in ((5, "forward"), (16, "forward"), (19, "bidirectional"), (83, "bidirectional")):
+        d = 1 + (direction != "forward")
+        given = inputs(kind, h=h, directions=d, states=True, peepholes=True)
+        check_native(kind, given, [name for name in known if given.get(name) is not None], rtol=2e-5, opset=14, outputs=outputs_of(kind),
+                     hidden_size=h, direction=direction, **({"linear_before_reset": 1} if linear else {}))
+
+
+def test_unknown_activations_are_refused():
+    with pytest.raises(fastcnn.FastCNNError, match="Cube"):
+        model = single_node("RNN", inputs("RNN"), ["w", "r", "b"], opset=14, hidden_size=19, activations=["Cube"])
+        fastcnn.load(model).run(None, feeds_of(model, inputs("RNN")))

@@ -43,7 +43,8 @@ class Gemm(Op):
             a = a.transpose((1, 0))
         if low.args.values[1] is None:
             b = low.read(1)
-            emit_matmul(low, low.write(0, "dense"), a, b.transpose((1, 0)) if attrs.get("transB", 0) else b)
+            b = b.transpose((1, 0)) if attrs.get("transB", 0) else b
+            emit_matmul(low, low.write(0, "dense"), a, b, vector_of(low, 2, b.shape[1]))
             return
         if a.shape[1] != 1 and a.strides[1] != 1:
             dense = low.temp(a.shape)
@@ -95,7 +96,7 @@ class MatMul(Op):
         if constant is not None and len(b.shape) == 2:
             self._lower_rows(low, y, a, constant.reshape(b.shape))
         else:
-            emit_matmul(low, y, a, b)
+            emit_matmul(low, y, a, b, vector_of(low, 2, b.shape[-1]))
 
     def _lower_rows(self, low: Lowering, y: Tensor, a: Tensor, b: np.ndarray) -> None:
         rows = int(np.prod(a.shape[:-1], dtype=np.int64))
@@ -138,14 +139,15 @@ def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tup
     low.emit(picked.algorithm, [y4, x4, packed, bias, r4, None], shape.macs, **fields)
 
 
-def emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor) -> None:
+def emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor, bias: Tensor | None = None) -> None:
+    """y[..., m, n] = activation(a[..., m, k] * b[..., k, n] + bias[n]), both operands where the run finds them."""
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     batch = y.shape[:-2]
     if y.size == 0:
         return
     a, b = a.broadcast((*batch, m, k)), b.broadcast((*batch, k, n))
     shape, (ys, as_, bs) = walk(batch, y.strides[:-2], a.strides[:-2], b.strides[:-2])
-    low.emit("matmul", [y, a, b, vector_of(low, 2, n)], int(np.prod(batch, dtype=np.int64)) * m * n * k,
+    low.emit("matmul", [y, a, b, bias], int(np.prod(batch, dtype=np.int64)) * m * n * k,
              ndim=len(shape), shape=shape, y_strides=ys, a_strides=as_, b_strides=bs, m=m, n=n, k=k,
              a_m=a.strides[-2], a_k=a.strides[-1] if k > 1 else 1, b_k=b.strides[-2], b_n=b.strides[-1] if n > 1 else 1,
              y_m=y.strides[-2], nv=best_nv(n, m, k), row_bias=0, **epilogue(low.node.activation))

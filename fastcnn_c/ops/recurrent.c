@@ -10,6 +10,7 @@
 
 #include "../kernels/kernels.h"
 #include "../team.h"
+#include "recurrent_any.h"
 
 enum { RNN = 0, LSTM = 1, GRU = 2, GRU_LINEAR = 3 };   /* GRU_LINEAR: linear_before_reset, one product a step instead of two */
 /* Multiply-adds of a time step from which threads share its panels: some 25 us of one core. Meeting costs 0.2 us, but a core that
@@ -19,7 +20,7 @@ enum { PANEL_VECTORS = 4 };   /* of a row: as many chains of sums as hide the la
 
 typedef struct recurrence {
     const fc_recurrent *p;
-    const float *z, *r, *extra;
+    const float *z, *r, *extra, *parameters;
     const int32_t *lens;
     float *y, *h[2], *c, *keep, *gates;   /* keep: the state after a GRU's reset gate */
     int64_t v, blocks, ld;                /* hidden units of a block, blocks, floats of a state row */
@@ -72,7 +73,7 @@ static void multiply(const recurrence *r, const piece *u, int64_t block, int64_t
         .c = r->gates, .ldc = (size_t)n, .a = state + state_at(r, u->d, u->n), .lda = (size_t)r->ld, .tap = &zero, .taps = 1,
         .kc = (size_t)p->h, .b = w, .n = (size_t)n, .bias = bias,
         .residual = p->cell == GRU_LINEAR ? NULL : z + u->phase->gate * r->ld + block * per_block,
-        .ldr = (size_t)p->z_row, .lo = -p->clip, .hi = p->clip, .accumulate = 0};
+        .ldr = (size_t)p->z_row, .lo = r->parameters ? -INFINITY : -p->clip, .hi = r->parameters ? INFINITY : p->clip, .accumulate = 0};
     fc_active->gemm->tile[n / r->v][u->rows](&args);
 }
 
@@ -83,16 +84,23 @@ static void run_cell(const recurrence *r, const piece *u, int64_t block, int64_t
     const int64_t at = state_at(r, u->d, u->n + row) + block * r->v, per_block = u->phase->gates * r->v;
     fc_cell_args cell = {.h = r->h[1 - (i & 1)] + at, .before = r->h[i & 1] + at, .c = r->c + at,
                          .gates = r->gates + row * blocks * per_block, .step = (size_t)per_block, .count = (size_t)blocks};
-    if (p->cell == RNN) {
+    if (p->cell == LSTM)
+        cell.extra = r->extra ? r->extra + (u->d * r->blocks + block) * 3 * r->v : NULL;
+    else if (p->cell == GRU_LINEAR)
+        cell.extra = z + row * p->z_row + block * per_block;
+    if (p->cell == GRU && u->phase->gate == 0)
+        cell.h = r->keep + at;
+    if (r->parameters) {
+        const fc_any_cell any = {.cell = p->cell, .gate = u->phase->gate, .v = r->v, .input_forget = p->input_forget,
+                                 .functions = p->functions + 3 * u->d, .parameters = r->parameters + 6 * u->d, .clip = p->clip};
+        fc_run_any_cell(&any, &cell);
+    } else if (p->cell == RNN) {
         fc_active->unary[p->fn](cell.h, cell.gates, 1, (size_t)(blocks * r->v), 0, p->alpha, p->beta);
     } else if (p->cell == LSTM) {
-        cell.extra = r->extra ? r->extra + (u->d * r->blocks + block) * 3 * r->v : NULL;
         fc_active->recurrent->lstm(&cell);
     } else if (p->cell == GRU_LINEAR) {
-        cell.extra = z + row * p->z_row + block * per_block;
         fc_active->recurrent->gru(&cell);
     } else if (u->phase->gate == 0) {
-        cell.h = r->keep + at;
         fc_active->recurrent->gru_reset(&cell);
     } else {
         fc_active->recurrent->gru_update(&cell);
@@ -187,7 +195,8 @@ static void walk_time(const recurrence *r, const fc_team *team)
 fc_status fc_run_recurrent(const void *params, void *const *t, const fc_team *team)
 {
     const fc_recurrent *p = params;
-    recurrence r = {.p = p, .y = t[1], .z = t[4], .r = t[5], .extra = t[6], .lens = t[7], .gates = team->scratch};
+    recurrence r = {.p = p, .y = t[1], .z = t[4], .r = t[5], .extra = t[6], .lens = t[7], .parameters = t[10],
+                    .gates = team->scratch};
     r.v = fc_active->vector_length;
     r.blocks = fc_ceil_div(p->h, r.v);
     r.ld = r.blocks * r.v;

@@ -4,6 +4,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from graph_helper import floats, model, node, onnxruntime_run
 from onnx import ModelProto
 
 import fastcnn
+from fastcnn import _native
+from fastcnn.choice.tile import best_nv, tile_slots
+from fastcnn.choice.width import KEEP_WIDTH, MAX_NV, kept_nv
 from fastcnn.plan.executor import MAX_PLANS
 
 
@@ -90,6 +94,62 @@ def test_all_plans_of_a_model_share_one_workspace() -> None:
     for size in range(1, 30):
         loaded(floats(1, 1, size, size))
     assert [w.nbytes for w in engine.workspaces] == [largest]
+
+
+def mobile_network() -> ModelProto:
+    """MobileNetV2's form: 1x1, depthwise and 1x1 convolutions, a mean and a Gemm, any (N, H, W)."""
+    nodes = [node("Conv", ["x", "w1"], ["a"]), node("Relu", ["a"], ["b"]),
+             node("Conv", ["b", "w2"], ["c"], pads=[1, 1, 1, 1], strides=[2, 2], group=144), node("Relu", ["c"], ["d"]),
+             node("Conv", ["d", "w3"], ["e"]), node("Conv", ["e", "w4"], ["f"]), node("Relu", ["f"], ["g"]),
+             node("GlobalAveragePool", ["g"], ["h"]), node("Flatten", ["h"], ["i"]), node("Gemm", ["i", "w5"], ["y"])]
+    constants = {"w1": floats(144, 24, 1, 1) / 5, "w2": floats(144, 1, 3, 3) / 3, "w3": floats(32, 144, 1, 1) / 12,
+                 "w4": floats(320, 32, 1, 1) / 6, "w5": floats(320, 1000) / 18}
+    return model(nodes, {"x": ["N", 24, "H", "W"]}, ["y"], constants)
+
+
+def u_network() -> ModelProto:
+    """U-Net's form: down by a pooling, up by a transposed convolution, joined, any (N, 2H, 2W)."""
+    nodes = [node("Conv", ["x", "w1"], ["a"], pads=[1, 1, 1, 1]), node("Relu", ["a"], ["b"]),
+             node("MaxPool", ["b"], ["c"], kernel_shape=[2, 2], strides=[2, 2]), node("Conv", ["c", "w2"], ["d"], pads=[1, 1, 1, 1]),
+             node("ConvTranspose", ["d", "w3"], ["e"], strides=[2, 2]), node("Concat", ["b", "e"], ["f"], axis=1),
+             node("Conv", ["f", "w4"], ["y"], pads=[1, 1, 1, 1])]
+    constants = {"w1": floats(64, 3, 3, 3) / 5, "w2": floats(128, 64, 3, 3) / 24, "w3": floats(128, 64, 2, 2) / 11,
+                 "w4": floats(8, 128, 3, 3) / 34}
+    return model(nodes, {"x": ["N", 3, "H", "W"]}, ["y"], constants)
+
+
+def packed_bytes(loaded: fastcnn.Model, algorithm: str) -> int:
+    return sum(array.nbytes for key, array in loaded._packs.items() if isinstance(key, tuple) and algorithm in key)
+
+
+@pytest.mark.parametrize(("network", "channels", "limit"), [(mobile_network, 24, 1.05), (u_network, 3, 1.4)])
+def test_layers_keep_the_tile_width_that_they_are_packed_for(network: Callable[[], ModelProto], channels: int, limit: float) -> None:
+    proto, rng = network(), np.random.default_rng(0)
+    loaded, weights = fastcnn.load(proto, threads=1), sum(4 * int(np.prod(w.dims)) for w in proto.graph.initializer)
+    loaded(np.ones((4, channels, 64, 64), np.float32))
+    for _ in range(60):
+        n, h, w = int(rng.integers(1, 5)), 2 * int(rng.integers(1, 33)), 2 * int(rng.integers(1, 33))
+        loaded(np.ones((n, channels, h, w), np.float32))
+    assert packed_bytes(loaded, "conv") <= limit * weights
+
+
+@pytest.mark.parametrize(("network", "channels"), [(mobile_network, 24), (u_network, 3)])
+def test_what_was_run_before_does_not_change_the_bits(network: Callable[[], ModelProto], channels: int) -> None:
+    loaded = fastcnn.load(network(), threads=1)
+    for n, h, w in [(4, 64, 64), (1, 8, 6), (2, 14, 14), (1, 2, 2), (3, 30, 10), (1, 56, 48)]:
+        x = floats(n, channels, h, w, seed=h)
+        np.testing.assert_array_equal(loaded(x), fastcnn.load(network(), threads=1)(x))
+
+
+@pytest.mark.parametrize(("oc", "ow", "k"), [(1000, 49, 1280), (96, 14, 576), (64, 3, 64), (17, 100, 9)])
+def test_a_kept_width_costs_little_by_the_model(oc: int, ow: int, k: int) -> None:
+    best = best_nv(oc, ow, k)
+    usable = [nv for nv in range(1, MAX_NV + 1) if _native.gemm_max_mr(nv) and nv <= max(1, -(-oc // _native.vector_length()))]
+    assert kept_nv(oc, ow, k, best, []) == kept_nv(oc, ow, k, best, usable) == best
+    for nv in usable:
+        kept = kept_nv(oc, ow, k, best, [nv])
+        assert kept == (nv if tile_slots(oc, ow, k, nv) <= KEEP_WIDTH * tile_slots(oc, ow, k, best) else best)
+        assert kept_nv(oc, ow, k, best, [nv], float("inf")) == nv
 
 
 def test_threads_with_shapes_of_their_own_get_their_own_answers() -> None:

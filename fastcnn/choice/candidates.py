@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from fastcnn import _native
 from fastcnn.choice import conv as choice
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places
+from fastcnn.choice.width import MAX_NV
 from fastcnn.choice.winograd import BLOCK_SIZES, FEWEST_CHANNELS, even_tiles
 
-MAX_NV = 4                          # widest register tile in vectors
 # Blocks around what the caches suggest: half and twice as much of the input at a time.
 BLOCK_FACTORS = (0.5, 1, 2)
 

@@ -134,8 +134,14 @@ class Lowering(Protocol):
     def copy(self, target: Tensor, source: Tensor) -> None:
         """target = source, element by element, any strides."""
 
-    def decide(self, shape: ConvShape, places: Places, constant: bool = True) -> ConvChoice:
-        """What computes a convolution of this node; places: strides (n, c, h, w) of x, y and a residual; constant: are the weights?"""
+    def widths(self, key: Hashable, groups: int = 1) -> list[int]:
+        """Tile widths for which the constant weights named so are packed already, by an earlier plan or another node."""
+
+    def decide(self, shape: ConvShape, places: Places, key: Hashable = None) -> ConvChoice:
+        """What computes a convolution of this node; places: strides (n, c, h, w) of x, y and a residual.
+
+        key  names constant weights: a tile width that they are packed for is kept where it costs little; None: they are computed
+        """
 
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
         """Append a step (fastcnn_c/steps.h); operands[0] is its output. work: about how many multiply-adds or elements it costs."""

@@ -5,6 +5,7 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.choice import conv as choice
+from fastcnn.choice.width import keep_width, kept_nv
 from fastcnn.graph import Node
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
 from fastcnn.ops.conv_emit import epilogue, place, three_planes
@@ -24,7 +25,7 @@ class ConvDepthwise(Op):
         w1, w2 = low.args.constant(1), low.args.constant(3)
         dense, window = windows(low.node, low.args)
         (n, ic, _, _), c, (ih, iw), (oh, ow) = low.args.spec(0).shape, w1.shape[0], dense.out, window.out
-        first = first_choice(low.args.spec(0).shape, c, dense)
+        first = keep_width(first_choice(low.args.spec(0).shape, c, dense), low.widths(low.node.input(1)), 1)
         nv = first.fields["nv"]
         x = (three_planes(low, dense, 1) if first.fields["band"] else None) or low.read(0, "channels_last")
         y, residual = low.write(0, "channels_last"), low.read(7, "channels_last") if low.args.has(7) else None
@@ -51,7 +52,7 @@ class ConvDepthwise(Op):
             return [None, None], {"oc": 0, "last_nv": 0, **act3}, 0
         w3 = low.args.constant(5)
         oc = w3.shape[0]
-        nv = choice.best_nv(oc, ow, c)
+        nv = kept_nv(oc, ow, c, choice.best_nv(oc, ow, c), low.widths(low.node.input(5)))
         packed = low.packed((low.node.input(5), "conv", (1, nv)),
                             lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv))
         return [packed, self._bias(low, 6)], {"oc": oc, "last_nv": nv, **act3}, c * oc

@@ -132,7 +132,7 @@ def _emit_pieces(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str,
                  shape: choice.ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]], scale: Tensor | None) -> None:
     places = tuple(t.strides for t in (x, y, residual) if t is not None)
-    picked = low.decide(shape, places, isinstance(w, np.ndarray))
+    picked = low.decide(shape, places, name if isinstance(w, np.ndarray) else None)
     if isinstance(w, Tensor):
         packed = pack_at_run_time(low, picked, w)
     else:

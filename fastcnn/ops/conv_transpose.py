@@ -58,7 +58,8 @@ def emit_transposed(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None
             sub = Window(tuple(kernel.shape[2:]), (1, 1), (1, 1), (axes[0].before, axes[1].before), (0, 0), (axes[0].count, axes[1].count))
             target, added = (t and _every(t, phase_h, phase_w, window, axes) for t in (y, residual))
             assert target is not None
-            emit_conv(low, target, x, added, kernel, f"{name}@{phase_h},{phase_w}/{window}", sub, group, term)
+            taken = ",".join(f"{part.taps}/{part.gap}" for part in axes)      # what the kernel depends on: not the extents of x
+            emit_conv(low, target, x, added, kernel, f"{name}@{group}:{taken}", sub, group, term)
 
 
 def _by_output(low: Lowering, w: np.ndarray | Tensor, group: int) -> np.ndarray | Tensor:

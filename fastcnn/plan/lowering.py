@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,13 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places, without_weights
 from fastcnn.choice.decision import Chooser, Decision
+from fastcnn.choice.width import MAX_NV, keep_width
 from fastcnn.mapping import VIEWED_BYTES, forget, resident
 from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
-from fastcnn.plan.choices import Chosen
 from fastcnn.plan.chains import chain_products
+from fastcnn.plan.choices import Chosen
 from fastcnn.plan.fusion import fuse
 from fastcnn.plan.placement import place_concats
 from fastcnn.plan.prologue import fuse_prologues
@@ -182,9 +183,15 @@ class StageLowering:
         self.emit("copy", [target, source], target.size, ndim=len(shape), shape=shape, y_strides=y, x_strides=x,
                   elem_bytes=target.dtype.itemsize)
 
-    def decide(self, shape: ConvShape, places: Places, constant: bool = True) -> ConvChoice:
-        by_model = Decision(shape, without_weights(shape, places, self.threads)) if not constant else None
+    def widths(self, key: Hashable, groups: int = 1) -> list[int]:
+        return [nv for nv in range(1, MAX_NV + 1) if (key, "conv", (groups, nv)) in self.packs]
+
+    def decide(self, shape: ConvShape, places: Places, key: Hashable = None) -> ConvChoice:
+        by_model = Decision(shape, without_weights(shape, places, self.threads)) if key is None else None
         decision = by_model or self.chooser.conv(shape, places, self.threads)
+        if key is not None and decision.source == "model" and decision.choice.algorithm == "conv":
+            widths = self.widths(key, decision.choice.packing[0])
+            decision = replace(decision, choice=keep_width(decision.choice, widths, self.threads))
         self.chosen.append(Chosen(self.node, decision.choice.algorithm, decision.choice.fields, self.threads, decision))
         return decision.choice
 

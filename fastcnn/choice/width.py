@@ -1,0 +1,37 @@
+"""Which tile width a layer keeps when a further shape would like another: each width has weights packed for it, the bits are the same."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastcnn.choice import conv
+from fastcnn.choice.conv import ConvChoice
+from fastcnn.choice.tile import tile_slots
+
+MAX_NV = 4                  # widest register tile in vectors
+# A layer keeps the width that its weights are packed for where the model of tile.py says that this takes at most so much more time.
+KEEP_WIDTH = 1.15
+
+
+def keep_width(picked: ConvChoice, widths: Sequence[int], threads: int) -> ConvChoice:
+    """The choice at one of these tile widths, for which its weights are packed already, unless that costs much.
+
+    What only streams weights from memory keeps any width: panels one vector wide gain it less than a second copy of the weights takes.
+    """
+    if picked.algorithm != "conv":
+        return picked
+    shape, fields = picked.shape, picked.fields
+    limit = float("inf") if conv.streams_weights(shape) else KEEP_WIDTH
+    nv = kept_nv(shape.oc, shape.ow, shape.k, fields["nv"], widths, limit)
+    if nv == fields["nv"]:
+        return picked
+    band = bool(fields["band"])
+    block = fields["block"] if band else conv.block_tiles(shape, nv)
+    return conv.conv(shape, nv, band, block, conv.splits_columns(shape, nv, band, threads))
+
+
+def kept_nv(oc: int, ow: int, k: int, best: int, widths: Sequence[int], limit: float = KEEP_WIDTH) -> int:
+    """The cheapest of the widths that weights are packed for, or `best` where none comes within `limit` times its cost."""
+    if not widths or best in widths:
+        return best
+    nv = min(widths, key=lambda nv: tile_slots(oc, ow, k, nv))
+    return nv if tile_slots(oc, ow, k, nv) <= limit * tile_slots(oc, ow, k, best) else best

@@ -115,6 +115,6 @@ def _ratio(entry: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         sys.exit(__doc__)
     print(table(*read(Path(name) for name in sys.argv[1:])))

@@ -55,9 +55,11 @@ def choose_winograd(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, t
 @lru_cache(maxsize=4096)
 def _choose(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threads: int, vector: int) -> tuple[int, int] | None:
     """m by what one thread would take, so that results are the same bits for any number of threads; tiles for `threads`."""
-    cost, m, _ = min(_candidates(ic, oc, oh, ow, n, l2_bytes, 1, vector))
+    cost, m, alone = min(_candidates(ic, oc, oh, ow, n, l2_bytes, 1, vector))
     if cost >= WORTH_IT * direct_cycles(ic, oc, oh, ow, n, 1, vector):
         return None
+    if threads == 1:
+        return m, alone
     return min((cost, m, tiles) for cost, other, tiles in _candidates(ic, oc, oh, ow, n, l2_bytes, threads, vector) if other == m)[1:]
 
 
@@ -67,8 +69,7 @@ def _candidates(ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threa
         if ic < FEWEST_CHANNELS[m]:
             continue
         total = n * -(-oh // m) * -(-ow // m)
-        for size in BLOCK_SIZES:
-            tiles = even_tiles(total, size, threads)
+        for tiles in {even_tiles(total, size, threads) for size in BLOCK_SIZES}:
             yield winograd_cycles(ic, oc, m, total, tiles, l2_bytes, threads, vector), m, tiles
 
 

@@ -96,7 +96,9 @@ def _batch_of(inputs: Mapping[str, Spec | None]) -> int:
 
 
 def _segments(bound: Bound, inputs: set[str], batch: int) -> list[Segment]:
-    """The cheapest cut into segments."""
+    """The cheapest cut into segments: none where all maps of the whole batch cost nothing, because parts only read weights more often."""
+    if all(_maps(bound, b) <= FITS * machine.l2_bytes() for b in bound.nodes):
+        return [Segment(0, len(bound.nodes), batch)]
     sizes = [n for n in range(1, batch + 1) if batch % n == 0]
     costs = _costs(bound, inputs, batch, sizes)
     crossing = _crossing(bound, inputs, batch)
@@ -115,19 +117,19 @@ def _segments(bound: Bound, inputs: set[str], batch: int) -> list[Segment]:
 
 def _costs(bound: Bound, inputs: set[str], batch: int, sizes: Sequence[int]) -> np.ndarray:
     """Bytes per image from beyond L2, a row a node and a column a size; infinite for parts of what is not separable."""
-    cache, counts = machine.l2_bytes(), np.array(sizes)
-    batched, rows = set(inputs), []
-    for b in bound.nodes:
-        maps = sum(_nbytes(bound, name) for name in {*b.node.inputs, *b.node.outputs} if name and name not in bound.values)
-        weights = sum(_nbytes(bound, name) for name in set(b.node.inputs) if name in bound.values)
-        missing = np.clip(DOUBLING * np.log2(np.maximum(counts * maps / batch, 1) / (FITS * cache)), 0, MEMORY)
-        row = missing * (maps / batch) + (weights + STEP_BYTES) / counts
+    counts, batched = np.array(sizes), set(inputs)
+    maps, weights = np.zeros((len(bound.nodes), 1)), np.zeros((len(bound.nodes), 1))
+    whole = np.ones(len(bound.nodes), bool)
+    for i, b in enumerate(bound.nodes):
+        maps[i] = _maps(bound, b)
+        weights[i] = sum(_nbytes(bound, name) for name in set(b.node.inputs) if name in bound.values)
         if _is_separable(b, bound, batched, batch):
             batched.update(b.node.outputs)
-        else:
-            row[counts < batch] = np.inf
-        rows.append(row)
-    return np.array(rows)
+            whole[i] = False
+    missing = np.clip(DOUBLING * np.log2(np.maximum(counts * maps / batch, 1) / (FITS * machine.l2_bytes())), 0, MEMORY)
+    costs = missing * (maps / batch) + (weights + STEP_BYTES) / counts
+    costs[np.ix_(whole, counts < batch)] = np.inf
+    return costs
 
 
 def _is_separable(b: BoundNode, bound: Bound, batched: set[str], batch: int) -> bool:
@@ -146,6 +148,11 @@ def _crossing(bound: Bound, inputs: set[str], batch: int) -> list[float]:
             if name in last:
                 live[i + 1:last[name] + 1] += _nbytes(bound, name) / batch
     return list(live)
+
+
+def _maps(bound: Bound, b: BoundNode) -> int:
+    """Bytes of what a node reads and writes and a run computes."""
+    return sum(_nbytes(bound, name) for name in {*b.node.inputs, *b.node.outputs} if name and name not in bound.values)
 
 
 def _nbytes(bound: Bound, name: str) -> int:

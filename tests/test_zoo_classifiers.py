@@ -11,12 +11,13 @@ import onnxruntime
 import pytest
 from torchvision_import import torchvision_or_skip
 from zoo_classifiers import REDUCED
+from zoo_helper import RTOL, check_published, counted, native
 
 import fastcnn
 import models
 from models.__main__ import table
 from models.classifiers import CLASSIFIERS
-from models.count import Count, count
+from models.count import Count
 from models.layers import extents
 from models.writer import Writer
 
@@ -29,17 +30,9 @@ DIFFERS = {
     ("amoebanet_d_18_416", "params"): "318 M in GPipe's table; torchgpipe counts 319.0 M as we do",
     ("deeppose", "params"): "the paper says about 40 M; the layers it lists have 58.4 M",
 }
-RTOL = 1e-4                     # of the largest output
-
-native = pytest.mark.filterwarnings("error:.*no native kernel")
-
 
 def built(name: str, **options: Any) -> onnx.ModelProto:
     return models.build(name, **{"seed": 1, **REDUCED[name], **options})
-
-
-def counted(name: str, **options: Any) -> Count:
-    return count(models.build(name, weights=False, **options), dynamic=CLASSIFIERS[name].proposals)
 
 
 def images(name: str, batch: int, size: tuple[int, ...] | None = None) -> np.ndarray:
@@ -64,17 +57,7 @@ def agree(y: np.ndarray, expected: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifier_counts_as_published(name):
-    ours = counted(name)
-    for what in ("params", "macs"):
-        published = getattr(CLASSIFIERS[name], what)
-        if published is not None:
-            assert agrees(getattr(ours, what), published) == ((name, what) not in DIFFERS), (what, ours)
-
-
-def agrees(ours: int, published: int) -> bool:
-    """Equal to the precision published: trailing zeros are rounding."""
-    text = str(published)
-    return abs(ours - published) <= 10 ** (len(text) - len(text.rstrip("0"))) / 2 if text.endswith("0") else ours == published
+    check_published(name, counted(name), DIFFERS)
 
 
 def test_alexnet_first_layer_is_55x55x96_of_34944_parameters():

@@ -9,12 +9,12 @@ import onnx
 import onnxruntime
 import pytest
 from torchvision_import import torchvision_or_skip
+from zoo_helper import RTOL, agrees, check_published, counted, native
 
 import fastcnn
 import models
 from models import __main__ as command
 from models.builder import Builder
-from models.count import Count, count
 from models.resnet import resnet50
 from models.tasks import TASKS
 
@@ -48,17 +48,9 @@ DIFFERS = {
     ("c3d", "macs"): "OpenMMLab adds one for every number that a convolution adds its bias to and that ReLU and pooling read",
     ("enet", "macs"): "3.83 GFLOPs in the paper, 3.45 here at two a product: the paper does not say what else it counts",
 }
-RTOL = 1e-4                     # of the largest output
-
-native = pytest.mark.filterwarnings("error:.*no native kernel")
-
 
 def built(name: str, **options: Any) -> onnx.ModelProto:
     return models.build(name, **{"seed": 1, **REDUCED[name], **options})
-
-
-def counted(name: str, **options: Any) -> Count:
-    return count(models.build(name, weights=False, **options), dynamic=TASKS[name].proposals)
 
 
 def image(name: str, batch: int = 1, seed: int = 0) -> np.ndarray:
@@ -99,17 +91,7 @@ def agree_detections(ours: list[np.ndarray], expected: list[np.ndarray]) -> None
 
 @pytest.mark.parametrize("name", TASKS)
 def test_task_counts_as_published(name):
-    ours = counted(name)
-    for what in ("params", "macs"):
-        published = getattr(TASKS[name], what)
-        if published is not None:
-            assert agrees(getattr(ours, what), published) == ((name, what) not in DIFFERS), (what, ours)
-
-
-def agrees(ours: int, published: int) -> bool:
-    """Equal to the precision published: trailing zeros are rounding."""
-    text = str(published)
-    return abs(ours - published) <= 10 ** (len(text) - len(text.rstrip("0"))) / 2 if text.endswith("0") else ours == published
+    check_published(name, counted(name), DIFFERS)
 
 
 def test_enet_with_running_statistics_has_the_published_size():

@@ -175,9 +175,13 @@
 /* y, x ; as reduce, on `dtype`: the elements joined by op of fc_typed_binary_fn. At least one element is reduced. */
 #define FC_FIELDS_typed_reduce(I, F, V) \
     I(ndim) V(shape) V(y_strides) V(x_strides) I(reduced_ndim) V(reduced) V(reduced_strides) I(op) I(dtype)
-/* y, x ; running sums along `axis`, without the element itself when exclusive, from the end when reverse. */
+/* y, x, start ; running sums along `axis`, or products (op of fc_typed_binary_fn), without the element itself when exclusive, which
+ * then begin at *start (0 or 1), from the end when reverse. */
 #define FC_FIELDS_cumsum(I, F, V) \
-    I(ndim) V(shape) V(y_strides) V(x_strides) I(axis) I(y_axis) I(x_axis) I(dtype) I(exclusive) I(reverse)
+    I(ndim) V(shape) V(y_strides) V(x_strides) I(axis) I(y_axis) I(x_axis) I(dtype) I(exclusive) I(reverse) I(op)
+/* y, a, b ; as matmul, on `dtype`: doubles, or integers of 4 and 8 bytes, whose sums wrap. Rows of b and y are contiguous. */
+#define FC_FIELDS_typed_matmul(I, F, V) \
+    I(ndim) V(shape) V(y_strides) V(a_strides) V(b_strides) I(m) I(n) I(k) I(a_m) I(a_k) I(b_k) I(y_m) I(dtype)
 
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
@@ -193,7 +197,7 @@
     X(recurrent, fc_scratch_recurrent) X(arg, fc_scratch_none) X(top_k, fc_scratch_top_k) X(nms, fc_scratch_nms) \
     X(nonzero, fc_scratch_none) X(compress, fc_scratch_none) X(gather_elements, fc_scratch_none) X(scatter_elements, fc_scratch_none) \
     X(gather_nd, fc_scratch_none) X(scatter_nd, fc_scratch_none) X(one_hot, fc_scratch_none) X(typed_reduce, fc_scratch_none) \
-    X(cumsum, fc_scratch_none) X(pick, fc_scratch_none)
+    X(cumsum, fc_scratch_none) X(pick, fc_scratch_none) X(typed_matmul, fc_scratch_none)
 
 #define FC_DECLARE_I(name) int64_t name;
 #define FC_DECLARE_F(name) float name;

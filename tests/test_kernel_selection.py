@@ -203,9 +203,15 @@ def test_folds(dtype, order):
                 np.testing.assert_array_equal(y.array, function(x.array, axes).astype(dtype))
         for exclusive, reverse in ((0, 0), (0, 1), (1, 0), (1, 1)):
             y = output((4, 5, 6), dtype)
-            run_step("cumsum", [y, x.buffer], threads, ndim=2, shape=[4, 6], y_strides=[30, 1], x_strides=[x.strides[0], x.strides[2]],
+            run_step("cumsum", [y, x.buffer, np.zeros(1, dtype)], threads, op=ADD, ndim=2, shape=[4, 6], y_strides=[30, 1],
+                     x_strides=[x.strides[0], x.strides[2]],
                      axis=5, y_axis=6, x_axis=x.strides[1], dtype=DTYPE_CODES[dtype], exclusive=exclusive, reverse=reverse)
             source = x.array[:, ::-1] if reverse else x.array
             wanted = np.cumsum(source, 1).astype(dtype)
             wanted = wanted - source if exclusive else wanted
+            np.testing.assert_array_equal(y.array, wanted[:, ::-1] if reverse else wanted)
+            run_step("cumsum", [y, x.buffer, np.ones(1, dtype)], threads, op=_native.TYPED_BINARY["Mul"], ndim=2, shape=[4, 6],
+                     y_strides=[30, 1], x_strides=[x.strides[0], x.strides[2]], axis=5, y_axis=6, x_axis=x.strides[1],
+                     dtype=DTYPE_CODES[dtype], exclusive=exclusive, reverse=reverse)
+            wanted = np.cumprod(np.concatenate([np.ones_like(source[:, :1]), source[:, :4]], 1) if exclusive else source, 1).astype(dtype)
             np.testing.assert_array_equal(y.array, wanted[:, ::-1] if reverse else wanted)

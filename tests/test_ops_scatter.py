@@ -1,4 +1,4 @@
-"""GatherElements, GatherND, ScatterElements, ScatterND, OneHot, CumSum as models of one node, against onnxruntime."""
+"""GatherElements, GatherND, ScatterElements, ScatterND, OneHot, CumSum, CumProd as models of one node, against onnxruntime."""
 from __future__ import annotations
 
 import numpy as np
@@ -96,3 +96,12 @@ def test_cum_sum(axis, exclusive, reverse, dtype):
 
 def test_cum_sum_with_the_axis_from_the_run():
     check_native("CumSum", {"x": X, "axis": np.array(1, np.int64)}, opset=14)
+
+
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_cum_prod(exclusive, reverse, dtype):
+    for axis in (0, -1):
+        given = {"x": (X * 3).astype(dtype), "axis": np.array(axis, np.int64)}
+        check_native("CumProd", given, ["axis"], opset=26, exclusive=exclusive, reverse=reverse, peer="onnx.reference")

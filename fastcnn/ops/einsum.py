@@ -9,10 +9,11 @@ from itertools import combinations
 
 import numpy as np
 
-from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.layout import movable, own_output
 from fastcnn.ops.linear import emit_matmul, emit_rows
-from fastcnn.ops.reduce import emit_reduce
+from fastcnn.ops.reduce import emit_sum
+from fastcnn.ops.typed_products import PRODUCT_TYPES, emit_typed_matmul
 from fastcnn.tensor import Tensor, dense_strides
 
 # Labels that stand for the axes under an ellipsis, from the last one backwards: none that an equation can contain.
@@ -45,13 +46,15 @@ class Product:
 class Einsum(Op):
     """y = sums of products over the labels that the output lacks. ONNX Einsum-12. Raises ShapeError.
 
-    float32, any number of operands: diagonals are views, what one operand has alone is summed first, then pairs are multiplied, each
-    time the pair with the fewest multiplications. An axis of extent one fits any extent (onnxruntime's and numpy's broadcasting).
+    float32, double or integers of 4 and 8 bytes, any number of operands: diagonals are views, what one operand has alone is summed
+    first, then pairs are multiplied, each time the pair with the fewest multiplications. An axis of extent one fits any extent
+    (onnxruntime's and numpy's broadcasting).
     """
 
     def native(self, args: Args) -> bool:
         specs = [args.spec(i) for i in range(len(args.specs))]
-        return super().native(args) and movable(*specs) and all(s.size > 0 for s in specs)
+        known = super().native(args) or all(s.dtype == specs[0].dtype and s.dtype in PRODUCT_TYPES for s in specs)
+        return known and movable(*specs) and all(s.size > 0 for s in specs)
 
     def infer(self, args: Args) -> list[Spec]:
         *inputs, output = _terms(args)
@@ -70,7 +73,7 @@ class Einsum(Op):
             rest = [t for t in terms if t is not a and t is not b]
             product = _product(a.labels, b.labels, set(output).union(*(t.labels for t in rest)), output)
             shape = tuple(sizes[c] for c in product.kept)
-            y = own_output(low, 0) if not rest and product.kept == output else low.temp(shape)
+            y = own_output(low, 0) if not rest and product.kept == output else low.temp(shape, a.tensor.dtype)
             _multiply(low, y, product, a, b, sizes)
             terms = [*rest, Term(product.kept, y)]
         if terms[0].labels != output or len(inputs) == 1:
@@ -94,8 +97,8 @@ def _summed(low: Lowering, term: Term, kept: set[str]) -> Term:
         return term
     labels = "".join(label for label in term.labels if label in kept)
     shape = tuple(n for k, n in enumerate(term.tensor.shape) if k not in axes)
-    y = low.temp(shape)
-    emit_reduce(low, "Sum", y, dense_strides(shape), term.tensor, axes)
+    y = low.temp(shape, term.tensor.dtype)
+    emit_sum(low, y, dense_strides(shape), term.tensor, axes)
     return Term(labels, y)
 
 
@@ -112,7 +115,7 @@ def _multiply(low: Lowering, y: Tensor, product: Product, a: Term, b: Term, size
     m, n, k = count(product.rows), count(product.columns), count(product.summed)
     batch = tuple(sizes[label] for label in product.batch)
     left = _matrices(low, a, product.batch + product.rows + product.summed, (*batch, m, k))
-    constant = low.args.values[b.whole] if b.whole is not None else None
+    constant = low.args.values[b.whole] if b.whole is not None and y.dtype == F32 else None
     if constant is not None and b.whole is not None and not product.batch:
         perm = [b.labels.index(label) for label in product.columns + product.summed]
         weights = np.ascontiguousarray(constant.transpose(perm)).reshape(n, k)
@@ -122,7 +125,8 @@ def _multiply(low: Lowering, y: Tensor, product: Product, a: Term, b: Term, size
         emit_rows(low, y.view((m, n)), left, weights, (low.node.input(b.whole), "einsum", tuple(perm), len(product.columns)), None)
         return
     right = _matrices(low, b, product.batch + product.summed + product.columns, (*batch, k, n))
-    emit_matmul(low, y.view((*batch, m, n)), left, right)
+    emit = emit_matmul if y.dtype == F32 else emit_typed_matmul
+    emit(low, y.view((*batch, m, n)), left, right)
 
 
 def _matrices(low: Lowering, term: Term, order: str, shape: tuple[int, ...]) -> Tensor:
@@ -131,7 +135,7 @@ def _matrices(low: Lowering, term: Term, order: str, shape: tuple[int, ...]) -> 
     view = turned.reshape(shape)
     if view is not None:
         return view
-    copy = low.temp(turned.shape)
+    copy = low.temp(turned.shape, turned.dtype)
     low.copy(copy, turned)
     return copy.view(shape)
 

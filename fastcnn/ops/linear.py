@@ -9,6 +9,7 @@ from fastcnn.choice.conv import best_nv
 from fastcnn.graph import Activation
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import epilogue, place, vector_of
+from fastcnn.ops.typed_products import emit_fused_sums, emit_typed_matmul, is_plain_product
 from fastcnn.tensor import Tensor, walk
 
 
@@ -66,11 +67,12 @@ class Gemm(Op):
 class MatMul(Op):
     """y = a @ b with numpy's rules for batches and vectors, then + input 2 along the last axis when passes fused a bias.
 
-    Input 3 is a residual, fused by passes where b is a constant matrix. ONNX MatMul-1 to 13. Raises ShapeError.
+    Input 3 is a residual, fused by passes where b is a constant matrix. float32; doubles and integers
+    by plain loops. ONNX MatMul-1 to 13. Raises ShapeError.
     """
 
     def native(self, args: Args) -> bool:
-        return super().native(args) and args.spec(0).shape[-1:] != (0,)
+        return is_plain_product(args) or (super().native(args) and args.spec(0).shape[-1:] != (0,))
 
     def infer(self, args: Args) -> list[Spec]:
         a, b = args.spec(0).shape, args.spec(1).shape
@@ -87,13 +89,16 @@ class MatMul(Op):
 
     def lower(self, low: Lowering) -> None:
         a, b = low.read(0), low.read(1)
-        y = low.write(0, "dense")
+        whole = y = low.write(0, "dense")
         if len(a.shape) == 1:
             a, y = a.view((1, *a.shape)), _insert_axis(y, len(y.shape) - (len(b.shape) > 1))
         if len(b.shape) == 1:
             b, y = Tensor(b.buffer, (*b.shape, 1), (*b.strides, 0), b.offset), _insert_axis(y, len(y.shape))
         constant = low.args.values[1]
-        if constant is not None and len(b.shape) == 2:
+        if y.dtype != F32:
+            emit_typed_matmul(low, y, a, b)
+            emit_fused_sums(low, whole, len(whole.shape) - 1)
+        elif constant is not None and len(b.shape) == 2:
             self._lower_rows(low, y, a, constant.reshape(b.shape))
         else:
             emit_matmul(low, y, a, b, vector_of(low, 2, b.shape[-1]))

@@ -80,6 +80,14 @@ def emit_reduce(low: Lowering, kind: str, y: Tensor, y_kept: Strides, x: Tensor,
     low.emit("reduce", [y, x], x.size, **_walks(y_kept, x, axes), kind=_native.REDUCE[kind])
 
 
+def emit_sum(low: Lowering, y: Tensor, y_kept: Strides, x: Tensor, axes: Sequence[int]) -> None:
+    """y = sum of x over axes, of any numbers."""
+    if x.dtype == F32:
+        emit_reduce(low, "Sum", y, y_kept, x, axes)
+    else:
+        low.emit("typed_reduce", [y, x], x.size, **_walks(y_kept, x, axes), op=_native.TYPED_BINARY["Add"], dtype=DTYPE_CODES[x.dtype])
+
+
 def _walks(y_kept: Strides, x: Tensor, axes: Sequence[int]) -> dict[str, Any]:
     """Step fields: the walk of the outputs and the walk of what each reduces."""
     pick = lambda values, chosen: tuple(v for axis, v in enumerate(values) if (axis in axes) == chosen)  # noqa: E731

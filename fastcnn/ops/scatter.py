@@ -7,7 +7,7 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
-from fastcnn.ops.layout import COMPUTED, DTYPE_CODES, cast, movable, own_output
+from fastcnn.ops.layout import COMPUTED, DTYPE_CODES, cast, movable, own_output, scalar
 from fastcnn.ops.slicing import one_axis
 from fastcnn.tensor import dense_strides, walk
 
@@ -138,8 +138,14 @@ class OneHot(Op):
         return one_axis(args, args.node.attrs.get("axis", -1), args.spec(0).rank + 1)
 
 
-class CumSum(Op):
-    """y[i] = sum of x[0..i] along the axis (input 1); exclusive: without x[i]; reverse: from the end. ONNX CumSum-11, 14."""
+class Running(Op):
+    """y[i] = sum or product of x[0..i] along the axis (input 1); exclusive: without x[i]; reverse: from the end.
+
+    ONNX CumSum-11, 14, CumProd-26. Raises ShapeError.
+    """
+
+    def __init__(self, function: str, start: int):
+        self.function, self.start = function, start
 
     def native(self, args: Args) -> bool:
         x = args.spec(0)
@@ -153,9 +159,9 @@ class CumSum(Op):
         x, y, axis, attrs = low.read(0), low.write(0, "dense"), self._axis(low.args), low.node.attrs
         without = lambda values: (*values[:axis], *values[axis + 1:])  # noqa: E731
         shape, (ys, xs) = walk(without(x.shape), without(y.strides), without(x.strides))
-        low.emit("cumsum", [y, x], x.size, ndim=len(shape), shape=shape, y_strides=ys, x_strides=xs, axis=x.shape[axis],
-                 y_axis=y.strides[axis], x_axis=x.strides[axis], dtype=DTYPE_CODES[x.dtype], exclusive=int(attrs.get("exclusive", 0)),
-                 reverse=int(attrs.get("reverse", 0)))
+        low.emit("cumsum", [y, x, scalar(low, self.start, x.dtype)], x.size, ndim=len(shape), shape=shape, y_strides=ys,
+                 x_strides=xs, axis=x.shape[axis], y_axis=y.strides[axis], x_axis=x.strides[axis], dtype=DTYPE_CODES[x.dtype],
+                 exclusive=int(attrs.get("exclusive", 0)), reverse=int(attrs.get("reverse", 0)), op=_native.TYPED_BINARY[self.function])
 
     def _axis(self, args: Args) -> int:
         axis = args.ints(1)
@@ -196,4 +202,5 @@ def _tuples(x: tuple[int, ...], indices: tuple[int, ...], batch: int) -> dict[st
 
 
 SCATTER: dict[str, Op] = {"GatherElements": GatherElements(), "GatherND": GatherND(), "ScatterElements": ScatterElements(),
-                          "Scatter": ScatterElements(), "ScatterND": ScatterND(), "OneHot": OneHot(), "CumSum": CumSum()}
+                          "Scatter": ScatterElements(), "ScatterND": ScatterND(), "OneHot": OneHot(),
+                          "CumSum": Running("Add", 0), "CumProd": Running("Mul", 1)}

@@ -20,13 +20,14 @@ def plain_forms(graph: Graph) -> bool:
 
 
 def _gemm(e: Expansion) -> tuple[str, ...] | None:
-    """alpha A' B' + beta C where B is computed: a MatMul; where C is no constant row: an Add after it."""
+    """alpha A' B' + beta C where B is computed, or all are doubles: a MatMul; where C is no constant row: an Add after it."""
     c = e.value(2)
     row = not e.input(2) or (c is not None and (c.size == 1 or c.shape[-1] == c.size))
-    if (e.value(1) is not None and row) or type_of(e.graph, e.input(0)) != "tensor(float)":
+    floats = type_of(e.graph, e.input(0)) == "tensor(float)"
+    if (e.value(1) is not None and row and floats) or not (floats or type_of(e.graph, e.input(0)) == "tensor(double)"):
         return None
     alpha, beta = e.attr("alpha", 1.0), e.attr("beta", 1.0)
-    if e.value(1) is not None:
+    if e.value(1) is not None and floats:
         y = e.add("Gemm", e.input(0), e.input(1), **{k: v for k, v in e.node.attrs.items() if k != "beta"})
     else:
         a, b = (e.add("Transpose", e.input(i), perm=[1, 0]) if e.attr(f"trans{'AB'[i]}", 0) else e.input(i) for i in range(2))

@@ -1,4 +1,4 @@
-/* Reductions and running sums on any dtype: the loops of typed.c with results that stand still or follow themselves. */
+/* Reductions, running sums and running products on any dtype: the loops of typed.c with results that stand still or follow themselves. */
 #include <string.h>
 
 #include "typed.h"
@@ -52,7 +52,7 @@ fc_status fc_run_typed_reduce(const void *params, void *const *t, const fc_team 
 typedef struct running_rows {
     const fc_cumsum *p;
     char *y;
-    const char *x;
+    const char *x, *start;
     int64_t y_step, x_step, bytes;
 } running_rows;
 
@@ -66,10 +66,10 @@ static void running_row(void *context, const int64_t *at, int64_t n)
         char *y = r->y + (at[0] + i * r->y_step + first * p->y_axis) * r->bytes;
         const char *x = r->x + (at[1] + i * r->x_step + first * p->x_axis) * r->bytes;
         if (p->exclusive)
-            memset(y, 0, (size_t)r->bytes);
+            memcpy(y, r->start, (size_t)r->bytes);
         else
             memcpy(y, x, (size_t)r->bytes);
-        fc_typed_binary_run(FC_TBIN_Add, p->dtype, y + y_next * r->bytes, y, p->exclusive ? x : x + x_next * r->bytes, p->axis - 1, step);
+        fc_typed_binary_run(p->op, p->dtype, y + y_next * r->bytes, y, p->exclusive ? x : x + x_next * r->bytes, p->axis - 1, step);
     }
 }
 
@@ -82,12 +82,12 @@ static void running_columns(void *context, const int64_t *at, int64_t n)
     const int64_t y_next = sign * p->y_axis * r->bytes, x_next = sign * p->x_axis * r->bytes;
     char *y = r->y + (at[0] + first * p->y_axis) * r->bytes;
     const char *x = r->x + (at[1] + first * p->x_axis) * r->bytes;
-    if (p->exclusive)
-        memset(y, 0, (size_t)(n * r->bytes));
-    else
+    for (int64_t i = 0; p->exclusive && i < n; i++)
+        memcpy(y + i * r->bytes, r->start, (size_t)r->bytes);
+    if (!p->exclusive)
         memcpy(y, x, (size_t)(n * r->bytes));
     for (int64_t i = 1; i < p->axis; i++, y += y_next)
-        fc_typed_binary_run(FC_TBIN_Add, p->dtype, y + y_next, y, x + (p->exclusive ? i - 1 : i) * x_next, n, step);
+        fc_typed_binary_run(p->op, p->dtype, y + y_next, y, x + (p->exclusive ? i - 1 : i) * x_next, n, step);
 }
 
 fc_status fc_run_cumsum(const void *params, void *const *t, const fc_team *team)
@@ -95,7 +95,7 @@ fc_status fc_run_cumsum(const void *params, void *const *t, const fc_team *team)
     const fc_cumsum *p = params;
     fc_walk kept;
     fc_walk_make(&kept, p->ndim, p->shape, 2, (const int64_t *const[]){p->y_strides, p->x_strides});
-    running_rows rows = {p, t[0], t[1], fc_walk_inner_stride(&kept, 0), fc_walk_inner_stride(&kept, 1), fc_dtype_bytes(p->dtype)};
+    running_rows rows = {p, t[0], t[1], t[2], fc_walk_inner_stride(&kept, 0), fc_walk_inner_stride(&kept, 1), fc_dtype_bytes(p->dtype)};
     fc_walk_rows(&kept, team, BLOCK, rows.y_step == 1 && rows.x_step == 1 ? running_columns : running_row, &rows);
     return FC_OK;
 }

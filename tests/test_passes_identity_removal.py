@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from graph_helper import check_rewrite, floats, model, node, ops
 
@@ -45,17 +46,15 @@ NO_OPS: list[tuple[str, dict[str, np.ndarray], dict[str, Any], int]] = [
 ]
 
 
+def between(op: str, constants: dict[str, np.ndarray], attrs: dict[str, Any], opset: int) -> onnx.ModelProto:
+    """The node between a Relu and an Abs."""
+    nodes = [node("Relu", ["x"], ["a"]), node(op, ["a", *constants], ["b"], **attrs), node("Abs", ["b"], ["y"])]
+    return model(nodes, {"x": [2, 3, 4, 4]}, ["y"], constants, opset)
+
+
 @pytest.mark.parametrize("case", NO_OPS, ids=lambda c: f"{c[0]}-{c[3]}")
 def test_no_op_is_taken_out(case: tuple[str, dict[str, np.ndarray], dict[str, Any], int]) -> None:
-    op, constants, attrs, opset = case
-    proto = model(
-        [node("Relu", ["x"], ["a"]), node(op, ["a", *constants], ["b"], **attrs), node("Abs", ["b"], ["y"])],
-        {"x": [2, 3, 4, 4]},
-        ["y"],
-        constants,
-        opset,
-    )
-    check_rewrite(proto, identity_removal, ["Relu", "Abs"])
+    check_rewrite(between(*case), identity_removal, ["Relu", "Abs"])
 
 
 # the same operators where they do something
@@ -82,15 +81,7 @@ DOES_SOMETHING: list[tuple[str, dict[str, np.ndarray], dict[str, Any], int]] = [
 
 @pytest.mark.parametrize("case", DOES_SOMETHING, ids=lambda c: f"{c[0]}-{list(c[1])}")
 def test_node_that_does_something_stays(case: tuple[str, dict[str, np.ndarray], dict[str, Any], int]) -> None:
-    op, constants, attrs, opset = case
-    proto = model(
-        [node("Relu", ["x"], ["a"]), node(op, ["a", *constants], ["b"], **attrs), node("Abs", ["b"], ["y"])],
-        {"x": [2, 3, 4, 4]},
-        ["y"],
-        constants,
-        opset,
-    )
-    check_rewrite(proto, identity_removal, ["Relu", op, "Abs"])
+    check_rewrite(between(*case), identity_removal, ["Relu", case[0], "Abs"])
 
 
 def test_subtraction_from_zero_stays() -> None:

@@ -192,4 +192,6 @@ def test_planner_takes_the_first_layer_and_the_projection_along(monkeypatch, las
     for got, expected in zip(together.run(None, {"x": x}), before):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
     found = [kind for kind in kinds(together) if "conv" in kind]
+    if _native.vector_length() == 1:        # no panel of single lanes is 16 channels wide: the projection is not taken along
+        steps = 2
     assert found[0] == "conv_depthwise" and len(found) == steps, found

@@ -269,7 +269,7 @@ FORMS = {
     "negative stride": lambda x: np.ascontiguousarray(x[:, :, ::-1])[:, :, ::-1],
     "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
     "unaligned": lambda x: np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view(np.float32).reshape(x.shape),
-    "subclass": lambda x: x.view(np.memmap) if False else np.ma.asarray(x),
+    "subclass": np.ma.asarray,
     "list": lambda x: x.tolist(),
     "byte order": lambda x: x.astype(x.dtype.newbyteorder()),
 }

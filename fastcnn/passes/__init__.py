@@ -24,6 +24,7 @@ from fastcnn.passes.identity_removal import identity_removal
 from fastcnn.passes.normalization_patterns import normalization_patterns
 from fastcnn.passes.pad_folding import pad_folding
 from fastcnn.passes.plain_forms import plain_forms
+from fastcnn.passes.quantized_forms import quantized_forms
 from fastcnn.passes.reshape_targets import reshape_targets
 from fastcnn.passes.residual_fusion import residual_fusion
 from fastcnn.passes.separable_pool import separable_pool
@@ -46,6 +47,7 @@ PASSES: list[Pass] = [
     shape_knowledge,  # once sizes have become constants
     canonical_forms,  # before everything that knows operators by name
     plain_forms,  # once types are known
+    quantized_forms,
     unshared_convolution,  # before others move what moves elements
     identity_removal,  # nodes that do nothing stand between producers and consumers
     duplicate_removal,  # two readers of two equal nodes would both be kept from fusing

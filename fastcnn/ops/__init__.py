@@ -8,6 +8,7 @@ from fastcnn.ops.conv_transpose import ConvTranspose
 from fastcnn.ops.deform_conv import DeformConv
 from fastcnn.ops.einsum import Einsum
 from fastcnn.ops.elementwise import ELEMENTWISE
+from fastcnn.ops.fitting import FITTING
 from fastcnn.ops.generators import GENERATORS
 from fastcnn.ops.grid_sample import GridSample
 from fastcnn.ops.linear import Gemm, MatMul
@@ -78,4 +79,5 @@ OPS: dict[tuple[str, str], Op] = {
     **{("", name): op for name, op in SCATTER.items()},
     **{("", name): op for name, op in STATISTICS.items()},
     **{("", name): op for name, op in GENERATORS.items()},
+    **{("", name): op for name, op in FITTING.items()},
 }

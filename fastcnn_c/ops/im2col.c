@@ -1,4 +1,4 @@
-/* Convolution by explicit im2col: the readable definition and the generic path for windows that nothing else covers.
+/* Convolution by explicit im2col: the readable definition; what tuning times beside the conv step.
  *
  * A block of output pixels becomes the rows of a matrix [pixels][kh*kw*ic] in scratch, multiplied by the packed weights with k
  * cut into blocks of KC: the first block starts from the bias, the last one runs the epilogue.

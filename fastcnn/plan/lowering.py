@@ -17,7 +17,7 @@ from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.chains import chain_products
-from fastcnn.plan.choices import Chosen
+from fastcnn.plan.choices import SHOWN, Chosen
 from fastcnn.plan.fusion import fuse
 from fastcnn.plan.placement import place_concats
 from fastcnn.plan.prologue import fuse_prologues
@@ -206,7 +206,8 @@ class StageLowering:
         self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.threads, fields))
         self.info.append(StepInfo(kind, self.node.name, work))
         if self.node.domain == FUSED and kind != "copy":
-            self.chosen.append(Chosen(self.node, kind, fields, self.threads))
+            shown = {name: fields[name] for name in SHOWN if name in fields}
+            self.chosen.append(Chosen(self.node, kind, shown, self.threads))
 
     def dense_output(self, i: int = 0) -> bool:
         name = self.node.outputs[i]

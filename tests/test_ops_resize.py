@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from single_node import check_fallback, check_native, single_node
+from single_node import check_native, single_node
 
 import fastcnn
 
@@ -144,8 +144,25 @@ def test_sizes_computed_at_run_time():
     check_native("Resize", inputs, [], opset=13, mode="linear")
 
 
-def test_resized_channels_fall_back():
-    check_fallback("Resize", {"x": X, "roi": None, "scales": floats(1, 2, 2, 2)}, ["scales"], opset=13, mode="nearest")
+@pytest.mark.parametrize("shape, scales", [((2, 3, 7, 9), (1, 2, 2, 2)), ((2, 3, 7, 9), (1.5, 1, 1, 0.6)), ((4, 6), (2, 0.5)),
+                                           ((9,), (1.7,)), ((2, 3, 2, 3, 2, 3), (1, 2, 1, 1, 1, 2)), ((5, 4, 3), (1, 1.5, 1))], ids=str)
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_any_axes(shape, scales, mode):
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    peer = "onnxruntime" if mode == "nearest" else "onnx.reference"
+    check_native("Resize", {"x": x, "roi": None, "scales": floats(*scales)}, ["scales"], opset=19, mode=mode, peer=peer)
+    if len(shape) == 4 and mode != "nearest":
+        check_native("Resize", {"x": x, "roi": None, "scales": floats(*scales)}, ["scales"], opset=19, mode=mode, peer=peer, antialias=1)
+        check_native("Resize", {"x": x, "roi": None, "scales": floats(*scales)}, ["scales"], opset=19, mode=mode, peer=peer,
+                     exclude_outside=int(mode == "cubic"))
+
+
+def test_channels_last_images():
+    """What TensorFlow's converters write: the two axes in the middle."""
+    x = np.ascontiguousarray(X.transpose(0, 2, 3, 1))
+    check_native("Resize", {"x": x, "roi": None, "scales": floats(1, 2, 2.5, 1)}, ["scales"], opset=13, mode="linear")
+    check_native("Resize", {"x": x, "roi": None, "scales": floats(2, 1.5)}, ["scales"], opset=18, mode="linear", axes=[1, 2],
+                 peer="onnx.reference")
 
 
 def test_neither_scales_nor_sizes_is_refused():

@@ -1,4 +1,4 @@
-"""Resize and Upsample of one to three spatial axes."""
+"""Resize and Upsample: one to three spatial axes of images, or any axes of dense tensors one after the other."""
 from __future__ import annotations
 
 import math
@@ -8,7 +8,7 @@ import numpy as np
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import place
 from fastcnn.ops.image import depth_images, depth_rows, is_image, read_image, write_image
-from fastcnn.ops.layout import scalar
+from fastcnn.ops.layout import movable, own_output, scalar
 from fastcnn.ops.resample import COORDINATES, MODES, Axis, Sampling, outside, sampling, taps
 from fastcnn.tensor import Tensor, walk
 
@@ -16,17 +16,13 @@ from fastcnn.tensor import Tensor, walk
 class Resize(Op):
     """y = x sampled at the coordinates of its outputs: nearest, linear or cubic, each axis on its own.
 
-    x: (N, C, L), (N, C, H, W) or (N, C, D, H, W) float32, N and C unchanged. ONNX Upsample-7, 9; Resize-10 to 19 with antialias, axes,
-    all coordinate and nearest modes, extrapolation_value. Raises ShapeError.
+    x: float32, best (N, C, L), (N, C, H, W) or (N, C, D, H, W) with N and C unchanged. ONNX Upsample-7, 9; Resize-10 to 19 with
+    antialias, axes, all coordinate and nearest modes, extrapolation_value. Raises ShapeError.
     """
 
     def native(self, args: Args) -> bool:
         x, how = args.spec(0), _sampling(args)
-        if x.dtype != F32 or not is_image(x, (3, 4, 5)) or how.mode not in MODES or how.coordinates not in COORDINATES:
-            return False
-        if any(spec is not None and value is None for spec, value in zip(args.specs[1:], args.values[1:])):
-            return True       # infer() asks for them, and binding goes on when they are known
-        return all(axis.idle for axis in axes_of(args)[:2])
+        return x.dtype == F32 and movable(x) and x.size > 0 and how.mode in MODES and how.coordinates in COORDINATES
 
     def infer(self, args: Args) -> list[Spec]:
         out = tuple(axis.out for axis in axes_of(args))
@@ -35,16 +31,37 @@ class Resize(Op):
         return [Spec(args.spec(0).dtype, out)]
 
     def lower(self, low: Lowering) -> None:
-        how, axes = _sampling(low.args), axes_of(low.args)[2:]
+        how, every = _sampling(low.args), axes_of(low.args)
+        axes = every[2:]
+        if not is_image(low.args.spec(0), (3, 4, 5)) or not all(axis.idle for axis in every[:2]):
+            _lower_any(low, every, how)
+            return
         if len(axes) == 3:
             _lower_volume(low, axes, how)
         else:
             _emit(low, write_image(low), read_image(low, 0), [IDLE] * (2 - len(axes)) + axes, how)
         if how.coordinates == "tf_crop_and_resize" and how.extrapolation != 0.0:
-            _extrapolate(low, axes, how)
+            _extrapolate(low, low.write(0, "channels_last"), every, how)
 
 
 IDLE = Axis(1, 1, 1.0)
+
+
+def _lower_any(low: Lowering, axes: list[Axis], how: Sampling) -> None:
+    """Axis after axis of a dense tensor: the axes before it are images, those after it channels."""
+    x, y = low.read(0, "dense"), own_output(low, 0)
+    left = [k for k, axis in enumerate(axes) if not axis.idle]
+    for k in left:
+        n, c, axis = math.prod(x.shape[:k]), math.prod(x.shape[k + 1:]), axes[k]
+        shape = (*x.shape[:k], axis.out, *x.shape[k + 1:])
+        made = y if k == left[-1] else low.temp(shape)
+        to, source = (Tensor(t.buffer, (n, c, 1, w), (w * c, 1, w * c, c), t.offset) for t, w in ((made, axis.out), (x, axis.size)))
+        _emit(low, to, source, [IDLE, axis], how)
+        x = made
+    if not left:
+        low.copy(y, x)
+    if how.coordinates == "tf_crop_and_resize" and how.extrapolation != 0.0:
+        _extrapolate(low, y, axes, how)
 
 
 def _lower_volume(low: Lowering, axes: list[Axis], how: Sampling) -> None:
@@ -66,14 +83,13 @@ def _emit(low: Lowering, y: Tensor, x: Tensor, axes: list[Axis], how: Sampling) 
              **place("y", y))
 
 
-def _extrapolate(low: Lowering, axes: list[Axis], how: Sampling) -> None:
+def _extrapolate(low: Lowering, y: Tensor, axes: list[Axis], how: Sampling) -> None:
     """y = extrapolation_value where a coordinate of any axis lies outside x."""
-    beyond = np.zeros((1, 1, *[1] * len(axes)), bool)
+    beyond = np.zeros([1] * len(axes), bool)
     for k, axis in enumerate(axes):
-        beyond = beyond | outside(axis, how).reshape([-1 if d == k + 2 else 1 for d in range(beyond.ndim)])
+        beyond = beyond | outside(axis, how).reshape([-1 if d == k else 1 for d in range(beyond.ndim)])
     if not beyond.any():
         return
-    y = low.write(0, "channels_last")
     value, mask = scalar(low, how.extrapolation).broadcast(y.shape), low.constant(beyond).broadcast(y.shape)
     shape, strides = walk(y.shape, y.strides, mask.strides, value.strides, y.strides)
     low.emit("where", [y, mask, value, y], y.size, ndim=len(shape), shape=shape, elem_bytes=4,

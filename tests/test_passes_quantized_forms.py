@@ -83,6 +83,8 @@ def test_quantised_products(shape, kind):
              "ws": np.array(0.01, np.float32), "wz": whole((), kind), "ys": np.array(0.3, np.float32), "yz": whole((), kind)}
     check_native("QLinearMatMul", given, opset=10)
     check_native("QLinearMatMul", given, ["w", "ws", "wz"], opset=10)
+    ones = {name: v.reshape(1) if v.ndim == 0 else v for name, v in given.items()}
+    check_native("QLinearMatMul", ones, ["w", "ws", "wz"], opset=10)
 
 
 def test_every_quantised_form_is_named_here():

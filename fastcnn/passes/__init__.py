@@ -47,7 +47,7 @@ PASSES: list[Pass] = [
     shape_knowledge,  # once sizes have become constants
     canonical_forms,  # before everything that knows operators by name
     plain_forms,  # once types are known
-    quantized_forms,
+    quantized_forms,  # likewise; before folding and fusion, which then see the floats between the integers
     unshared_convolution,  # before others move what moves elements
     identity_removal,  # nodes that do nothing stand between producers and consumers
     duplicate_removal,  # two readers of two equal nodes would both be kept from fusing

@@ -6,7 +6,7 @@ import numpy as np
 from fastcnn.graph import Graph
 from fastcnn.onnx_proto.types import ELEMENT_NUMBERS
 from fastcnn.passes.expansion import Expansion, Rule, expand_nodes
-from fastcnn.passes.rewrite import type_of
+from fastcnn.passes.rewrite import shape_of, type_of
 
 # What scales and zero points are for here, with the least and the largest value; int32 only as what is made of sums.
 RANGES = {"uint8": (0, 255), "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767)}
@@ -23,10 +23,15 @@ def _element(e: Expansion, name: str) -> str:
     return kind[7:-1] if kind.startswith("tensor(") else ""
 
 
+def _single(e: Expansion, i: int) -> bool:
+    """Whether input i is known to be one number."""
+    return shape_of(e.graph, e.input(i)) in ((), (1,))
+
+
 def _along(e: Expansion, i: int, axis: int, rank: int | None) -> str | None:
     """Input i, one number or one for each index of an axis of a tensor of that rank, so that it broadcasts; None when it does not."""
     own = e.rank(i)
-    if own == 0:
+    if own == 0 or (rank and _single(e, i)):
         return e.input(i)
     if own != 1 or rank is None or not -rank <= axis < rank:
         return None
@@ -103,7 +108,7 @@ def _matmul_integer(e: Expansion) -> tuple[str, ...] | None:
 def _products(e: Expansion, op_type: str, inputs: tuple[int, int, int, int]) -> tuple[str, ...] | None:
     """The int32 product of inputs x and w, each less its zero point: one number, or one for each row of filters, column of b."""
     x, w, x_zero, w_zero = inputs
-    if any(_element(e, e.input(i)) not in ("int8", "uint8") for i in (x, w)) or (e.input(x_zero) and e.rank(x_zero) != 0):
+    if any(_element(e, e.input(i)) not in ("int8", "uint8") for i in (x, w)) or (e.input(x_zero) and not _single(e, x_zero)):
         return None
     axis = 0 if op_type == "Conv" else -1
     a, b = _centred(e, x, x_zero, 1, e.rank(x)), _centred(e, w, w_zero, axis, e.rank(w))
@@ -116,7 +121,7 @@ def _qlinear(op_type: str) -> Rule:
     def rule(e: Expansion) -> tuple[str, ...] | None:
         """saturate(round(product * (x_scale * w_scale / y_scale)) + y_zero); the product is exact, bias and all."""
         kind, rank = _element(e, e.input(7)), e.rank(0)
-        if any(_element(e, e.input(i)) != "float" for i in (1, 4, 6)) or kind not in RANGES or e.rank(1) != 0 or e.rank(6) != 0:
+        if any(_element(e, e.input(i)) != "float" for i in (1, 4, 6)) or kind not in RANGES or not (_single(e, 1) and _single(e, 6)):
             return None
         made, last = _products(e, op_type, (0, 3, 2, 5)), 1 if op_type == "Conv" else -1
         scale, bias = _along(e, 4, last, rank), _along(e, 8, 1, rank) if e.input(8) else ""

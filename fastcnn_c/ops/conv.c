@@ -117,12 +117,12 @@ static void fill_band(const conv_run *c, float *band, const float *x, int64_t oy
             fill_band_row(c, band + (g * count + k) * row, x + g * p->ic, first + k, g);
 }
 
-/* The epilogue beyond bounds over a tile just written. */
-static void activate_tile(const fc_conv *p, float *y, int64_t mr, int64_t n, const float *slope)
+/* The epilogue beyond bounds over `count` pixels just written. */
+static void activate_pixels(const fc_conv *p, float *y, int64_t count, int64_t n, const float *slope)
 {
     const int64_t part = p->y_gap ? fc_active->vector_length : n;
     for (int64_t j = 0; j < n; j += part, y += part + p->y_gap)
-        fc_activate_rows(y, mr, (size_t)fc_min(part, n - j), (size_t)p->y_pixel, p->fn, p->alpha, p->beta, slope ? slope + j : NULL);
+        fc_activate_rows(y, count, (size_t)fc_min(part, n - j), (size_t)p->y_pixel, p->fn, p->alpha, p->beta, slope ? slope + j : NULL);
 }
 
 /* What the tiles of one panel share. */
@@ -157,8 +157,8 @@ static void run_tile(const conv_run *c, panel *q, const float *a, int64_t oy, in
     args->a = a + x0 * (int64_t)args->lda;
     args->residual = q->residual ? q->residual + oy * p->r_row + x0 * p->r_pixel : NULL;
     (rows == 2 ? fc_active->gemm->pair[x1 - x0] : fc_active->gemm->tile[q->nv][x1 - x0])(args);
-    for (int64_t i = 0; q->activates && i < rows; i++)
-        activate_tile(p, args->c + i * p->y_row, x1 - x0, (int64_t)args->n, q->slope);
+    for (int64_t i = 0; q->activates && !p->y_gap && i < rows; i++)
+        activate_pixels(p, args->c + i * p->y_row, x1 - x0, (int64_t)args->n, q->slope);
 }
 
 /* Output rows that a tile nv vectors wide takes at a time: 2 where a row is so narrow that b would be read too often, and both rows may
@@ -180,7 +180,7 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
      * buffers that the tile's own loads need. A panel that one tile reads through is a stream, which the CPU sees by itself. */
     const char *next = (const char *)(q->args.b + k * width);
     q->args.prefetch_step = passes == 1 ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
-    int64_t listed = -1, rows = 1;
+    int64_t listed = -1, rows = 1, begun = 0;
     for (int64_t i = t0; i < t1; i += rows, next += (size_t)k * q->args.prefetch_step) {
         const int64_t oy = i / c->tiles_per_row, piece = i % c->tiles_per_row;
         const int64_t x0 = p->ow * piece / c->tiles_per_row, x1 = p->ow * (piece + 1) / c->tiles_per_row;
@@ -190,6 +190,14 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
         listed = oy;
         q->args.prefetch = next;
         run_tile(c, q, a + (oy - oy0) * p->sh * c->row, oy, rows, x0, x1);
+        if (!q->activates || !p->y_gap)
+            continue;
+        /* Pixels of a vector's plane have no gaps between them: a whole row is activated in one go. */
+        if (i == t0 || piece == 0)
+            begun = x0;
+        if (piece + 1 == c->tiles_per_row || i + rows >= t1)
+            for (int64_t r = 0; r < rows; r++)
+                activate_pixels(p, q->y + (oy + r) * p->y_row + begun * p->y_pixel, x1 - begun, (int64_t)q->args.n, NULL);
     }
 }
 

@@ -213,7 +213,7 @@ def measure(threads: int, bar: Bar, options: Options) -> list[dict[str, Any]]:
     workers = [Worker(engine, threads, cpus) for engine in ("fastcnn", "onnxruntime")]
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return [benchmark.bench_network(name, workers, args, Path(folder), bar) for name in NETWORKS]
+            return [benchmark.bench_network(name, 1, workers, args, Path(folder), bar) for name in NETWORKS]
     finally:
         for worker in workers:
             worker.close()

@@ -122,15 +122,17 @@ def packed_bytes(loaded: fastcnn.Model, algorithm: str) -> int:
     return sum(array.nbytes for key, array in loaded._packs.items() if isinstance(key, tuple) and algorithm in key)
 
 
-@pytest.mark.parametrize(("network", "channels", "limit"), [(mobile_network, 24, 1.05), (u_network, 3, 1.4)])
-def test_layers_keep_the_tile_width_that_they_are_packed_for(network: Callable[[], ModelProto], channels: int, limit: float) -> None:
+# AVX2's tiles are short, two rows at four vectors: one row and four rows differ by more than KEEP_WIDTH, so two widths are packed.
+@pytest.mark.parametrize(("network", "channels", "limit", "avx2"), [(mobile_network, 24, 1.05, 2.05), (u_network, 3, 1.4, 2.3)])
+def test_layers_keep_the_tile_width_that_they_are_packed_for(network: Callable[[], ModelProto], channels: int, limit: float,
+                                                             avx2: float) -> None:
     proto, rng = network(), np.random.default_rng(0)
     loaded, weights = fastcnn.load(proto, threads=1), sum(4 * int(np.prod(w.dims)) for w in proto.graph.initializer)
     loaded(np.ones((4, channels, 64, 64), np.float32))
     for _ in range(60):
         n, h, w = int(rng.integers(1, 5)), 2 * int(rng.integers(1, 33)), 2 * int(rng.integers(1, 33))
         loaded(np.ones((n, channels, h, w), np.float32))
-    assert packed_bytes(loaded, "conv") <= limit * weights
+    assert packed_bytes(loaded, "conv") <= (avx2 if _native.current_isa() == "avx2" else limit) * weights
 
 
 @pytest.mark.parametrize(("network", "channels"), [(mobile_network, 24), (u_network, 3)])

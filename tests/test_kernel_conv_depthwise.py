@@ -195,3 +195,22 @@ def test_planner_takes_the_first_layer_and_the_projection_along(monkeypatch, las
     if _native.vector_length() == 1:        # no panel of single lanes is 16 channels wide: the projection is not taken along
         steps = 2
     assert found[0] == "conv_depthwise" and len(found) == steps, found
+
+
+def test_biases_that_the_run_computes_are_added(monkeypatch):
+    monkeypatch.setattr(fusion, "SHARE_OF_L2", 0)
+    seeded = np.random.default_rng(5)
+    shapes = {"w1": (8, 3, 1, 1), "w2": (8, 1, 3, 3), "w3": (4, 8, 1, 1)}
+    tensors = [numpy_helper.from_array(seeded.standard_normal(shape).astype(np.float32), name) for name, shape in shapes.items()]
+    nodes = [helper.make_node("Conv", ["x", "w1", "b1"], ["a"]), helper.make_node("Conv", ["a", "w2", "b2"], ["d"], group=8),
+             helper.make_node("Conv", ["d", "w3", "b3"], ["y"])]
+    inputs = {"x": [1, 3, 9, 7], "b1": [8], "b2": [8], "b3": [4]}
+    graph = helper.make_graph(nodes, "biases", [helper.make_tensor_value_info(name, TensorProto.FLOAT, s) for name, s in inputs.items()],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], tensors)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    feeds = {name: seeded.standard_normal(shape).astype(np.float32) for name, shape in inputs.items()}
+    fused = fastcnn.load(proto, threads=1)
+    got = fused.run(None, feeds)[0]
+    assert "conv_depthwise" in kinds(fused)
+    monkeypatch.setattr(fusion, "SHARE_OF_L2", 1e9)
+    np.testing.assert_allclose(got, fastcnn.load(proto, threads=1).run(None, feeds)[0], rtol=1e-4, atol=1e-5)

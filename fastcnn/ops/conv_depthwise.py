@@ -8,7 +8,7 @@ from fastcnn.choice import conv as choice
 from fastcnn.choice.width import keep_width, kept_nv
 from fastcnn.graph import Node
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
-from fastcnn.ops.conv_emit import epilogue, place, three_planes
+from fastcnn.ops.conv_emit import epilogue, place, three_planes, vector_of
 from fastcnn.ops.window import Window, resolve
 
 
@@ -34,7 +34,7 @@ class ConvDepthwise(Op):
         last, last_fields, last_macs = self._last(low, c, ow)
         row_bytes = 4 * iw * nv * _native.vector_length()
         act1 = epilogue(low.node.attrs["first"].activation)
-        low.emit("conv_depthwise", [y, x, packed, self._bias(low, 2), taps, self._bias(low, 4), *last, residual],
+        low.emit("conv_depthwise", [y, x, packed, vector_of(low, 2, c), taps, vector_of(low, 4, c), *last, residual],
                  n * (c * (ih * iw * w1[0].size + oh * ow * w2[0].size) + last_macs * oh * ow),
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
                  dw=window.dilations[1], pt=window.before[0], pl=window.before[1], ih=ih, iw=iw, oh=oh, ow=ow, ic=ic, c=c,
@@ -55,12 +55,7 @@ class ConvDepthwise(Op):
         nv = kept_nv(oc, ow, c, choice.best_nv(oc, ow, c), low.widths(low.node.input(5)))
         packed = low.packed((low.node.input(5), "conv", (1, nv)),
                             lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv))
-        return [packed, self._bias(low, 6)], {"oc": oc, "last_nv": nv, **act3}, c * oc
-
-    def _bias(self, low: Lowering, i: int):
-        value = low.args.values[i] if low.args.has(i) else None
-        return None if value is None else low.packed(("vector", low.node.input(i), value.size),
-                                                     lambda: np.ascontiguousarray(value.ravel(), F32))
+        return [packed, vector_of(low, 6, oc)], {"oc": oc, "last_nv": nv, **act3}, c * oc
 
 
 def windows(node: Node, args: Args) -> tuple[Window, Window]:

@@ -10,6 +10,7 @@ from fastcnn.graph import Node
 from fastcnn.ops.base import Args
 from fastcnn.ops.conv_depthwise import ConvDepthwise, first_choice, windows
 from fastcnn.plan.bind import Bound, BoundNode
+from fastcnn.plan.pointwise import is_pointwise
 
 CONV_DEPTHWISE = ConvDepthwise()
 # A tensor whose part for each thread is smaller than this share of its L2 costs nothing on its way to its reader.
@@ -34,7 +35,7 @@ def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str], threa
             if pair is not None:
                 gone |= {id(first): None, id(b): pair}
                 pairs[b.node.outputs[0]] = b
-        elif b.node.input(0) in pairs and _is_pointwise(b):
+        elif b.node.input(0) in pairs and is_pointwise(b, inputs=4):
             depthwise = pairs[b.node.input(0)]
             pair = gone[id(depthwise)]
             assert pair is not None, "a pair stands where its depthwise Conv stood"
@@ -43,8 +44,8 @@ def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str], threa
     return [kept for b in nodes if (kept := gone.get(id(b), b)) is not None]
 
 
-def _is_conv(b: BoundNode, inputs: int = 3) -> bool:
-    plain = b.op is not None and b.node.op_type == "Conv" and not b.node.domain and len(b.node.inputs) <= inputs
+def _is_conv(b: BoundNode) -> bool:
+    plain = b.op is not None and b.node.op_type == "Conv" and not b.node.domain and len(b.node.inputs) <= 3
     return plain and b.args.spec(0).rank == 4 and b.args.values[1] is not None and min(b.node.attrs.get("pads", (0,))) >= 0
 
 
@@ -58,12 +59,6 @@ def _is_first(b: BoundNode) -> bool:
         return False
     k = b.args.spec(1).shape[1:]
     return k[0] * k[1] * k[2] <= LONGEST_STEM if k[1:] != (1, 1) else set(attrs.get("pads", ())) <= {0}
-
-
-def _is_pointwise(b: BoundNode) -> bool:
-    attrs = b.node.attrs
-    plain = set(attrs.get("strides", ())) <= {1} and set(attrs.get("pads", ())) <= {0} and attrs.get("group", 1) == 1
-    return _is_conv(b, 4) and b.args.spec(1).shape[2:] == (1, 1) and plain
 
 
 def _is_large(b: BoundNode, bound: Bound, threads: int) -> bool:

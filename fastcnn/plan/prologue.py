@@ -8,6 +8,7 @@ from fastcnn.graph import Node
 from fastcnn.ops.base import Args
 from fastcnn.ops.normalized_conv import NormalizedConv, limits
 from fastcnn.plan.bind import BoundNode
+from fastcnn.plan.pointwise import is_pointwise
 
 NORMALIZED_CONV = NormalizedConv()
 # Rows of fewer pixels than half a register tile leave most of it empty, where a map at a time fills it.
@@ -24,19 +25,16 @@ def fuse_prologues(nodes: Sequence[BoundNode], outputs: Sequence[str]) -> list[B
         norm = makers.get(b.node.input(0))
         if norm is None or readers[b.node.input(0)] != 1 or b.node.input(0) in outputs:
             continue
-        if _is_pointwise(b) and _is_normalization(norm):
+        if _takes_norm(b) and _is_normalization(norm):
             new |= {id(norm): None, id(b): _fused(norm, b)}
     return [kept for b in nodes if (kept := new.get(id(b), b)) is not None]
 
 
-def _is_pointwise(b: BoundNode) -> bool:
-    if b.op is None or b.node.op_type != "Conv" or b.node.domain or len(b.node.inputs) > 5:      # no scale of its own (scaling.py)
+def _takes_norm(b: BoundNode) -> bool:
+    if not is_pointwise(b):             # nor one with a scale of its own (scaling.py)
         return False
-    if b.args.spec(0).rank != 4 or b.args.values[1] is None:
-        return False
-    attrs, x, w = b.node.attrs, b.args.spec(0), b.args.spec(1)
-    plain = set(attrs.get("strides", ())) <= {1} and set(attrs.get("pads", ())) <= {0} and attrs.get("group", 1) == 1
-    return plain and w.shape[2:] == (1, 1) and x.shape[3] >= NARROWEST and x.size > 0
+    x = b.args.spec(0)
+    return x.shape[3] >= NARROWEST and x.size > 0
 
 
 def _is_normalization(b: BoundNode) -> bool:

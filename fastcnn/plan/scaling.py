@@ -8,6 +8,7 @@ from dataclasses import replace
 from fastcnn.ops.base import Args
 from fastcnn.ops.scaled_conv import SCALE, ScaledConv
 from fastcnn.plan.bind import BoundNode
+from fastcnn.plan.pointwise import is_pointwise
 
 SCALED_CONV = ScaledConv()
 # The weights are read and written once more, C*M numbers, instead of the map, C*H*W: worth it up to this many times the pixels.
@@ -43,11 +44,10 @@ def _scaled(b: BoundNode) -> tuple[int, int] | None:
 
 
 def _takes_scale(b: BoundNode) -> bool:
-    if b.op is None or b.node.op_type != "Conv" or b.node.domain or b.args.spec(0).rank != 4 or b.args.values[1] is None:
+    if not is_pointwise(b):
         return False
-    attrs, w, pixels = b.node.attrs, b.args.spec(1).shape, b.args.spec(0).shape[2] * b.args.spec(0).shape[3]
-    plain = set(attrs.get("strides", ())) <= {1} and set(attrs.get("pads", ())) <= {0} and attrs.get("group", 1) == 1
-    return plain and w[2:] == (1, 1) and w[0] <= MOST_OUTPUTS_A_PIXEL * pixels
+    (_, _, height, width), outputs = b.args.spec(0).shape, b.args.spec(1).shape[0]
+    return outputs <= MOST_OUTPUTS_A_PIXEL * height * width
 
 
 def _with_scale(conv: BoundNode, mul: BoundNode, x: int, scale: int) -> BoundNode:

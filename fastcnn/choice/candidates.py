@@ -25,7 +25,7 @@ def candidates(shape: ConvShape, places: Places, threads: int) -> dict[str, Conv
     flat = choice.flatten(merged, places)
     for nv in range(1, MAX_NV + 1):
         if _native.gemm_max_mr(nv) and nv <= -(-merged.oc // _native.vector_length()):
-            listed.update(_conv(flat, nv, threads, planes))
+            listed.update(_conv(flat, nv, places, threads, planes))
             if shape.kh * shape.kw > 1 and len(places) == 2 and not planes:
                 listed[f"im2col nv{nv}"] = choice.im2col(flat, nv)
     if choice.is_plain_3x3(merged) and merged.dh == merged.dw == 1:
@@ -56,13 +56,13 @@ def _grouped(shape: ConvShape, threads: int) -> Iterator[tuple[str, ConvChoice]]
         yield "grouped", choice.narrow_groups(shape, threads)
 
 
-def _conv(shape: ConvShape, nv: int, threads: int, planes: bool) -> Iterator[tuple[str, ConvChoice]]:
+def _conv(shape: ConvShape, nv: int, places: Places, threads: int, planes: bool) -> Iterator[tuple[str, ConvChoice]]:
     """The conv step reading x in place and through a band of padded rows."""
     for band in (False, True):
         if ((shape.splits_taps or planes) and not band) or (band and shape.k == shape.ic and not shape.touches_padding):
             continue
         whole = shape.oh if band else shape.oh * -(-shape.ow // _native.gemm_max_mr(nv))
-        usual = choice.block_rows(shape, threads) if band else choice.block_tiles(shape, nv)
+        usual = choice.block_rows(shape, threads) if band else choice.block_tiles(shape, nv, places, threads)
         for block in sorted({max(1, min(int(usual * factor), whole)) for factor in BLOCK_FACTORS}):
             for split in (False, True)[:1 if threads == 1 else 2]:
                 name = f"conv nv{nv} {'band' if band else 'in place'} b{block}{' split' if split else ''}"

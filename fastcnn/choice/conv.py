@@ -205,11 +205,11 @@ def implicit_gemm(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
 
     Short runs of k too: 28x28, one channel to 32, 3x3 takes 3.7 us in place and 21.6 by im2col, which is faster nowhere (2026-11-21, Xeon).
     """
-    nv = 1 if streams_weights(shape) else best_nv(shape.oc, shape.ow, shape.k)
+    nv = 1 if streams_weights(shape) else best_nv(shape.oc, shape.ow, shape.k, streamed(shape, places, threads))
     dense = places[0][3] == shape.ic and shape.groups == 1
     band = shape.splits_taps or (shape.kw > 1 and not dense and shape.ic < machine.CACHE_LINE_FLOATS)
     nv = pair_nv(shape, band) or nv
-    block = block_rows(shape, threads) if band else block_tiles(shape, nv)
+    block = block_rows(shape, threads) if band else block_tiles(shape, nv, places, threads)
     return conv(shape, nv, band, block, splits_columns(shape, nv, band, threads))
 
 
@@ -254,16 +254,29 @@ def block_rows(shape: ConvShape, threads: int) -> int:
     return max(1, min(rows, shape.oh, share))
 
 
-def block_tiles(shape: ConvShape, nv: int) -> int:
-    """Tiles whose rows of x fill a quarter of L2 while the panels of w pass over them.
+def streamed(shape: ConvShape, places: Places, threads: int) -> int:
+    """Maps of the output's size, residual included, that pass L2 by because all maps of the layer together outgrow it; 0: they stay."""
+    pixels, outputs = shape.oh * shape.ow, len(places) - 1
+    maps = 4 * shape.n * shape.groups * (x_pixels(shape) * shape.ic + outputs * pixels * shape.oc)
+    return outputs if maps > threads * machine.l2_bytes() else 0
+
+
+def x_pixels(shape: ConvShape) -> int:
+    """Pixels of an image that some window reads, about."""
+    return min(shape.ih * shape.iw, shape.oh * shape.ow * shape.kh * shape.kw)
+
+
+def block_tiles(shape: ConvShape, nv: int, places: Places, threads: int) -> int:
+    """Tiles whose part of x fills a quarter of L2 while the panels of w pass over them; with y and residual where those pass it by.
 
     All tiles as one block where that takes half of L2 and saves reading weights twice that L2 does not keep: 8x8, 2048 to 384 channels,
     0.67 -> 0.55 ms (2026-11-21, Xeon, AVX-512, cold); where L2 keeps them one block is 1 % slower on average.
     """
     per_row = -(-shape.ow // _native.gemm_max_mr(nv))
-    tile_bytes = 4 * -(-shape.ow // per_row) * shape.k
-    tiles, whole = max(1, machine.l2_bytes() // 4 // max(tile_bytes, 1)), shape.oh * per_row
-    again = tiles < whole <= 2 * tiles and 4 * shape.k * shape.oc > machine.l2_bytes() // 2
+    whole = shape.oh * per_row
+    image_bytes = 4 * (x_pixels(shape) * shape.ic + streamed(shape, places, threads) * shape.oh * shape.ow * shape.oc)
+    tiles = max(1, machine.l2_bytes() // 4 * whole // max(image_bytes, 1))
+    again = 4 * shape.k * shape.oc > machine.l2_bytes() // 2 and 4 * x_pixels(shape) * shape.ic <= machine.l2_bytes()
     return whole if again else min(tiles, whole)
 
 

@@ -13,28 +13,38 @@ from fastcnn.choice import machine
 # reproduce with python -m bench.layers --cold.
 LOAD_SLOTS = 1.2
 CHAIN_SLOTS = 11            # two ports times four cycles of latency, and what it takes to keep both filled
-TILE_OVERHEAD = 130
-A_SLOTS = 0.15
+TILE_OVERHEAD = 110
+A_SLOTS = 0.25
 B_SLOTS = 1.0
 PANEL_SHARE_OF_L1 = 0.4
+# Where the maps of a layer outgrow L2, besides: a line of the output (and of the residual), the more the narrower the strips in which the
+# tiles touch the channels of a pixel. With A_SLOTS and TILE_OVERHEAD searched for the least time of 320 layers of 25 networks, weights from
+# beyond L2, 36 widths and blocks each: at AVX-512 the pick takes 1.1 % more time than the best of them by weight, 2.8 before this term
+# (112x112, 16 to 64 channels 244 -> 167 us; 56x56, 64 to 256 with residual 691 -> 590). 2026-11-21, the same machine.
+LINE_SLOTS = 27
+WIDE_STRIP = 256            # bytes
 
 
-def best_nv(oc: int, ow: int, k: int) -> int:
-    """Tile width in vectors with the least modelled time."""
-    return _best_nv(oc, ow, k, _native.vector_length())
+def best_nv(oc: int, ow: int, k: int, streamed: int = 0) -> int:
+    """Tile width in vectors with the least modelled time; streamed: maps of the output's size that pass L2 by."""
+    return _best_nv(oc, ow, k, streamed, _native.vector_length())
 
 
 @lru_cache(maxsize=4096)
-def _best_nv(oc: int, ow: int, k: int, vector: int) -> int:
+def _best_nv(oc: int, ow: int, k: int, streamed: int, vector: int) -> int:
     widths = [nv for nv in (2, 3, 4, 1) if nv <= max(-(-oc // vector), 1) and _native.gemm_max_mr(nv)]
-    return min(widths, key=lambda nv: tile_slots(oc, ow, k, nv))
+    return min(widths, key=lambda nv: tile_slots(oc, ow, k, nv, streamed))
 
 
-def tile_slots(oc: int, ow: int, k: int, nv: int) -> float:
-    """Issue slots of one row of ow pixels times oc columns: FMA slots, load slots, latency of few chains, and call overhead."""
+def tile_slots(oc: int, ow: int, k: int, nv: int, streamed: int = 0) -> float:
+    """Issue slots of one row of ow pixels times oc columns: FMA slots, load slots, latency of few chains, call overhead, narrow strips."""
     tiles = -(-ow // _native.gemm_max_mr(nv))
-    full, last = divmod(-(-oc // _native.vector_length()), nv)
-    return sum(count * _row_cost(ow, tiles, width, k) for count, width in ((full, nv), (1, last)) if count and width)
+    vectors = -(-oc // _native.vector_length())
+    full, last = divmod(vectors, nv)
+    slots = sum(count * _row_cost(ow, tiles, width, k) for count, width in ((full, nv), (1, last)) if count and width)
+    strip = 4 * nv * _native.vector_length()
+    lines = streamed * ow * oc / machine.CACHE_LINE_FLOATS if nv < vectors else 0
+    return slots + lines * LINE_SLOTS * max(0.0, 1 - strip / WIDE_STRIP)
 
 
 def _row_cost(ow: int, tiles: int, nv: int, k: int) -> float:

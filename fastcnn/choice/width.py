@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastcnn.choice import conv
-from fastcnn.choice.conv import ConvChoice
+from fastcnn.choice.conv import ConvChoice, Places
 from fastcnn.choice.tile import tile_slots
 
 MAX_NV = 4                  # widest register tile in vectors
@@ -12,7 +12,7 @@ MAX_NV = 4                  # widest register tile in vectors
 KEEP_WIDTH = 1.15
 
 
-def keep_width(picked: ConvChoice, widths: Sequence[int], threads: int) -> ConvChoice:
+def keep_width(picked: ConvChoice, places: Places, widths: Sequence[int], threads: int) -> ConvChoice:
     """The choice at one of these tile widths, for which its weights are packed already, unless that costs much.
 
     What only streams weights from memory keeps any width: panels one vector wide gain it less than a second copy of the weights takes.
@@ -21,17 +21,18 @@ def keep_width(picked: ConvChoice, widths: Sequence[int], threads: int) -> ConvC
         return picked
     shape, fields = picked.shape, picked.fields
     limit = float("inf") if conv.streams_weights(shape) else KEEP_WIDTH
-    nv = kept_nv(shape.oc, shape.ow, shape.k, fields["nv"], widths, limit)
+    nv = kept_nv(shape.oc, shape.ow, shape.k, fields["nv"], widths, limit, conv.streamed(shape, places, threads))
     if nv == fields["nv"]:
         return picked
     band = bool(fields["band"])
-    block = fields["block"] if band else conv.block_tiles(shape, nv)
+    block = fields["block"] if band else conv.block_tiles(shape, nv, places, threads)
     return conv.conv(shape, nv, band, block, conv.splits_columns(shape, nv, band, threads))
 
 
-def kept_nv(oc: int, ow: int, k: int, best: int, widths: Sequence[int], limit: float = KEEP_WIDTH) -> int:
+def kept_nv(oc: int, ow: int, k: int, best: int, widths: Sequence[int], limit: float = KEEP_WIDTH, streamed: int = 0) -> int:
     """The cheapest of the widths that weights are packed for, or `best` where none comes within `limit` times its cost."""
     if not widths or best in widths:
         return best
-    nv = min(widths, key=lambda nv: tile_slots(oc, ow, k, nv))
-    return nv if tile_slots(oc, ow, k, nv) <= limit * tile_slots(oc, ow, k, best) else best
+    cost = {nv: tile_slots(oc, ow, k, nv, streamed) for nv in (*widths, best)}
+    nv = min(widths, key=cost.__getitem__)
+    return nv if cost[nv] <= limit * cost[best] else best

@@ -1,6 +1,8 @@
 """ConvDepthwise: a dense Conv, the depthwise Conv that alone reads it and maybe the 1x1 Conv after: what fastcnn.plan.fusion makes."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fastcnn import _native
@@ -25,7 +27,7 @@ class ConvDepthwise(Op):
         w1, w2 = low.args.constant(1), low.args.constant(3)
         dense, window = windows(low.node, low.args)
         (n, ic, _, _), c, (ih, iw), (oh, ow) = low.args.spec(0).shape, w1.shape[0], dense.out, window.out
-        first = keep_width(first_choice(low.args.spec(0).shape, c, dense), low.widths(low.node.input(1)), 1)
+        first = first_choice(low.args.spec(0).shape, c, dense, low.widths(low.node.input(1)))
         nv = first.fields["nv"]
         x = (three_planes(low, dense, 1) if first.fields["band"] else None) or low.read(0, "channels_last")
         y, residual = low.write(0, "channels_last"), low.read(7, "channels_last") if low.args.has(7) else None
@@ -66,11 +68,12 @@ def windows(node: Node, args: Args) -> tuple[Window, Window]:
     return dense, resolve(Args(node.attrs["depthwise"], (between, w2), (None, None)), dense.out, w2.shape[2:])
 
 
-def first_choice(x: tuple[int, ...], c: int, dense: Window) -> choice.ConvChoice:
-    """How the dense convolution is computed row by row."""
+def first_choice(x: tuple[int, ...], c: int, dense: Window, widths: Sequence[int] = ()) -> choice.ConvChoice:
+    """How the dense convolution is computed row by row; what it writes has no place: rows that stay in cache."""
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = dense.kernel, dense.strides, dense.dilations, dense.before
     shape = choice.ConvShape(1, 1, x[1], c, kh, kw, sh, sw, dh, dw, pt, pl, x[2], x[3], *dense.out)
-    return choice.implicit_gemm(shape, ((0, 1, x[3] * x[1], x[1]),) * 2, 1)
+    places = ((0, 1, x[3] * x[1], x[1]),)
+    return keep_width(choice.implicit_gemm(shape, places, 1), places, widths, 1)
 
 
 def pack_vectors(w: np.ndarray) -> np.ndarray:

@@ -191,7 +191,7 @@ class StageLowering:
         decision = by_model or self.chooser.conv(shape, places, self.threads)
         if key is not None and decision.source == "model" and decision.choice.algorithm == "conv":
             widths = self.widths(key, decision.choice.packing[0])
-            decision = replace(decision, choice=keep_width(decision.choice, widths, self.threads))
+            decision = replace(decision, choice=keep_width(decision.choice, places, widths, self.threads))
         self.chosen.append(Chosen(self.node, decision.choice.algorithm, decision.choice.fields, self.threads, decision))
         return decision.choice
 

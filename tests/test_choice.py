@@ -1,0 +1,66 @@
+"""What the planner picks: tile widths and blocks of the implicit GEMM follow from what outgrows L2."""
+from __future__ import annotations
+
+import pytest
+
+from fastcnn import _native
+from fastcnn.choice import conv, machine
+from fastcnn.choice.conv import ConvShape
+
+
+def pointwise(side: int, ic: int, oc: int) -> ConvShape:
+    return ConvShape(1, 1, ic, oc, 1, 1, 1, 1, 1, 1, 0, 0, side, side, side, side)
+
+
+def places(shape: ConvShape, residual: bool = False) -> conv.Places:
+    x = (shape.ih * shape.iw * shape.ic, 1, shape.iw * shape.ic, shape.ic)
+    y = (shape.oh * shape.ow * shape.oc, 1, shape.ow * shape.oc, shape.oc)
+    return (x, y, y) if residual else (x, y)
+
+
+def side_of(nbytes: float, channels: int) -> int:
+    """Side of a map of so many bytes at least."""
+    return int((nbytes / 4 / channels) ** 0.5) + 1
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_outputs_count_as_streamed_only_where_the_maps_outgrow_l2(residual: bool) -> None:
+    for share, expected in ((0.2, 0), (1.1, 1 + residual)):
+        shape = pointwise(side_of(share * machine.l2_bytes() / (2 + residual), 64), 64, 64)
+        assert conv.streamed(shape, places(shape, residual), 1) == expected
+    assert conv.streamed(shape, places(shape, residual), 4) == 0          # four threads have four times the cache
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_block_of_tiles_leaves_room_for_what_it_writes(residual: bool) -> None:
+    shape = pointwise(side_of(machine.l2_bytes(), 256), 64, 256)
+    where = places(shape, residual)
+    for nv in range(1, 5):
+        height = _native.gemm_max_mr(nv)
+        if not height:
+            continue
+        tiles = conv.block_tiles(shape, nv, where, 1)
+        per_pixel = 4 * (shape.ic + (1 + residual) * shape.oc)
+        assert (tiles - 1) * (height - 1) * per_pixel <= machine.l2_bytes() // 4
+
+
+def test_windows_that_overlap_count_their_input_once() -> None:
+    """7x1 over 17x17x224: the input is a quarter of a megabyte, not seven quarters."""
+    shape = ConvShape(1, 1, 224, 256, 7, 1, 1, 1, 1, 1, 3, 0, 17, 17, 17, 17)
+    assert conv.x_pixels(shape) == 17 * 17
+    whole = shape.oh * -(-shape.ow // _native.gemm_max_mr(2))
+    assert conv.block_tiles(shape, 2, places(shape), 1) == whole or machine.l2_bytes() < 4 * 4 * 224 * 17 * 17
+
+
+def test_weights_that_l2_does_not_keep_are_read_once() -> None:
+    """3x3 stride 2 on 35x35x384: the input fits L2, 5.3 MB of weights do not."""
+    shape = ConvShape(1, 1, 384, 384, 3, 3, 2, 2, 1, 1, 0, 0, 35, 35, 17, 17)
+    if 4 * 35 * 35 * 384 <= machine.l2_bytes() < 8 * shape.k * shape.oc:
+        assert conv.block_tiles(shape, 2, places(shape), 1) == shape.oh * -(-shape.ow // _native.gemm_max_mr(2))
+
+
+@pytest.mark.skipif(_native.vector_length() != 16, reason="strips of a wide tile are 256 bytes with vectors of 16")
+def test_pixels_beyond_l2_are_written_in_wide_strips() -> None:
+    large, small = pointwise(side_of(machine.l2_bytes(), 64), 16, 64), pointwise(14, 16, 64)
+    assert conv.implicit_gemm(large, places(large), 1).fields["nv"] == 4
+    assert conv.streamed(small, places(small), 1) == 0

@@ -102,6 +102,10 @@
 #define FC_FIELDS_resize(I, F, V) \
     I(n) I(c) I(ih) I(iw) I(oh) I(ow) I(taps_h) I(taps_w) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
 
+/* y [planes][oh][ow], x [planes][ih][iw], row index, row weight as for resize, picks [taps_w][vectors of ow][V + 2] (rows as for pick, of
+ * iw floats or a vector), column weight [taps_w][vectors of ow][V] ; the same sum over dense planes. */
+#define FC_FIELDS_resize_planes(I, F, V) I(planes) I(ih) I(iw) I(oh) I(ow) I(taps_h) I(taps_w)
+
 /* state, y?, y_h?, y_c?, z, r, extra?, lens?, h0?, c0?, parameters? ; the recurrent half of RNN (cell 0), LSTM (1), GRU (2) and GRU with
  * linear_before_reset (3): y[t] from z[t], the input projection with the biases, and the state before it. The h hidden units are
  * cut into blocks of a vector, V; H = h rounded up to blocks, zero filled. Each cell has G = 1, 4, 3, 3 gates, which it computes
@@ -190,7 +194,7 @@
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \
-    X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(resize, fc_scratch_resize) \
+    X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(resize, fc_scratch_resize) X(resize_planes, fc_scratch_resize_planes) \
     X(max_pool_index, fc_scratch_max_pool_index) X(max_unpool, fc_scratch_max_unpool) X(grid_sample, fc_scratch_grid_sample) \
     X(roi_align, fc_scratch_roi_align) X(max_roi_pool, fc_scratch_none) X(col2im, fc_scratch_none) \
     X(deform_conv, fc_scratch_deform_conv) X(local_conv, fc_scratch_local_conv) X(pack_weights, fc_scratch_none) X(scale_weights, fc_scratch_none) \

@@ -1,10 +1,13 @@
-"""The resize step with arbitrary tap tables against the double sum, at every instruction set."""
+"""The resize steps with arbitrary tap tables against the double sum, at every instruction set."""
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from images import CHANNELS, Image, run_image_step
-from step_helper import Guarded, assert_close, tolerance
+from step_helper import Guarded, assert_close, run_step, tolerance
+
+from fastcnn import _native
+from fastcnn.ops.channel_pick import pick_table
 
 
 def table(rng: np.random.Generator, size: int, out: int, taps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,3 +56,36 @@ def test_resize_same_bits_for_any_number_of_threads(isa):
     alone = run(20, (9, 9), (23, 17), (4, 4))[0]
     for threads in (2, 3, 7):
         np.testing.assert_array_equal(run(20, (9, 9), (23, 17), (4, 4), threads)[0], alone)
+
+
+def run_planes(extent: tuple[int, int], out: tuple[int, int], taps: tuple[int, int], planes: int = 3, threads: int = 1):
+    rng, width = np.random.default_rng(7), _native.vector_length()
+    x, y = Guarded(rng.standard_normal((planes, *extent)).astype(np.float32)), Guarded(np.zeros((planes, *out), np.float32), output=True)
+    (rows, row_weights), (columns, column_weights) = (table(rng, *axis) for axis in zip(extent, out, taps))
+    picks = [pick_table(index, max(extent[1], width)) for index in columns.T]
+    assert all(pick is not None for pick in picks)
+    weights = np.zeros((taps[1], -(-out[1] // width) * width), np.float32)
+    weights[:, :out[1]] = column_weights.T
+    operands = [Guarded(a) for a in (rows, row_weights, np.stack(picks), weights)]
+    status = run_step("resize_planes", [y, x, *operands], threads, planes=planes, ih=extent[0], iw=extent[1], oh=out[0], ow=out[1],
+                      taps_h=taps[0], taps_w=taps[1])
+    assert status == 0
+    tall = (x.array.astype(np.float64)[:, rows] * row_weights[None, :, :, None]).sum(2)
+    return y.array.copy(), (tall[:, :, columns] * column_weights[None, None]).sum(3)
+
+
+PLANE_EXTENTS = [((5, 7), (13, 15)), ((6, 40), (4, 33)), ((20, 31), (7, 20)), ((1, 1), (3, 40)), ((6, 8), (6, 8)), ((3, 16), (9, 129)),
+                 ((2, 17), (5, 1))]
+
+
+@pytest.mark.parametrize("taps", [(1, 1), (2, 2), (4, 4), (1, 2), (3, 5), (9, 1)], ids=str)
+@pytest.mark.parametrize("extents", PLANE_EXTENTS, ids=str)
+def test_resize_planes_taps(isa, extents, taps):
+    got, wanted = run_planes(*extents, taps)
+    assert_close(got, wanted, tolerance(taps[0] * taps[1]))
+
+
+def test_resize_planes_same_bits_for_any_number_of_threads(isa):
+    alone = run_planes((9, 9), (23, 17), (4, 4))[0]
+    for threads in (2, 3, 7, 100):
+        np.testing.assert_array_equal(run_planes((9, 9), (23, 17), (4, 4), threads=threads)[0], alone)

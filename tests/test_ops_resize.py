@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graph_helper import model, onnxruntime_run
+from onnx import helper
 from single_node import check_native, single_node
 
 import fastcnn
@@ -87,9 +89,9 @@ def test_crop_and_resize_with_a_value(mode):
 
 def test_crop_and_resize_value_hides_what_is_not_finite():
     x = np.full((1, 2, 4, 4), np.nan, np.float32)
-    model = single_node("Resize", {"x": x, "roi": floats(0, 0, 1.5, 1.5, 1, 1, 2, 2), "scales": None, "sizes": np.array([1, 2, 3, 3])},
+    proto = single_node("Resize", {"x": x, "roi": floats(0, 0, 1.5, 1.5, 1, 1, 2, 2), "scales": None, "sizes": np.array([1, 2, 3, 3])},
                         ["roi", "sizes"], mode="linear", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=-2.5)
-    y, = fastcnn.load(model).run(None, {"x": x})
+    y, = fastcnn.load(proto).run(None, {"x": x})
     assert (y == -2.5).all()
 
 
@@ -163,6 +165,23 @@ def test_channels_last_images():
     check_native("Resize", {"x": x, "roi": None, "scales": floats(1, 2, 2.5, 1)}, ["scales"], opset=13, mode="linear")
     check_native("Resize", {"x": x, "roi": None, "scales": floats(2, 1.5)}, ["scales"], opset=18, mode="linear", axes=[1, 2],
                  peer="onnx.reference")
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("scales", [(2, 3), (0.5, 0.4)], ids=str)
+@pytest.mark.parametrize("last", [True, False])
+def test_after_a_convolution(mode, scales, last, isa):
+    """Planes are made from the smaller side; between convolutions there are none."""
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Resize", ["a", "", "s"], ["b"], mode=mode),
+             helper.make_node("Conv", ["b", "w"], ["c"])]
+    weights = np.random.default_rng(1).standard_normal((3, 3, 1, 1)).astype(np.float32)
+    graph = model(nodes[:2] if last else nodes, {"x": X.shape}, ["b" if last else "c"], {"w": weights, "s": floats(1, 1, *scales)})
+    wanted, = onnxruntime_run(graph, {"x": X})
+    with fastcnn.load(graph, threads=2) as loaded:
+        got, = loaded.run(None, {"x": X})
+        stage, = next(iter(loaded._default.plans.values())).stages
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    assert ("resize_planes" in [step.kind for step in stage.steps]) == (last and scales[0] > 1)
 
 
 def test_neither_scales_nor_sizes_is_refused():

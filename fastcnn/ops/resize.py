@@ -5,12 +5,14 @@ import math
 
 import numpy as np
 
+from fastcnn import _native
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.channel_pick import pick_table
 from fastcnn.ops.conv_emit import place
 from fastcnn.ops.image import depth_images, depth_rows, is_image, read_image, write_image
 from fastcnn.ops.layout import movable, own_output, scalar
 from fastcnn.ops.resample import COORDINATES, MODES, Axis, Sampling, outside, sampling, taps
-from fastcnn.tensor import Tensor, walk
+from fastcnn.tensor import Tensor, is_dense, walk
 
 
 class Resize(Op):
@@ -38,7 +40,7 @@ class Resize(Op):
             return
         if len(axes) == 3:
             _lower_volume(low, axes, how)
-        else:
+        elif not _lower_planes(low, [IDLE] * (2 - len(axes)) + axes, how):
             _emit(low, write_image(low), read_image(low, 0), [IDLE] * (2 - len(axes)) + axes, how)
         if how.coordinates == "tf_crop_and_resize" and how.extrapolation != 0.0:
             _extrapolate(low, low.write(0, "channels_last"), every, how)
@@ -71,6 +73,25 @@ def _lower_volume(low: Lowering, axes: list[Axis], how: Sampling) -> None:
     _emit(low, depth_images(low, middle), depth_images(low, x), axes[1:], how)
     pixels = y.shape[3] * y.shape[4]
     _emit(low, depth_rows(y), depth_rows(middle), [axes[0], Axis(pixels, pixels, 1.0)], how)
+
+
+def _lower_planes(low: Lowering, axes: list[Axis], how: Sampling) -> bool:
+    """Row-major planes to row-major planes, where the output leaves the program so and making the input so is the cheaper conversion."""
+    x, spec = low.read(0), low.output_spec()
+    if not low.dense_output() or (x.size > spec.size and not is_dense(x.shape, x.strides)):
+        return False
+    (rows, row_weights), (columns, column_weights) = (taps(axis, how) for axis in axes)
+    picks = [pick_table(index, max(axes[1].size, _native.vector_length())) for index in columns.T]
+    tables = [table for table in picks if table is not None]
+    if len(tables) < len(picks):
+        return False
+    pad = -columns.shape[0] % _native.vector_length()
+    weights = np.ascontiguousarray(np.pad(column_weights, ((0, pad), (0, 0))).T)
+    constants = [low.constant(table) for table in (rows, row_weights, np.stack(tables), weights)]
+    low.emit("resize_planes", [low.write(0, "dense"), low.read(0, "dense"), *constants], spec.size * (rows.shape[1] + columns.shape[1]),
+             planes=math.prod(x.shape[:2]), ih=axes[0].size, iw=axes[1].size, oh=axes[0].out, ow=axes[1].out, taps_h=rows.shape[1],
+             taps_w=columns.shape[1])
+    return True
 
 
 def _emit(low: Lowering, y: Tensor, x: Tensor, axes: list[Axis], how: Sampling) -> None:

@@ -251,6 +251,8 @@ typedef struct fc_norm_kernels {
 /* ---- resize ----------------------------------------------------------------------------------------------------------------
  * columns[taps]  y[p*y_pixel + c] = sum_k w[p*taps + k] * x[index[p*taps + k]*x_pixel + c], p < count, c < n
  * rows[taps]     y[p*y_pixel + c] = sum_k w[k] * rows[k][p*n + c]
+ * picks          y[j] = sum_k w[k][j] * x[index of tap k at j], j < vectors*V_LEN; table [taps][vectors] rows as for pick; whole
+ *                vectors of y are written
  * taps 1..4 by index; [0] takes any number.
  */
 enum { FC_RESIZE_MAX_TAPS = 4 };
@@ -273,9 +275,18 @@ typedef struct fc_resize_rows_args {
     size_t taps, count, n;
 } fc_resize_rows_args;
 
+typedef struct fc_resize_picks_args {
+    float *y;
+    const float *x;
+    const int32_t *table;
+    const float *w;
+    size_t taps, vectors;
+} fc_resize_picks_args;
+
 typedef struct fc_resize_kernels {
     void (*columns[FC_RESIZE_MAX_TAPS + 1])(const fc_resize_columns_args *args);
     void (*rows[FC_RESIZE_MAX_TAPS + 1])(const fc_resize_rows_args *args);
+    void (*picks)(const fc_resize_picks_args *args);
 } fc_resize_kernels;
 
 /* ---- recurrent: one time step of one row, `count` blocks of V_LEN hidden units, whole vectors -----------------------------------

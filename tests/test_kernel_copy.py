@@ -56,6 +56,19 @@ def test_rows(rows, cols, pitch, dtype):
 
 
 @pytest.mark.parametrize("dtype", ELEMS)
+@pytest.mark.parametrize("step", [0, 1, 2, 6, -4])
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 5000])
+@pytest.mark.parametrize("cols", [3, 5, 6, 7, 9, 13])
+def test_short_rows_next_to_each_other(cols, rows, step, dtype):
+    """Windows that overlap, repeat, lie apart or come in reverse, as rows of y without gaps."""
+    x = Guarded(numbers(abs(step) * (rows - 1) + cols, dtype))
+    y = Guarded(np.zeros((rows, cols), dtype), output=True)
+    first = max(-step, 0) * (rows - 1)
+    run_step("copy", [y, x.data[first:]], ndim=2, shape=(rows, cols), y_strides=(cols, 1), x_strides=(step, 1), elem_bytes=x.data.itemsize)
+    np.testing.assert_array_equal(y.array, x.array[first + step * np.arange(rows)[:, None] + np.arange(cols)])
+
+
+@pytest.mark.parametrize("dtype", ELEMS)
 @pytest.mark.parametrize("shape, x_shape", [((4, 5, 6), (5, 1)), ((4, 5, 6), (6,)), ((9, 70), ()), ((3, 4, 5), (3, 1, 5))])
 def test_expand(shape, x_shape, dtype):
     x, y = Guarded(numbers(x_shape, dtype)), Guarded(np.zeros(shape, dtype), output=True)

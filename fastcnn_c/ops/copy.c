@@ -52,13 +52,40 @@ static void walk_tables(const fc_walk *w, const fc_team *team, table t, int64_t 
 /* Rows of `bytes`, known to the compiler where the callers below say so. */
 static inline __attribute__((always_inline)) void copy_rows(const table *t, int64_t rows, size_t bytes)
 {
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(t->y + r * t->y_row * t->elem, t->x + r * t->x_row * t->elem, bytes);
+    const int64_t y_step = t->y_row * t->elem, x_step = t->x_row * t->elem;
+    char *y = t->y;
+    const char *x = t->x;
+    for (int64_t r = 0; r < rows; r++, y += y_step, x += x_step)
+        memcpy(y, x, bytes);
+}
+
+/* Rows that follow each other in y: `wide` bytes at a time, of which the next row overwrites what is too much, as long as neither x nor
+ * y ends before that. Returns the rows that were copied. */
+static inline __attribute__((always_inline)) int64_t copy_overlapping(const table *t, int64_t rows, int64_t bytes, const int64_t wide)
+{
+    const int64_t x_bytes = t->x_row * t->elem, shortest = fc_min(bytes, x_bytes);
+    const int64_t safe = shortest < 1 ? 0 : rows - fc_ceil_div(wide - bytes, shortest);
+    char *y = t->y;
+    const char *x = t->x;
+    for (int64_t r = 0; r < safe; r++, x += x_bytes, y += bytes)
+        memcpy(y, x, (size_t)wide);
+    return fc_max(safe, 0);
+}
+
+static void copy_joined_rows(const table *t, int64_t rows, int64_t bytes)
+{
+    const int64_t done = bytes <= 16 ? copy_overlapping(t, rows, bytes, 16) : copy_overlapping(t, rows, bytes, 32);
+    const table rest = {t->y + done * bytes, t->x + done * t->x_row * t->elem, t->y_row, t->y_col, t->x_row, t->x_col, t->elem};
+    copy_rows(&rest, rows - done, (size_t)bytes);
 }
 
 static void copy_short_rows(const table *t, int64_t rows, int64_t cols)
 {
     const size_t bytes = (size_t)(cols * t->elem);
+    if (bytes > 4 && bytes < 32 && bytes % 8 != 0 && t->y_row == cols) {
+        copy_joined_rows(t, rows, (int64_t)bytes);
+        return;
+    }
     switch (bytes) {
     case 1: copy_rows(t, rows, 1); break;
     case 2: copy_rows(t, rows, 2); break;

@@ -296,10 +296,12 @@ def pack_conv(const float[:, :, :, ::1] w, int64_t groups, int64_t nv):
 
 
 def pack_winograd(const float[:, :, :, ::1] w, int64_t m, int64_t nv):
-    """Weights w [oc][ic][3][3] transformed for F(m, 3) and packed (fc_winograd_pack)."""
-    packed = aligned_empty(fc_winograd_packed_floats(m, w.shape[0], w.shape[1], nv))
+    """Weights w [oc][ic][kh][kw] transformed for F(m, kh) by F(m, kw) and packed (fc_winograd_pack). Raises ValueError where there is none."""
+    if not fc_winograd_covers(m, w.shape[2], w.shape[3]):
+        raise ValueError(f"Winograd: no F({m}) of {w.shape[2]}x{w.shape[3]}")
+    packed = aligned_empty(fc_winograd_packed_floats(m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv))
     cdef float[::1] out = packed
     if out.shape[0]:
         with nogil:
-            fc_winograd_pack(&out[0], &w[0, 0, 0, 0], m, w.shape[0], w.shape[1], nv)
+            fc_winograd_pack(&out[0], &w[0, 0, 0, 0], m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv)
     return packed

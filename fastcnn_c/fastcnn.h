@@ -116,8 +116,11 @@ size_t fc_gemm_packed_floats(int64_t n, int64_t k, int64_t nv);
 void fc_gemm_pack_b(float *packed, const void *w, int64_t n, int64_t k, int64_t ldw, int transposed, int64_t nv);
 /* Convolution: w is [oc][ic][taps]; packed as gemm B with n = oc and k = (tap, ic). */
 void fc_conv_pack(float *packed, const void *w, int64_t oc, int64_t ic, int64_t taps, int64_t nv);
-/* Winograd F(m, 3): w is [oc][ic][3][3]; packed: (m+2)^2 GEMM B matrices [ic][oc], each packed as above. */
-size_t fc_winograd_packed_floats(int64_t m, int64_t oc, int64_t ic, int64_t nv);
-void fc_winograd_pack(float *packed, const void *w, int64_t m, int64_t oc, int64_t ic, int64_t nv);
+/* Winograd F(m, kh) by F(m, kw), F(1, 1) along an axis of extent 1: w is [oc][ic][kh][kw]; packed: a GEMM B matrix [ic][oc] a position,
+ * each packed as above. */
+size_t fc_winograd_packed_floats(int64_t m, int64_t kh, int64_t kw, int64_t oc, int64_t ic, int64_t nv);
+void fc_winograd_pack(float *packed, const void *w, int64_t m, int64_t kh, int64_t kw, int64_t oc, int64_t ic, int64_t nv);
+/* Whether there are transforms for it. */
+int fc_winograd_covers(int64_t m, int64_t kh, int64_t kw);
 
 #endif

@@ -27,8 +27,8 @@
     I(nv) I(band) I(block) I(split_columns) I(y_gap)
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
-/* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; 3x3, stride 1, dilation 1, one group; F(m, 3), blocks of
- * `tiles` tiles. The n images lie `image` apart in runs of `inner`, the runs `outer` apart (the phases of a dilated convolution). */
+/* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; stride 1, dilation 1, one group; F(m, kh) by F(m, kw) with kh = kw, or
+ * along one axis where the other is 1 (fc_winograd_covers); blocks of `tiles` tiles. The n images lie `image` apart in runs of `inner`, the runs `outer` apart (the phases of a dilated convolution). */
 #define FC_FIELDS_winograd(I, F, V) \
     FC_FIELDS_WINDOW(I) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(m) I(tiles) \
     I(inner) I(x_outer) I(y_outer) I(r_outer)

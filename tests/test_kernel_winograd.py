@@ -1,4 +1,4 @@
-"""Winograd F(2,3) and F(4,3) against direct convolution in float64, at every instruction set."""
+"""Winograd along both axes and along one against direct convolution in float64, at every instruction set."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,12 +8,36 @@ import pytest
 from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
 
 from fastcnn import _native
-from fastcnn.choice.winograd import choose_winograd
+from fastcnn.choice.conv import ConvShape, choose
+from fastcnn.choice.winograd import FORMS, choose_winograd, positions_of, tile_count
+from fastcnn.tune.trial import own_places
 
-# F(4,3) with the points 0, +-5/8, +-3/2, infinity has 1.8 times the rounding error of direct convolution for many channels, up
-# to 2.6 times at 16, and its largest error is up to 4 times as large; F(2,3) is at or below direct.
-ERROR = {2: 1.5, 4: 4.0}
-RMS_OVER_DIRECT = {2: 1.2, 4: 3.0}
+
+@dataclass(frozen=True)
+class Form:
+    """F(m, kh) by F(m, kw). error: its largest over that of direct convolution, at most; rms: likewise, from 16 channels on (1x7: 32)."""
+
+    kh: int
+    kw: int
+    m: int
+    error: float
+    rms: float
+
+    def __str__(self) -> str:
+        return f"{self.kh}x{self.kw}-m{self.m}"
+
+    @property
+    def k(self) -> int:
+        return self.kh * self.kw
+
+
+FORM_CASES = [
+    Form(3, 3, 2, 1.5, 1.2), Form(3, 3, 4, 4.0, 3.0), Form(5, 5, 2, 2.5, 2.2), Form(5, 5, 3, 4.5, 4.0),
+    Form(1, 3, 2, 1.5, 1.2), Form(3, 1, 2, 1.5, 1.2), Form(1, 3, 4, 3.0, 2.1), Form(3, 1, 4, 3.0, 2.1),
+    Form(1, 5, 2, 2.0, 2.0), Form(5, 1, 2, 2.0, 2.0), Form(1, 5, 4, 4.0, 3.7), Form(5, 1, 4, 4.0, 3.7),
+    Form(1, 7, 3, 5.0, 4.5), Form(7, 1, 3, 5.0, 4.5),
+]
+forms = pytest.mark.parametrize("form", FORM_CASES, ids=str)
 
 
 @dataclass(frozen=True)
@@ -59,13 +83,27 @@ def tensor(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.standard_normal(shape).astype(np.float32)
 
 
+def test_winograd_forms_are_those_of_the_planner():
+    listed = {(min(f.kh, f.kw), max(f.kh, f.kw), f.m) for f in FORM_CASES}
+    assert listed == {(*window, m) for window, ms in FORMS.items() for m in ms}
+
+
+REFUSED = [((3, 3), 3), ((3, 5), 2), ((2, 2), 2), ((1, 1), 2), ((1, 7), 4), ((9, 9), 2), ((1, 3), 1), ((3, 3), -1)]
+
+
+@pytest.mark.parametrize("shape, m", REFUSED, ids=str)
+def test_winograd_packing_refuses_what_has_no_transforms(shape, m):
+    with pytest.raises(ValueError, match=f"{shape[0]}x{shape[1]}"):
+        _native.pack_winograd(np.zeros((4, 4, *shape), np.float32), m, 2)
+
+
 def direct(x: np.ndarray, w: np.ndarray, case: Case) -> np.ndarray:
     """y[n,i,j,o] = sum over r, s, c of x[n, i-pt+r, j-pl+s, c] * w[o,c,r,s] in float64, zero outside x."""
     room = 12
     padded = np.pad(x.astype(np.float64), ((0, 0), (room, room), (room, room), (0, 0)))
     y = np.zeros((case.n, case.oh, case.ow, case.oc))
-    for r in range(3):
-        for s in range(3):
+    for r in range(w.shape[2]):
+        for s in range(w.shape[3]):
             top, left = room - case.pt + r, room - case.pl + s
             y += padded[:, top:top + case.oh, left:left + case.ow] @ w[:, :, r, s].T.astype(np.float64)
     return y
@@ -89,10 +127,11 @@ def winograd(case: Case, x: np.ndarray, w: np.ndarray, m: int, nv: int = 2, tile
              beta: float = 0.0) -> np.ndarray:
     y = spaced(np.zeros((case.n, case.oh, case.ow, case.oc), np.float32), case.y_gap, output=True)
     y.array[..., :case.oc] = np.nan
+    kh, kw = w.shape[2:]
     operands = [y, spaced(x, case.x_gap), _native.pack_winograd(w, m, nv),
                 *(None if extra is None else Guarded(extra) for extra in (bias, residual, slope))]
     status = run_step(
-        "winograd", operands, threads, n=case.n, kh=3, kw=3, sh=1, sw=1, dh=1, dw=1, pt=case.pt, pl=case.pl, ih=case.ih, iw=case.iw,
+        "winograd", operands, threads, n=case.n, kh=kh, kw=kw, sh=1, sw=1, dh=1, dw=1, pt=case.pt, pl=case.pl, ih=case.ih, iw=case.iw,
         oh=case.oh, ow=case.ow, **place("x", case.ih, case.iw, case.ic + case.x_gap),
         **place("y", case.oh, case.ow, case.oc + case.y_gap), ic=case.ic, oc=case.oc, **place("r", case.oh, case.ow, case.oc),
         fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, m=m, tiles=tiles,
@@ -102,37 +141,37 @@ def winograd(case: Case, x: np.ndarray, w: np.ndarray, m: int, nv: int = 2, tile
     return y.array[..., :case.oc].copy()
 
 
-def filters(rng: np.random.Generator, case: Case) -> np.ndarray:
-    return tensor(rng, case.oc, case.ic, 3, 3) / np.float32(3 * case.ic ** 0.5)
+def filters(rng: np.random.Generator, case: Case, form: Form) -> np.ndarray:
+    return tensor(rng, case.oc, case.ic, form.kh, form.kw) / np.float32((form.k * case.ic) ** 0.5)
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@forms
 @pytest.mark.parametrize("case", [*CASES, REAL], ids=str)
-def test_winograd_equals_direct_convolution(isa, case, m):
+def test_winograd_equals_direct_convolution(isa, case, form):
     rng = np.random.default_rng(1)
-    x, w, bias = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case), tensor(rng, case.oc)
-    y = winograd(case, x, w, m, bias=bias)
-    assert_close(y, direct(x, w, case) + bias, ERROR[m] * tolerance(9 * case.ic), str(case))
+    x, w, bias = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case, form), tensor(rng, case.oc)
+    y = winograd(case, x, w, form.m, bias=bias)
+    assert_close(y, direct(x, w, case) + bias, form.error * tolerance(form.k * case.ic), str(case))
 
 
 @pytest.mark.parametrize("tiles", [1, 2, 13, 14, 15, 1000])
 @pytest.mark.parametrize("nv", [1, 2, 3, 4])
-@pytest.mark.parametrize("m", [2, 4])
-def test_winograd_any_block_and_tile_width(isa, m, nv, tiles):
+@forms
+def test_winograd_any_block_and_tile_width(isa, form, nv, tiles):
     case = Case(2, 19, 71, 9, 14, 1, 1, 9, 14)
     rng = np.random.default_rng(2)
-    x, w = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case)
-    assert_close(winograd(case, x, w, m, nv, tiles), direct(x, w, case), ERROR[m] * tolerance(9 * case.ic))
+    x, w = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case, form)
+    assert_close(winograd(case, x, w, form.m, nv, tiles), direct(x, w, case), form.error * tolerance(form.k * case.ic))
 
 
-@pytest.mark.parametrize("m", [2, 4])
-def test_winograd_residual_is_added_before_the_activation(isa, m):
+@forms
+def test_winograd_residual_is_added_before_the_activation(isa, form):
     case = Case(2, 17, 35, 7, 9, 1, 1, 7, 9, 3, 2)
     rng = np.random.default_rng(3)
-    x, w, bias = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case), tensor(rng, case.oc)
+    x, w, bias = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case, form), tensor(rng, case.oc)
     residual = tensor(rng, case.n, case.oh, case.ow, case.oc)
-    y = winograd(case, x, w, m, bias=bias, residual=residual, fn="Relu")
-    assert_close(y, np.maximum(direct(x, w, case) + bias + residual, 0), ERROR[m] * tolerance(9 * case.ic))
+    y = winograd(case, x, w, form.m, bias=bias, residual=residual, fn="Relu")
+    assert_close(y, np.maximum(direct(x, w, case) + bias + residual, 0), form.error * tolerance(form.k * case.ic))
 
 
 def elementwise(kind: str, *operands: np.ndarray, **fields: object) -> np.ndarray:
@@ -143,80 +182,104 @@ def elementwise(kind: str, *operands: np.ndarray, **fields: object) -> np.ndarra
     return y
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@forms
 @pytest.mark.parametrize("fn", list(_native.UNARY))
-def test_winograd_every_activation_is_the_elementwise_kernel(isa, fn, m):
+def test_winograd_every_activation_is_the_elementwise_kernel(isa, fn, form):
     case = Case(1, 6, 21, 6, 7, 1, 1, 6, 7, 0, 3)
     rng = np.random.default_rng(4)
-    x, w, bias = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case), tensor(rng, case.oc)
-    plain = winograd(case, x, w, m, bias=bias)
+    x, w, bias = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case, form), tensor(rng, case.oc)
+    plain = winograd(case, x, w, form.m, bias=bias)
     expected = elementwise("unary", plain.ravel(), fn=unary_number(fn)).reshape(plain.shape)
-    np.testing.assert_array_max_ulp(winograd(case, x, w, m, bias=bias, fn=fn, alpha=0.3, beta=0.7), expected, 2)
+    np.testing.assert_array_max_ulp(winograd(case, x, w, form.m, bias=bias, fn=fn, alpha=0.3, beta=0.7), expected, 2)
 
 
-@pytest.mark.parametrize("m", [2, 4])
-def test_winograd_prelu_slope_per_channel(isa, m):
+@forms
+def test_winograd_prelu_slope_per_channel(isa, form):
     case = Case(1, 6, 21, 6, 7, 1, 1, 6, 7, 0, 3)
     rng = np.random.default_rng(5)
-    x, w, slope = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case), tensor(rng, case.oc)
-    plain = winograd(case, x, w, m)
-    np.testing.assert_array_equal(winograd(case, x, w, m, slope=slope), np.where(plain < 0, plain * slope, plain))
+    x, w, slope = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case, form), tensor(rng, case.oc)
+    plain = winograd(case, x, w, form.m)
+    np.testing.assert_array_equal(winograd(case, x, w, form.m, slope=slope), np.where(plain < 0, plain * slope, plain))
 
 
 @pytest.mark.parametrize("tiles", [2, 7, 1000], ids=["blocks", "few-blocks", "one-block"])
-@pytest.mark.parametrize("m", [2, 4])
-def test_winograd_is_bitwise_the_same_for_any_number_of_threads(isa, m, tiles):
+@forms
+def test_winograd_is_bitwise_the_same_for_any_number_of_threads(isa, form, tiles):
     case = Case(2, 24, 40, 9, 10, 1, 1, 9, 10)
     rng = np.random.default_rng(6)
-    x, w, bias = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case), tensor(rng, case.oc)
-    one = winograd(case, x, w, m, tiles=tiles, bias=bias, fn="Sigmoid")
+    x, w, bias = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case, form), tensor(rng, case.oc)
+    one = winograd(case, x, w, form.m, tiles=tiles, bias=bias, fn="Sigmoid")
     for threads in (2, 3):
-        np.testing.assert_array_equal(winograd(case, x, w, m, tiles=tiles, threads=threads, bias=bias, fn="Sigmoid"), one)
+        np.testing.assert_array_equal(winograd(case, x, w, form.m, tiles=tiles, threads=threads, bias=bias, fn="Sigmoid"), one)
 
 
 def rms(error: np.ndarray) -> float:
     return float(np.sqrt((error ** 2).mean()))
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@forms
 @pytest.mark.parametrize("ic", [16, 64, 256])
-def test_winograd_rounding_error_over_that_of_the_direct_kernel(isa, ic, m):
-    case = Case(1, ic, 32, 12, 12, 1, 1, 12, 12)
+def test_winograd_rounding_error_over_that_of_the_direct_kernel(isa, ic, form):
+    if ic < FORMS[min(form.kh, form.kw), max(form.kh, form.kw)][form.m]:
+        pytest.skip("not chosen for so few channels")
+    pt, pl = form.kh // 2, form.kw // 2
+    case = Case(1, ic, 32, 12, 12, pt, pl, 12, 12)
     rng = np.random.default_rng(7)
-    x, w = np.maximum(tensor(rng, 1, 12, 12, ic), 0), filters(rng, case)
+    x, w = np.maximum(tensor(rng, 1, 12, 12, ic), 0), filters(rng, case, form)
     y = np.empty((1, 12, 12, 32), np.float32)
-    rows = np.ascontiguousarray(w.transpose(0, 2, 3, 1).reshape(32, 9 * ic))
-    run_step("conv", [y, x, _native.pack_gemm_b(rows, False, 1), None, None, None], n=1, kh=3, kw=3, sh=1, sw=1, dh=1, dw=1, pt=1, pl=1,
-             ih=12, iw=12, oh=12, ow=12, **place("x", 12, 12, ic), **place("y", 12, 12, 32), **place("r", 12, 12, 32), groups=1, ic=ic,
-             oc=32,
-             fn=0, alpha=0.0, beta=0.0, nv=1, band=1, block=4, split_columns=0, y_gap=0)
+    run_step("conv", [y, x, _native.pack_conv(w, 1, 1), None, None, None], n=1, kh=form.kh, kw=form.kw, sh=1, sw=1, dh=1, dw=1,
+             pt=pt, pl=pl, ih=12, iw=12, oh=12, ow=12, **place("x", 12, 12, ic), **place("y", 12, 12, 32), **place("r", 12, 12, 32),
+             groups=1, ic=ic, oc=32, fn=0, alpha=0.0, beta=0.0, nv=1, band=1, block=4, split_columns=0, y_gap=0)
     exact = direct(x, w, case)
-    assert rms(winograd(case, x, w, m) - exact) <= RMS_OVER_DIRECT[m] * rms(y - exact)
+    assert rms(winograd(case, x, w, form.m) - exact) <= form.rms * rms(y - exact)
+
+
+MEGABYTE = 2 ** 20
 
 
 def test_winograd_choice_on_the_layers_it_was_measured_on():
     """In networks, where weights come from memory: layers with many weights for few pixels take the algorithm with smaller ones."""
-    megabytes = 2 ** 20
+    def pick(kernel: tuple[int, int], ic: int, oc: int, size: int) -> tuple[int, int] | None:
+        return choose_winograd(kernel, ic, oc, size, size, 1, 2 * MEGABYTE, 1)
+
     if _native.vector_length() == 16:
-        assert choose_winograd(512, 512, 7, 7, 1, 2 * megabytes, 1) is None
-        assert choose_winograd(512, 512, 14, 14, 1, 2 * megabytes, 1)[0] == 2
-        assert choose_winograd(3, 64, 224, 224, 1, 2 * megabytes, 1) is None
-        assert choose_winograd(256, 256, 14, 14, 1, 2 * megabytes, 1) == (2, 49)
-    assert choose_winograd(64, 64, 224, 224, 1, 2 * megabytes, 1)[0] == 4
-    assert choose_winograd(64, 64, 56, 56, 1, 2 * megabytes, 1)[0] == 4
-    assert choose_winograd(512, 512, 28, 28, 1, 2 * megabytes, 1) == (4, 49)
+        assert pick((3, 3), 512, 512, 7) is None
+        assert pick((3, 3), 512, 512, 14)[0] == 2
+        assert pick((3, 3), 3, 64, 224) is None
+        assert pick((3, 3), 256, 256, 14) == (2, 49)
+        assert pick((1, 3), 64, 64, 56)[0] == 4
+    assert pick((3, 3), 64, 64, 224)[0] == 4
+    assert pick((3, 3), 64, 64, 56)[0] == 4
+    assert pick((3, 3), 512, 512, 28) == (4, 49)
+    assert pick((5, 5), 64, 192, 27)[0] == 3
+    for kernel in ((1, 7), (7, 1)):
+        assert pick(kernel, 128, 128, 17)[0] == 3 and pick(kernel, 192, 192, 17)[0] == 3
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7, 64])
 @pytest.mark.parametrize("size", [1, 5, 14, 57, 224])
-def test_winograd_choice_covers_the_map(size, threads):
-    picked = choose_winograd(64, 96, size, size, 2, 2 ** 20, threads)
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (1, 3), (5, 1), (7, 1)], ids=str)
+def test_winograd_choice_covers_the_map(kernel, size, threads):
+    picked = choose_winograd(kernel, 64, 96, size, size, 2, MEGABYTE, threads)
     if picked is not None:
         m, tiles = picked
-        assert m in (2, 4) and 1 <= tiles <= 2 * (-(-size // m)) ** 2
+        assert m in FORMS[min(kernel), max(kernel)] and 1 <= tiles <= tile_count(kernel, m, 2, size, size)
+        alone = choose_winograd(kernel, 64, 96, size, size, 2, MEGABYTE, 1)
+        assert alone is not None and alone[0] == m, "the same bits for any number of threads"
 
 
-def test_winograd_choice_keeps_the_error_bound_with_few_channels():
-    for ic in range(1, 16):
-        picked = choose_winograd(ic, 64, 112, 112, 1, 2 ** 21, 1)
-        assert picked is None or picked[0] == 2
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (1, 3), (1, 7)], ids=str)
+def test_winograd_choice_keeps_the_error_bound_with_few_channels(kernel):
+    for ic in range(1, 32):
+        picked = choose_winograd(kernel, ic, 64, 112, 112, 1, 2 * MEGABYTE, 1)
+        assert picked is None or ic >= FORMS[kernel][picked[0]]
+
+
+def test_winograd_counts_tiles_and_positions_of_the_axes_it_transforms():
+    assert [(positions_of(k, 3), tile_count(k, 3, 2, 17, 10)) for k in ((1, 7), (7, 1), (5, 5))] == [(9, 136), (9, 120), (49, 48)]
+
+
+def test_winograd_takes_the_phases_of_a_dilated_window_too():
+    shape = ConvShape(1, 1, 64, 64, 5, 5, 1, 1, 2, 2, 4, 4, 56, 56, 56, 56)
+    picked = choose(shape, own_places(shape), 1)
+    assert (picked.algorithm, picked.shape.n, picked.shape.oh) == ("winograd", 4, 28)

@@ -7,7 +7,7 @@ from fastcnn import _native
 from fastcnn.choice import conv as choice
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places
 from fastcnn.choice.width import MAX_NV
-from fastcnn.choice.winograd import BLOCK_SIZES, FEWEST_CHANNELS, even_tiles
+from fastcnn.choice.winograd import BLOCK_SIZES, even_tiles, forms, tile_count
 
 # Blocks around what the caches suggest: half and twice as much of the input at a time.
 BLOCK_FACTORS = (0.5, 1, 2)
@@ -28,7 +28,7 @@ def candidates(shape: ConvShape, places: Places, threads: int) -> dict[str, Conv
             listed.update(_conv(flat, nv, places, threads, planes))
             if shape.kh * shape.kw > 1 and len(places) == 2 and not planes:
                 listed[f"im2col nv{nv}"] = choice.im2col(flat, nv)
-    if choice.is_plain_3x3(merged) and merged.dh == merged.dw == 1:
+    if choice.is_winograd_window(merged) and merged.dh == merged.dw == 1:
         listed.update(_winograd(merged, threads))
     picked = choice.choose(shape, places, threads)
     if picked not in listed.values():
@@ -70,11 +70,11 @@ def _conv(shape: ConvShape, nv: int, places: Places, threads: int, planes: bool)
 
 
 def _winograd(shape: ConvShape, threads: int) -> Iterator[tuple[str, ConvChoice]]:
-    for m in (2, 4):
-        if shape.ic >= FEWEST_CHANNELS[m]:
-            total = shape.n * -(-shape.oh // m) * -(-shape.ow // m)
-            for tiles in sorted({even_tiles(total, size, threads) for size in BLOCK_SIZES}):
-                yield f"winograd m{m} t{tiles}", choice.winograd(shape, m, tiles)
+    kernel = shape.kh, shape.kw
+    for m in forms(kernel, shape.ic):
+        total = tile_count(kernel, m, shape.n, shape.oh, shape.ow)
+        for tiles in sorted({even_tiles(total, size, threads) for size in BLOCK_SIZES}):
+            yield f"winograd m{m} t{tiles}", choice.winograd(shape, m, tiles)
 
 
 def _dilated_winograd(shape: ConvShape, places: Places, threads: int) -> Iterator[tuple[str, ConvChoice]]:

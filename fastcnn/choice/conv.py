@@ -10,7 +10,7 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.choice import grouped, machine
 from fastcnn.choice.tile import best_nv
-from fastcnn.choice.winograd import TILE_VECTORS, choose_winograd
+from fastcnn.choice.winograd import TILE_VECTORS, choose_winograd, covers
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,12 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
         return narrow_groups(shape, threads)
     phase = phase_of(shape)
     if phase is not None:
-        picked = choose_winograd(phase.ic, phase.oc, phase.oh, phase.ow, phase.n, machine.l2_bytes(), threads)
+        picked = choose_winograd((phase.kh, phase.kw), phase.ic, phase.oc, phase.oh, phase.ow, phase.n, machine.l2_bytes(), threads)
         if picked is not None:
             return on_phases(winograd(phase, *picked), shape.dh, places)
     shape = merge_groups(shape)
-    if is_plain_3x3(shape) and shape.dh == shape.dw == 1:
-        picked = choose_winograd(shape.ic, shape.oc, shape.oh, shape.ow, shape.n, machine.l2_bytes(), threads)
+    if is_winograd_window(shape) and shape.dh == shape.dw == 1:
+        picked = choose_winograd((shape.kh, shape.kw), shape.ic, shape.oc, shape.oh, shape.ow, shape.n, machine.l2_bytes(), threads)
         if picked is not None:
             return winograd(shape, *picked)
     return implicit_gemm(flatten(shape, places), places, threads)
@@ -118,19 +118,19 @@ def is_depthwise(shape: ConvShape) -> bool:
     return shape.ic == 1 and shape.oc == 1 and shape.groups > 1
 
 
-def is_plain_3x3(shape: ConvShape) -> bool:
-    """Dense, 3x3, stride 1: what Winograd covers."""
-    return shape.groups == 1 and (shape.kh, shape.kw, shape.sh, shape.sw) == (3, 3, 1, 1)
+def is_winograd_window(shape: ConvShape) -> bool:
+    """Dense, stride 1, 3x3 and others: what Winograd covers."""
+    return shape.groups == 1 and (shape.sh, shape.sw) == (1, 1) and covers((shape.kh, shape.kw))
 
 
 def phase_of(shape: ConvShape) -> ConvShape | None:
-    """A 3x3 convolution dilated by d as d*d images, its phases: every d-th row and pixel is an undilated convolution of its own.
+    """A convolution dilated by d along both axes as d*d images, its phases: every d-th row and pixel is an undilated one of its own.
 
     None where the phases are not all alike: extents or padding no multiple of d.
     """
     d = shape.dh
     even = all(value % d == 0 for value in (shape.ih, shape.iw, shape.oh, shape.ow, shape.pt, shape.pl))
-    if not is_plain_3x3(shape) or d != shape.dw or d == 1 or shape.n != 1 or not even:
+    if not is_winograd_window(shape) or d != shape.dw or d == 1 or shape.n != 1 or not even:
         return None
     return replace(shape, n=d * d, dh=1, dw=1, pt=shape.pt // d, pl=shape.pl // d, ih=shape.ih // d, iw=shape.iw // d,
                    oh=shape.oh // d, ow=shape.ow // d)
@@ -182,7 +182,7 @@ def depthwise(shape: ConvShape) -> ConvChoice:
 
 
 def winograd(shape: ConvShape, m: int, tiles: int) -> ConvChoice:
-    """F(m, 3) in blocks of `tiles` tiles."""
+    """F(m, r) in blocks of `tiles` tiles."""
     fields = {"ic": shape.ic, "oc": shape.oc, "nv": TILE_VECTORS, "m": m, "tiles": tiles, "inner": max(shape.n, 1), "x_outer": 0,
               "y_outer": 0, "r_outer": 0}
     return ConvChoice("winograd", shape, fields, (m, TILE_VECTORS))

@@ -9,7 +9,7 @@ from fastcnn import _native
 from fastcnn.choice import machine
 from fastcnn.choice.conv import ConvChoice
 from fastcnn.choice.tile import tile_slots
-from fastcnn.choice.winograd import BAND_CYCLES, WEIGHT_BYTES, winograd_cycles
+from fastcnn.choice.winograd import BAND_CYCLES, WEIGHT_BYTES, tile_count, winograd_cycles
 
 DEPTHWISE_CYCLES = 1.5      # per tap, channel of a group and vector of the output, border rows and stores included
 GATHER_CYCLES = 2.0         # im2col: per vector copied into the matrix of windows
@@ -22,9 +22,9 @@ def cycles(picked: ConvChoice, threads: int) -> float:
     if picked.algorithm in ("depthwise", "grouped"):
         return pixels * -(-shape.groups * shape.ic // vector) * shape.k * DEPTHWISE_CYCLES / threads
     if picked.algorithm == "winograd":
-        m = picked.fields["m"]
-        total = shape.n * -(-shape.oh // m) * -(-shape.ow // m)
-        return winograd_cycles(shape.ic, shape.oc, m, total, picked.fields["tiles"], machine.l2_bytes(), threads, vector)
+        kernel, m = (shape.kh, shape.kw), picked.fields["m"]
+        total = tile_count(kernel, m, shape.n, shape.oh, shape.ow)
+        return winograd_cycles(kernel, m, shape.ic, shape.oc, total, picked.fields["tiles"], machine.l2_bytes(), threads, vector)
     work = shape.groups * shape.n * shape.oh * tile_slots(shape.oc, shape.ow, shape.k, picked.fields["nv"]) / machine.FMAS_PER_CYCLE
     inputs = shape.groups * -(-shape.ic // vector)
     if picked.algorithm == "im2col":

@@ -8,6 +8,8 @@ to 1024 no gain.
 """
 from __future__ import annotations
 
+from fastcnn.choice.winograd import covers
+
 PIECE = 1536            # products of a sum in one piece
 ROWS = 24               # with fewer rows or pixels the weights are read once anyway
 WHOLE_PRODUCT = 2048    # up to this one piece of a matrix product is as good
@@ -27,10 +29,10 @@ def of_columns(k: int, rows: int) -> list[tuple[int, int]]:
 def of_channels(ic: int, kernel: tuple[int, int], strides: tuple[int, int], pixels: int) -> list[tuple[int, int]]:
     """(first, last) input channels of the pieces of a dense convolution of `pixels` pixels.
 
-    Windows of 3x3 at stride 1 stay whole: Winograd's transforms of the output would be made for every piece.
+    Windows that may be Winograd's stay whole: its transforms of the output would be made for every piece.
     """
     taps = kernel[0] * kernel[1]
-    if taps * ic <= (WHOLE_POINTWISE if taps == 1 else WHOLE_WINDOW) or pixels < ROWS or (kernel == (3, 3) and strides == (1, 1)):
+    if taps * ic <= (WHOLE_POINTWISE if taps == 1 else WHOLE_WINDOW) or pixels < ROWS or (covers(kernel) and strides == (1, 1)):
         return [(0, ic)]
     step = max(1, round(PIECE / taps / CHANNELS)) * CHANNELS
     return [(first, min(first + step, ic)) for first in range(0, ic, step)]

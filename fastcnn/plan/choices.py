@@ -30,7 +30,7 @@ class Chosen:
 class LayerChoice:
     """What computes a convolution or a matrix product with constant weights.
 
-    layer         the shapes in words                 algorithm  a step kind: conv, im2col, winograd F(m,3), depthwise ...
+    layer         the shapes in words                 algorithm  a step kind: conv, im2col, winograd F(m,r), depthwise ...
     tile          (rows, columns) of the register tile at most, None where there is none
     blocking      rows or tiles at a time, and whether threads share output channels
     source        "model": the cost model; "tuned": measured on this machine; "fused": with its neighbours by fastcnn.plan.fusion
@@ -64,7 +64,7 @@ def rows(chosen: Sequence[Chosen]) -> list[LayerChoice]:
 def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
     fields, decision = step.fields, step.decision
     nv, m = fields.get("nv"), fields.get("m")
-    name = f"{step.kind} F({m},3)" if m else step.kind
+    name = f"{step.kind} F({m},{max(decision.shape.kh, decision.shape.kw)})" if m and decision else step.kind
     tile = (_native.gemm_max_mr(nv), nv * _native.vector_length()) if nv else None
     blocking = {key: int(fields[key]) for key in BLOCKING if key in fields}
     if decision is None:

@@ -5,12 +5,15 @@
 #ifndef FC_FAMILIES_H
 #define FC_FAMILIES_H
 
-/* ---- winograd: the transforms of F(m x m, 3 x 3), m = 2 or 4, over all channels of one tile -------------------------------
- * input    v[i*(m+2) + j][k] = (B^T d B)[i][j] for the (m+2) x (m+2) patch d of channel k, k < c
- *          x points at patch row `top`, column `left`; rows outside [top, bottom) and columns outside [left, right) are zero
- *          and not read. v[i] starts at v + i*position; whole vectors are written, up to V_LEN - 1 floats past c.
- * output   y[i][j][k] = min(max((A^T m A)[i][j] + bias[k] + residual[i][j][k], lo), hi) for i < rows <= m, j < columns <= m
- *          m[i] starts at m + i*position; whole vectors are read, up to V_LEN - 1 floats past c.
+#include "winograd.h"
+
+/* ---- winograd: the transforms of F(m, r), e = m + r - 1 positions an axis, over all channels of one tile ----------------------
+ * [0]: along one axis, e x 1 patches and m x 1 tiles that lie along columns;  [1]: along both, e x e and m x m
+ * input[][e]      v[i*e + j][k] = (B^T d B)[i][j] (one axis: (d B)[j]) for the patch d of channel k, k < c
+ *                 x points at patch row `top`, column `left`; rows outside [top, bottom) and columns outside [left, right) are zero
+ *                 and not read. v[i] starts at v + i*position; whole vectors are written, up to V_LEN - 1 floats past c.
+ * output[][e][m]  y[i][j][k] = min(max((A^T m A)[i][j] + bias[k] + residual[i][j][k], lo), hi) for i < rows, j < columns
+ *                 m[i] starts at m + i*position; whole vectors are read, up to V_LEN - 1 floats past c.
  */
 typedef struct fc_winograd_input_args {
     float *v;
@@ -32,11 +35,9 @@ typedef struct fc_winograd_output_args {
     float lo, hi;
 } fc_winograd_output_args;
 
-enum { FC_WINOGRAD_MAX_M = 4 };
-
-typedef struct fc_winograd_kernels {
-    void (*input[FC_WINOGRAD_MAX_M + 1])(const fc_winograd_input_args *args);   /* [m], NULL where there is none */
-    void (*output[FC_WINOGRAD_MAX_M + 1])(const fc_winograd_output_args *args);
+typedef struct fc_winograd_kernels {                                            /* NULL where there is none */
+    void (*input[2][FC_WINOGRAD_MAX_E + 1])(const fc_winograd_input_args *args);
+    void (*output[2][FC_WINOGRAD_MAX_E + 1][FC_WINOGRAD_MAX_M + 1])(const fc_winograd_output_args *args);
 } fc_winograd_kernels;
 
 /* ---- scale_shift: y[i] = x[i] * scale[i] + shift[i]; `one`: scale[0] and shift[0] for all; y may be x ---------------------

@@ -1,7 +1,8 @@
-/* 3x3 convolution with stride 1 by Winograd F(m x m, 3 x 3), in blocks of tiles that stay in the L2 cache.
+/* Convolution with stride 1 by Winograd: F(m x m, r x r), or F(m, r) along one axis for windows of 1 x r and r x 1, in blocks of tiles
+ * that stay in the L2 cache.
  *
- * A block: transform the (m+2) x (m+2) input patch of each of `tiles` tiles; (m+2)^2 products V[position] U[position] of
- * [tiles][ic] by [ic][oc]; transform back with the whole epilogue, straight into y. Tiles are numbered through images, rows of
+ * A block: transform the input patch of each of `tiles` tiles to e x e or e positions, e = m + r - 1; a product V[position] U[position]
+ * of [tiles][ic] by [ic][oc] for each; transform back with the whole epilogue, straight into y. Tiles are numbered through images, rows of
  * tiles, columns of tiles; the last ones of a row or column may be cut off. Scratch of a block, in floats:
  *
  *     V  [position][tile][lda]    M  [position][tile][ldm]    lda, ldm: ic, oc in whole vectors, off multiples of 2 KB
@@ -13,6 +14,7 @@
 #include "epilogue.h"
 
 typedef struct geometry {
+    int64_t mh, mw, eh, ew;                           /* outputs and positions of a tile, rows and columns */
     int64_t tile_rows, tile_columns, total, blocks;   /* of one image, of one image, of all images, of all images */
     size_t lda, ldm, v_position, m_position;
     size_t positions;
@@ -38,9 +40,13 @@ static size_t position_stride(size_t floats)
 static geometry measure(const fc_winograd *p)
 {
     geometry g;
-    g.positions = (size_t)((p->m + 2) * (p->m + 2));
-    g.tile_rows = fc_ceil_div(p->oh, p->m);
-    g.tile_columns = fc_ceil_div(p->ow, p->m);
+    g.mh = fc_winograd_outputs(p->m, p->kh);
+    g.mw = fc_winograd_outputs(p->m, p->kw);
+    g.eh = fc_winograd_positions(p->m, p->kh);
+    g.ew = fc_winograd_positions(p->m, p->kw);
+    g.positions = (size_t)(g.eh * g.ew);
+    g.tile_rows = fc_ceil_div(p->oh, g.mh);
+    g.tile_columns = fc_ceil_div(p->ow, g.mw);
     g.total = p->n * g.tile_rows * g.tile_columns;
     g.blocks = fc_ceil_div(g.total, p->tiles);
     g.lda = leading(p->ic);
@@ -68,29 +74,46 @@ typedef struct spot {
     int64_t n, y, x;
 } spot;
 
-static spot place_of(const fc_winograd *p, const geometry *g, int64_t index)
+static spot place_of(const geometry *g, int64_t index)
 {
     const int64_t row = index / g->tile_columns;
-    return (spot){row / g->tile_rows, row % g->tile_rows * p->m, index % g->tile_columns * p->m};
+    return (spot){row / g->tile_rows, row % g->tile_rows * g->mh, index % g->tile_columns * g->mw};
+}
+
+/* A window of one column: its patches and tiles lie along rows, as those of one row along columns. */
+static void turn_patch(fc_winograd_input_args *a)
+{
+    const fc_winograd_input_args b = *a;
+    a->row = b.pixel, a->pixel = b.row, a->top = b.left, a->bottom = b.right, a->left = b.top, a->right = b.bottom;
+}
+
+static void turn_tile(fc_winograd_output_args *a)
+{
+    const fc_winograd_output_args b = *a;
+    a->row = b.pixel, a->pixel = b.row, a->rows = b.columns, a->columns = b.rows;
+    a->residual_row = b.residual_pixel, a->residual_pixel = b.residual_row;
 }
 
 /* Tiles [begin, end) of the block that starts at tile `first`: V. */
 static void transform_in(const fc_winograd *p, const geometry *g, const float *x, float *v, int64_t first, int64_t begin,
                          int64_t end)
 {
+    void (*const transform)(const fc_winograd_input_args *) = fc_active->winograd->input[p->kh == p->kw][fc_max(g->eh, g->ew)];
     for (int64_t tile = begin; tile < end; tile++) {
-        const spot at = place_of(p, g, first + tile);
-        const int64_t top = at.y - p->pt, left = at.x - p->pl, e = p->m + 2;
+        const spot at = place_of(g, first + tile);
+        const int64_t top = at.y - p->pt, left = at.x - p->pl;
         fc_winograd_input_args args = {
             .v = v + (size_t)tile * g->lda, .position = g->v_position,
             .row = (size_t)p->x_row, .pixel = (size_t)p->x_pixel, .c = (size_t)p->ic,
-            .top = (int)fc_min(e, fc_max(0, -top)), .bottom = (int)fc_max(0, fc_min(e, p->ih - top)),
-            .left = (int)fc_min(e, fc_max(0, -left)), .right = (int)fc_max(0, fc_min(e, p->iw - left))};
+            .top = (int)fc_min(g->eh, fc_max(0, -top)), .bottom = (int)fc_max(0, fc_min(g->eh, p->ih - top)),
+            .left = (int)fc_min(g->ew, fc_max(0, -left)), .right = (int)fc_max(0, fc_min(g->ew, p->iw - left))};
         if (args.top >= args.bottom || args.left >= args.right)
             args.top = args.bottom = args.left = args.right = 0;   /* padding alone: x is not read */
         else
             args.x = x + image_at(p, at.n, p->x_image, p->x_outer) + (top + args.top) * p->x_row + (left + args.left) * p->x_pixel;
-        fc_active->winograd->input[p->m](&args);
+        if (p->kw == 1)
+            turn_patch(&args);
+        transform(&args);
     }
 }
 
@@ -133,20 +156,25 @@ static void activate(const fc_winograd *p, const fc_winograd_output_args *args, 
 static void transform_out(const fc_winograd *p, const geometry *g, void *const *t, const float *m, int64_t first, int64_t begin,
                           int64_t end)
 {
+    void (*const transform)(const fc_winograd_output_args *) =
+        fc_active->winograd->output[p->kh == p->kw][fc_max(g->eh, g->ew)][p->m];
     const float *residual = t[4], *slope = t[5];
-    fc_winograd_output_args args = {
+    fc_winograd_output_args all = {
         .row = (size_t)p->y_row, .pixel = (size_t)p->y_pixel, .position = g->m_position, .c = (size_t)p->oc, .bias = t[3],
         .residual_row = (size_t)p->r_row, .residual_pixel = (size_t)p->r_pixel};
-    fc_clamp_bounds(slope ? FC_FN_None : p->fn, p->alpha, p->beta, &args.lo, &args.hi);
+    fc_clamp_bounds(slope ? FC_FN_None : p->fn, p->alpha, p->beta, &all.lo, &all.hi);
     for (int64_t tile = begin; tile < end; tile++) {
-        const spot at = place_of(p, g, first + tile);
+        const spot at = place_of(g, first + tile);
+        fc_winograd_output_args args = all;
         args.m = m + (size_t)tile * g->ldm;
         args.y = (float *)t[0] + image_at(p, at.n, p->y_image, p->y_outer) + at.y * p->y_row + at.x * p->y_pixel;
-        args.rows = (int)fc_min(p->m, p->oh - at.y);
-        args.columns = (int)fc_min(p->m, p->ow - at.x);
+        args.rows = (int)fc_min(g->mh, p->oh - at.y);
+        args.columns = (int)fc_min(g->mw, p->ow - at.x);
         if (residual)
             args.residual = residual + image_at(p, at.n, p->r_image, p->r_outer) + at.y * p->r_row + at.x * p->r_pixel;
-        fc_active->winograd->output[p->m](&args);
+        if (p->kw == 1)
+            turn_tile(&args);
+        transform(&args);
         if (slope || !fc_is_clamp(p->fn))
             activate(p, &args, slope);
     }

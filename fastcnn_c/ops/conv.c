@@ -107,14 +107,20 @@ static void fill_band_row(const conv_run *c, float *band, const float *x, int64_
     memset(band + end * channels, 0, (size_t)((width - end) * channels) * sizeof *band);
 }
 
-/* The input rows of output rows [oy, oy + rows) of image x. */
-static void fill_band(const conv_run *c, float *band, const float *x, int64_t oy, int64_t rows)
+/* The input rows of output rows [oy, oy + rows) of image x. `before`: so many output rows above these were the band's until now, 0: others;
+ * the input rows that both need are moved to its top. */
+static void fill_band(const conv_run *c, float *band, const float *x, int64_t oy, int64_t rows, int64_t before)
 {
     const fc_conv *p = c->p;
     const int64_t count = band_rows(p, rows), first = oy * p->sh - p->pt, row = band_width(p) * p->ic;
-    for (int64_t g = 0; g < p->groups; g++)
-        for (int64_t k = 0; k < count; k++)
-            fill_band_row(c, band + (g * count + k) * row, x + g * p->ic, first + k, g);
+    const int64_t kept = before ? fc_max(band_rows(p, 1) - p->sh, 0) : 0;
+    for (int64_t g = 0; g < p->groups; g++) {
+        float *rows_of_group = band + g * c->group;
+        if (kept)
+            memmove(rows_of_group, rows_of_group + before * p->sh * row, (size_t)(kept * row) * sizeof *band);
+        for (int64_t k = kept; k < count; k++)
+            fill_band_row(c, rows_of_group + k * row, x + g * p->ic, first + k, g);
+    }
 }
 
 /* The epilogue beyond bounds over `count` pixels just written. */
@@ -174,30 +180,35 @@ static int64_t rows_together(const conv_run *c, int64_t nv)
 static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, int64_t t0, int64_t t1)
 {
     const fc_conv *p = c->p;
+    const int64_t per_row = c->tiles_per_row, low = p->ow / per_row, more = p->ow % per_row;
     const int64_t together = rows_together(c, q->nv), k = p->kh * p->kw * p->ic;
     const int64_t passes = fc_ceil_div(t1 - t0, together), width = q->nv * fc_active->vector_length;
     /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
      * buffers that the tile's own loads need. A panel that one tile reads through is a stream, which the CPU sees by itself. */
     const char *next = (const char *)(q->args.b + k * width);
     q->args.prefetch_step = passes == 1 ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
-    int64_t listed = -1, rows = 1, begun = 0;
+    int64_t listed = -1, rows = 1, oy = t0 / per_row, piece = t0 % per_row, x0 = p->ow * piece / per_row, begun = x0;
+    int64_t carry = p->ow * piece % per_row;    /* tile `piece` begins at ow*piece/per_row; no division a tile: with a k of 27 that shows */
     for (int64_t i = t0; i < t1; i += rows, next += (size_t)k * q->args.prefetch_step) {
-        const int64_t oy = i / c->tiles_per_row, piece = i % c->tiles_per_row;
-        const int64_t x0 = p->ow * piece / c->tiles_per_row, x1 = p->ow * (piece + 1) / c->tiles_per_row;
+        carry += more;
+        const int64_t x1 = x0 + low + (carry >= per_row);
+        carry -= carry >= per_row ? per_row : 0;
         rows = fc_min(together, t1 - i);
         if (!c->by_row || oy != listed)
             q->args.taps = (size_t)list_taps(c, oy, rows, x0, x1);
         listed = oy;
         q->args.prefetch = next;
         run_tile(c, q, a + (oy - oy0) * p->sh * c->row, oy, rows, x0, x1);
-        if (!q->activates || !p->y_gap)
-            continue;
+        const int ends = ++piece == per_row;
         /* Pixels of a vector's plane have no gaps between them: a whole row is activated in one go. */
-        if (i == t0 || piece == 0)
-            begun = x0;
-        if (piece + 1 == c->tiles_per_row || i + rows >= t1)
+        if (q->activates && p->y_gap && (ends || i + rows >= t1))
             for (int64_t r = 0; r < rows; r++)
                 activate_pixels(p, q->y + (oy + r) * p->y_row + begun * p->y_pixel, x1 - begun, (int64_t)q->args.n, NULL);
+        x0 = x1;
+        if (ends) {
+            oy += rows;
+            piece = x0 = begun = 0;
+        }
     }
 }
 
@@ -218,12 +229,14 @@ static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, in
 {
     const fc_conv *p = c->p;
     const int64_t row = band_width(p) * p->ic;
+    int64_t before = 0;
+    set_memory(c, row, p->ic, band_rows(p, p->block) * row);
     while (r0 < r1) {
         const int64_t image = r0 / p->oh, oy = r0 % p->oh;
         const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);
-        set_memory(c, row, p->ic, band_rows(p, rows) * row);
-        fill_band(c, band, c->x + image * p->x_image, oy, rows);
+        fill_band(c, band, c->x + image * p->x_image, oy, rows, oy ? before : 0);
         run_block(c, band, oy, image, oy * c->tiles_per_row, (oy + rows) * c->tiles_per_row, q0, q1);
+        before = rows;
         r0 += rows;
     }
 }

@@ -94,12 +94,16 @@ def _window(args: Args) -> Window:
 
 def emit_pool(low: Lowering, y: Tensor, x: Tensor, window: Window, kind: int) -> None:
     """The pooling step over two spatial axes."""
-    n, c, oh, ow = y.shape
-    (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.strides, window.dilations
-    low.emit("pool", [y, x], n * c * oh * ow * math.prod(window.kernel), kind=kind, p=_exponent(low.args), c=c,
-             include_pad=int(low.node.attrs.get("count_include_pad", 0)), n=n, kh=kh, kw=kw, sh=sh, sw=sw, dh=dh, dw=dw,
-             pt=window.before[0], pl=window.before[1], pb=window.after[0], pr=window.after[1], ih=x.shape[2],
-             iw=x.shape[3], oh=oh, ow=ow, **place("x", x), **place("y", y))
+    low.emit("pool", [y, x], y.size * math.prod(window.kernel), n=y.shape[0], c=y.shape[1], ih=x.shape[2], iw=x.shape[3],
+             **pool_fields(low.args, window, kind), **place("x", x), **place("y", y))
+
+
+def pool_fields(args: Args, window: Window, kind: int) -> dict[str, int]:
+    """Step fields of a pooling node over two spatial axes: everything but its input and where its output lies."""
+    (kh, kw), (sh, sw), (dh, dw), (oh, ow) = window.kernel, window.strides, window.dilations, window.out
+    return {"kind": kind, "p": _exponent(args), "include_pad": int(args.node.attrs.get("count_include_pad", 0)), "kh": kh, "kw": kw,
+            "sh": sh, "sw": sw, "dh": dh, "dw": dw, "pt": window.before[0], "pl": window.before[1], "pb": window.after[0],
+            "pr": window.after[1], "oh": oh, "ow": ow}
 
 
 def _keeps_planes(low: Lowering, window: Window, kind: int) -> bool:

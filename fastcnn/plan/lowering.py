@@ -22,6 +22,7 @@ from fastcnn.plan.fusion import fuse
 from fastcnn.plan.placement import place_concats
 from fastcnn.plan.prologue import fuse_prologues
 from fastcnn.plan.scaling import fold_scales
+from fastcnn.plan.stem import fuse_pools
 from fastcnn.tensor import (
     Buffer,
     Strides,
@@ -87,6 +88,7 @@ class StageLowering:
                  packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser):
         nodes = chain_products(nodes, bound, outputs, threads)
         nodes = fuse_prologues(fuse(fold_scales(nodes, outputs), bound, outputs, threads), outputs)
+        nodes = fuse_pools(nodes, bound, outputs, threads)
         self.bound, self.nodes, self.inputs, self.outputs = bound, nodes, tuple(inputs), tuple(outputs)
         self.threads, self.packs, self.chooser = threads, packs, chooser
         self.tensors: dict[str, Tensor] = {}

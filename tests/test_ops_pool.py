@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graph_helper import model, onnxruntime_run
 from onnx import helper, numpy_helper
 from single_node import check_native, expected_outputs, single_node
 
@@ -93,8 +94,8 @@ def test_global_pool(op_type, x):
 
 def test_global_average_of_many_pixels_is_exact_enough():
     x = np.random.default_rng(3).random((1, 3, 512, 512), np.float32) + 100
-    model = single_node("GlobalAveragePool", {"x": x})
-    mean, = fastcnn.load(model).run(None, {"x": x})
+    proto = single_node("GlobalAveragePool", {"x": x})
+    mean, = fastcnn.load(proto).run(None, {"x": x})
     np.testing.assert_allclose(mean[0, :, 0, 0], x.mean((2, 3), dtype=np.float64)[0], rtol=2e-6)
 
 
@@ -158,9 +159,9 @@ def test_pool_between_three_dimensional_convolutions(window, op_type):
     nodes = [helper.make_node("Conv", ["x", "w"], ["a"], pads=[1] * 6), helper.make_node(op_type, ["a"], ["y"], **window)]
     graph = helper.make_graph(nodes, "pair", [helper.make_tensor_value_info("x", 1, VOLUME.shape)],
                               [helper.make_tensor_value_info("y", 1, None)], [numpy_helper.from_array(w, "w")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    y, = fastcnn.load(model).run(None, {"x": VOLUME})
-    wanted, = expected_outputs(model, {"x": VOLUME})
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    y, = fastcnn.load(proto).run(None, {"x": VOLUME})
+    wanted, = expected_outputs(proto, {"x": VOLUME})
     np.testing.assert_allclose(y, wanted, atol=1e-4)
 
 
@@ -178,3 +179,21 @@ def test_pool_window_that_does_not_fit_is_refused():
 def test_pool_wrong_rank_of_kernel_is_refused():
     with pytest.raises(fastcnn.FastCNNError, match="node"):
         fastcnn.load(single_node("AveragePool", {"x": X}, kernel_shape=[2]))
+
+
+@pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize("kernel", [(15, 15), (3, 5)], ids=str)
+@pytest.mark.parametrize("alone", [True, False])
+def test_few_channels_keep_their_planes(op_type, kernel, alone, isa):
+    """Where 3 channels would leave most of a vector empty, whatever follows."""
+    pads = [k // 2 for k in kernel] * 2
+    nodes = [helper.make_node(op_type, ["x"], ["a"], kernel_shape=kernel, pads=pads), helper.make_node("Conv", ["a", "w"], ["b"])]
+    weights = np.random.default_rng(3).standard_normal((4, 3, 1, 1)).astype(np.float32)
+    graph = model(nodes[:1] if alone else nodes, {"x": WIDE.shape}, ["a" if alone else "b"], {"w": weights})
+    wanted, = onnxruntime_run(graph, {"x": WIDE})
+    with fastcnn.load(graph, threads=2) as loaded:
+        got, = loaded.run(None, {"x": WIDE})
+        stage, = next(iter(loaded._default.plans.values())).stages
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    if isa == "avx512":
+        assert "pool" not in [step.kind for step in stage.steps]

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from fastcnn import _native
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import place, two_axes
 from fastcnn.ops.image import depth_images, depth_rows, four_strides, is_image, planes, read_image, volume, write_image
@@ -107,10 +108,10 @@ def pool_fields(args: Args, window: Window, kind: int) -> dict[str, int]:
 
 
 def _keeps_planes(low: Lowering, window: Window, kind: int) -> bool:
-    """Whether input and output are row-major anyway, and rows long enough for vectors along them."""
+    """Whether input and output are row-major anyway, or channels too few to fill a vector, and rows long enough for vectors along them."""
     x = low.read(0)
     along = kind != LP and window.strides[-1] <= 2 and min(window.before) >= 0 and x.shape[-1] >= SHORTEST_ROW
-    return along and is_dense(x.shape, x.strides) and low.dense_output()
+    return along and is_dense(x.shape, x.strides) and (low.dense_output() or 2 * x.shape[1] <= _native.vector_length())
 
 
 def _emit_planes(low: Lowering, window: Window, kind: int) -> None:

@@ -24,6 +24,7 @@ from fastcnn.passes.identity_removal import identity_removal
 from fastcnn.passes.normalization_patterns import normalization_patterns
 from fastcnn.passes.pad_folding import pad_folding
 from fastcnn.passes.plain_forms import plain_forms
+from fastcnn.passes.pool_first import pool_first
 from fastcnn.passes.quantized_forms import quantized_forms
 from fastcnn.passes.reshape_targets import reshape_targets
 from fastcnn.passes.residual_fusion import residual_fusion
@@ -62,6 +63,7 @@ PASSES: list[Pass] = [
     affine_after,  # before affine_before: the operator before is as likely to take it and always exact
     affine_before,
     pad_folding,  # after affine_before, which folds shifts only where there is no padding
+    pool_first,  # after affine_before, which looks for a convolution where it then finds a pooling
     separable_pool,  # after pad_folding, which knows a window with its padding
     activation_fusion,  # after all that changes what stands before an activation
     residual_fusion,  # after activation_fusion: the Add brings its activation along, a conv with its own is not taken

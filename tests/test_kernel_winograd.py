@@ -33,6 +33,7 @@ class Form:
 
 FORM_CASES = [
     Form(3, 3, 2, 1.5, 1.2), Form(3, 3, 4, 4.0, 3.0), Form(5, 5, 2, 2.5, 2.2), Form(5, 5, 3, 4.5, 4.0),
+    Form(2, 2, 3, 2.0, 1.7), Form(4, 4, 3, 3.0, 2.5), Form(1, 2, 3, 2.0, 1.6), Form(2, 1, 3, 2.0, 1.6),
     Form(1, 3, 2, 1.5, 1.2), Form(3, 1, 2, 1.5, 1.2), Form(1, 3, 4, 3.0, 2.1), Form(3, 1, 4, 3.0, 2.1),
     Form(1, 5, 2, 2.0, 2.0), Form(5, 1, 2, 2.0, 2.0), Form(1, 5, 4, 4.0, 3.7), Form(5, 1, 4, 4.0, 3.7),
     Form(1, 7, 3, 5.0, 4.5), Form(7, 1, 3, 5.0, 4.5),
@@ -88,7 +89,7 @@ def test_winograd_forms_are_those_of_the_planner():
     assert listed == {(*window, m) for window, ms in FORMS.items() for m in ms}
 
 
-REFUSED = [((3, 3), 3), ((3, 5), 2), ((2, 2), 2), ((1, 1), 2), ((1, 7), 4), ((9, 9), 2), ((1, 3), 1), ((3, 3), -1)]
+REFUSED = [((3, 3), 3), ((3, 5), 2), ((2, 2), 2), ((2, 3), 3), ((1, 1), 2), ((1, 7), 4), ((9, 9), 2), ((1, 3), 1), ((3, 3), -1)]
 
 
 @pytest.mark.parametrize("shape, m", REFUSED, ids=str)
@@ -279,7 +280,12 @@ def test_winograd_counts_tiles_and_positions_of_the_axes_it_transforms():
     assert [(positions_of(k, 3), tile_count(k, 3, 2, 17, 10)) for k in ((1, 7), (7, 1), (5, 5))] == [(9, 136), (9, 120), (49, 48)]
 
 
-def test_winograd_takes_the_phases_of_a_dilated_window_too():
-    shape = ConvShape(1, 1, 64, 64, 5, 5, 1, 1, 2, 2, 4, 4, 56, 56, 56, 56)
+@pytest.mark.parametrize("shape, expected", [
+    (ConvShape(1, 1, 64, 64, 5, 5, 1, 1, 2, 2, 4, 4, 56, 56, 56, 56), (4, 28, 28)),
+    (ConvShape(1, 1, 64, 64, 3, 3, 1, 1, 2, 4, 2, 4, 56, 56, 56, 56), (8, 28, 14)),
+    (ConvShape(3, 1, 64, 64, 1, 5, 1, 1, 1, 4, 0, 8, 1, 400, 1, 400), (12, 1, 100)),
+    (ConvShape(2, 1, 64, 64, 7, 1, 1, 1, 2, 9, 6, 0, 34, 17, 34, 17), (4, 17, 17)),
+], ids=str)
+def test_winograd_takes_the_phases_of_a_dilated_window(shape, expected):
     picked = choose(shape, own_places(shape), 1)
-    assert (picked.algorithm, picked.shape.n, picked.shape.oh) == ("winograd", 4, 28)
+    assert (picked.algorithm, picked.shape.n, picked.shape.oh, picked.shape.ow) == ("winograd", *expected)

@@ -28,7 +28,7 @@ def candidates(shape: ConvShape, places: Places, threads: int) -> dict[str, Conv
             listed.update(_conv(flat, nv, places, threads, planes))
             if shape.kh * shape.kw > 1 and len(places) == 2 and not planes:
                 listed[f"im2col nv{nv}"] = choice.im2col(flat, nv)
-    if choice.is_winograd_window(merged) and merged.dh == merged.dw == 1:
+    if choice.is_winograd_window(merged) and merged.spread == (1, 1):
         listed.update(_winograd(merged, threads))
     picked = choice.choose(shape, places, threads)
     if picked not in listed.values():
@@ -81,4 +81,4 @@ def _dilated_winograd(shape: ConvShape, places: Places, threads: int) -> Iterato
     phase = choice.phase_of(shape)
     if phase is not None:
         for name, picked in _winograd(phase, threads):
-            yield f"{name} phases", choice.on_phases(picked, shape.dh, places)
+            yield f"{name} phases", choice.on_phases(picked, shape, places)

@@ -43,6 +43,11 @@ class ConvShape:
         return self.kh * self.kw * self.ic
 
     @property
+    def spread(self) -> tuple[int, int]:
+        """Dilations; an axis with a single tap has none."""
+        return self.dh if self.kh > 1 else 1, self.dw if self.kw > 1 else 1
+
+    @property
     def touches_padding(self) -> bool:
         """Whether any window leaves the input."""
         bottom = (self.oh - 1) * self.sh - self.pt + (self.kh - 1) * self.dh
@@ -99,9 +104,9 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
     if phase is not None:
         picked = choose_winograd((phase.kh, phase.kw), phase.ic, phase.oc, phase.oh, phase.ow, phase.n, machine.l2_bytes(), threads)
         if picked is not None:
-            return on_phases(winograd(phase, *picked), shape.dh, places)
+            return on_phases(winograd(phase, *picked), shape, places)
     shape = merge_groups(shape)
-    if is_winograd_window(shape) and shape.dh == shape.dw == 1:
+    if is_winograd_window(shape) and shape.spread == (1, 1):
         picked = choose_winograd((shape.kh, shape.kw), shape.ic, shape.oc, shape.oh, shape.ow, shape.n, machine.l2_bytes(), threads)
         if picked is not None:
             return winograd(shape, *picked)
@@ -124,23 +129,25 @@ def is_winograd_window(shape: ConvShape) -> bool:
 
 
 def phase_of(shape: ConvShape) -> ConvShape | None:
-    """A convolution dilated by d along both axes as d*d images, its phases: every d-th row and pixel is an undilated one of its own.
+    """A convolution dilated by dh and dw as dh*dw times as many images: every dh-th row and dw-th pixel is an undilated one of its own.
 
-    None where the phases are not all alike: extents or padding no multiple of d.
+    None where the phases are not all alike (extents or padding no multiple of the dilation) and for batches dilated along both axes.
     """
-    d = shape.dh
-    even = all(value % d == 0 for value in (shape.ih, shape.iw, shape.oh, shape.ow, shape.pt, shape.pl))
-    if not is_winograd_window(shape) or d != shape.dw or d == 1 or shape.n != 1 or not even:
+    dh, dw = shape.spread
+    even = not any(v % dh for v in (shape.ih, shape.oh, shape.pt)) and not any(v % dw for v in (shape.iw, shape.ow, shape.pl))
+    if not is_winograd_window(shape) or dh == dw == 1 or (shape.n != 1 and min(dh, dw) > 1) or not even:
         return None
-    return replace(shape, n=d * d, dh=1, dw=1, pt=shape.pt // d, pl=shape.pl // d, ih=shape.ih // d, iw=shape.iw // d,
-                   oh=shape.oh // d, ow=shape.ow // d)
+    return replace(shape, n=shape.n * dh * dw, dh=1, dw=1, pt=shape.pt // dh, pl=shape.pl // dw, ih=shape.ih // dh, iw=shape.iw // dw,
+                   oh=shape.oh // dh, ow=shape.ow // dw)
 
 
-def on_phases(picked: ConvChoice, d: int, places: Places) -> ConvChoice:
-    """A choice for the phases of a convolution dilated by d, with the strides that walk them."""
-    fields = {**picked.fields, "inner": d}
-    for prefix, (_, _, row, pixel) in zip("xyr", places):
-        fields.update({f"{prefix}_image": pixel, f"{prefix}_row": d * row, f"{prefix}_pixel": d * pixel, f"{prefix}_outer": row})
+def on_phases(picked: ConvChoice, dilated: ConvShape, places: Places) -> ConvChoice:
+    """A choice for the phases of a dilated convolution, with the strides that walk them: runs of the phases of a row, or of an image."""
+    dh, dw = dilated.spread
+    fields = {**picked.fields, "inner": dw if dw > 1 else dh}
+    for prefix, (image, _, row, pixel) in zip("xyr", places):
+        fields.update({f"{prefix}_image": pixel if dw > 1 else row, f"{prefix}_outer": row if dh > 1 and dw > 1 else image,
+                       f"{prefix}_row": dh * row, f"{prefix}_pixel": dw * pixel})
     return replace(picked, fields=fields)
 
 

@@ -1,7 +1,7 @@
 """When Winograd's F(m, r) computes a convolution of stride 1, with which m and in blocks of how many tiles.
 
-Along both axes for windows of 3x3 and 5x5, along one for 1x3, 1x5, 1x7 and their transposes. A cost model in cycles of one core, against
-that of the direct kernel in tile.py.  Its constants began as a least-squares fit to 26 layers (224x224x64 to 4x4x256) and were then
+Along both axes for windows of 2x2 to 5x5, along one for 1x2, 1x3, 1x5, 1x7 and their transposes. A cost model in cycles of one core,
+against that of the direct kernel in tile.py. Its constants began as a least-squares fit to 26 layers (224x224x64 to 4x4x256) and were then
 searched for the least regret on 70 3x3 layers of ResNet, VGG, DenseNet, GoogLeNet, Inception and ShuffleNet at AVX-512 and AVX2, weights
 from memory as in a network. On 64 of them measured afresh the pick takes 2.6 % more time than the best of direct, F(2,3) and F(4,3) with
 7 block sizes each on average (AVX-512 3.6, AVX2 1.6; 4.1 % with the constants before). 2026-11-21, Intel Xeon (family 6 model 167,
@@ -23,14 +23,17 @@ The other windows, on the same machine, one thread, cold weights: direct / the b
     5x5 35x35 48->64    0.83 / F(2,5) 0.43 / F(3,5) 0.29       7x1 17x17 192->192  0.632 / F(3,7) 0.369
     1x3 32x64 64->64    0.234 / F(2,3) 0.202 / F(4,3) 0.153    7x1 17x17 224->256  0.985 / F(3,7) 0.572
     1x3 8x8 384->384    0.300 / F(2,3) 0.294 / F(4,3) 0.341    7x1 73x73 64->64    1.394 / F(3,7) 0.809
+    2x2 32x32 128->64   0.330 / F(3,2) 0.205                   2x2 8x8 512->256    0.454 / F(3,2) 0.786
+    2x2 64x64 64->64    0.712 / F(3,2) 0.430                   4x4 28x28 64->64    0.419 / F(3,4) 0.167
 
 On 68 layers of one axis the pick takes 2.1 % more time than the best on average (AVX2 1.6), on 18 of 5x5 0.5 % (2.3).
 
 Rounding error, RMS to that of the direct kernel (Relu inputs, He weights, 17x17, 32 outputs) with 16, 64 and 192 input channels:
 
     3x3  F(2,3) 0.9 0.8 0.7   F(4,3) 2.5 2.2 2.1     1x5  F(2,5) 1.6 1.4 1.4   F(4,5) 3.2 2.5 2.6
-    5x5  F(2,5) 1.9 1.5 1.4   F(3,5) 3.3 2.6 2.5     1x7  F(3,7) 4.2 3.3 3.7
-    1x3  F(2,3) 1.1 0.9 0.9   F(4,3) 1.8 1.6 1.6
+    5x5  F(2,5) 1.9 1.5 1.4   F(3,5) 3.3 2.6 2.5     1x7  F(3,7) 4.2 3.5 3.6
+    1x3  F(2,3) 1.1 0.9 0.9   F(4,3) 1.8 1.6 1.6     4x4  F(3,4) 1.9 1.6 1.5
+    2x2  F(3,2) 1.3 1.1 1.1                          1x2  F(3,2) 1.2 1.2 1.0
 
 Past the bound, so there are no kernels: 3x3 F(6,3) 10.7 9.2 8.4, 5x5 F(4,5) 6.5 5.2 4.9, 1x7 F(4,7) 6.7 5.2 5.5 (bench/README.md has their
 times). F(2,7), 3.0 2.4 2.5, is never the fastest.
@@ -78,7 +81,8 @@ WORTH_IT = 0.9              # of the direct kernel's time: below that the gain p
 # the best width on average over the same layers, where three cost 5 % and four 7 % (23 % with AVX2's 16 registers).
 TILE_VECTORS = 2
 # Window, the shorter side first -> {m: input channels from which on}: with fewer the error passes four times the direct kernel's.
-FORMS = {(3, 3): {2: 1, 4: 16}, (5, 5): {2: 16, 3: 16}, (1, 3): {2: 16, 4: 16}, (1, 5): {2: 16, 4: 16}, (1, 7): {3: 32}}
+FORMS = {(2, 2): {3: 16}, (3, 3): {2: 1, 4: 16}, (4, 4): {3: 16}, (5, 5): {2: 16, 3: 16},
+         (1, 2): {3: 16}, (1, 3): {2: 16, 4: 16}, (1, 5): {2: 16, 4: 16}, (1, 7): {3: 32}}
 BLOCK_SIZES = (14, 28, 42, 56, 84, 112, 168)      # tiles; whole register tiles of 14, 7 and 6 rows
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastcnn.errors import InputError
 from fastcnn.graph import ValueInfo
+from fastcnn.ops.halves import converted
 
 TENSOR_DTYPES = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(int8)": np.int8,
@@ -44,7 +45,7 @@ class Feeder:
             unknown = ", ".join(repr(name) for name in feeds if name not in self.expected)
             raise InputError(f"no input named {unknown}; {_listing(self.inputs)}")
         for name, dtype in self.widened.items():
-            checked[name] = checked[name].astype(dtype)
+            checked[name] = converted(checked[name], dtype)
         return checked
 
     def fixed_specs(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]] | None:

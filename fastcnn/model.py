@@ -19,6 +19,7 @@ from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
 from fastcnn.graph import Graph, ValueInfo
 from fastcnn.mapping import mappings_of
 from fastcnn.ops.base import Spec
+from fastcnn.ops.halves import converted
 from fastcnn.passes import run_passes
 from fastcnn.plan.choices import LayerChoice
 from fastcnn.plan.executor import Engine
@@ -70,7 +71,8 @@ class Model:
         self._lock = threading.Lock()
         self._feeder = Feeder(graph.inputs)
         self._output_names = tuple(info.name for info in graph.outputs)
-        self._narrowed = {info.name: tensor_dtype(info.type) for info in graph.outputs if info.type in COMPUTED_AS}
+        narrowed = {info.name: tensor_dtype(info.type) for info in graph.outputs if info.type in COMPUTED_AS}
+        self._narrowed = {name: dtype for name, dtype in narrowed.items() if dtype is not None}
         self._warned = False
         engine = self._engine(self._output_names)
         self._default: Engine | None = engine
@@ -98,7 +100,7 @@ class Model:
             self._warn(engine)
         if self._narrowed:
             names = output_names or self._output_names
-            results = [r.astype(self._narrowed[name]) if name in self._narrowed else r for name, r in zip(names, results)]
+            results = [converted(r, self._narrowed[name]) if name in self._narrowed else r for name, r in zip(names, results)]
         return results if targets is None or out is None else place(output_names or self._output_names, results, targets, out)
 
     def __call__(self, *args: Any, **feeds: Any) -> Any:

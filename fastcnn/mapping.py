@@ -1,9 +1,9 @@
-"""Files of weights as arrays over mapped pages: read when they are packed, and given back after that."""
+"""Weights in pages of their own, of a mapped file or computed by passes: read when they are packed, and given back after that."""
 from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO
 from weakref import WeakValueDictionary
 
@@ -41,6 +41,26 @@ class Mapping(mmap.mmap):
             raise FormatError(f"{self.path!r} was changed in place after it was loaded, and not all of its weights had been packed")
 
 
+class Derived(mmap.mmap):
+    """Pages of an array that make() computes, from a file or not: once given back, they are zeros until recall() computes them again."""
+
+    make: Callable[[], np.ndarray]
+    file: Mapping | None
+    there: bool
+    kept: bool
+
+    def __new__(cls, nbytes: int, make: Callable[[], np.ndarray], file: Mapping | None) -> Derived:
+        pages = super().__new__(cls, -1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        pages.make, pages.file, pages.there, pages.kept = make, file, True, False
+        return pages
+
+    def forget(self) -> None:
+        """Gives the pages back, unless a step reads them."""
+        if not self.kept:
+            self.madvise(mmap.MADV_DONTNEED)
+            self.there = False
+
+
 _LIVING: WeakValueDictionary[tuple[str, tuple[int, int, int]], Mapping] = WeakValueDictionary()
 
 
@@ -67,11 +87,54 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def mapping_of(array: np.ndarray) -> Mapping | None:
-    """The file whose pages an array views."""
+    """The file whose pages an array views or is derived from."""
+    owner = _owner(array)
+    return owner.file if isinstance(owner, Derived) else owner if isinstance(owner, Mapping) else None
+
+
+def is_lent(array: np.ndarray) -> bool:
+    """Whether the array's memory may change or be given back: what runs look at has to be resident()."""
+    return isinstance(_owner(array), (Mapping, Derived))
+
+
+def is_derived(array: np.ndarray) -> bool:
+    """Whether the array is derived()."""
+    return isinstance(_owner(array), Derived)
+
+
+def _owner(array: np.ndarray) -> object:
     owner: object = array
     while isinstance(owner, (np.ndarray, memoryview)):
         owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
-    return owner if isinstance(owner, Mapping) else None
+    return owner
+
+
+def derived(make: Callable[[], np.ndarray], source: np.ndarray) -> np.ndarray:
+    """make(), contiguous in any order of axes, as an array whose pages can be given back and computed again where it is long.
+
+    source  the array it is computed from
+    """
+    array = make()
+    if array.nbytes < VIEWED_BYTES:
+        return array
+    copy = np.ndarray(array.shape, array.dtype, Derived(array.nbytes, make, mapping_of(source)), strides=array.strides)
+    np.copyto(copy, array)
+    return copy
+
+
+def recipe(array: np.ndarray) -> Callable[[], np.ndarray]:
+    """What computes an array without holding on to pages that can be computed again."""
+    owner = _owner(array)
+    return owner.make if isinstance(owner, Derived) else lambda: array
+
+
+def recall(array: np.ndarray) -> None:
+    """The contents of a derived array are there again."""
+    owner = _owner(array)
+    if isinstance(owner, Derived) and not owner.there:
+        made = owner.make()
+        np.copyto(np.ndarray(made.shape, made.dtype, owner, strides=made.strides), made)
+        owner.there = True
 
 
 def mappings_of(arrays: Iterable[np.ndarray]) -> list[Mapping]:
@@ -86,8 +149,19 @@ def forget(array: np.ndarray) -> None:
         mapping.forget()
 
 
+def give_back(array: np.ndarray) -> None:
+    """The pages under an array go where they can be read or computed again: recall() it before its contents are looked at."""
+    owner = _owner(array)
+    if isinstance(owner, (Mapping, Derived)):
+        owner.forget()
+
+
 def resident(array: np.ndarray) -> np.ndarray:
     """The array as steps can read it at any time: contiguous, aligned and not from a file."""
-    if array.flags.c_contiguous and array.flags.aligned and mapping_of(array) is None:
+    owner = _owner(array)
+    if isinstance(owner, Derived):
+        recall(array)
+        owner.kept = True
+    if array.flags.c_contiguous and array.flags.aligned and not isinstance(owner, Mapping):
         return array
     return np.array(array, order="C")

@@ -129,3 +129,71 @@ def test_pack_conv_layout(isa: str, groups: int, oc: int, ic: int, nv: int, taps
     rows = np.ascontiguousarray(w.transpose(0, 2, 3, 1).reshape(groups, oc, taps * ic))
     expected = np.concatenate([_native.pack_gemm_b(np.ascontiguousarray(group.T), True, nv) for group in rows])
     np.testing.assert_array_equal(_native.pack_conv(w, groups, nv), expected)
+
+
+def scaled_model(form: str) -> ModelProto:
+    """A layer whose weights, more than VIEWED_BYTES, are scaled by the BatchNormalization or Mul after it."""
+    scale = floats(64) / 4 + 1
+    channels = {"scale": scale, "shift": floats(64), "mean": floats(64), "var": np.abs(floats(64)) + 1}
+    after = node("BatchNormalization", ["c", *channels], ["y"], name="b1")
+    if form == "MatMul":
+        return model([node("MatMul", ["x", "w"], ["c"], name="m1"), node("Mul", ["c", "scale"], ["y"], name="b1")], {"x": [None, 512]},
+                     ["y"], {"w": floats(512, 64) / 16, "scale": scale})
+    if form == "Gemm":
+        return model([node("Gemm", ["x", "w"], ["c"], name="g1", alpha=0.5), after], {"x": [None, 512]}, ["y"],
+                     {"w": floats(512, 64) / 16, **channels})
+    axes = 3 if form.endswith("3d") else 2
+    shape = (32, 64) if form.startswith("ConvTranspose") else (64, 32)
+    layer = node(form.removesuffix("3d"), ["x", "w"], ["c"], name="c1", pads=[1] * 2 * axes)
+    return model([layer, after], {"x": [None, 32, *[None] * axes]}, ["y"], {"w": floats(*shape, *[3] * axes) / 32, **channels})
+
+
+@pytest.mark.parametrize("form", ["Conv", "Conv3d", "ConvTranspose", "ConvTranspose3d", "Gemm", "MatMul"])
+def test_weights_that_passes_scale_are_given_back_and_computed_again(form: str, tmp_path: Path) -> None:
+    onnx.save(scaled_model(form), tmp_path / "m.onnx")
+    loaded = fastcnn.load(tmp_path / "m.onnx")
+    constants = loaded._default.graph.constants
+    weights = next(array for array in constants.values() if array.nbytes >= VIEWED_BYTES)
+    before, axes = weights.copy(), {"3d": 3}.get(form[-2:], 2)
+    shapes = [(2, 512), (300, 512)] if form in ("Gemm", "MatMul") else [(n, 32, *[n + 3] * axes) for n in (1, 2, 13)[:5 - axes]]
+    for shape in shapes:                    # other shapes may ask for other packings, or none
+        x = floats(*shape)
+        np.testing.assert_array_equal(loaded.run(None, {"x": x})[0], fastcnn.load(tmp_path / "m.onnx").run(None, {"x": x})[0])
+        assert mapping.is_derived(weights) and not weights.any()
+    mapping.recall(weights)
+    np.testing.assert_array_equal(weights, before)
+
+
+def test_planning_refuses_a_changed_file_whose_weights_were_scaled(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(scaled_model("MatMul"), path)
+    loaded = fastcnn.load(path)
+    loaded.run(None, {"x": floats(2, 512)})
+    status = path.stat()
+    with path.open("r+b") as file:
+        file.write(path.read_bytes()[::-1])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    with pytest.raises(FormatError, match="changed in place"):
+        loaded.run(None, {"x": floats(500, 512)})
+
+
+def test_scaled_weights_that_a_step_reads_stay() -> None:
+    weights = mapping.derived(lambda: floats(256, 128), X)
+    expected = weights.copy()
+    mapping.give_back(weights)
+    assert not weights.any()
+    assert mapping.resident(weights) is weights
+    mapping.give_back(weights)
+    np.testing.assert_array_equal(weights, expected)
+
+
+def test_a_chain_of_scaled_weights_is_computed_from_the_first() -> None:
+    first = mapping.derived(lambda: floats(256, 128), X)
+    source = mapping.recipe(first)
+    second = mapping.derived(lambda: 2 * source(), first)
+    expected = 2 * first
+    mapping.give_back(first)
+    mapping.give_back(second)
+    mapping.recall(second)
+    np.testing.assert_array_equal(second, expected)
+    assert not first.any()

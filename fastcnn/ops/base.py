@@ -131,6 +131,9 @@ class Lowering(Protocol):
     def packed(self, key: Hashable, make: Callable[[], np.ndarray]) -> Tensor:
         """make(), computed once per model: key names the weights and everything the result depends on."""
 
+    def contents(self, i: int) -> np.ndarray:
+        """args.constant(i) to look into outside of packed(): long constants are computed again where their memory was given back."""
+
     def copy(self, target: Tensor, source: Tensor) -> None:
         """target = source, element by element, any strides."""
 

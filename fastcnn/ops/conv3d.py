@@ -69,6 +69,7 @@ def kernel_slices(low: Lowering, w: np.ndarray | Tensor, taps: tuple[int, ...], 
                   shape: tuple[int, ...]) -> np.ndarray | Tensor:
     """The evenly spaced depths `taps` of a kernel with axes permuted, then merged to `shape`; one depth of zeros for no taps."""
     if isinstance(w, np.ndarray):
+        low.contents(1)
         return (w[:, :, list(taps)] if taps else np.zeros_like(w[:, :, :1])).transpose(perm).reshape(shape)
     part = w.slice(2, taps[0] if taps else 0, max(len(taps), 1), taps[1] - taps[0] if len(taps) > 1 else 1).transpose(perm)
     dense = low.temp(part.shape)

@@ -67,6 +67,7 @@ def _by_output(low: Lowering, w: np.ndarray | Tensor, group: int) -> np.ndarray 
     c, m, kh, kw = w.shape
     split, merged = (group, c // group, m, kh, kw), (group * m, c // group, kh, kw)
     if isinstance(w, np.ndarray):
+        low.contents(1)
         return w.reshape(split).swapaxes(1, 2).reshape(merged)
     source, dense = w.reshape(split), low.temp((group, m, c // group, kh, kw))
     target = dense.reshape(merged)

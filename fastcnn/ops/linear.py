@@ -54,6 +54,7 @@ class Gemm(Op):
         w, alpha, beta = low.args.constant(1), attrs.get("alpha", 1.0), attrs.get("beta", 1.0)
         weights = w if attrs.get("transB", 0) else w.T
         if alpha != 1.0:
+            low.contents(1)
             weights = weights * np.float32(alpha)
         bias = None
         if low.args.has(2):

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from fastcnn.graph import Graph, Node
-from fastcnn.mapping import forget
+from fastcnn.mapping import derived, forget, is_derived, recipe
 from fastcnn.passes.facts import absorb_readers, affine, batch_affine, has_epilogue
 from fastcnn.passes.rewrite import add_constant, constant, shape_of
 
@@ -31,14 +32,23 @@ def _vector(graph: Graph, node: Node, i: int, size: int) -> np.ndarray | None:
     return array.reshape(-1).astype(np.float64) if array is not None and array.size == size else None
 
 
-def _with_weights(graph: Graph, node: Node, w: np.ndarray, b: np.ndarray, dtype: np.dtype) -> Node | None:
-    """The node with other weights and bias; None when they overflow their type."""
-    w, b = w.astype(dtype), b.astype(dtype)
-    if not (np.isfinite(w).all() and np.isfinite(b).all()):
+def _with_weights(graph: Graph, node: Node, w: np.ndarray, factors: np.ndarray, b: np.ndarray) -> Node | None:
+    """The node with weights w * factors and bias b; None when they overflow w's type."""
+    dtype = w.dtype
+    b, scaled = b.astype(dtype), derived(partial(_scaled, recipe(w), factors, dtype), w)
+    if not (np.isfinite(scaled).all() and np.isfinite(b).all()):
         return None
-    forget(graph.constants[node.inputs[1]])
-    inputs = [node.inputs[0], add_constant(graph, f"{node.inputs[1]}.scaled", w)]
+    if is_derived(w) and sum(node.inputs[1] in other.reads for other in graph.nodes) <= 1:
+        del graph.constants[node.inputs[1]]             # else a chain of folds keeps the weights of each
+    inputs = [node.inputs[0], add_constant(graph, f"{node.inputs[1]}.scaled", scaled)]
     return replace(node, inputs=(*inputs, add_constant(graph, f"{node.inputs[1]}.bias", b)))
+
+
+def _scaled(source: Callable[[], np.ndarray], factors: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    w = source()
+    scaled = (w * factors).astype(dtype)
+    forget(w)
+    return scaled
 
 
 def _fold_conv(graph: Graph, node: Node, reader: Node) -> Node | None:
@@ -58,7 +68,7 @@ def _fold_conv(graph: Graph, node: Node, reader: Node) -> Node | None:
         )
     else:
         factors = scale.reshape(-1, 1, *ones)
-    return _with_weights(graph, node, w * factors, bias * scale + shift, w.dtype)
+    return _with_weights(graph, node, w, factors, bias * scale + shift)
 
 
 def _fold_gemm(graph: Graph, node: Node, reader: Node) -> Node | None:
@@ -73,7 +83,7 @@ def _fold_gemm(graph: Graph, node: Node, reader: Node) -> Node | None:
     scale, shift = found
     old = 0.0 if c is None else c.reshape(-1).astype(np.float64) * node.attrs.get("beta", 1.0)
     factors = scale.reshape(-1, 1) if rows_are_outputs else scale
-    folded = _with_weights(graph, node, b * factors, np.broadcast_to(old, channels) * scale + shift, b.dtype)
+    folded = _with_weights(graph, node, b, factors, np.broadcast_to(old, channels) * scale + shift)
     return None if folded is None else replace(folded, attrs={**node.attrs, "beta": 1.0})
 
 
@@ -87,7 +97,7 @@ def _fold_matmul(graph: Graph, node: Node, reader: Node) -> Node | None:
     )
     if bias is None or found is None:
         return None
-    return _with_weights(graph, node, b * found[0], bias * found[0] + found[1], b.dtype)
+    return _with_weights(graph, node, b, found[0], bias * found[0] + found[1])
 
 
 def _fold_batch_norm(graph: Graph, node: Node, reader: Node) -> Node | None:

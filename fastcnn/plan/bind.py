@@ -12,6 +12,7 @@ import numpy as np
 
 from fastcnn import reference
 from fastcnn.graph import Node
+from fastcnn.mapping import recall
 from fastcnn.ops import OPS
 from fastcnn.ops.base import Args, Capped, DataDependent, Op, Spec
 
@@ -135,6 +136,9 @@ def _folded(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> 
         outputs = _infer(node, args, bound, opsets)[1]
         if _nothing(node, outputs):
             return _empties(outputs)
+    for value in args.values:
+        if value is not None:
+            recall(value)
     return reference.evaluate(node, list(args.values), {}, opsets)
 
 

@@ -12,7 +12,7 @@ from fastcnn import _native
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places, without_weights
 from fastcnn.choice.decision import Chooser, Decision
 from fastcnn.choice.width import MAX_NV, keep_width
-from fastcnn.mapping import VIEWED_BYTES, forget, resident
+from fastcnn.mapping import VIEWED_BYTES, give_back, recall, resident
 from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
@@ -99,6 +99,7 @@ class StageLowering:
         self.trims: list[tuple[int, int]] = []
         self.chosen: list[Chosen] = []
         self.buffers: list[Buffer] = []
+        self.recalled: list[np.ndarray] = []     # long constants of the node whose contents were looked at
         self.placement = place_concats(nodes)
         for k, name in enumerate(self.inputs):
             self.tensors[name] = self._io(bound.spec(name), k)
@@ -110,6 +111,7 @@ class StageLowering:
             self.node, self.args = bound_node.node, bound_node.args
             assert bound_node.op is not None
             bound_node.op.lower(self)
+            self._forget_weights()
         for k, name in enumerate(self.outputs):
             target = self._io(self.bound.spec(name), len(self.inputs) + k)
             if self.tensors[name].buffer.io != target.buffer.io:
@@ -174,11 +176,16 @@ class StageLowering:
 
     def packed(self, key: Hashable, make: Callable[[], np.ndarray]) -> Tensor:
         if any(value is not None and name not in self.bound.constants for name, value in zip(self.node.inputs, self.args.values)):
+            self._recall_weights()
             return self.constant(make())      # it depends on this shape: not to be kept for others
         if key not in self.packs:
+            self._recall_weights()
             self.packs[key] = resident(make())
-            self._forget_weights()
         return self.constant(self.packs[key])
+
+    def contents(self, i: int) -> np.ndarray:
+        self._recall_weights()
+        return self.args.constant(i)
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         shape, (y, x) = walk(target.shape, target.strides, source.strides)
@@ -224,11 +231,17 @@ class StageLowering:
                 self.named[id(self.tensors[name].buffer)] = name
         return self.tensors[name]
 
+    def _recall_weights(self) -> None:
+        if not self.recalled:
+            self.recalled = [value for value in self.args.values if value is not None and value.nbytes >= VIEWED_BYTES]
+            for value in self.recalled:
+                recall(value)
+
     def _forget_weights(self) -> None:
         """What was just packed is not needed twice in memory."""
-        for value in self.args.values:
-            if value is not None and value.nbytes >= VIEWED_BYTES:
-                forget(value)
+        for value in self.recalled:
+            give_back(value)
+        self.recalled = []
 
     def _io(self, spec: Spec, index: int) -> Tensor:
         return Tensor(Buffer(spec.dtype, spec.size, io=index), spec.shape, dense_strides(spec.shape))

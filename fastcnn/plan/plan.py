@@ -8,7 +8,7 @@ import numpy as np
 
 from fastcnn.choice.decision import Chooser
 from fastcnn.graph import Node, is_control_flow
-from fastcnn.mapping import mapping_of, resident
+from fastcnn.mapping import is_lent, resident
 from fastcnn.ops.base import Capped, Spec
 from fastcnn.plan.batches import lower_in_parts
 from fastcnn.plan.bind import Bound, BoundNode, Flow, bind
@@ -68,7 +68,7 @@ def _kept(bound: Bound, stages: Sequence[Stage | Node], outputs: Sequence[str],
     nodes = [*(stage for stage in stages if isinstance(stage, Node)), *bound.rest]
     kept = {name: bound.values[name] for name in {*outputs, *(name for node in nodes for name in node.reads)} if name in bound.values}
     for name in kept:
-        if mapping_of(kept[name]) is not None:
+        if is_lent(kept[name]):
             kept[name] = packs.setdefault(("resident", name), resident(kept[name]))
     return kept
 

@@ -51,6 +51,8 @@
 #define FC_FIELDS_conv_pool(I, F, V) \
     FC_FIELDS_pool(I, F, V) FC_FIELDS_EPILOGUE(I, F) I(ic) I(block) \
     I(first_kh) I(first_kw) I(first_sh) I(first_sw) I(first_pt) I(first_pl) I(first_ih) I(first_iw) I(first_nv) I(first_band) I(first_block)
+/* y, x, affine (as of conv, one group) ; pooling, fields as for pool, of what affine makes of x, `block` channels at a time. */
+#define FC_FIELDS_affine_pool(I, F, V) FC_FIELDS_pool(I, F, V) I(block)
 /* y, x ; dense planes, three spatial axes, kind 0 or 1; before >= 0, strides[2] 1 or 2. The divisor counts padding with include_pad, up to
  * `after`. */
 #define FC_FIELDS_pool_planes(I, F, V) \
@@ -195,7 +197,7 @@
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
-    X(depthwise, fc_scratch_depthwise) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
+    X(depthwise, fc_scratch_depthwise) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \

@@ -1,4 +1,4 @@
-"""fuse_prologues: BatchNormalization in front of a 1x1 Conv runs as part of its step, or stays a step of its own."""
+"""fuse_prologues: BatchNormalization in front of a 1x1 Conv or a pooling runs as part of its step, or stays a step of its own."""
 from __future__ import annotations
 
 from typing import Any
@@ -85,6 +85,30 @@ STAYS = {
 def test_what_stays_a_step_of_its_own(name: str) -> None:
     nodes, shape, outputs = STAYS[name]
     assert "scale_shift" in steps_of(model(nodes, {"x": shape, "f": [2, C, 1, 1]}, outputs, {**NORM, **WEIGHTS}))
+
+
+def pooled(pool: str = "AveragePool", x: str = "r", **attrs: Any) -> Any:
+    return node(pool, [x], ["y"], **{"kernel_shape": [2, 2], "strides": [2, 2], **attrs})
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("pool", [
+    pooled(), pooled(x="n"), pooled(ceil_mode=1), pooled("MaxPool", kernel_shape=[2, 3], strides=[2, 1], pads=[1, 1, 0, 1]),
+    pooled(strides=[3, 3], pads=[1] * 4, count_include_pad=1), pooled("LpPool", p=3)], ids=str)
+def test_normalization_runs_in_the_step_of_the_pooling(pool: Any, threads: int, isa: str) -> None:
+    nodes = [norm(), *([node("Relu", ["n"], ["r"])] if pool.input[0] == "r" else []), pool]
+    proto = model([*nodes, node("GlobalMaxPool", ["y"], ["q"])], {"x": SHAPE}, ["q"], NORM)
+    assert steps_of(proto, threads) == ["affine_pool", "pool"]
+
+
+@pytest.mark.parametrize("pool, outputs", [
+    (pooled(kernel_shape=[3, 3]), ["y"]), (pooled(strides=[1, 1]), ["y"]), (pooled(), ["y", "r"]), (pooled("GlobalAveragePool"), ["y"]),
+], ids=["rows shared", "stride 1", "given out", "global"])
+def test_pooling_that_leaves_its_normalization(pool: Any, outputs: list[str]) -> None:
+    if pool.op_type == "GlobalAveragePool":
+        del pool.attribute[:]
+    proto = model([norm(), node("Relu", ["n"], ["r"]), pool], {"x": SHAPE}, outputs, NORM)
+    assert "scale_shift" in steps_of(proto)
 
 
 def test_choices_show_the_fused_step() -> None:

@@ -29,7 +29,7 @@ def fuse_pools(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str],
     for b in nodes:
         name = b.node.input(0)
         conv = makers.get(name) if readers[name] == 1 and name not in outputs else None
-        if conv is None or not _is_pool(b) or not _is_dense(conv) or not _is_large(bound.spec(name), threads):
+        if conv is None or not is_image_pool(b) or not _is_dense(conv) or not _is_large(bound.spec(name), threads):
             continue
         fused = _fused(conv, b)
         if _fits(fused):
@@ -41,7 +41,8 @@ def _is_large(between: Spec, threads: int) -> bool:
     return 4 * between.size > SHARE_OF_L2 * machine.l2_bytes() * threads
 
 
-def _is_pool(b: BoundNode) -> bool:
+def is_image_pool(b: BoundNode) -> bool:
+    """A native pooling over height and width, with no activation of its own and no Indices."""
     plain = isinstance(b.op, Pool) and b.node.activation is None and len([name for name in b.node.outputs if name]) == 1
     return plain and b.args.spec(0).rank == 4
 

@@ -236,10 +236,14 @@ def conv(shape: ConvShape, nv: int, band: bool, block: int, split: bool) -> Conv
     return ConvChoice("conv", shape, fields, (shape.groups, nv))
 
 
-def banded(shape: ConvShape, threads: int) -> ConvChoice:
-    """The implicit GEMM on rows of x copied to a band, whatever the window: for what happens to x on the way there."""
-    nv = best_nv(shape.oc, shape.ow, shape.k)
-    return conv(shape, nv, True, block_rows(shape, threads), splits_columns(shape, nv, True, threads))
+def banded(shape: ConvShape, threads: int, nv: int = 0, factor: float = 1) -> ConvChoice:
+    """The implicit GEMM on rows of x copied to a band, whatever the window: for what happens to x on the way there.
+
+    nv, factor  for tuning: another tile width, more or fewer rows at a time than the caches suggest
+    """
+    nv = nv or best_nv(shape.oc, shape.ow, shape.k)
+    block = max(1, min(shape.oh, int(factor * block_rows(shape, threads))))
+    return conv(shape, nv, True, block, splits_columns(shape, nv, True, threads))
 
 
 def im2col(shape: ConvShape, nv: int) -> ConvChoice:
@@ -293,29 +297,29 @@ def block_tiles(shape: ConvShape, nv: int, places: Places, threads: int) -> int:
     return whole if again else min(tiles, whole)
 
 
-def fused_rows(row_bytes: int, stride: int, out_rows: int) -> int:
+def fused_rows(row_bytes: int, stride: int, out_rows: int, factor: float = 1) -> int:
     """Output rows at a time of fused convolutions: the ring of rows between them should leave L1 little (a 32nd of L2 is 64 KB).
 
     A quarter to four times that: within 2 % on MobileNetV2, MNASNet and EfficientNet-B0; 256 KB: 4 to 8 % of MobileNetV2.
     """
-    return max(1, min(out_rows, machine.l2_bytes() // 32 // row_bytes // stride))
+    return max(1, min(out_rows, int(factor * machine.l2_bytes()) // 32 // row_bytes // stride))
 
 
-def strip_rows(row_bytes: int, kernel: int, stride: int, out_rows: int) -> int:
+def strip_rows(row_bytes: int, kernel: int, stride: int, out_rows: int, factor: float = 1) -> int:
     """Output rows at a time of a pooling: those whose strip of the convolution's rows fills an eighth of L2.
 
     A third to a 24th: within the noise on ResNet-18, SqueezeNet and ShuffleNet, slower at either end (Xeon, one thread, 2026-11-21).
     """
-    rows = machine.l2_bytes() // 8 // max(row_bytes, 1)
+    rows = int(factor * machine.l2_bytes()) // 8 // max(row_bytes, 1)
     return max(1, min(out_rows, (rows - kernel) // stride + 1))
 
 
-def chained_rows(rows: int, width: int, threads: int) -> int:
+def chained_rows(rows: int, width: int, threads: int, factor: float = 1) -> int:
     """Rows of a chain of products whose part between the two, `width` floats each, fills a quarter of the threads' L2; blocks are alike.
 
     ConvNeXt-T by a half, a quarter and an eighth: 0.981, 0.972, 0.973 of the time without (Xeon, one thread, 2026-11-21).
     """
-    blocks = -(-16 * width * rows // (machine.l2_bytes() * threads))
+    blocks = -(-16 * width * rows // max(int(factor * machine.l2_bytes() * threads), 1))
     return -(-rows // max(blocks, 1))
 
 

@@ -17,7 +17,7 @@ from fastcnn.ops.window import Window, resolve
 class ConvDepthwise(Op):
     """y = act3(w3 act2(depthwise(act1(w1 * x + b1), w2) + b2) + b3 + residual); the last convolution only with the attribute `last`.
 
-    Inputs x, w1, b1, w2, b2, w3, b3, residual; attributes first, depthwise and last: the Nodes.
+    Inputs x, w1, b1, w2, b2, w3, b3, residual; attributes first, depthwise and last: the Nodes; factor: of the rows at a time.
     """
 
     def infer(self, args: Args) -> list[Spec]:
@@ -36,12 +36,13 @@ class ConvDepthwise(Op):
         last, last_fields, last_macs = self._last(low, c, ow)
         row_bytes = 4 * iw * nv * _native.vector_length()
         act1 = epilogue(low.node.attrs["first"].activation)
+        block = choice.fused_rows(row_bytes, window.strides[0], oh, low.node.attrs.get("factor", 1))
         low.emit("conv_depthwise", [y, x, packed, vector_of(low, 2, c), taps, vector_of(low, 4, c), *last, residual],
                  n * (c * (ih * iw * w1[0].size + oh * ow * w2[0].size) + last_macs * oh * ow),
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
                  dw=window.dilations[1], pt=window.before[0], pl=window.before[1], ih=ih, iw=iw, oh=oh, ow=ow, ic=ic, c=c,
                  **place("x", x), **place("y", y), **place("r", residual), **epilogue(low.node.attrs["depthwise"].activation),
-                 block=choice.fused_rows(row_bytes, window.strides[0], oh), first_kh=dense.kernel[0], first_kw=dense.kernel[1],
+                 block=block, first_kh=dense.kernel[0], first_kw=dense.kernel[1],
                  first_sh=dense.strides[0], first_sw=dense.strides[1], first_pt=dense.before[0], first_pl=dense.before[1],
                  first_ih=x.shape[2], first_iw=x.shape[3], first_nv=nv, first_band=first.fields["band"],
                  **{f"first_{key}": value for key, value in act1.items()}, **last_fields)

@@ -16,7 +16,7 @@ from fastcnn.tensor import Tensor, channels_last_strides
 class ConvPool(Op):
     """y[n,m,i,j] = max, mean or Lp norm over the window of act(w * x + b)[n,m,:,:].
 
-    Inputs x, w, b, "", slope as Conv has them; attributes conv and pool: the Nodes, kind: of the pooling.
+    Inputs x, w, b, "", slope as Conv has them; attributes conv and pool: the Nodes, kind: of the pooling; factor: of the rows at a time.
     """
 
     def infer(self, args: Args) -> list[Spec]:
@@ -28,7 +28,7 @@ class ConvPool(Op):
         y = low.write(0, "channels_last")
         (n, ic, _, _), c, (ih, iw), (oh, _) = x.shape, w.shape[0], dense.out, window.out
         covered, stride = (window.kernel[0] - 1) * window.dilations[0] + 1, window.strides[0]
-        block = choice.strip_rows(4 * iw * c, covered, stride, oh)
+        block = choice.strip_rows(4 * iw * c, covered, stride, oh, low.node.attrs.get("factor", 1))
         first = _strip_choice(low, x, c, dense, (block - 1) * stride + covered)
         packed = low.packed((low.node.input(1), "conv", first.packing), lambda: choice.pack(first, w))
         low.emit("conv_pool", [y, x, packed, vector_of(low, 2, c), vector_of(low, 4, c)], n * c * ih * iw * w[0].size,

@@ -12,7 +12,7 @@ from fastcnn.ops.linear import as_rows, emit_rows
 class MatMulChain(Op):
     """y = act2(act1(x w1 + b1) w2 + b2 + residual), w1 and w2 constant matrices.
 
-    Inputs x, w2, b2, residual as MatMul has them, then w1 and b1; attribute first: the Node of the first.
+    Inputs x, w2, b2, residual as MatMul has them, then w1 and b1; attributes first: the Node of the first; factor: of the rows at a time.
     """
 
     def infer(self, args: Args) -> list[Spec]:
@@ -25,7 +25,7 @@ class MatMulChain(Op):
         x, y = as_rows(low, x, rows), y.view((rows, w2.shape[1]))
         residual = as_rows(low, low.read(3), rows) if low.args.has(3) else None
         bias1, bias2 = vector_of(low, 5, w1.shape[1]), vector_of(low, 2, w2.shape[1])
-        block = choice.chained_rows(rows, w1.shape[1], low.threads)
+        block = choice.chained_rows(rows, w1.shape[1], low.threads, low.node.attrs.get("factor", 1))
         between = low.temp((block, w1.shape[1]))
         for begin in range(0, rows, block):
             count = min(block, rows - begin)

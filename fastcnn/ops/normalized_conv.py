@@ -15,7 +15,8 @@ from fastcnn.ops.normalization import batch_factors
 class NormalizedConv(Op):
     """y = act(w clamp(scale x + shift) + bias + residual): x is normalised on its way to the rows that the GEMM reads.
 
-    Inputs as Conv has them, then scale, bias, mean and variance of the BatchNormalization; attributes epsilon and clamp, its activation.
+    Inputs as Conv has them, then scale, bias, mean and variance of the BatchNormalization; attributes epsilon and clamp, its
+    activation; nv and factor: of tile width and rows at a time, where tuning has chosen them.
     """
 
     def infer(self, args: Args) -> list[Spec]:
@@ -27,7 +28,7 @@ class NormalizedConv(Op):
         residual = low.read(3, "channels_last") if low.args.has(3) else None
         (n, ic, h, width), oc = x.shape, w.shape[0]
         shape = choice.ConvShape(n, 1, ic, oc, 1, 1, 1, 1, 1, 1, 0, 0, h, width, h, width)
-        picked = choice.banded(shape, low.threads)
+        picked = choice.banded(shape, low.threads, attrs.get("nv", 0), attrs.get("factor", 1))
         packed = low.packed((low.node.input(1), picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
         key = ("affine", *low.node.inputs[5:], attrs["epsilon"], attrs["clamp"])
         affine = low.packed(key, lambda: pack_affine(*batch_factors(low.args.values[5:], attrs["epsilon"]), attrs["clamp"]))

@@ -19,7 +19,8 @@ from fastcnn.errors import FastCNNError
 from fastcnn.graph import Node
 from fastcnn.ops.base import Spec
 from fastcnn.plan.bind import Bound, BoundNode, bind
-from fastcnn.plan.lowering import SINGLE_THREAD_PROGRAM, Stage, StageLowering
+from fastcnn.plan.forms import lower_stage
+from fastcnn.plan.lowering import SINGLE_THREAD_PROGRAM, Stage
 from fastcnn.plan.separable import is_separable
 
 # What a node costs, in bytes of weights from memory of the same time (16 a nanosecond). Maps cost nothing while they take this share of L2,
@@ -83,7 +84,7 @@ def lower_in_parts(bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spe
     for segment in segments:
         later = set(outputs).union(*(b.node.reads for b in bound.nodes[segment.end:]))
         for images in dict.fromkeys((segment.images, batch)):
-            stage = _lowering(parts[images], segment, tuple(inputs), outputs, later, threads, packs, chooser).lower()
+            stage = _lowered(parts[images], segment, tuple(inputs), outputs, later, threads, packs, chooser)
             if sum(info.work for info in stage.steps) >= SINGLE_THREAD_PROGRAM:
                 break
         stages.append(_repeated(stage, batch, batch // images))
@@ -180,15 +181,15 @@ def _is_part(part: Spec | None, whole: Spec, images: int) -> bool:
     return part is not None and part.dtype == whole.dtype and part.shape == (images, *whole.shape[1:])
 
 
-def _lowering(part: Bound, segment: Segment, inputs: tuple[str, ...], outputs: Sequence[str], later: set[str], threads: int,
-              packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser) -> StageLowering:
-    """Of a segment; the graph's own inputs and outputs come first and in their order."""
+def _lowered(part: Bound, segment: Segment, inputs: tuple[str, ...], outputs: Sequence[str], later: set[str], threads: int,
+             packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser) -> Stage:
+    """A segment; the graph's own inputs and outputs come first and in their order."""
     run = part.nodes[segment.begin:segment.end]
     made = [name for b in run for name in b.node.outputs if name]
     read = dict.fromkeys(name for b in run for name in b.node.reads if name not in made and name not in part.values)
     ordered = [*(name for name in inputs if name in read), *(name for name in read if name not in inputs)]
     wanted = [*(name for name in outputs if name in made), *(name for name in made if name in later and name not in outputs)]
-    return StageLowering(part, run, ordered, wanted, threads, packs, chooser)
+    return lower_stage(part, run, ordered, wanted, threads, packs, chooser)
 
 
 def _repeated(stage: Stage, batch: int, times: int) -> Stage:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastcnn import _native
@@ -17,23 +17,29 @@ SHOWN = (*BLOCKING, "nv", "m", "ih", "iw", "ic", "kh", "kw")
 
 @dataclass(frozen=True)
 class Chosen:
-    """A step of a node: its kind and fields, and the decision behind it where alternatives were weighed."""
+    """A step of a node: its kind and fields, and the decision behind it where alternatives were weighed.
+
+    seconds  of the variants of a fused step that were timed, by name
+    """
 
     node: Node
     kind: str
     fields: Mapping[str, Any]
     threads: int
     decision: Decision | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LayerChoice:
     """What computes a convolution or a matrix product with constant weights.
 
-    layer         the shapes in words                 algorithm  a step kind: conv, im2col, winograd F(m,r), depthwise ...
+    layer         the shapes in words
+    algorithm     a step kind: conv, im2col, winograd F(m,r), depthwise ...; in a row of its own for neighbours that tuning has found to
+                  run better apart, or together in several steps, the name of that variant
     tile          (rows, columns) of the register tile at most, None where there is none
     blocking      rows or tiles at a time, and whether threads share output channels
-    source        "model": the cost model; "tuned": measured on this machine; "fused": with its neighbours by fastcnn.plan.fusion
+    source        "model": the cost model; "tuned": measured on this machine; "fused": with its neighbours by fastcnn.plan.forms
     predicted_ms  by the cost model, None for fused steps
     measured_ms   of the candidates that were timed, by name; empty unless tuned
     """
@@ -68,7 +74,9 @@ def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
     tile = (_native.gemm_max_mr(nv), nv * _native.vector_length()) if nv else None
     blocking = {key: int(fields[key]) for key in BLOCKING if key in fields}
     if decision is None:
-        return LayerChoice(step.node.name, step.node.op_type, _fused_layer(fields), name, tile, blocking, "fused", None, {})
+        measured = {key: 1e3 * seconds for key, seconds in step.seconds.items()}
+        source = "tuned" if measured else "fused"
+        return LayerChoice(step.node.name, step.node.op_type, _fused_layer(fields), name, tile, blocking, source, None, measured)
     predicted = ms_per_cycle * cost.cycles(decision.choice, step.threads)
     measured = {key: 1e3 * seconds for key, seconds in decision.seconds.items()}
     return LayerChoice(step.node.name, step.node.op_type, str(decision.shape), name, tile, blocking, decision.source, predicted, measured)

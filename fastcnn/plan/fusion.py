@@ -19,8 +19,11 @@ SHARE_OF_L2 = 0.1
 LONGEST_STEM = 64
 
 
-def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str], threads: int) -> list[BoundNode]:
-    """The nodes of a stage with dense Conv, depthwise Conv and 1x1 Conv as one where only each next one reads what is between them."""
+def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str], threads: int, share: float = SHARE_OF_L2) -> list[BoundNode]:
+    """The nodes of a stage with dense Conv, depthwise Conv and 1x1 Conv as one where only each next one reads what is between them.
+
+    share  of L2 that the part of the first's result for each thread passes
+    """
     readers = Counter(name for b in nodes for name in b.node.reads)
     makers = {b.node.outputs[0]: b for b in nodes}
     private = {name for name, count in readers.items() if count == 1 and name not in outputs}
@@ -30,8 +33,8 @@ def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str], threa
         first = makers.get(b.node.input(0)) if b.node.input(0) in private else None
         if first is None:
             continue
-        if _is_depthwise(b) and id(first) not in gone and _is_first(first) and _is_large(first, bound, threads):
-            pair = _pair(first, b)
+        if _is_depthwise(b) and id(first) not in gone and _is_first(first) and _is_large(first, bound, share * threads):
+            pair = pair_of(first, b)
             if pair is not None:
                 gone |= {id(first): None, id(b): pair}
                 pairs[b.node.outputs[0]] = b
@@ -61,8 +64,8 @@ def _is_first(b: BoundNode) -> bool:
     return k[0] * k[1] * k[2] <= LONGEST_STEM if k[1:] != (1, 1) else set(attrs.get("pads", ())) <= {0}
 
 
-def _is_large(b: BoundNode, bound: Bound, threads: int) -> bool:
-    return 4 * bound.spec(b.node.outputs[0]).size > SHARE_OF_L2 * machine.l2_bytes() * threads
+def _is_large(b: BoundNode, bound: Bound, share: float) -> bool:
+    return 4 * bound.spec(b.node.outputs[0]).size > share * machine.l2_bytes()
 
 
 def _is_one_panel(pair: BoundNode) -> bool:
@@ -75,7 +78,7 @@ def _inputs(b: BoundNode, *indices: int) -> list[tuple]:
     return [(b.node.input(i), b.args.specs[i], b.args.values[i]) if b.args.has(i) else ("", None, None) for i in indices]
 
 
-def _pair(first: BoundNode, depthwise: BoundNode) -> BoundNode | None:
+def pair_of(first: BoundNode, depthwise: BoundNode) -> BoundNode | None:
     """The two as one; None where the first would not run as plain implicit GEMM."""
     inputs = _inputs(first, 0, 1, 2) + _inputs(depthwise, 1, 2)
     fused = _fused(inputs, depthwise, {"first": first.node, "depthwise": depthwise.node}, f"{first.node.name} + {depthwise.node.name}")

@@ -2,27 +2,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from fastcnn import _native
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places, without_weights
-from fastcnn.choice.decision import Chooser, Decision
+from fastcnn.choice.decision import Chooser, Decision, Selection
 from fastcnn.choice.width import MAX_NV, keep_width
+from fastcnn.graph import Node
 from fastcnn.mapping import VIEWED_BYTES, give_back, recall, resident
 from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
-from fastcnn.plan.chains import chain_products
 from fastcnn.plan.choices import SHOWN, Chosen
-from fastcnn.plan.fusion import fuse
 from fastcnn.plan.placement import place_concats
-from fastcnn.plan.prologue import fuse_prologues
-from fastcnn.plan.scaling import fold_scales
-from fastcnn.plan.stem import fuse_pools
 from fastcnn.tensor import (
     Buffer,
     Strides,
@@ -82,15 +79,16 @@ class Stage:
 
 
 class StageLowering:
-    """Implements fastcnn.ops.base.Lowering for the nodes of one stage, one after the other."""
+    """Implements fastcnn.ops.base.Lowering for the nodes of one stage, one after the other.
+
+    selected  by the name of an output: what was measured of the nodes that make it and could run as one (fastcnn.plan.forms)
+    """
 
     def __init__(self, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str], threads: int,
-                 packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser):
-        nodes = chain_products(nodes, bound, outputs, threads)
-        nodes = fuse_prologues(fuse(fold_scales(nodes, outputs), bound, outputs, threads), outputs)
-        nodes = fuse_pools(nodes, bound, outputs, threads)
+                 packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser,
+                 selected: Mapping[str, tuple[Node, Selection]] = MappingProxyType({})):
         self.bound, self.nodes, self.inputs, self.outputs = bound, nodes, tuple(inputs), tuple(outputs)
-        self.threads, self.packs, self.chooser = threads, packs, chooser
+        self.threads, self.packs, self.chooser, self.selected = threads, packs, chooser, selected
         self.tensors: dict[str, Tensor] = {}
         self.converted: dict[tuple[str, str], Tensor] = {}
         self.named: dict[int, str] = {}          # id of a constant's buffer -> its name
@@ -110,7 +108,9 @@ class StageLowering:
         for bound_node in self.nodes:
             self.node, self.args = bound_node.node, bound_node.args
             assert bound_node.op is not None
+            before = len(self.chosen)
             bound_node.op.lower(self)
+            self._note_selection(before)
             self._forget_weights()
         for k, name in enumerate(self.outputs):
             target = self._io(self.bound.spec(name), len(self.inputs) + k)
@@ -223,6 +223,17 @@ class StageLowering:
         return name in self.outputs and name not in self.tensors
 
     # ---- inside ----
+
+    def _note_selection(self, before: int) -> None:
+        """The seconds of the variants with the node's fused step, or as an entry of their own where it has none or several."""
+        node, selection = self.selected.get(self.node.outputs[0], (self.node, None))
+        if selection is None or not selection.seconds:
+            return
+        fused = [k for k in range(before, len(self.chosen)) if self.chosen[k].decision is None]
+        for k in fused:
+            self.chosen[k] = replace(self.chosen[k], seconds=selection.seconds)
+        if not fused:
+            self.chosen.append(Chosen(node, selection.name, {}, self.threads, seconds=selection.seconds))
 
     def _tensor(self, name: str) -> Tensor:
         if name not in self.tensors:

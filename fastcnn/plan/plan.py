@@ -12,7 +12,8 @@ from fastcnn.mapping import is_lent, resident
 from fastcnn.ops.base import Capped, Spec
 from fastcnn.plan.batches import lower_in_parts
 from fastcnn.plan.bind import Bound, BoundNode, Flow, bind
-from fastcnn.plan.lowering import Stage, StageLowering
+from fastcnn.plan.forms import lower_stage
+from fastcnn.plan.lowering import Stage
 
 # Integer values this small are looked at when the rest of a graph is bound: shapes, axes, sizes.
 SMALL_VALUE = 64
@@ -55,7 +56,7 @@ def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants
         wanted = set(outputs).union(*(node.reads for node in later)) if later else set(outputs)
         stage_outputs = _in_order_of(outputs, [name for b in run for name in b.node.outputs if name in wanted])
         stage_inputs = _in_order_of(tuple(specs), _stage_inputs(bound, run))
-        stages.append(StageLowering(bound, run, stage_inputs, stage_outputs, threads, packs, chooser).lower())
+        stages.append(lower_stage(bound, run, stage_inputs, stage_outputs, threads, packs, chooser))
     known = {name: bound.known(name) for name in outputs}
     fixed = {name: spec for name, spec in known.items() if spec is not None and not isinstance(spec, Capped)}
     return Plan(tuple(stages), _kept(bound, stages, outputs, packs), tuple(bound.rest), fixed,

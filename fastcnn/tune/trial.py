@@ -1,4 +1,4 @@
-"""Trials: the candidates of one convolution as native steps of their own, timed in interleaved rounds.
+"""Trials: the candidates of one convolution as native steps of their own, or whatever else runs, timed in interleaved rounds.
 
 In a network the weights of a layer come from beyond L2, while its input has just been written and the kernel has run before: a warm
 loop flatters the algorithms with large packed weights. So every candidate has weights of its own, before each round other memory
@@ -7,7 +7,7 @@ is written, and before each timed run a twin with other weights runs (or, in lon
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.choice import conv as choice
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places
+from fastcnn.choice.decision import Timed
 from fastcnn.tensor import channels_last_strides, span
 
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
@@ -74,35 +75,20 @@ class Eviction:
         self.program.run(self.workspace, [])
 
 
-class Trials:
-    """The named candidates of one convolution; times() can be called again and again, for all or some of them.
+class Rounds:
+    """Named things to run; times() can be called again and again, for all or some of them.
 
+    twins     the same with other weights, which run before short runs; before long ones `between` does
     eviction  what empties the caches before a round; None: weights stay where the round before left them
-    shift     moves the weights: where their addresses meet those of y in the low twelve bits, loads wait for stores
     """
 
-    def __init__(self, shape: ConvShape, places: Places, listed: Mapping[str, ConvChoice], threads: int,
-                 eviction: Eviction | None = None, shift: int = 0):
-        self.x, w = operands(shape, places)
-        outputs = (shape.n, shape.groups * shape.oc, shape.oh, shape.ow)
-        self.y = _native.aligned_empty(span(outputs, places[1]))
-        self.y[:] = 0
-        residual = np.zeros(span(outputs, places[2]), np.float32) if len(places) > 2 else None
-        buffers = self.y, self.x, np.zeros(shape.groups * shape.oc, np.float32), residual
-        packed: dict[tuple[object, ...], np.ndarray] = {}
-        self.trials: dict[str, Trial] = {}
-        self.twins: dict[str, Trial] = {}
-        for name, picked in listed.items():
-            key = "gemm" if picked.algorithm in ("conv", "im2col") else picked.algorithm, picked.packing
-            if key not in packed:
-                packed[key] = choice.pack(picked, w)
-            self.twins[name] = Trial(picked, places, buffers, packed[key], threads)
-            self.trials[name] = Trial(picked, places, buffers, _copy(packed[key], shift), threads) if eviction else self.twins[name]
+    def __init__(self, trials: Mapping[str, Timed], twins: Mapping[str, Timed], eviction: Eviction | None,
+                 between: Callable[[], object] = lambda: None):
+        self.trials, self.twins, self.eviction, self.between = trials, twins, eviction, between
         self.workspace = _native.Workspace()
-        self.usual = {name: twin.run(self.workspace) for name, twin in self.twins.items()}
-        self.eviction = eviction
+        self.usual = {name: twin.run(self.workspace) for name, twin in twins.items()}
         self.rng = np.random.default_rng(1)
-        self.samples: dict[str, list[float]] = {name: [] for name in listed}
+        self.samples: dict[str, list[float]] = {name: [] for name in trials}
 
     def times(self, rounds: int, names: Collection[str] | None = None) -> dict[str, float]:
         """Lower quartile of the seconds of each so far, after so many more rounds in ever other order.
@@ -119,9 +105,35 @@ class Trials:
                 if self.usual[name] < SHORT_RUN:
                     self.twins[name].run(self.workspace)
                 else:
-                    self.x.sum()
+                    self.between()
                 self.samples[name].append(self.trials[name].run(self.workspace))
         return {name: sorted(self.samples[name])[len(self.samples[name]) // 4] for name in order}
+
+
+class Trials(Rounds):
+    """The named candidates of one convolution.
+
+    shift  moves the weights: where their addresses meet those of y in the low twelve bits, loads wait for stores
+    """
+
+    def __init__(self, shape: ConvShape, places: Places, listed: Mapping[str, ConvChoice], threads: int,
+                 eviction: Eviction | None = None, shift: int = 0):
+        self.x, w = operands(shape, places)
+        outputs = (shape.n, shape.groups * shape.oc, shape.oh, shape.ow)
+        self.y = _native.aligned_empty(span(outputs, places[1]))
+        self.y[:] = 0
+        residual = np.zeros(span(outputs, places[2]), np.float32) if len(places) > 2 else None
+        buffers = self.y, self.x, np.zeros(shape.groups * shape.oc, np.float32), residual
+        packed: dict[tuple[object, ...], np.ndarray] = {}
+        trials: dict[str, Timed] = {}
+        twins: dict[str, Timed] = {}
+        for name, picked in listed.items():
+            key = "gemm" if picked.algorithm in ("conv", "im2col") else picked.algorithm, picked.packing
+            if key not in packed:
+                packed[key] = choice.pack(picked, w)
+            twins[name] = Trial(picked, places, buffers, packed[key], threads)
+            trials[name] = Trial(picked, places, buffers, _copy(packed[key], shift), threads) if eviction else twins[name]
+        super().__init__(trials, twins, eviction, self.x.sum)
 
 
 def _copy(array: np.ndarray, shift: int) -> np.ndarray:

@@ -5,18 +5,18 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 from fastcnn.choice import cost
 from fastcnn.choice.candidates import bits, candidates, name_of
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places, choose
-from fastcnn.choice.decision import Decision
+from fastcnn.choice.decision import Decision, Selection, Timed
 from fastcnn.choice.winograd import WORTH_IT
 from fastcnn.errors import ConfigurationError
 from fastcnn.tune.answers import Answer, Answers, default_file
-from fastcnn.tune.trial import MEMORY_MEGABYTES, Eviction, Trials
+from fastcnn.tune.trial import MEMORY_MEGABYTES, Eviction, Rounds, Trials
 
 LOG = logging.getLogger("fastcnn.tune")
 
@@ -40,6 +40,8 @@ class Tuner:
     weight_bytes  of the whole model: a small one's stay in L3 from run to run, those of a large one come from memory
     """
 
+    measures = True
+
     def __init__(self, answers: Answers, seconds: float, weight_bytes: int):
         self.answers, self.seconds = answers, seconds
         self.megabytes = others_megabytes(weight_bytes)
@@ -60,6 +62,18 @@ class Tuner:
             decision = self._decide(shape, places, threads, listed)
             return decision if decision.source == "tuned" else replace(decision, source=alone.source, seconds=alone.seconds)
 
+    def variant(self, key: str, names: Sequence[str], threads: int, make: Callable[[str], Timed]) -> Selection:
+        """By measurement of all of them."""
+        key = f"{key} threads{threads} after {self.megabytes} MB"
+        with self.lock:
+            answer = self.answers.get(key)
+            if answer is None or answer.best not in names:
+                if len(names) == 1 or self._out_of_time():
+                    return Selection(names[0])
+                answer = self._measure(key, names[0], threads, lambda eviction: _pairs(names, make, eviction),
+                                       lambda times: least_of(times, names[0]))
+            return Selection(answer.best, answer.seconds)
+
     def planned(self) -> None:
         """Answers to the file; the memory that was only needed to measure goes."""
         with self.lock:
@@ -74,7 +88,8 @@ class Tuner:
         if answer is None or answer.best not in listed:
             if len(listed) == 1 or self._out_of_time():
                 return Decision(shape, listed[pick])
-            answer = self._measure(key, shape, places, threads, listed)
+            answer = self._measure(key, pick, threads, lambda eviction: Trials(shape, places, listed, threads, eviction),
+                                   lambda times: winner(times, listed))
         return Decision(shape, listed[answer.best], "tuned", answer.seconds)
 
     def _out_of_time(self) -> bool:
@@ -83,21 +98,21 @@ class Tuner:
             self.exhausted = True
         return self.exhausted
 
-    def _measure(self, key: str, shape: ConvShape, places: Places, threads: int, listed: Mapping[str, ConvChoice]) -> Answer:
+    def _measure(self, key: str, pick: str, threads: int, prepare: Callable[[Eviction], Rounds],
+                 best: Callable[[Mapping[str, float]], str]) -> Answer:
         start = time.perf_counter()
         if threads not in self.evictions:
             self.evictions[threads] = Eviction(threads, self.megabytes)
-        trials = Trials(shape, places, listed, threads, self.evictions[threads])
+        trials = prepare(self.evictions[threads])
         times = trials.times(FIRST_ROUNDS)
         least = min(times.values())
         possible = {name for name, seconds in times.items() if seconds <= STILL_POSSIBLE * least}
         rounds = int(SECONDS_A_LAYER / sum(times[name] for name in possible))
         times |= trials.times(max(1, min(rounds, MORE_ROUNDS)), possible)
-        answer = Answer(winner(times, listed), times)
+        answer = Answer(best(times), times)
         self.answers.put(key, answer)
         took = time.perf_counter() - start
         self.seconds -= took
-        pick = next(iter(listed))
         LOG.info("%s: %s, %.4f ms; by the model %s, %.4f ms; %d candidates in %.2f s", key, answer.best, 1e3 * times[answer.best], pick,
                  1e3 * times[pick], len(times), took)
         return answer
@@ -126,8 +141,18 @@ def winner(times: Mapping[str, float], listed: Mapping[str, ConvChoice]) -> str:
     coarse = {name for name in times if listed[name].fields.get("m", 0) > 2}
     least = min(seconds for name, seconds in times.items() if name not in coarse) if coarse != set(times) else float("inf")
     fair = {name: seconds for name, seconds in times.items() if name not in coarse or seconds < WORTH_IT * least}
-    best = min(fair, key=lambda name: fair[name])
-    return pick if pick in fair and fair[best] > CLEARLY * fair[pick] else best
+    return least_of(fair, pick)
+
+
+def least_of(times: Mapping[str, float], pick: str) -> str:
+    """The fastest; the pick in case of doubt."""
+    best = min(times, key=lambda name: times[name])
+    return pick if pick in times and times[best] > CLEARLY * times[pick] else best
+
+
+def _pairs(names: Sequence[str], make: Callable[[str], Timed], eviction: Eviction) -> Rounds:
+    """Rounds of what `make` makes, twice each: twins have weights of their own."""
+    return Rounds({name: make(name) for name in names}, {name: make(name) for name in names}, eviction)
 
 
 def layer_key(shape: ConvShape, places: Places, threads: int) -> str:

@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "fastcnn.h" nogil:
-    int FC_MAX_DIMS, FC_MAX_OPERANDS, FC_ALIGN, FC_MAX_THREADS
+    int FC_MAX_DIMS, FC_MAX_OPERANDS, FC_MAX_AHEAD, FC_ALIGN, FC_MAX_THREADS
     int FC_BASE_ABSOLUTE, FC_BASE_ARENA, FC_BASE_FIRST_IO
 
     ctypedef enum fc_status:
@@ -17,12 +17,17 @@ cdef extern from "fastcnn.h" nogil:
         int64_t offset
         int32_t base
 
+    ctypedef struct fc_range:
+        const char *at
+        const char *end
+
     ctypedef struct fc_step:
         void *run
         const void *params
         int32_t operand_count
         int32_t max_threads
         int32_t together
+        fc_range ahead[8]
         fc_ref operands[10]
 
     ctypedef struct fc_program:

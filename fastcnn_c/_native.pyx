@@ -14,6 +14,7 @@ BASE_ARENA = FC_BASE_ARENA
 BASE_FIRST_IO = FC_BASE_FIRST_IO
 MAX_DIMS = FC_MAX_DIMS
 MAX_OPERANDS = FC_MAX_OPERANDS
+MAX_AHEAD = FC_MAX_AHEAD
 MAX_THREADS = FC_MAX_THREADS
 ALIGN = FC_ALIGN
 HAS_OPENMP = bool(fc_built_with_openmp())
@@ -92,7 +93,8 @@ cdef class Workspace:
 cdef class Program:
     """An array of steps, ready to run, immutable; keeps the constants it points at alive.
 
-    steps       list of (kind, operands, max_threads, fields); operands: (base, byte offset), an array (constant), or None (absent)
+    steps       list of (kind, operands, max_threads, fields) or (..., ahead); operands: (base, byte offset), an array (constant), or None
+                (absent); ahead: (array, begin, end), bytes of constants to be asked for meanwhile, at most MAX_AHEAD
     """
     cdef fc_program program
     cdef fc_step *steps
@@ -112,6 +114,7 @@ cdef class Program:
         self.threads, self.io_count = threads if HAS_OPENMP else 1, io_count
         for step in steps:
             self._add(step[0], step[1], step[2], step[3])
+            self._look_ahead(step[4] if len(step) > 4 else ())
 
     def __dealloc__(self):
         if self.steps != NULL:
@@ -167,6 +170,20 @@ cdef class Program:
                 self.keep.append(operand)
                 step.operands[k].base = FC_BASE_ABSOLUTE
                 step.operands[k].offset = <intptr_t>cnp.PyArray_DATA(<cnp.ndarray?>operand)
+        return 0
+
+    cdef int _look_ahead(self, ahead) except -1:
+        cdef fc_step *step = &self.steps[self.program.step_count - 1]
+        cdef Py_ssize_t k, begin, end
+        cdef const char *data
+        if len(ahead) > FC_MAX_AHEAD:
+            raise ValueError(f"{len(ahead)} ranges to ask for, at most {FC_MAX_AHEAD} are possible")
+        for k, (array, begin, end) in enumerate(ahead):
+            if not 0 <= begin <= end <= array.nbytes:
+                raise ValueError(f"bytes {begin} to {end} of {array.nbytes}")
+            self.keep.append(array)
+            data = <const char *>cnp.PyArray_DATA(<cnp.ndarray?>array)
+            step.ahead[k].at, step.ahead[k].end = data + begin, data + end
         return 0
 
     @property

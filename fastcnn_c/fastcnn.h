@@ -42,12 +42,19 @@ enum { FC_BASE_ABSOLUTE = 0, FC_BASE_ARENA = 1, FC_BASE_FIRST_IO = 2 };
 struct fc_team;
 typedef fc_status (*fc_step_fn)(const void *params, void *const *t, const struct fc_team *team);
 
+/* Memory that a step asks for while it computes: weights of later steps, which these would wait for. `at` NULL: no more. */
+enum { FC_MAX_AHEAD = 8 };
+typedef struct fc_range {
+    const char *at, *end;
+} fc_range;
+
 typedef struct fc_step {
     fc_step_fn run;
     const void *params;        /* the step's own struct, see steps.h */
     int32_t operand_count;
     int32_t max_threads;       /* 1: one thread alone, the others wait */
     int32_t together;          /* fc_step_together: the shares wait for each other inside the step */
+    fc_range ahead[FC_MAX_AHEAD];
     fc_ref operands[FC_MAX_OPERANDS];   /* output first, then inputs, then weights; offset -1 with base 0: absent (NULL) */
 } fc_step;
 

@@ -6,7 +6,14 @@
 
 typedef struct fc_barrier fc_barrier;
 
+/* What is left to ask for of the weights of later steps. */
+typedef struct fc_ahead {
+    fc_range range[FC_MAX_AHEAD];
+    int first;              /* range that is not through */
+} fc_ahead;
+
 typedef struct fc_team {
+    fc_ahead *ahead;        /* this share's, or NULL: nothing to ask for */
     int id, count;          /* this share of the step, all shares */
     fc_barrier *barrier;    /* NULL: one thread may do several shares, one after the other, and none can wait for another */
     void *scratch;          /* this thread's own scratch_bytes, FC_ALIGN aligned, undefined on entry */
@@ -18,6 +25,24 @@ void fc_team_wait(const fc_team *team);
 
 /* For fc_step_together: whether fc_run_winograd shares each block among `threads` threads. */
 int fc_winograd_together(const void *params, int threads);
+
+/* Whether there is memory to ask for. */
+static inline int fc_looks_ahead(const fc_ahead *a)
+{
+    return a && a->first < FC_MAX_AHEAD && a->range[a->first].at;
+}
+
+/* The next `bytes` to ask for, which may go beyond the end, or NULL when all have been. */
+static inline const char *fc_look_ahead(fc_ahead *a, int64_t bytes)
+{
+    while (fc_looks_ahead(a) && a->range[a->first].at >= a->range[a->first].end)
+        a->first++;
+    if (!fc_looks_ahead(a))
+        return NULL;
+    const char *at = a->range[a->first].at;
+    a->range[a->first].at += bytes;
+    return at;
+}
 
 static inline int64_t fc_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t fc_max(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -17,6 +17,7 @@ from fastcnn.graph import Node
 from fastcnn.mapping import VIEWED_BYTES, give_back, recall, resident
 from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
+from fastcnn.plan.ahead import look_ahead
 from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.choices import SHOWN, Chosen
 from fastcnn.plan.placement import place_concats
@@ -270,7 +271,9 @@ class StageLowering:
         small = sum(info.work for info in self.info) < SINGLE_THREAD_PROGRAM
         threads = 1 if small else max((limit for _, _, limit, _ in self.steps), default=1)
         steps = [(kind, tuple(self._operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
-        return _native.Program(steps, arena_bytes, threads, len(self.inputs) + len(self.outputs) + len(self.trims))
+        ahead = look_ahead(steps, [info.work for info in self.info], threads)
+        asking = [(*step, ranges) for step, ranges in zip(steps, ahead)]
+        return _native.Program(asking, arena_bytes, threads, len(self.inputs) + len(self.outputs) + len(self.trims))
 
     def _operand(self, tensor: Tensor | None) -> Any:
         if tensor is None:

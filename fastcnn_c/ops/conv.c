@@ -10,12 +10,15 @@
 #include "../team.h"
 #include "epilogue.h"
 
+enum { CACHE_LINE = 64 };
+
 typedef struct conv_run {
     const fc_conv *p;
     const float *x, *w, *bias, *residual, *slope;
     const float *affine;         /* what happens to x on its way to the band, or NULL */
     float *y;
     fc_tap *taps;
+    fc_ahead *ahead;             /* weights of later steps to ask for, or NULL */
     int64_t kc;
     int64_t row, pixel, group;   /* from one row, pixel, group to the next of what is multiplied: the band or x */
     int merged;                  /* a run is a whole kernel row */
@@ -138,6 +141,8 @@ typedef struct panel {
     float *y;                    /* of the image, at the panel's first column; the next two likewise */
     const float *residual, *slope;
     int activates;
+    const char *next;            /* what the tiles ask for: the panel after this one, next_step bytes a step of k */
+    size_t next_step;
 } panel;
 
 static panel panel_of(const conv_run *c, int64_t image, int64_t g, int64_t j0, const float *b)
@@ -176,6 +181,15 @@ static int64_t rows_together(const conv_run *c, int64_t nv)
     return narrow && fc_active->gemm->pair[p->ow] && (p->band || p->kh * p->kw == 1) ? 2 : 1;
 }
 
+/* What the tile of pass `pass` asks for: where later steps have weights to be asked for, these have every other tile. */
+static void ask_ahead(const conv_run *c, panel *q, int64_t k, int64_t pass)
+{
+    const char *later = pass % 2 || !q->next_step ? fc_look_ahead(c->ahead, k * CACHE_LINE) : NULL;
+    q->args.prefetch = later ? later : q->next;
+    q->args.prefetch_step = later ? CACHE_LINE : q->next_step;
+    q->next += later ? 0 : k * (int64_t)q->next_step;
+}
+
 /* Tiles [t0, t1) of one panel, counted over the output rows of one image. `a` belongs to row oy0. */
 static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, int64_t t0, int64_t t1)
 {
@@ -185,11 +199,14 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
     const int64_t passes = fc_ceil_div(t1 - t0, together), width = q->nv * fc_active->vector_length;
     /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
      * buffers that the tile's own loads need. A panel that one tile reads through is a stream, which the CPU sees by itself. */
-    const char *next = (const char *)(q->args.b + k * width);
-    q->args.prefetch_step = passes == 1 ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
+    q->next = (const char *)(q->args.b + k * width);
+    q->next_step = passes == 1 ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
+    if (fc_looks_ahead(c->ahead) && q->next_step < CACHE_LINE)
+        q->next_step = (size_t)fc_min(2 * (int64_t)q->next_step, CACHE_LINE);
+    int64_t pass = 0;
     int64_t listed = -1, rows = 1, oy = t0 / per_row, piece = t0 % per_row, x0 = p->ow * piece / per_row, begun = x0;
     int64_t carry = p->ow * piece % per_row;    /* tile `piece` begins at ow*piece/per_row; no division a tile: with a k of 27 that shows */
-    for (int64_t i = t0; i < t1; i += rows, next += (size_t)k * q->args.prefetch_step) {
+    for (int64_t i = t0; i < t1; i += rows) {
         carry += more;
         const int64_t x1 = x0 + low + (carry >= per_row);
         carry -= carry >= per_row ? per_row : 0;
@@ -197,7 +214,7 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
         if (!c->by_row || oy != listed)
             q->args.taps = (size_t)list_taps(c, oy, rows, x0, x1);
         listed = oy;
-        q->args.prefetch = next;
+        ask_ahead(c, q, k, pass++);
         run_tile(c, q, a + (oy - oy0) * p->sh * c->row, oy, rows, x0, x1);
         const int ends = ++piece == per_row;
         /* Pixels of a vector's plane have no gaps between them: a whole row is activated in one go. */
@@ -262,7 +279,7 @@ fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
     const int64_t v = fc_active->vector_length, panels = fc_ceil_div(p->oc, p->nv * v);
     const int64_t max_mr = fc_active->gemm->max_mr[fc_min(p->nv, fc_ceil_div(p->oc, v))];
     conv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5], .affine = t[6],
-                  .taps = team->scratch, .tiles_per_row = fc_ceil_div(p->ow, max_mr),
+                  .taps = team->scratch, .ahead = team->ahead, .tiles_per_row = fc_ceil_div(p->ow, max_mr),
                   .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
     float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap)));
     fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastcnn import _native
+from fastcnn.choice.tile import best_nv, tile_slots
+from fastcnn.choice.width import MAX_NV
 from fastcnn.graph import Node
 from fastcnn.ops.base import Args
 from fastcnn.ops.conv_depthwise import ConvDepthwise
@@ -17,6 +19,7 @@ from fastcnn.plan.fusion import pair_of
 
 FACTORS = (0.5, 2)          # of the rows at a time that the caches suggest
 TOGETHER, APART, LAST_APART = "together", "apart", "last apart"
+MUCH_SLOWER = 1.15         # times the cycles that the cost model gives its own pick
 FUSED_OPS = (ConvDepthwise, ConvPool, MatMulChain, NormalizedConv)
 SMALLEST = 2_000_000        # multiply-adds: what is smaller takes a few microseconds, and a second thread may stay out of it
 
@@ -35,10 +38,7 @@ class Group:
         for factor in FACTORS:
             listed[f"{TOGETHER}, {factor} of the rows"] = [_with(self.fused, factor=factor)]
         if type(self.fused.op) is NormalizedConv:
-            channels = self.fused.args.spec(1).shape[0]
-            for nv in range(1, 1 + -(-channels // _native.vector_length())):
-                if _native.gemm_max_mr(nv):
-                    listed[f"{TOGETHER}, {nv} vectors"] = [_with(self.fused, nv=nv)]
+            listed |= {f"{TOGETHER}, {nv} vectors": [_with(self.fused, nv=nv)] for nv in _other_widths(self.fused)}
         if type(self.fused.op) is ConvDepthwise and len(self.parts) > 2:
             pair = pair_of(*self.parts[:2])
             if pair is not None:
@@ -87,6 +87,15 @@ def _parts(fused: BoundNode, makers: Mapping[str, BoundNode]) -> tuple[BoundNode
 def _with(b: BoundNode, **attrs: Any) -> BoundNode:
     node: Node = replace(b.node, attrs={**b.node.attrs, **attrs})
     return BoundNode(node, b.op, Args(node, b.args.specs, b.args.values))
+
+
+def _other_widths(b: BoundNode) -> list[int]:
+    """Tile widths, in vectors, of a 1x1 convolution beside the cost model's pick and not far behind it."""
+    (oc, k), ow = b.args.spec(1).shape[:2], b.args.spec(0).shape[3]
+    picked = best_nv(oc, ow, k)
+    most = MUCH_SLOWER * tile_slots(oc, ow, k, picked)
+    widths = [nv for nv in range(1, 1 + min(MAX_NV, -(-oc // _native.vector_length()))) if _native.gemm_max_mr(nv)]
+    return [nv for nv in widths if nv != picked and tile_slots(oc, ow, k, nv) <= most]
 
 
 def _attributes(b: BoundNode) -> str:

@@ -87,7 +87,16 @@ def test_layers_main_marks_the_pick_and_writes_times(tmp_path, capsys):
     assert row["best_ms"] <= row["pick_ms"] == row["ms"][row["pick"]]
 
 
-FEW = [("resnet50", "layer2.1."), ("mobilenet_v2", "features.5.conv.2"), ("inception_v3", "Mixed_6b.branch7x7_2.")]
+# Of every network layers that matter to it and are no twins of another's; what takes some microseconds is left to the whole run.
+FEW = [("densenet121", "denseblock2.denselayer1.conv"), ("efficientnet_b0", "features.4.1.block.3.0"), ("googlenet", "inception4b."),
+       ("inception_v3", "Mixed_6b.branch7x7_2."), ("mnasnet1_0", "layers.9.0.layers."), ("mobilenet_v2", "features.5.conv.2"),
+       ("regnet_y_1_6gf", "block3-1.f.b.0"), ("resnet18", "layer2.0."), ("resnet50", "layer2.1."), ("resnext50_32x4d", "layer3.1.conv2"),
+       ("shufflenet_v2_x1_0", "stage4.0.branch"), ("unet", "down.2."), ("vgg16", "features.17:")]
+
+
+def test_layers_of_every_network_are_among_the_few():
+    assert [network for network, _ in FEW] == sorted(file.stem for file in FOLDER.glob("*.txt"))
+    assert all(any(only in str(layer) for layer in read_layers(network)) for network, only in FEW)
 
 
 @pytest.mark.parametrize("layers", FEW, ids="-".join)

@@ -34,6 +34,9 @@
     I(inner) I(x_outer) I(y_outer) I(r_outer)
 /* y, x, w [kh][kw][c], bias?, residual?, slope? ; c channels, one filter each. */
 #define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
+/* y, x, w [c][kh][kw], bias? ; the same for dense planes: sw 1 or 2, pl >= 0, fn None, Relu or Clip. */
+#define FC_FIELDS_depthwise_planes(I, F, V) \
+    I(n) I(c) I(kh) I(kw) I(sh) I(sw) I(dh) I(dw) I(pt) I(pl) I(ih) I(iw) I(oh) I(ow) FC_FIELDS_EPILOGUE(I, F)
 /* y, x, w [vector][rotation][kh][3][lane], bias?, residual?, slope? ; c channels in groups of `width` inputs and outputs, a power of
  * two that a vector holds; whole vectors, kw 3, strides 1 and 2, no dilation. block: output rows that a band serves. */
 #define FC_FIELDS_grouped(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(width) I(block) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
@@ -197,7 +200,7 @@
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
-    X(depthwise, fc_scratch_depthwise) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
+    X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \

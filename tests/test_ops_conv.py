@@ -319,3 +319,16 @@ def test_computed_bias_of_the_wrong_length_is_refused(operator):
     with pytest.raises(fastcnn.FastCNNError, match="short"):
         model.run(None, {"x": x, "b": np.ones(2, np.float32)})
     assert model.run(None, {"x": x, "b": np.ones(4, np.float32)})[0].shape[1] == 4
+
+
+WIDE_WINDOWS = [((2, 5, 9, 40), dict(pads=[1, 1, 1, 1])), ((1, 5, 30, 61), dict(pads=[0, 1, 1, 0], strides=[2, 2])),
+                ((1, 5, 12, 50), dict(dilations=[2, 3])), ((1, 5, 12, 29), dict(auto_pad="SAME_LOWER")),
+                ((2, 5, 77), dict(pads=[2, 2], strides=[2]))]
+
+
+@pytest.mark.parametrize("shape, window", WIDE_WINDOWS, ids=str)
+def test_depthwise_of_planes(shape, window):
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in (shape, (5, 1, *[3] * (len(shape) - 2)), (5,)))
+    check_native("Conv", {"x": x, "w": w, "b": b}, ["w", "b"], group=5, **window)
+    check_native("Conv", {"x": x, "w": w}, ["w"], group=5, **window)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from fastcnn import _native
+from fastcnn.ops import depthwise_planes
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv3d import is_native as conv3d_native
 from fastcnn.ops.conv3d import lower as lower_conv3d
@@ -41,6 +42,9 @@ class Conv(Op):
             return
         if keeps_planes(low, window, group):
             lower_planes(low, group)
+            return
+        if depthwise_planes.keeps_planes(low, window, group):
+            depthwise_planes.lower_planes(low, two_axes(window))
             return
         if len(window.kernel) == 3:
             lower_conv3d(low, window)

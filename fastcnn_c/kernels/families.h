@@ -197,6 +197,25 @@ typedef struct fc_pool_kernels {
     void (*index)(float *y, float *winner, const float *x, const size_t *offset, size_t taps, size_t n);
 } fc_pool_kernels;
 
+/* ---- depthwise_rows: one row of outputs from rows of one plane, stride sw 1 or 2 -------------------------------------------------
+ * row[sw - 1]   y[j] = min(max(bias + sum_{r,k} w[r*kw + k] * rows[r][j*sw + k*dw], lo), hi), j < count, r < row_count; rows are read up
+ *   to 2*sw*V_LEN floats past the last window
+ * pair          that of rows[0..row_count) and, at y + count, of rows[1..row_count]; sw 1, row_count >= 1
+ */
+typedef struct fc_depthwise_rows_args {
+    float *y;
+    const float *const *rows;
+    const float *w;
+    size_t row_count, kw, dw, count;
+    float bias, lo, hi;
+} fc_depthwise_rows_args;
+
+typedef void (*fc_depthwise_rows_kernel)(const fc_depthwise_rows_args *args);
+
+typedef struct fc_depthwise_rows_kernels {
+    fc_depthwise_rows_kernel row[2], pair;
+} fc_depthwise_rows_kernels;
+
 /* ---- pool_rows: one row of outputs from rows of x, kind max or average, stride sw 1 or 2 -----------------------------------------
  * row[kind][sw - 1]   band[before + i] = rows joined, i < width; then y[j] = scale[j] * (join over k < kw of band[j*sw + k*dw]), j < count
  *   the rest of the band holds what changes nothing (-inf, 0) and is read up to 2*sw*V_LEN floats past the last window; max: no scale.
@@ -325,6 +344,7 @@ typedef struct fc_arg_kernels {
     const fc_arg_kernels *arg; \
     const fc_recurrent_kernels *recurrent; \
     const fc_depthwise_kernels *depthwise; \
+    const fc_depthwise_rows_kernels *depthwise_rows; \
     const fc_grouped_kernels *grouped; \
     const fc_pool_kernels *pool; \
     const fc_pool_rows_kernels *pool_rows; \

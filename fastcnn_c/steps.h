@@ -21,10 +21,11 @@
  * With ic 3 and x_pixel 1 the band is made from three planes of ih rows, x_row apart (ONNX's own layout).
  * nv: vectors of a tile. block: output rows (band) or tiles (in place) worked on before the next panel of w.
  * split_columns: threads share output channels instead of rows. y_gap: floats left out between one vector of y's channels and the
- * next (then y_pixel is one vector). */
+ * next (then y_pixel is one vector). laced, with band and nv 3: each of the groups is two whose ic inputs and oc/2 outputs alternate in the
+ * packed w, oc = 3 vectors; x and y have one after the other. */
 #define FC_FIELDS_conv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) \
-    I(nv) I(band) I(block) I(split_columns) I(y_gap)
+    I(nv) I(band) I(block) I(split_columns) I(y_gap) I(laced)
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
 /* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; stride 1, dilation 1, one group; F(m, kh) by F(m, kw) with kh = kw, or

@@ -1,12 +1,13 @@
 """Convolution steps (conv, im2col) on numpy arrays, and the naive float64 convolution they are compared with."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from step_helper import Guarded, run_step, unary_number
 
 from fastcnn import _native
+from fastcnn.choice import grouped
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,12 @@ def place(prefix: str, height: int, width: int, pixel: int) -> dict[str, int]:
 
 def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, band: int | None = None, block: int = 1,
              split_columns: int = 0, threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False,
-             fn: str = "None", alpha: float = 0.0, beta: float = 0.0, affine: np.ndarray | None = None, planes: bool = False) -> np.ndarray:
-    """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input. planes: x is row-major."""
+             fn: str = "None", alpha: float = 0.0, beta: float = 0.0, affine: np.ndarray | None = None, planes: bool = False,
+             laced: bool = False) -> np.ndarray:
+    """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input. planes: x is row-major.
+
+    laced  the groups two by two
+    """
     m = case.groups * case.oc
     y = spaced(np.full((case.n, case.oh, case.ow, m), np.nan, np.float32), case.y_gap, output=True)
     extras = [Guarded(value) if wanted else None for value, wanted in
@@ -138,14 +143,16 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
     if planes:
         x = Guarded(np.ascontiguousarray(data.x.transpose(0, 3, 1, 2)))
         at = {"x_image": case.ic * case.ih * case.iw, "x_row": case.iw, "x_pixel": 1}
+    twice = replace(case, groups=case.groups // 2, oc=2 * case.oc) if laced else case
+    packed = packed_weights(twice, grouped.laced(data.w, twice.oc) if laced else data.w, nv)
     status = run_step(
-        kind, [y, x, Guarded(packed_weights(case, data.w, nv)), *extras], threads,
+        kind, [y, x, Guarded(packed), *extras], threads,
         n=case.n, kh=case.kh, kw=case.kw, sh=case.sh, sw=case.sw, dh=case.dh, dw=case.dw, pt=case.pt, pl=case.pl,
         ih=case.ih, iw=case.iw,
         oh=case.oh, ow=case.ow, **at,
-        **place("y", case.oh, case.ow, m + case.y_gap), **place("r", case.oh, case.ow, m), groups=case.groups,
-        ic=case.ic, oc=case.oc,
-        fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns, y_gap=0)
+        **place("y", case.oh, case.ow, m + case.y_gap), **place("r", case.oh, case.ow, m), groups=twice.groups,
+        ic=case.ic, oc=twice.oc,
+        fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns, y_gap=0, laced=int(laced))
     assert status == 0
     assert (y.array[..., m:] == y.margin).all(), "wrote between pixels"
     return y.array[..., :m].copy()

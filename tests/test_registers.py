@@ -15,7 +15,7 @@ import pytest
 
 from fastcnn import _native
 
-TILE = re.compile(r"fc_gemm_f32_(pair_)?(\d+)x(\d+)__(avx2|avx512)$")
+TILE = re.compile(r"fc_gemm_f32_(pair_|laced_)?(\d+)x(\d+)__(avx2|avx512)$")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
 
 SPILLING = r"""
@@ -132,8 +132,8 @@ def native() -> dict[str, list[Instruction]]:
 @pytest.mark.parametrize("kernel",
                          [name for isa in _native.isas() for name in _native.kernels(isa) if TILE.match(name)])
 def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
-    pair, mr, nr, isa = TILE.match(kernel).groups()
-    accumulators = (2 if pair else 1) * int(mr) * int(nr) // {"avx2": 8, "avx512": 16}[isa]
+    kind, mr, nr, isa = TILE.match(kernel).groups()
+    accumulators = (2 if kind == "pair_" else 1) * int(mr) * int(nr) // {"avx2": 8, "avx512": 16}[isa]
     loops = innermost_fma_loops(native[kernel])
     assert loops, "no loop over k found"
     assert max(sum(i.is_fma for i in loop) for loop in loops) % accumulators == 0

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from fastcnn import _native
 from fastcnn.choice import conv as choice
+from fastcnn.choice import grouped
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places
 from fastcnn.choice.width import MAX_NV
 from fastcnn.choice.winograd import BLOCK_SIZES, even_tiles, forms, tile_count
@@ -54,6 +55,8 @@ def _depthwise(shape: ConvShape) -> Iterator[tuple[str, ConvChoice]]:
 def _grouped(shape: ConvShape, threads: int) -> Iterator[tuple[str, ConvChoice]]:
     if choice.fills_vectors(shape):
         yield "grouped", choice.narrow_groups(shape, threads)
+    if grouped.laces(shape.groups, shape.ic, shape.oc, _native.vector_length()):
+        yield "laced", choice.laced(shape, threads)
 
 
 def _conv(shape: ConvShape, nv: int, places: Places, threads: int, planes: bool) -> Iterator[tuple[str, ConvChoice]]:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,6 +99,8 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
         return depthwise(shape)
     if fills_vectors(shape):
         return narrow_groups(shape, threads)
+    if grouped.laces(shape.groups, shape.ic, shape.oc, _native.vector_length()):
+        return laced(shape, threads)
     phase = phase_of(shape)
     if phase is not None:
         picked = choose_winograd((phase.kh, phase.kw), phase.ic, phase.oc, phase.oh, phase.ow, phase.n, machine.l2_bytes(), threads)
@@ -151,17 +152,6 @@ def on_phases(picked: ConvChoice, dilated: ConvShape, places: Places) -> ConvCho
     return replace(picked, fields=fields)
 
 
-def column_regions(shape: ConvShape) -> list[tuple[int, int]]:
-    """Output columns to compute one after the other so that each reads a kernel column wholly or not at all.
-
-    Worth it where dilation is so wide that a band would be mostly padding (atrous pyramids); else all columns at once.
-    """
-    if shape.dw == 1 or (shape.kw - 1) * shape.dw < shape.ow // 2:
-        return [(0, shape.ow)]
-    edges = sorted({edge for s in range(shape.kw) for edge in shape.valid_columns(s)} | {0, shape.ow})
-    return list(pairwise(edges))
-
-
 def merge_groups(shape: ConvShape) -> ConvShape:
     """Neighbouring groups as one, block-diagonal, while their output channels fit one vector: same FMAs, fewer tiles."""
     factor = 1
@@ -181,6 +171,13 @@ def narrow_groups(shape: ConvShape, threads: int) -> ConvChoice:
     block = fused_rows(4 * columns * grouped.TOGETHER, shape.sh, shape.oh)
     fields = {"c": shape.groups * shape.ic, "width": shape.ic, "block": block}
     return ConvChoice("grouped", shape, fields, (_native.vector_length(),))
+
+
+def laced(shape: ConvShape, threads: int) -> ConvChoice:
+    """Two groups of one and a half vectors as one of three: no lane multiplies what is not there."""
+    two = replace(shape, groups=shape.groups // 2, oc=2 * shape.oc)
+    fields = conv(two, grouped.LACED_NV, True, block_rows(shape, threads), False).fields
+    return ConvChoice("conv", two, {**fields, "laced": 1}, (two.groups, grouped.LACED_NV, "laced"))
 
 
 def depthwise(shape: ConvShape) -> ConvChoice:
@@ -232,7 +229,7 @@ def pair_nv(shape: ConvShape, band: bool) -> int:
 def conv(shape: ConvShape, nv: int, band: bool, block: int, split: bool) -> ConvChoice:
     """The implicit GEMM: tiles nv vectors wide, `block` rows (band) or tiles of x at a time; split: threads share output channels."""
     fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(band), "block": block,
-              "split_columns": int(split), "y_gap": 0}
+              "split_columns": int(split), "y_gap": 0, "laced": 0}
     return ConvChoice("conv", shape, fields, (shape.groups, nv))
 
 
@@ -347,6 +344,8 @@ def pack(choice: ConvChoice, w: np.ndarray) -> np.ndarray:
         return _aligned(w[:, 0].transpose(1, 2, 0))
     if choice.algorithm == "grouped":
         return _aligned(grouped.packed(w, *choice.packing))
+    if choice.packing[2:] == ("laced",):
+        return _native.pack_conv(grouped.laced(w, choice.shape.oc), *choice.packing[:2])
     w = block_diagonal(w, choice.shape.groups, choice.shape.ic, choice.shape.oc)
     if choice.algorithm == "winograd":
         return _native.pack_winograd(w, *choice.packing)

@@ -1,4 +1,4 @@
-"""Grouped convolution with several groups in a vector (fastcnn_c/kernels/grouped.inc): when, and its weights packed."""
+"""Grouped convolution with several groups in a vector (fastcnn_c/kernels/grouped.inc) or two laced: when, and its weights packed."""
 from __future__ import annotations
 
 import numpy as np
@@ -7,6 +7,7 @@ WIDTHS = (2, 4, 8)          # channels of a group, a power of two below the vect
 KERNEL_COLUMNS = 3
 WIDEST_STRIDE = 2
 TOGETHER = 64               # channels of a band
+LACED_NV = 3                # vectors of two groups of one and a half
 
 
 def covers(groups: int, ic: int, oc: int, kw: int, sw: int, dh: int, dw: int, vector: int) -> bool:
@@ -25,3 +26,13 @@ def packed(w: np.ndarray, vector: int) -> np.ndarray:
         taps = w[group * width + (place - q) % width, place]
         out[:, q] = taps.reshape(m // vector, vector, kh, kw).transpose(0, 2, 3, 1)
     return out
+
+
+def laces(groups: int, ic: int, oc: int, vector: int) -> bool:
+    """Whether two groups at a time leave no lane empty where one leaves half a vector: oc is one and a half, RegNetY's 24 at AVX-512."""
+    return groups > 0 and groups % 2 == 0 and 2 * oc == LACED_NV * vector and 2 * ic % vector == 0
+
+
+def laced(w: np.ndarray, oc: int) -> np.ndarray:
+    """w (M, C/group, kh, kw) with the filters of two groups, oc of them, in turn."""
+    return np.ascontiguousarray(w.reshape(-1, 2, oc // 2, *w.shape[1:]).swapaxes(1, 2)).reshape(w.shape)

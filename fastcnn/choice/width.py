@@ -17,7 +17,7 @@ def keep_width(picked: ConvChoice, places: Places, widths: Sequence[int], thread
 
     What only streams weights from memory keeps any width: panels one vector wide gain it less than a second copy of the weights takes.
     """
-    if picked.algorithm != "conv":
+    if picked.algorithm != "conv" or picked.fields["laced"]:
         return picked
     shape, fields = picked.shape, picked.fields
     limit = float("inf") if conv.streams_weights(shape) else KEEP_WIDTH

@@ -10,6 +10,7 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.choice import conv as choice
 from fastcnn.choice import pieces as choice_pieces
+from fastcnn.choice import regions
 from fastcnn.graph import Activation
 from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
 from fastcnn.ops.window import Window
@@ -113,12 +114,16 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
             _emit_pieces(low, y, x, residual, w, name, window, pieces, term)
             return
     bias, slope = vector_of(low, 2, m) if term.first else None, vector_of(low, 4, m) if term.last else None
-    operands = bias, slope, epilogue(low.node.activation if term.last else None)
     shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow)
-    for begin, end in choice.column_regions(shape):
-        part = replace(shape, pl=shape.pl - begin * shape.sw, ow=end - begin)
-        _emit_region(low, y.slice(3, begin, end - begin), x, residual and residual.slice(3, begin, end - begin), w, name, part, operands,
-                     scale)
+    for first, count in regions.group_regions(shape) if isinstance(w, np.ndarray) else [(0, group)]:
+        (o, oc), (i, ic) = ((first * size, count * size) for size in (shape.oc, shape.ic))
+        operands = bias and bias.slice(0, o, oc), slope and slope.slice(0, o, oc), epilogue(low.node.activation if term.last else None)
+        filters = w if isinstance(w, Tensor) or count == group else w[o:o + oc]
+        at = name if count == group else f"{name}@{first}"
+        for begin, end in regions.column_regions(shape):
+            part = replace(shape, groups=count, pl=shape.pl - begin * shape.sw, ow=end - begin)
+            other = residual and residual.slice(1, o, oc).slice(3, begin, end - begin)
+            _emit_region(low, y.slice(1, o, oc).slice(3, begin, end - begin), x.slice(1, i, ic), other, filters, at, part, operands, scale)
 
 
 def _emit_pieces(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, window: Window,

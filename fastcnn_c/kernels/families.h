@@ -57,6 +57,7 @@ typedef struct fc_half_kernels {
 /* ---- transpose: 4-byte elements of any type ---------------------------------------------------------------------------------
  * block          y[j*ldy + i] = x[i*ldx + j] for i < rows, j < cols; callers block for the cache
  * interleave3    y[3*i + k] = x[k*ldx + i],  deinterleave3   y[k*ldy + i] = x[3*i + k],  for k < 3, i < n
+ * lace           y[p*y_pixel + 2*i + g] = x[p*x_pixel + g*n + i], p < pixels, i < n, g < 2; n a multiple of half a vector
  * pick           y[p*y_pixel + V_LEN*j + l] = x[p*x_pixel + first + lane], p < pixels, V_LEN*j + l < n, where row j of the table,
  *                V_LEN + 2 numbers, is (lane + 0 or V_LEN: from which of the two starts ..., the two starts `first`); reads whole vectors
  */
@@ -64,6 +65,7 @@ typedef struct fc_transpose_kernels {
     void (*block)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t cols);
     void (*interleave3)(float *y, const float *x, size_t ldx, size_t n);
     void (*deinterleave3)(float *y, size_t ldy, const float *x, size_t n);
+    void (*lace)(float *y, size_t y_pixel, const float *x, size_t x_pixel, size_t pixels, size_t n);
     void (*pick)(float *y, size_t y_pixel, const float *x, size_t x_pixel, const int32_t *table, size_t pixels, size_t n);
 } fc_transpose_kernels;
 

@@ -28,6 +28,8 @@ typedef struct conv_run {
     float lo, hi;
 } conv_run;
 
+/* Floats of a pixel that one group reads: of both groups where two are laced. */
+static int64_t group_floats(const fc_conv *p) { return p->laced ? 2 * p->ic : p->ic; }
 static int64_t band_width(const fc_conv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
 static int64_t band_rows(const fc_conv *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
 
@@ -38,7 +40,7 @@ size_t fc_scratch_conv(const void *params, int threads)
     const size_t taps = fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap));
     if (!p->band)
         return taps;
-    return taps + fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * p->ic * p->groups) * sizeof(float));
+    return taps + fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * group_floats(p) * p->groups) * sizeof(float));
 }
 
 /* How the k of one window lies in memory whose rows, pixels and groups are so far apart. */
@@ -47,7 +49,7 @@ static void set_memory(conv_run *c, int64_t row, int64_t pixel, int64_t group)
     c->row = row;
     c->pixel = pixel;
     c->group = group;
-    c->merged = c->p->dw == 1 && pixel == c->p->ic;
+    c->merged = c->p->dw == 1 && pixel == group_floats(c->p);
     c->by_row = c->merged || c->p->kw == 1;
     c->kc = c->merged ? c->p->kw * c->p->ic : c->p->ic;
 }
@@ -75,7 +77,7 @@ static int64_t list_taps(const conv_run *c, int64_t oy, int64_t rows, int64_t x0
 /* Three channels lie row-major, ih rows of one after the other: what models are fed. */
 static int reads_planes(const fc_conv *p) { return p->ic == 3 && p->groups == 1 && p->x_pixel == 1; }
 
-/* count pixels of group g to the band, as they are, interleaved from planes, or scaled, shifted and clamped. */
+/* count pixels of group g to the band, as they are, interleaved from planes, two groups laced, or scaled, shifted and clamped. */
 static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t count, int64_t g)
 {
     const fc_conv *p = c->p;
@@ -87,6 +89,8 @@ static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t 
         fc_active->norm->affine(&args);
     } else if (reads_planes(p)) {
         fc_active->transpose->interleave3(band, x, (size_t)(p->ih * p->x_row), (size_t)count);
+    } else if (p->laced) {
+        fc_active->transpose->lace(band, 2 * channels, x, (size_t)p->x_pixel, (size_t)count, channels);
     } else if (p->x_pixel == p->ic) {
         memcpy(band, x, (size_t)count * channels * sizeof *band);
     } else {
@@ -98,7 +102,7 @@ static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t 
 static void fill_band_row(const conv_run *c, float *band, const float *x, int64_t iy, int64_t g)
 {
     const fc_conv *p = c->p;
-    const int64_t width = band_width(p), channels = p->ic;
+    const int64_t width = band_width(p), channels = group_floats(p);
     if (iy < 0 || iy >= p->ih) {
         memset(band, 0, (size_t)(width * channels) * sizeof *band);
         return;
@@ -115,14 +119,14 @@ static void fill_band_row(const conv_run *c, float *band, const float *x, int64_
 static void fill_band(const conv_run *c, float *band, const float *x, int64_t oy, int64_t rows, int64_t before)
 {
     const fc_conv *p = c->p;
-    const int64_t count = band_rows(p, rows), first = oy * p->sh - p->pt, row = band_width(p) * p->ic;
+    const int64_t count = band_rows(p, rows), first = oy * p->sh - p->pt, row = band_width(p) * group_floats(p);
     const int64_t kept = before ? fc_max(band_rows(p, 1) - p->sh, 0) : 0;
     for (int64_t g = 0; g < p->groups; g++) {
         float *rows_of_group = band + g * c->group;
         if (kept)
             memmove(rows_of_group, rows_of_group + before * p->sh * row, (size_t)(kept * row) * sizeof *band);
         for (int64_t k = kept; k < count; k++)
-            fill_band_row(c, rows_of_group + k * row, x + g * p->ic, first + k, g);
+            fill_band_row(c, rows_of_group + k * row, x + g * group_floats(p), first + k, g);
     }
 }
 
@@ -167,7 +171,8 @@ static void run_tile(const conv_run *c, panel *q, const float *a, int64_t oy, in
     args->c = q->y + oy * p->y_row + x0 * p->y_pixel;
     args->a = a + x0 * (int64_t)args->lda;
     args->residual = q->residual ? q->residual + oy * p->r_row + x0 * p->r_pixel : NULL;
-    (rows == 2 ? fc_active->gemm->pair[x1 - x0] : fc_active->gemm->tile[q->nv][x1 - x0])(args);
+    const fc_gemm_kernels *gemm = fc_active->gemm;
+    (p->laced ? gemm->laced[x1 - x0] : rows == 2 ? gemm->pair[x1 - x0] : gemm->tile[q->nv][x1 - x0])(args);
     for (int64_t i = 0; q->activates && !p->y_gap && i < rows; i++)
         activate_pixels(p, args->c + i * p->y_row, x1 - x0, (int64_t)args->n, q->slope);
 }
@@ -245,9 +250,9 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
 static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, int64_t q0, int64_t q1)
 {
     const fc_conv *p = c->p;
-    const int64_t row = band_width(p) * p->ic;
+    const int64_t row = band_width(p) * group_floats(p);
     int64_t before = 0;
-    set_memory(c, row, p->ic, band_rows(p, p->block) * row);
+    set_memory(c, row, group_floats(p), band_rows(p, p->block) * row);
     while (r0 < r1) {
         const int64_t image = r0 / p->oh, oy = r0 % p->oh;
         const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);

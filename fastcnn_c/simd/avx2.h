@@ -5,6 +5,7 @@
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define V_LEN 8
 #define V_REGISTERS 16
@@ -139,6 +140,27 @@ static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i)
     const __m256i index = _mm256_loadu_si256((const __m256i *)i);
     return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, index), _mm256_permutevar8x32_ps(b, index),
                             _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+}
+
+static inline v_f32 v_set1_two(const float *p)
+{
+    double two;
+    memcpy(&two, p, sizeof two);
+    return _mm256_castpd_ps(_mm256_set1_pd(two));
+}
+
+static inline v_f32 v_lace(v_f32 a, v_f32 b, int i, int j)
+{
+    const __m256i spread = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    const v_f32 x = _mm256_permutevar8x32_ps(a, _mm256_add_epi32(spread, _mm256_set1_epi32(4 * i)));
+    return _mm256_blend_ps(x, _mm256_permutevar8x32_ps(b, _mm256_add_epi32(spread, _mm256_set1_epi32(4 * j))), 0xaa);
+}
+
+static inline v_f32 v_unlace(v_f32 a, v_f32 b, int i, int j)
+{
+    const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+    const v_f32 x = _mm256_permutevar8x32_ps(a, _mm256_add_epi32(even, _mm256_set1_epi32(i)));
+    return _mm256_blend_ps(x, _mm256_permutevar8x32_ps(b, _mm256_add_epi32(even, _mm256_set1_epi32(j))), 0xf0);
 }
 
 static inline v_f32 v_load_even(const float *p)

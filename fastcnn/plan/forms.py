@@ -17,7 +17,7 @@ from fastcnn.plan.scaling import fold_scales
 from fastcnn.plan.stem import fuse_pools
 from fastcnn.plan.variants import Group, groups, replaced
 
-# Where measurement decides: dense and depthwise convolutions with a map between them that takes this share of the threads' L2.
+# Where measurement decides: dense and depthwise convolutions with a map between them that takes this share of L2.
 SHARE_TRIED = 0.03
 
 
@@ -39,7 +39,7 @@ def lower_stage(bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str],
 def fused(bound: Bound, nodes: Sequence[BoundNode], outputs: Sequence[str], threads: int, share: float) -> list[BoundNode]:
     """The nodes with neighbours as one; share: see fastcnn.plan.fusion."""
     nodes = fold_scales(chain_products(nodes, bound, outputs, threads), outputs)
-    nodes = fuse_prologues(fuse(nodes, bound, outputs, threads, share), outputs)
+    nodes = fuse_prologues(fuse(nodes, bound, outputs, share), outputs)
     return fuse_pools(nodes, bound, outputs, threads)
 
 

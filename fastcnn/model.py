@@ -7,10 +7,9 @@ import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import ModelProto
 
 from fastcnn.choice.decision import CostModel
 from fastcnn.cpu import default_threads
@@ -26,6 +25,9 @@ from fastcnn.plan.executor import Engine
 from fastcnn.reader import constant_info, read, with_inputs
 from fastcnn.results import place, targets_of
 from fastcnn.tune.tuner import tuner
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 PRECISIONS = ("fp32",)
 

@@ -1,34 +1,37 @@
-"""Between NodeProto and graph.Node: attributes as plain Python, bodies of control flow, in both directions."""
+"""Attributes of a NodeProto as plain Python. Messages are protobuf's or those of messages.py."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
-
 from fastcnn.errors import ModelError
-from fastcnn.graph import Graph, Node
 from fastcnn.onnx_proto.tensor_data import dense_array
-from fastcnn.onnx_proto.types import ELEMENT_NUMBERS, attribute_type, element_name, text, type_proto
+from fastcnn.onnx_proto.types import text
 
-_SCALAR_FIELDS: dict[int, str] = {AttributeProto.FLOAT: "f", AttributeProto.INT: "i", AttributeProto.STRING: "s",
-                  AttributeProto.TENSOR: "t", AttributeProto.GRAPH: "g", AttributeProto.TYPE_PROTO: "tp",
-                  AttributeProto.SPARSE_TENSOR: "sparse_tensor"}
+
+class Kind(IntEnum):
+    """AttributeProto.AttributeType."""
+
+    UNDEFINED, FLOAT, INT, STRING, TENSOR, GRAPH, FLOATS, INTS, STRINGS, TENSORS, GRAPHS = range(11)
+    SPARSE_TENSOR, SPARSE_TENSORS, TYPE_PROTO, TYPE_PROTOS = range(11, 15)
+
+
+_SCALAR_FIELDS: dict[int, str] = {Kind.FLOAT: "f", Kind.INT: "i", Kind.STRING: "s",
+                  Kind.TENSOR: "t", Kind.GRAPH: "g", Kind.TYPE_PROTO: "tp",
+                  Kind.SPARSE_TENSOR: "sparse_tensor"}
 _LIST_FIELDS: dict[int, str] = {
-    AttributeProto.FLOATS: "floats",
-    AttributeProto.INTS: "ints",
-    AttributeProto.STRINGS: "strings",
-    AttributeProto.TENSORS: "tensors",
-    AttributeProto.GRAPHS: "graphs",
-    AttributeProto.TYPE_PROTOS: "type_protos",
-    AttributeProto.SPARSE_TENSORS: "sparse_tensors",
+    Kind.FLOATS: "floats",
+    Kind.INTS: "ints",
+    Kind.STRINGS: "strings",
+    Kind.TENSORS: "tensors",
+    Kind.GRAPHS: "graphs",
+    Kind.TYPE_PROTOS: "type_protos",
+    Kind.SPARSE_TENSORS: "sparse_tensors",
 }
 
 
-def attribute_kind(attribute: AttributeProto) -> int:
+def attribute_kind(attribute: Any) -> int:
     """AttributeProto.type; guessed from the filled field in files of IR version 1, which lack it."""
     if attribute.type:
         return attribute.type
@@ -38,10 +41,10 @@ def attribute_kind(attribute: AttributeProto) -> int:
     for kind, name in _LIST_FIELDS.items():
         if len(getattr(attribute, name)):
             return kind
-    return AttributeProto.UNDEFINED
+    return Kind.UNDEFINED
 
 
-def attribute_value(attribute: AttributeProto, where: str, folders: tuple[Path, ...] | None = None) -> Any:
+def attribute_value(attribute: Any, where: str, folders: tuple[Path, ...] | None = None) -> Any:
     """int, float, str, array or list of them; GraphProto, TypeProto and SparseTensorProto stay as they are."""
     kind = attribute_kind(attribute)
     text(attribute.name, f"{where}: name of an attribute")
@@ -50,12 +53,12 @@ def attribute_value(attribute: AttributeProto, where: str, folders: tuple[Path, 
                          "but the node stands in none")
     if kind in _SCALAR_FIELDS:
         value = getattr(attribute, _SCALAR_FIELDS[kind])
-        if kind == AttributeProto.TENSOR:
+        if kind == Kind.TENSOR:
             return dense_array(value, folders, f"{where}: attribute {attribute.name!r}")
-        return _text(value) if kind == AttributeProto.STRING else value
-    if kind == AttributeProto.TENSORS:
+        return _text(value) if kind == Kind.STRING else value
+    if kind == Kind.TENSORS:
         return [dense_array(t, folders, f"{where}: attribute {attribute.name!r}") for t in attribute.tensors]
-    if kind == AttributeProto.STRINGS:
+    if kind == Kind.STRINGS:
         return [_text(s) for s in attribute.strings]
     if kind in _LIST_FIELDS:
         return list(getattr(attribute, _LIST_FIELDS[kind]))
@@ -64,63 +67,3 @@ def attribute_value(attribute: AttributeProto, where: str, folders: tuple[Path, 
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
-
-
-def attribute_proto(name: str, value: Any, kind: int | None) -> AttributeProto:
-    """The message of a plain value; `kind` settles what an empty list holds."""
-    if isinstance(value, Graph):
-        value = graph_proto(value)
-    if isinstance(value, np.ndarray):
-        return helper.make_attribute(name, numpy_helper.from_array(value))
-    if isinstance(value, str):
-        return helper.make_attribute(name, value.encode("utf-8", "surrogateescape"))
-    if isinstance(value, (list, tuple)):
-        if not len(value):
-            return helper.make_attribute(name, [], attr_type=kind or AttributeProto.INTS)
-        if isinstance(value[0], np.ndarray):
-            value = [numpy_helper.from_array(v) for v in value]
-        elif isinstance(value[0], str):
-            value = [v.encode("utf-8", "surrogateescape") for v in value]
-    return helper.make_attribute(name, value)
-
-
-def node_proto(node: Node, inputs: Iterable[str] | None = None, outputs: Iterable[str] | None = None) -> NodeProto:
-    """The NodeProto of a node (its fused epilogue left out), under other value names when they are given."""
-    proto = NodeProto(op_type=node.op_type, domain=node.domain, name=node.name)
-    proto.input.extend(node.inputs if inputs is None else inputs)
-    proto.output.extend(node.outputs if outputs is None else outputs)
-    kinds: dict[str, int] = {}
-    if any(isinstance(v, (list, tuple)) and not len(v) for v in node.attrs.values()):
-        kinds = attribute_kinds(node)
-    proto.attribute.extend(attribute_proto(k, v, kinds.get(k)) for k, v in node.attrs.items())
-    return proto
-
-
-def attribute_kinds(node: Node) -> dict[str, int]:
-    """Attribute name -> AttributeProto type by the operator's schema; empty for an unknown operator."""
-    try:
-        schema = onnx.defs.get_schema(node.op_type, max(node.version, 1), node.domain)
-    except onnx.defs.SchemaError:
-        return {}
-    return {name: attribute_type(a) for name, a in schema.attributes.items()}
-
-
-def graph_proto(graph: Graph, proto_of: Callable[[Node], NodeProto] | None = None, weights: int | None = None) -> GraphProto:
-    """The message of a body as it was read.
-
-    proto_of  the message of a node in it; None: node_proto
-    weights   constants with more elements are written without their data; None: none
-    """
-    proto = GraphProto(name=graph.name)
-    proto.node.extend((proto_of or node_proto)(node) for node in graph.nodes)
-    for field, infos in ((proto.input, graph.inputs), (proto.output, graph.outputs)):
-        for info in infos:
-            value = field.add(name=info.name)
-            if info.type:
-                value.type.CopyFrom(type_proto(info.type, info.shape))
-    for name, array in graph.constants.items():
-        if weights is None or array.size <= weights:
-            proto.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
-        else:
-            proto.initializer.add(name=name, data_type=ELEMENT_NUMBERS[element_name(array.dtype)], dims=array.shape)
-    return proto

@@ -3,13 +3,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import TensorProto
 
 from fastcnn.errors import ModelError
 from fastcnn.mapping import bytes_at, mapped
 from fastcnn.onnx_proto.types import text
+
+if TYPE_CHECKING:
+    from onnx import TensorProto
 
 
 def model_folders(path: Path) -> tuple[Path, ...]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 
 from fastcnn.errors import ModelError
 from fastcnn.onnx_proto.external_data import read_external
-from fastcnn.onnx_proto.types import ELEMENT_NAMES, numpy_type
+from fastcnn.onnx_proto.types import ELEMENT_NAMES, ELEMENT_NUMBERS, numpy_type
+
+if TYPE_CHECKING:
+    from onnx import SparseTensorProto, TensorProto
 
 # Sparse tensors say any size in a few bytes: refuse what could not be a weight of a convolutional network.
 MAX_SPARSE_ELEMENTS = 1 << 28
 
-_BITS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.FLOAT4E2M1: 4}
-_BITS.update({getattr(TensorProto, name): bits for name, bits in
-              (("INT2", 2), ("UINT2", 2), ("FLOAT6E2M3", 6), ("FLOAT6E3M2", 6)) if hasattr(TensorProto, name)})
+_BITS = {ELEMENT_NUMBERS[name]: bits for name, bits in
+         (("int4", 4), ("uint4", 4), ("float4e2m1", 4), ("int2", 2), ("uint2", 2), ("float6e2m3", 6), ("float6e3m2", 6))}
+STRING, COMPLEX = ELEMENT_NUMBERS["string"], (ELEMENT_NUMBERS["complex64"], ELEMENT_NUMBERS["complex128"])
+EXTERNAL = 1        # TensorProto.DataLocation
 
 
 def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: str, apart: np.ndarray | None = None) -> np.ndarray:
@@ -34,9 +38,9 @@ def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: st
     dims = tuple(int(d) for d in tensor.dims)
     if any(d < 0 for d in dims):
         raise ModelError(f"{where}: negative size in shape {list(dims)}")
-    if tensor.data_location == TensorProto.EXTERNAL:
+    if tensor.data_location == EXTERNAL:
         return _from_bytes(tensor, read_external(tensor, folders, _byte_count(tensor, dims), where), dims)
-    if (apart is not None or tensor.HasField("raw_data")) and tensor.data_type != TensorProto.STRING:
+    if (apart is not None or tensor.HasField("raw_data")) and tensor.data_type != STRING:
         raw = apart if apart is not None else np.frombuffer(tensor.raw_data, np.uint8)
         if len(raw) != _byte_count(tensor, dims):
             raise ModelError(f"{where}: {len(raw)} bytes of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} "
@@ -46,7 +50,7 @@ def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: st
 
 
 def _byte_count(tensor: TensorProto, dims: tuple[int, ...]) -> int:
-    if tensor.data_type == TensorProto.STRING:
+    if tensor.data_type == STRING:
         return -1
     bits = _BITS.get(tensor.data_type, 8 * numpy_type(ELEMENT_NAMES[tensor.data_type]).itemsize)
     return (math.prod(dims) * bits + 7) // 8
@@ -55,6 +59,7 @@ def _byte_count(tensor: TensorProto, dims: tuple[int, ...]) -> int:
 def _from_bytes(tensor: TensorProto, raw: np.ndarray, dims: tuple[int, ...]) -> np.ndarray:
     dtype = numpy_type(ELEMENT_NAMES[tensor.data_type])
     if tensor.data_type in _BITS:
+        from onnx import TensorProto, numpy_helper
         copy = TensorProto(data_type=tensor.data_type, dims=dims, raw_data=raw.tobytes())
         return numpy_helper.to_array(copy)
     if dtype.itemsize > 1 and sys.byteorder == "big":
@@ -64,11 +69,12 @@ def _from_bytes(tensor: TensorProto, raw: np.ndarray, dims: tuple[int, ...]) -> 
 
 def _from_fields(tensor: TensorProto, dims: tuple[int, ...], where: str) -> np.ndarray:
     """Data in float_data, int32_data, ... : the count must fit, except that one entry packs several small numbers."""
+    from onnx import helper, numpy_helper
     count = math.prod(dims)
     field = helper.tensor_dtype_to_field(tensor.data_type)
     entries = len(getattr(tensor, field))
     expected = count
-    if tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
+    if tensor.data_type in COMPLEX:
         expected = 2 * count
     if tensor.data_type in _BITS:
         expected = entries if count <= 8 * entries else count
@@ -76,6 +82,8 @@ def _from_fields(tensor: TensorProto, dims: tuple[int, ...], where: str) -> np.n
         raise ModelError(
             f"{where}: {entries} elements of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} has {count}"
         )
+    if not entries and not count:
+        return np.zeros(dims, numpy_type(ELEMENT_NAMES[tensor.data_type]))
     try:
         return np.asarray(numpy_helper.to_array(tensor)).reshape(dims)
     except (ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:

@@ -2,16 +2,25 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import TensorProto, TypeProto, helper
 
 from fastcnn.errors import ModelError
 from fastcnn.graph import Dim, Shape
 
-# tensor(...) names as onnxruntime prints them: the enum's names in lower case (FLOAT -> float).
-ELEMENT_NAMES = {number: name.lower() for name, number in TensorProto.DataType.items() if number}
+if TYPE_CHECKING:
+    from onnx import TypeProto
+
+# TensorProto.DataType: tensor(...) names as onnxruntime prints them, the enum's names in lower case (FLOAT -> float).
+ELEMENT_NAMES = dict(enumerate(
+    ("float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16", "double", "uint32", "uint64", "complex64",
+     "complex128", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1",
+     "float8e8m0", "uint2", "int2", "float6e2m3", "float6e3m2"), start=1))
+# Those that numpy has, by its names; the others come from ml_dtypes, through onnx.
+_NUMPY_NAMES = {"float": "float32", "double": "float64", **{name: name for name in (
+    "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "uint32", "uint64", "complex64", "complex128")}}
+_NAMES_OF_NUMPY = {numpy_name: name for name, numpy_name in _NUMPY_NAMES.items()}
 ELEMENT_NUMBERS = {name: number for number, name in ELEMENT_NAMES.items()}
 
 
@@ -59,11 +68,13 @@ def _dim(dim: Any) -> Dim:
 
 def tensor_type(element: str, shape: Shape | None) -> TypeProto:
     """The TypeProto of a "tensor(element)" of this shape."""
+    from onnx import helper
     return helper.make_tensor_type_proto(ELEMENT_NUMBERS[element], None if shape is None else list(shape))
 
 
 def type_proto(type_name: str, shape: Shape | None) -> TypeProto:
     """The TypeProto that type_string() spells so, with the shape where it is a tensor; empty for what is none of ONNX's."""
+    from onnx import TypeProto
     kind, _, inner = type_name.partition("(")
     inner, proto = inner[:-1], TypeProto()
     if kind == "tensor" and inner in ELEMENT_NUMBERS:
@@ -83,6 +94,9 @@ def element_of(type_name: str) -> str | None:
 @cache
 def numpy_type(element: str) -> np.dtype:
     """The numpy dtype of an ONNX element type name; bfloat16 and smaller floats come from ml_dtypes."""
+    if element in _NUMPY_NAMES:
+        return np.dtype(_NUMPY_NAMES[element])
+    from onnx import helper
     return np.dtype(helper.tensor_dtype_to_np_dtype(ELEMENT_NUMBERS[element]))
 
 
@@ -91,7 +105,15 @@ def element_name(dtype: np.dtype) -> str:
     """The ONNX element type name of a numpy dtype (any string dtype is "string")."""
     if dtype.kind in "OUST":
         return "string"
+    if dtype.name in _NAMES_OF_NUMPY:
+        return _NAMES_OF_NUMPY[dtype.name]
+    from onnx import helper
     return ELEMENT_NAMES[helper.np_dtype_to_tensor_dtype(dtype)]
+
+
+def message_name(value: object) -> str:
+    """"GraphProto" of a message of ONNX's; the name of the type of anything else."""
+    return type(value).__name__
 
 
 def attribute_type(attribute: Any) -> int:

@@ -8,12 +8,9 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
-from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from fastcnn.errors import FormatError, ModelError
 from fastcnn.graph import Graph, Node, ValueInfo
@@ -21,14 +18,18 @@ from fastcnn.inference.types import infer_types
 from fastcnn.mapping import Mapping, mapped
 from fastcnn.onnx_proto.attributes import attribute_value
 from fastcnn.onnx_proto.external_data import model_folders
+from fastcnn.onnx_proto.messages import Message, OddMessage, decode
 from fastcnn.onnx_proto.tensor_data import dense_array, sparse_array
-from fastcnn.onnx_proto.types import normal_domain, text, type_shape, type_string
+from fastcnn.onnx_proto.types import message_name, normal_domain, text, type_shape, type_string
 from fastcnn.reader.check import check_graph
 from fastcnn.reader.order import topological
-from fastcnn.reader.schema import check_schema
-from fastcnn.reader.wire import OddMessage, Weights, split
+from fastcnn.reader.schema import check_schema, newest_opset, onnx_version
+from fastcnn.reader.signatures import OLDEST_OPSET
+from fastcnn.reader.wire import Weights, split
 
-OLDEST_OPSET = 7
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+
 # Bodies of control flow in each other.
 MAX_DEPTH = 64
 # Before this IR version every initializer had to be an input too: that it is one says nothing.
@@ -55,13 +56,14 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     return graph
 
 
-def _load(model: Any) -> tuple[ModelProto, Weights, tuple[Path, ...] | None]:
+def _load(model: Any) -> tuple[ModelProto | Message, Weights, tuple[Path, ...] | None]:
     """The message, the data of its initializers that it is without, and the folders its external data may lie in."""
-    if isinstance(model, ModelProto):
-        return _not_empty(model, "ModelProto"), [], None
     if isinstance(model, (bytes, bytearray, memoryview)):
         return *_parse(bytes(model), "model bytes"), None
     if not isinstance(model, (str, os.PathLike)):
+        from onnx import ModelProto
+        if isinstance(model, ModelProto):
+            return _not_empty(model, "ModelProto"), [], None
         raise ModelError(f"a model is a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
     path = Path(os.fsdecode(model))
     try:
@@ -80,11 +82,20 @@ def _content(path: Path) -> bytes | Mapping:
             return stream.read()
 
 
-def _parse(data: bytes | Mapping, what: str) -> tuple[ModelProto, Weights]:
+def _parse(data: bytes | Mapping, what: str) -> tuple[ModelProto | Message, Weights]:
     if not len(data):
         raise FormatError(f"{what}: empty")
     if data[4:8] == b"ORTM":
         raise FormatError(f"{what}: onnxruntime's own ORT format; the .onnx file it was made from is needed")
+    try:
+        return _not_empty(decode(data), what), []
+    except OddMessage:
+        return _parsed_by_protobuf(data, what)
+
+
+def _parsed_by_protobuf(data: bytes | Mapping, what: str) -> tuple[ModelProto, Weights]:
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
     weights: Weights = []
     try:
         message, weights = split(data)
@@ -97,29 +108,28 @@ def _parse(data: bytes | Mapping, what: str) -> tuple[ModelProto, Weights]:
     return _not_empty(proto, what), weights
 
 
-def _not_empty(proto: ModelProto, what: str) -> ModelProto:
+def _not_empty(proto: Any, what: str) -> Any:
     if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
         raise FormatError(f"{what}: not an ONNX model, or cut off (there is no graph in it)")
     return proto
 
 
-def _opsets(proto: ModelProto) -> dict[str, int]:
+def _opsets(proto: ModelProto | Message) -> dict[str, int]:
     """Opset version by domain, the highest where one is listed twice."""
-    newest = onnx.defs.onnx_opset_version()
     opsets: dict[str, int] = {}
     for entry in proto.opset_import:
         domain = normal_domain(text(entry.domain, "domain of an opset"))
         opsets[domain] = max(opsets.get(domain, 0), int(entry.version))
     if not opsets:
         raise ModelError("the model imports no opset: its operators mean nothing")
-    if "" in opsets and not OLDEST_OPSET <= opsets[""] <= newest:
+    if "" in opsets and not OLDEST_OPSET <= opsets[""] <= newest_opset(opsets[""]):
         raise ModelError(
-            f"opset {opsets['']} is not supported: {OLDEST_OPSET} to {newest} are (onnx {onnx.__version__})"
+            f"opset {opsets['']} is not supported: {OLDEST_OPSET} to {newest_opset()} are (onnx {onnx_version()})"
         )
     return opsets
 
 
-def _inlined_nodes(proto: ModelProto) -> Iterable[NodeProto]:
+def _inlined_nodes(proto: Any) -> Iterable[NodeProto]:
     """The main graph's nodes with calls of model-local functions replaced by the functions' bodies."""
     if not proto.functions:
         return proto.graph.node
@@ -172,7 +182,7 @@ class _Build:
             if attribute.name in node.attrs:
                 raise ModelError(f"{node.where()}: attribute {attribute.name!r} is given twice")
             node.attrs[attribute.name] = attribute_value(attribute, node.where(), self.folders)
-        node.attrs.update((key, self.body(value)) for key, value in node.attrs.items() if isinstance(value, GraphProto))
+        node.attrs.update((key, self.body(value)) for key, value in node.attrs.items() if message_name(value) == "GraphProto")
         captures = dict.fromkeys(name for body in node.bodies.values() for name in body.free_names())
         return replace(node, captures=tuple((value, value) for value in captures)) if captures else node
 
@@ -210,7 +220,7 @@ def _constant_value(node: Node, folders: tuple[Path, ...] | None) -> np.ndarray:
     return np.array(value, dtype.get(forms[0], object))
 
 
-def _read_tensors(build: _Build, graph: GraphProto, weights: Weights) -> None:
+def _read_tensors(build: _Build, graph: Any, weights: Weights) -> None:
     """Initializers, dense and sparse."""
     for k, tensor in enumerate(graph.initializer):
         where = f"initializer {tensor.name!r}"
@@ -220,7 +230,7 @@ def _read_tensors(build: _Build, graph: GraphProto, weights: Weights) -> None:
         build.constant(sparse.values.name, sparse_array(sparse, build.folders, where), where)
 
 
-def _assemble(build: _Build, proto: ModelProto) -> Graph:
+def _assemble(build: _Build, proto: Any) -> Graph:
     graph = proto.graph
     inputs = [_value_info(i, "input") for i in graph.input if i.name not in build.constants]
     overridable = [i.name for i in graph.input if i.name in build.constants] if proto.ir_version >= INPUTS_APART else []
@@ -244,7 +254,7 @@ def _value_info(info: ValueInfoProto, what: str) -> ValueInfo:
     return ValueInfo(info.name, type_string(info.type), type_shape(info.type))
 
 
-def _metadata(proto: ModelProto, overridable: list[str]) -> dict[str, Any]:
+def _metadata(proto: Any, overridable: list[str]) -> dict[str, Any]:
     fields = ("producer_name", "producer_version", "domain", "model_version", "doc_string", "ir_version")
     return {**{name: getattr(proto, name) for name in fields}, "graph_name": text(proto.graph.name, "graph name"),
             "overridable": overridable, "graph_description": proto.graph.doc_string,

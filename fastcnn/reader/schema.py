@@ -2,58 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import AttributeProto, SparseTensorProto, TypeProto
 
 from fastcnn.errors import ModelError
 from fastcnn.graph import Graph, Node
-from fastcnn.onnx_proto.types import attribute_type
+from fastcnn.onnx_proto.attributes import Kind
+from fastcnn.onnx_proto.types import attribute_type, message_name
+from fastcnn.reader.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES, Signature
 
 # Domains whose operators onnx defines; nodes of other domains pass unchecked.
 CHECKED_DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")
 
-_PYTHON_TYPES: dict[int, type | tuple[type, ...]] = {
-    AttributeProto.FLOAT: float,
-    AttributeProto.INT: int,
-    AttributeProto.STRING: str,
-    AttributeProto.TENSOR: np.ndarray,
-    AttributeProto.GRAPH: Graph,
-    AttributeProto.TYPE_PROTO: TypeProto,
-    AttributeProto.SPARSE_TENSOR: SparseTensorProto,
-}
-_ELEMENT_TYPES: dict[int, type] = {
-    AttributeProto.FLOATS: float,
-    AttributeProto.INTS: int,
-    AttributeProto.STRINGS: str,
-    AttributeProto.TENSORS: np.ndarray,
-    AttributeProto.GRAPHS: Graph,
-    AttributeProto.TYPE_PROTOS: TypeProto,
-    AttributeProto.SPARSE_TENSORS: SparseTensorProto,
-}
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a schema says, as plain data: arity, positions of required inputs, (kind, required) by attribute."""
-
-    min_inputs: int
-    max_inputs: int
-    max_outputs: int
-    required_inputs: tuple[int, ...]
-    input_names: tuple[str, ...]
-    attributes: Mapping[str, tuple[int, bool]]
-    deprecated_since: int
+_PYTHON_TYPES: dict[int, type] = {Kind.FLOAT: float, Kind.INT: int, Kind.STRING: str, Kind.TENSOR: np.ndarray, Kind.GRAPH: Graph}
+_ELEMENT_TYPES: dict[int, type] = {Kind.FLOATS: float, Kind.INTS: int, Kind.STRINGS: str, Kind.TENSORS: np.ndarray, Kind.GRAPHS: Graph}
+_MESSAGES: dict[int, str] = {Kind.TYPE_PROTO: "TypeProto", Kind.SPARSE_TENSOR: "SparseTensorProto"}
+_LISTED_MESSAGES: dict[int, str] = {Kind.TYPE_PROTOS: "TypeProto", Kind.SPARSE_TENSORS: "SparseTensorProto"}
 
 
 @cache
 def signature(op_type: str, version: int, domain: str) -> Signature | None:
     """The operator as of an opset version; None when there is none."""
+    versions = SIGNATURES.get(op_type) if not domain and OLDEST_OPSET <= version <= NEWEST_OPSET else None
+    if versions is not None:
+        since = max((v for v in versions if v <= version), default=0)
+        return versions.get(since)
+    return _signature_of_schema(op_type, version, domain)
+
+
+def _signature_of_schema(op_type: str, version: int, domain: str) -> Signature | None:
+    import onnx
     try:
         schema = onnx.defs.get_schema(op_type, version, domain)
     except onnx.defs.SchemaError:
@@ -63,8 +43,22 @@ def signature(op_type: str, version: int, domain: str) -> Signature | None:
         schema.min_input, schema.max_input, schema.max_output,
         tuple(i for i, formal in enumerate(schema.inputs) if formal.option == single and i < schema.min_input),
         tuple(formal.name for formal in schema.inputs),
-        {name: (attribute_type(a), bool(a.required)) for name, a in schema.attributes.items()},
+        {name: (Kind(attribute_type(a)), bool(a.required)) for name, a in schema.attributes.items()},
         schema.since_version if schema.deprecated else 0)
+
+
+def newest_opset(asked: int = NEWEST_OPSET + 1) -> int:
+    """An opset up to which all are known, at least `asked` if it is: the installed onnx may know newer ones than the table."""
+    if asked <= NEWEST_OPSET:
+        return NEWEST_OPSET
+    import onnx
+    return onnx.defs.onnx_opset_version()
+
+
+def onnx_version() -> str:
+    """Of the installed onnx."""
+    import onnx
+    return onnx.__version__
 
 
 # Experimental until opset 9 or 10, without a schema by now, and one that onnxruntime writes here: passes know what they mean.
@@ -92,7 +86,7 @@ def check_schema(node: Node) -> None:
 
 def _unknown_reason(node: Node) -> str:
     domain = node.domain or "ai.onnx"
-    newer = signature(node.op_type, onnx.defs.onnx_opset_version(), node.domain) if not node.domain else None
+    newer = signature(node.op_type, newest_opset(), node.domain) if not node.domain else None
     if newer is not None:
         return f"no such operator in opset {node.version} of domain {domain!r} (it came later)"
     return f"no such operator in domain {domain!r}"
@@ -122,7 +116,7 @@ def _check_attributes(node: Node, found: Signature) -> None:
             raise ModelError(f"{node.where()}: unknown attribute {name!r}")
         kind = found.attributes[name][0]
         if not _is_kind(value, kind):
-            raise ModelError(f"{node.where()}: attribute {name!r} should be {AttributeProto.AttributeType.Name(kind)}, "
+            raise ModelError(f"{node.where()}: attribute {name!r} should be {Kind(kind).name}, "
                              f"it is {_shown(value)}")
     for name, (_, required) in found.attributes.items():
         if required and name not in node.attrs:
@@ -132,7 +126,13 @@ def _check_attributes(node: Node, found: Signature) -> None:
 def _is_kind(value: Any, kind: int) -> bool:
     if kind in _PYTHON_TYPES:
         return isinstance(value, _PYTHON_TYPES[kind])
-    return isinstance(value, list) and all(isinstance(v, _ELEMENT_TYPES[kind]) for v in value)
+    if kind in _MESSAGES:
+        return message_name(value) == _MESSAGES[kind]
+    if not isinstance(value, list):
+        return False
+    if kind in _LISTED_MESSAGES:
+        return all(message_name(v) == _LISTED_MESSAGES[kind] for v in value)
+    return all(isinstance(v, _ELEMENT_TYPES[kind]) for v in value)
 
 
 def _shown(value: Any) -> str:

@@ -6,23 +6,25 @@ A node with a fused epilogue is computed as ONNX's node followed by the residual
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-from onnx import TypeProto, helper, numpy_helper, shape_inference
 
 from fastcnn.epilogue import apply_epilogue, onnx_arity
 from fastcnn.errors import ExecutionError, FastCNNError, ShapeError
 from fastcnn.graph import Graph, Node
-from fastcnn.onnx_proto.attributes import node_proto
 from fastcnn.onnx_proto.types import element_name, element_of, numpy_type, tensor_type, type_shape, type_string
 from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.control_flow import CONTROL_FLOW, Run
 from fastcnn.reference.conv import pool_extents, spatial
-from fastcnn.reference.evaluator import Value, evaluator_of
 from fastcnn.reference.overrides import OVERRIDES
 from fastcnn.reference.resize import resized_axes
 from fastcnn.reference.shape_arithmetic import SHAPE_ARITHMETIC
+
+if TYPE_CHECKING:
+    from onnx import TypeProto
+
+    from fastcnn.reference.evaluator import Evaluator, Value
 
 Types = tuple[np.dtype, tuple[int, ...]]
 Values = Mapping[str, np.ndarray]
@@ -61,7 +63,7 @@ def _evaluate_plain(
         outputs = direct(node, inputs)
         if outputs is not None:
             return [y if isinstance(y, list) or y is None else np.asarray(y) for y in outputs]
-    return evaluator_of(node, opsets).run(inputs, captured)
+    return _evaluator_of(node, opsets).run(inputs, captured)
 
 
 def _direct(node: Node) -> Callable[[Node, list[Value]], list[np.ndarray] | None] | None:
@@ -88,7 +90,12 @@ def check_supported(node: Node, opsets: Mapping[str, int]) -> None:
             for inner in body.nodes:
                 check_supported(inner, opsets)
     elif _direct(node) is None:
-        evaluator_of(node, opsets)
+        _evaluator_of(node, opsets)
+
+
+def _evaluator_of(node: Node, opsets: Mapping[str, int]) -> Evaluator:
+    from fastcnn.reference.evaluator import evaluator_of  # onnx: 45 ms that most models never need
+    return evaluator_of(node, opsets)
 
 
 def evaluate_graph(graph: Graph, feeds: Mapping[str, Value], keep: Sequence[str] = ()) -> dict[str, Value]:
@@ -125,6 +132,10 @@ def infer_outputs(node: Node, inputs: Sequence[Types | None], values: Mapping[st
         own = _OWN_SHAPES[node.op_type](node, inputs, values)
         if own is not None:
             return own
+    import onnx
+    from onnx import helper, numpy_helper, shape_inference
+
+    from fastcnn.onnx_proto.to_proto import node_proto
     try:
         schema = onnx.defs.get_schema(node.op_type, node.version, node.domain)
     except onnx.defs.SchemaError:

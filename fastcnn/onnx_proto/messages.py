@@ -1,0 +1,214 @@
+"""Serialised models of plain networks as objects with the names of onnx.proto, without importing onnx and protobuf (60 ms).
+
+The encoding is https://protobuf.dev/programming-guides/encoding: fields of a tag, (number << 3) | wire type, and a payload. What is not
+in the tables below (functions, bodies of control flow, sparse tensors, numbers in typed fields ...) is left to protobuf.
+"""
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastcnn.mapping import Mapping as FileMapping
+from fastcnn.mapping import bytes_at
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+# The longest that protobuf takes: tags and lengths have 32 bits, values 64.
+TAG_BYTES, VALUE_BYTES = 5, 10
+
+
+class OddMessage(Exception):
+    """A form that serialisers of plain models do not write, broken or not: for protobuf to judge."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """form: "int", "float", "str", "bytes", "view" (bytes as an array over data), "skipped" (nobody asks) or the name of a message."""
+
+    name: str
+    form: str
+    repeated: bool = False
+
+
+def _table(**numbers: int) -> dict[int, Field]:
+    """name__form=number; a form in the plural is that of a repeated field."""
+    table = {}
+    for key, number in numbers.items():
+        name, _, form = key.rpartition("__")
+        many = form.endswith("s") and form != "bytes"
+        table[number] = Field(name, form.removesuffix("s") if many else form, many)
+    return table
+
+
+# Message -> number -> field of onnx.proto.
+MESSAGES: dict[str, dict[int, Field]] = {
+    "Model": _table(ir_version__int=1, producer_name__str=2, producer_version__str=3, domain__str=4, model_version__int=5,
+                    doc_string__str=6, graph__Graph=7, opset_import__Opsets=8, metadata_props__Entrys=14),
+    "Opset": _table(domain__str=1, version__int=2),
+    "Entry": _table(key__str=1, value__str=2),
+    "Graph": _table(node__Nodes=1, name__str=2, initializer__Tensors=5, doc_string__str=10, input__Values=11, output__Values=12,
+                    value_info__skipped=13, metadata_props__skipped=16),
+    "Node": _table(input__strs=1, output__strs=2, name__str=3, op_type__str=4, attribute__Attributes=5, doc_string__skipped=6,
+                   domain__str=7, metadata_props__skipped=9),
+    "Attribute": _table(name__str=1, f__float=2, i__int=3, s__bytes=4, t__Tensor=5, floats__floats=7, ints__ints=8,
+                        doc_string__skipped=13, type__int=20),
+    "Tensor": _table(dims__ints=1, data_type__int=2, name__str=8, raw_data__view=9, doc_string__skipped=12, external_data__Entrys=13,
+                     data_location__int=14),
+    "Value": _table(name__str=1, type__Type=2, doc_string__skipped=3, metadata_props__skipped=4),
+    "Type": _table(tensor_type__TensorType=1, denotation__skipped=6),
+    "TensorType": _table(elem_type__int=1, shape__Shape=2),
+    "Shape": _table(dim__Dims=1),
+    "Dim": _table(dim_value__int=1, dim_param__str=2, denotation__skipped=3),
+}
+# Fields that protobuf's messages have and these never do, as the reader finds them there.
+ABSENT: dict[str, dict[str, Any]] = {
+    "Model": {"functions": ()},
+    "Graph": {"sparse_initializer": ()},
+    "Attribute": {"ref_attr_name": "", "g": None, "tp": None, "sparse_tensor": None,
+                  **dict.fromkeys(("strings", "tensors", "graphs", "type_protos", "sparse_tensors"), ())},
+    "Tensor": dict.fromkeys(("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data"), ()),
+}
+_DEFAULTS: dict[str, Any] = {"int": 0, "float": 0.0, "str": "", "bytes": b"", "view": b"", "skipped": None}
+_WIRES = {"int": VARINT, "float": FIXED32}
+# Message -> tag -> field, for the one wire type that the field has when it is not packed.
+_TAGS = {kind: {number << 3 | _WIRES.get(field.form, BYTES): field for number, field in table.items()} for kind, table in MESSAGES.items()}
+
+
+class Message:
+    """Fields as attributes; those that are not set read as protobuf's defaults."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return _EMPTY[self.kind][name]
+        except KeyError:
+            raise AttributeError(f"{self.kind} has no field {name!r}") from None
+
+    def HasField(self, name: str) -> bool:
+        """Whether a field that is not repeated is set."""
+        return name in self.__dict__
+
+    def WhichOneof(self, name: str) -> str | None:
+        """Of a Type: the kind of value it is."""
+        return "tensor_type" if "tensor_type" in self.__dict__ else None
+
+
+class _Empty(dict[str, dict[str, Any]]):
+    """Message -> field -> what it reads as when it is not set."""
+
+    def __missing__(self, kind: str) -> dict[str, Any]:
+        table = {f.name: () if f.repeated else _DEFAULTS[f.form] if f.form in _DEFAULTS else Message(f.form)
+                 for f in MESSAGES[kind].values()}
+        self[kind] = {**table, **ABSENT.get(kind, {})}
+        return self[kind]
+
+
+_EMPTY = _Empty()
+
+
+def decode(data: bytes | FileMapping) -> Message:
+    """The ModelProto that is serialised in data; long weights are views of it. Raises OddMessage for what is not in the tables."""
+    try:
+        return _decoded(data, 0, len(data), "Model")
+    except (IndexError, UnicodeDecodeError, struct.error) as error:
+        raise OddMessage(str(error)) from None
+
+
+def _decoded(data: bytes | FileMapping, position: int, last: int, kind: str) -> Message:
+    message, tags = Message(kind), _TAGS[kind]
+    values = message.__dict__
+    while position < last:
+        tag, position = (data[position], position + 1) if data[position] < 128 else varint(data, position, TAG_BYTES)
+        field = tags.get(tag)
+        if field is None:
+            position = _packed(data, position, last, kind, tag, values)
+            continue
+        form = field.form
+        value: Any = None
+        if form == "int":
+            value, position = (data[position], position + 1) if data[position] < 128 else _signed(data, position)
+        elif form == "float":
+            value, position = struct.unpack("<f", data[position:position + 4])[0], position + 4
+        else:
+            size, position = (data[position], position + 1) if data[position] < 128 else varint(data, position, TAG_BYTES)
+            begin, position = position, position + size
+            if position > last:
+                raise OddMessage("a field that ends after its message")
+            if form == "str":
+                value = data[begin:position].decode()
+            elif form == "bytes":
+                value = data[begin:position]
+            elif form == "view":
+                value = bytes_at(data, begin, size)
+            elif form != "skipped":
+                if field.name in values and not field.repeated:
+                    raise OddMessage(f"{field.name} twice in a {kind}, which protobuf would merge")
+                value = _decoded(data, begin, position, form)
+        if not field.repeated:
+            values[field.name] = value
+        elif field.name in values:
+            values[field.name].append(value)
+        else:
+            values[field.name] = [value]
+    if position > last:
+        raise OddMessage("a field that ends after its message")
+    return message
+
+
+def _packed(data: bytes | FileMapping, position: int, last: int, kind: str, tag: int, values: dict[str, Any]) -> int:
+    """Adds the numbers of a packed field and returns the position after it; no other field has two wire types."""
+    field = MESSAGES[kind].get(tag >> 3)
+    if field is None or not field.repeated or field.form not in _WIRES or tag & 7 != BYTES:
+        raise OddMessage(f"tag {tag} in a {kind}")
+    size, position = varint(data, position, TAG_BYTES)
+    end = position + size
+    if end > last or (field.form == "float" and size % 4):
+        raise OddMessage("packed numbers that are cut off")
+    items = values.setdefault(field.name, [])
+    if field.form == "float":
+        items.extend(struct.unpack(f"<{size // 4}f", data[position:end]))
+        return end
+    while position < end:
+        item, position = _signed(data, position)
+        items.append(item)
+    return position
+
+
+def _signed(data: bytes | FileMapping, position: int) -> tuple[int, int]:
+    """(the int64 of a varint, offset after it)."""
+    value, position = varint(data, position, VALUE_BYTES)
+    value &= (1 << 64) - 1
+    return value - (1 << 64) if value >> 63 else value, position
+
+
+def fields(data: bytes | FileMapping, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """(tag, offset of the tag, of the payload, and after it) of each field in data[position:end]."""
+    while position < end:
+        start = position
+        tag, position = varint(data, position, TAG_BYTES)
+        wire = tag & 7
+        if wire == BYTES:
+            length, position = varint(data, position, TAG_BYTES)
+        elif wire == VARINT:
+            length = varint(data, position, VALUE_BYTES)[1] - position
+        elif wire in (FIXED32, FIXED64):
+            length = 4 if wire == FIXED32 else 8
+        else:
+            raise OddMessage(f"wire type {wire}")
+        if position + length > end:
+            raise OddMessage("a field that ends after its message")
+        yield tag, start, position, position + length
+        position += length
+
+
+def varint(data: bytes | FileMapping, position: int, limit: int) -> tuple[int, int]:
+    """(value, offset after it)."""
+    value = 0
+    for k, byte in enumerate(data[position:position + limit]):
+        value |= (byte & 127) << 7 * k
+        if byte < 128:
+            return value, position + k + 1
+    raise OddMessage("a varint that is cut off or has no end")

@@ -18,7 +18,7 @@ typedef struct conv_run {
     const float *affine;         /* what happens to x on its way to the band, or NULL */
     float *y;
     fc_tap *taps;
-    fc_ahead *ahead;             /* weights of later steps to ask for, or NULL */
+    fc_ahead *ahead, *rows;      /* to ask for, or NULL: weights of later steps; rows of x that the next block starts with */
     int64_t kc;
     int64_t row, pixel, group;   /* from one row, pixel, group to the next of what is multiplied: the band or x */
     int merged;                  /* a run is a whole kernel row */
@@ -186,9 +186,24 @@ static int64_t rows_together(const conv_run *c, int64_t nv)
     return narrow && fc_active->gemm->pair[p->ow] && (p->band || p->kh * p->kw == 1) ? 2 : 1;
 }
 
+/* The tile asks for as much of the next block's rows as its steps of k can. */
+static void ask_rows(const conv_run *c, panel *q, int64_t k)
+{
+    fc_range *r = &c->rows->range[c->rows->first];
+    const int64_t bytes = fc_min(r->end - r->at, k * CACHE_LINE);
+    q->args.prefetch = r->at;
+    q->args.prefetch_step = (size_t)fc_ceil_div(bytes, k);
+    r->at += bytes;
+    c->rows->first += r->at >= r->end;
+}
+
 /* What the tile of pass `pass` asks for: where later steps have weights to be asked for, these have every other tile. */
 static void ask_ahead(const conv_run *c, panel *q, int64_t k, int64_t pass)
 {
+    if (fc_looks_ahead(c->rows)) {
+        ask_rows(c, q, k);
+        return;
+    }
     const char *later = pass % 2 || !q->next_step ? fc_look_ahead(c->ahead, k * CACHE_LINE) : NULL;
     q->args.prefetch = later ? later : q->next;
     q->args.prefetch_step = later ? CACHE_LINE : q->next_step;
@@ -246,6 +261,19 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
         }
 }
 
+/* What the band of the block that starts at output row oy takes from the three planes of image x and the one before does not. Such
+ * planes are what the caller gave, which is in no cache. */
+static fc_ahead new_rows(const fc_conv *p, const float *x, int64_t oy)
+{
+    const int64_t top = oy * p->sh - p->pt, begin = fc_max(0, top + band_rows(p, 1) - p->sh), end = fc_min(p->ih, top + band_rows(p, p->block));
+    fc_ahead rows = {.first = 0};
+    for (int64_t k = 0; k < 3 && begin < end; k++) {
+        const float *plane = x + k * p->ih * p->x_row;
+        rows.range[k] = (fc_range){(const char *)(plane + begin * p->x_row), (const char *)(plane + end * p->x_row)};
+    }
+    return rows;
+}
+
 /* Rows [r0, r1) counted over all images, through the band. */
 static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, int64_t q0, int64_t q1)
 {
@@ -257,6 +285,8 @@ static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, in
         const int64_t image = r0 / p->oh, oy = r0 % p->oh;
         const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);
         fill_band(c, band, c->x + image * p->x_image, oy, rows, oy ? before : 0);
+        fc_ahead soon = reads_planes(p) ? new_rows(p, c->x + image * p->x_image, oy + rows) : (fc_ahead){.first = 0};
+        c->rows = &soon;
         run_block(c, band, oy, image, oy * c->tiles_per_row, (oy + rows) * c->tiles_per_row, q0, q1);
         before = rows;
         r0 += rows;

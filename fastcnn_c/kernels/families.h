@@ -334,6 +334,14 @@ typedef struct fc_recurrent_kernels {
     void (*gru_update)(const fc_cell_args *args);
 } fc_recurrent_kernels;
 
+/* ---- matvec: a vector times a matrix as it lies, j < n -------------------------------------------------------------------------
+ * rows   y[j] += sum_{r < k} a[r] * b[r*ldb + j]          dots   y[j] += sum_{r < k} a[r] * b[j*ldb + r]
+ */
+typedef struct fc_matvec_kernels {
+    void (*rows)(float *y, const float *a, const float *b, size_t ldb, size_t k, size_t n);
+    void (*dots)(float *y, const float *a, const float *b, size_t ldb, size_t k, size_t n);
+} fc_matvec_kernels;
+
 /* ---- arg[smallest][last]: index of the largest (smallest) element, the first or the last of equal ones; NaN counts as infinite --
  * row        of x[0..n), 1 <= n < 2^24     columns    y[j] over i < rows of x[i*ldx + j], j < n; 1 <= rows < 2^24
  */
@@ -344,6 +352,7 @@ typedef struct fc_arg_kernels {
 
 #define FC_FAMILY_SLOTS \
     const fc_arg_kernels *arg; \
+    const fc_matvec_kernels *matvec; \
     const fc_recurrent_kernels *recurrent; \
     const fc_depthwise_kernels *depthwise; \
     const fc_depthwise_rows_kernels *depthwise_rows; \

@@ -1,10 +1,13 @@
 /* Matrix product of two tensors that both exist only at run time, batched with broadcasting: b is packed panel by panel in
- * scratch, then the register tiles of gemm run as in a convolution. A constant b never comes here (it is a 1x1 convolution).
+ * scratch, then the register tiles of gemm run as in a convolution. One row is multiplied with b as it lies. A constant b never comes
+ * here (it is a 1x1 convolution).
  */
 #include <string.h>
 
 #include "../team.h"
 #include "epilogue.h"
+
+enum { ROW_FLOATS = 4096 };   /* of a product of one row, in L1 while rows of b are added to it */
 
 size_t fc_scratch_matmul(const void *params, int threads)
 {
@@ -23,6 +26,10 @@ static void pack_panel(const fc_matmul *p, float *panel, const float *b, int64_t
             memset(panel + k * width + n, 0, (size_t)(width - n) * sizeof *panel);
         return;
     }
+    if (p->b_k == 1) {
+        fc_gemm_pack_b(panel, b, n, p->k, p->b_n, 0, width / fc_active->vector_length);
+        return;
+    }
     if (n < width)
         memset(panel, 0, (size_t)(p->k * width) * sizeof *panel);
     for (int64_t j = 0; j < n; j++)
@@ -37,10 +44,14 @@ static const float *contiguous_rows(const fc_matmul *p, float *rows, const float
         *lda = p->a_m;
         return a;
     }
+    *lda = p->k;
+    if (p->a_m == 1) {
+        fc_active->transpose->block(rows, (size_t)p->k, a, (size_t)p->a_k, (size_t)p->k, (size_t)mr);
+        return rows;
+    }
     for (int64_t i = 0; i < mr; i++)
         for (int64_t k = 0; k < p->k; k++)
             rows[i * p->k + k] = a[i * p->a_m + k * p->a_k];
-    *lda = p->k;
     return rows;
 }
 
@@ -79,15 +90,34 @@ static void run_panel(const fc_matmul *p, float *y, const float *a, const float 
     }
 }
 
+/* Columns [j0, j0 + n) of a product of one row: b is read where it lies, once. */
+static void run_row(const fc_matmul *p, float *y, const float *a, const float *b, const float *bias, int64_t j0, int64_t n, float *scratch)
+{
+    int64_t lda;
+    const float *from = contiguous_rows(p, scratch, a, 1, &lda);
+    y += j0;
+    b += j0 * p->b_n;
+    for (int64_t j = 0; j < n; j++)
+        y[j] = !bias ? 0.0f : p->row_bias ? *bias : bias[j0 + j];
+    if (p->b_n == 1)
+        fc_active->matvec->rows(y, from, b, (size_t)p->b_k, (size_t)p->k, (size_t)n);
+    else
+        fc_active->matvec->dots(y, from, b, (size_t)p->b_n, (size_t)p->k, (size_t)n);
+    if (p->fn != FC_FN_None)
+        fc_activate_row(y, (size_t)n, p->fn, p->alpha, p->beta, NULL);
+}
+
 fc_status fc_run_matmul(const void *params, void *const *t, const fc_team *team)
 {
     const fc_matmul *p = params;
-    const int64_t panels = fc_ceil_div(p->n, p->nv * fc_active->vector_length);
-    int64_t batch = 1, begin, end;
+    const int64_t width = p->nv * fc_active->vector_length, panels = fc_ceil_div(p->n, width);
+    const int as_it_lies = p->m == 1 && (p->b_n == 1 || p->b_k == 1);
+    int64_t batch = 1, begin, end, taken;
     for (int64_t d = 0; d < p->ndim; d++)
         batch *= p->shape[d];
     fc_share(team, batch * panels, &begin, &end);
-    for (int64_t unit = begin; unit < end; unit++) {
+    for (int64_t unit = begin; unit < end; unit += taken) {
+        const int64_t panel = unit % panels;
         int64_t rest = unit / panels, y = 0, a = 0, b = 0;
         for (int64_t d = p->ndim - 1; d >= 0; d--) {
             const int64_t i = rest % p->shape[d];
@@ -96,7 +126,13 @@ fc_status fc_run_matmul(const void *params, void *const *t, const fc_team *team)
             a += i * p->a_strides[d];
             b += i * p->b_strides[d];
         }
-        run_panel(p, (float *)t[0] + y, (const float *)t[1] + a, (const float *)t[2] + b, t[3], unit % panels, team->scratch);
+        float *const to = (float *)t[0] + y;
+        const float *const left = (const float *)t[1] + a, *const right = (const float *)t[2] + b;
+        taken = as_it_lies ? fc_min(fc_min(end - unit, panels - panel), fc_max(1, ROW_FLOATS / width)) : 1;
+        if (as_it_lies)
+            run_row(p, to, left, right, t[3], panel * width, fc_min(taken * width, p->n - panel * width), team->scratch);
+        else
+            run_panel(p, to, left, right, t[3], panel, team->scratch);
     }
     return FC_OK;
 }

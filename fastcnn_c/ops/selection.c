@@ -139,25 +139,63 @@ typedef struct top_rows {
     ranked *heap;
 } top_rows;
 
+/* An element takes the place of the heap's worst, unless it is no better: of equal ones the first stays. */
+static void offer(const top_rows *r, int64_t key, int64_t index)
+{
+    if (key > r->heap[0].key) {
+        r->heap[0] = (ranked){key, index};
+        sift_down(r->heap, r->p->k, 0);
+    }
+}
+
+/* Elements from `first` on; most floats are not even made keys of. */
+static void offer_floats(const top_rows *r, const float *x, int64_t first)
+{
+    const fc_top_k *p = r->p;
+    const int64_t step = p->x_axis;
+    const int64_t flip = p->smallest ? -1 : 0;
+    for (int64_t i = first; i < p->axis; i++) {
+        const float bound = x[r->heap[0].index * step];
+        if (p->smallest)
+            while (i < p->axis && x[i * step] >= bound)
+                i++;
+        else
+            while (i < p->axis && x[i * step] <= bound)     /* a NaN stops here, too */
+                i++;
+        if (i < p->axis)
+            offer(r, key_F32(x[i * step]) ^ flip, i);
+    }
+}
+
+static void offer_any(const top_rows *r, const char *x, int64_t first)
+{
+    const fc_top_k *p = r->p;
+    int64_t keys[KEYS];
+    for (int64_t i = first; i < p->axis; i += KEYS) {
+        const int64_t n = fc_min(KEYS, p->axis - i);
+        order_keys(keys, x + i * p->x_axis * r->bytes, p->x_axis, n, p->dtype, p->smallest ? -1 : 0);
+        for (int64_t j = 0; j < n; j++)
+            offer(r, keys[j], i + j);
+    }
+}
+
 /* heap[0..k) = the k best of a row, best first. */
 static void rank_row(const top_rows *r, const char *x)
 {
     const fc_top_k *p = r->p;
     int64_t keys[KEYS];
-    for (int64_t i = 0; i < p->axis; i += KEYS) {
-        const int64_t n = fc_min(KEYS, p->axis - i);
+    for (int64_t i = 0; i < p->k; i += KEYS) {
+        const int64_t n = fc_min(KEYS, p->k - i);
         order_keys(keys, x + i * p->x_axis * r->bytes, p->x_axis, n, p->dtype, p->smallest ? -1 : 0);
-        const int64_t filled = fc_max(0, fc_min(n, p->k - i));
-        for (int64_t j = 0; j < filled; j++)
+        for (int64_t j = 0; j < n; j++)
             r->heap[i + j] = (ranked){keys[j], i + j};
-        for (int64_t k = (p->k - 2) / 2; filled && i + filled == p->k && k >= 0; k--)
-            sift_down(r->heap, p->k, k);
-        for (int64_t j = filled; j < n; j++)
-            if (keys[j] > r->heap[0].key) {   /* of equal ones the first stays */
-                r->heap[0] = (ranked){keys[j], i + j};
-                sift_down(r->heap, p->k, 0);
-            }
     }
+    for (int64_t k = (p->k - 2) / 2; k >= 0; k--)
+        sift_down(r->heap, p->k, k);
+    if (p->dtype == FC_F32)
+        offer_floats(r, (const float *)(const void *)x, p->k);
+    else
+        offer_any(r, x, p->k);
     for (int64_t n = p->k - 1; n > 0; n--) {
         const ranked last = r->heap[n];
         r->heap[n] = r->heap[0];

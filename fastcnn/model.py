@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcnn.choice.decision import CostModel
+from fastcnn.choice.decision import Chooser, CostModel
 from fastcnn.cpu import default_threads
 from fastcnn.errors import ConfigurationError, FastCNNError, InputError
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
@@ -24,7 +24,6 @@ from fastcnn.plan.choices import LayerChoice
 from fastcnn.plan.executor import Engine
 from fastcnn.reader import constant_info, read, with_inputs
 from fastcnn.results import place, targets_of
-from fastcnn.tune.tuner import tuner
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -63,8 +62,7 @@ class Model:
     def __init__(self, graph: Graph, threads: int, precision: str = "fp32", source: str | os.PathLike[str] | None = None,
                  tune: bool | str | os.PathLike[str] = False):
         self._graph, self._threads, self._precision, self._tune = graph, threads, precision, tune
-        weight_bytes = sum(array.nbytes for array in graph.constants.values())
-        self._chooser = tuner(tune, weight_bytes) if tune else CostModel()
+        self._chooser = _tuner(tune, graph) if tune else CostModel()
         self._source = os.path.abspath(source) if source is not None else None
         self._overridable = frozenset(name for name in graph.metadata.get("overridable", ()) if name in graph.constants)
         self._variants: dict[frozenset[str], Model] = {}
@@ -229,6 +227,11 @@ class Model:
             kinds = ", ".join(sorted({node.op_type for node in nodes}))
             warnings.warn(f"{len(nodes)} nodes have no native kernel and run in onnx.reference, slowly: {kinds}",
                           RuntimeWarning, stacklevel=3)
+
+
+def _tuner(tune: bool | str | os.PathLike[str], graph: Graph) -> Chooser:
+    from fastcnn.tune.tuner import tuner  # 8 ms, with logging, json and hashlib, that most models never need
+    return tuner(tune, sum(array.nbytes for array in graph.constants.values()))
 
 
 def _again(source: str | Graph, threads: int, precision: str, tune: bool | str | os.PathLike[str] = False) -> Model:

@@ -47,7 +47,7 @@ static layout layout_of(const fc_conv_depthwise *p)
 static int64_t plane(const layout *l) { return (l->ring + 1) * l->span * l->v; }
 static float *slot(const pass *s, int64_t row) { return (float *)(void *)s->scratch + row * s->l->span * s->l->v; }
 
-/* Rows [from, to) of the first convolution, n channels of one panel, into the ring. */
+/* Rows [from, to) of the first convolution, n channels of one panel, into the ring; what has a band has few weights: one row at a time. */
 static fc_conv first_params(const fc_conv_depthwise *p, const layout *l, int64_t from, int64_t to, int64_t n)
 {
     const int64_t tiles = fc_ceil_div(p->iw, fc_active->gemm->max_mr[fc_ceil_div(n, l->v)]);
@@ -56,7 +56,7 @@ static fc_conv first_params(const fc_conv_depthwise *p, const layout *l, int64_t
                      .ow = p->iw, .x_row = p->x_row, .x_pixel = p->x_pixel, .y_row = l->span * l->v, .y_pixel = l->v,
                      .y_gap = plane(l) - l->v, .groups = 1, .ic = p->ic, .oc = n, .fn = p->first_fn, .alpha = p->first_alpha,
                      .beta = p->first_beta, .nv = p->first_nv, .band = p->first_band,
-                     .block = p->first_band ? to - from : (to - from) * tiles};
+                     .block = p->first_band ? 1 : (to - from) * tiles};
 }
 
 /* The 1x1 convolution of `rows` rows of the block. */

@@ -109,8 +109,10 @@ class Graph:
         """Value name -> the nodes that read it, in order."""
         readers: dict[str, list[Node]] = {}
         for node in self.nodes:
-            for value in dict.fromkeys(node.reads):
-                readers.setdefault(value, []).append(node)
+            for value in node.reads:
+                found = readers.setdefault(value, [])
+                if not found or found[-1] is not node:      # else it reads the value twice
+                    found.append(node)
         return readers
 
     def output_names(self) -> set[str]:

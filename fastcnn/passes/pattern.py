@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from fastcnn.graph import Graph, Node
 
@@ -100,11 +101,21 @@ def _node_matches(graph: Graph, producers: dict[str, Node], node: Node, pattern:
             yield Match(m.values, m.nodes if node in m.nodes else (*m.nodes, node))
 
 
+@cache
+def _types(pattern: Op) -> frozenset[str]:
+    """The operators of all nodes in a pattern."""
+    return frozenset({pattern.type}).union(*(_types(arg) for arg in pattern.args if isinstance(arg, Op)))
+
+
 def replace_matches(graph: Graph, rules: Sequence[Rule]) -> bool:
     """Replaces every match by the node its rule builds (at the root's place), unless a value inside is read elsewhere.
 
     A rule's function may return None to leave a match as it is.
     """
+    there = {node.op_type for node in graph.nodes}
+    rules = [rule for rule in rules if _types(rule[0]) <= there]
+    if not rules:
+        return False
     producers, consumers, outputs = graph.producers(), graph.consumers(), graph.output_names()
     roots = {pattern.type for pattern, _ in rules}
     gone: set[int] = set()

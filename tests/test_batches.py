@@ -167,3 +167,25 @@ def test_batches_errors_of_a_part_are_errors_of_the_run(every_image_alone):
     assert loaded(np.ones((4, 2), np.float32)).shape == (4, 2, 2)
     with pytest.raises(ExecutionError):
         loaded(np.full((4, 2), 9, np.float32))
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_batches_cut_after_every_node(name, monkeypatch):
+    """What one segment leaves to another lies as the one that makes it likes best."""
+    monkeypatch.setattr(batches, "_segments", lambda bound, inputs, batch: [Segment(i, i + 1, i % 3 + 1) for i in range(len(bound.nodes))])
+    monkeypatch.setattr(batches, "SINGLE_THREAD_PROGRAM", 0)
+    proto = between(*ALONE[name])
+    loaded = fastcnn.load(proto, threads=1)
+    for got, expected in zip(loaded.run(None, {"x": X}), onnxruntime_run(proto, {"x": X})):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_batches_maps_between_segments_are_not_turned_round(monkeypatch):
+    monkeypatch.setattr(batches, "_segments", lambda bound, inputs, batch: [Segment(0, 1, 1), Segment(1, len(bound.nodes), 2)])
+    monkeypatch.setattr(batches, "SINGLE_THREAD_PROGRAM", 0)
+    loaded = fastcnn.load(between(*ALONE["residual"]), threads=1)
+    loaded(X)
+    first, last = stages(loaded)
+    (shape, _), = first.allocations
+    assert len(shape) == 2 and shape[0] == BATCH                   # images by floats: channels last
+    assert [step.kind for step in first.steps].count("copy") == 1 and last.steps[0].kind != "copy"

@@ -89,7 +89,7 @@ def test_variants_all_give_the_same_bits(isa, network, threads, monkeypatch):
     k, tried = 0, 1
     while k < tried:
         chooser = Fixed(k)
-        monkeypatch.setattr("fastcnn.model.tuner", lambda *_, chooser=chooser: chooser)
+        monkeypatch.setattr(tuner, "tuner", lambda *_, chooser=chooser: chooser)
         tuned = fastcnn.load(blob, threads=threads, tune=True)
         np.testing.assert_array_equal(tuned(x), expected, err_msg=str(chooser.names[k:k + 1]))
         assert "tuned" in {row.source for row in tuned.choices()}

@@ -80,11 +80,11 @@ def lower_in_parts(bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spe
             if part is None:
                 return None
             parts[segment.images] = part
-    stages = []
+    stages, inner = [], _crossing_names(bound, segments, outputs)
     for segment in segments:
         later = set(outputs).union(*(b.node.reads for b in bound.nodes[segment.end:]))
         for images in dict.fromkeys((segment.images, batch)):
-            stage = _lowered(parts[images], segment, tuple(inputs), outputs, later, threads, packs, chooser)
+            stage = _lowered(parts[images], segment, tuple(inputs), outputs, later, threads, packs, chooser, inner)
             if sum(info.work for info in stage.steps) >= SINGLE_THREAD_PROGRAM:
                 break
         stages.append(_repeated(stage, batch, batch // images))
@@ -131,6 +131,16 @@ def _costs(bound: Bound, inputs: set[str], batch: int, sizes: Sequence[int]) -> 
     costs = missing * (maps / batch) + (weights + STEP_BYTES) / counts
     costs[np.ix_(whole, counts < batch)] = np.inf
     return costs
+
+
+def _crossing_names(bound: Bound, segments: Sequence[Segment], outputs: Sequence[str]) -> dict[str, str]:
+    """The maps that one segment makes and others read, but for the graph's outputs, with layouts to be decided."""
+    names = set()
+    for segment in segments:
+        later = {name for b in bound.nodes[segment.end:] for name in b.node.reads}
+        names |= {name for b in bound.nodes[segment.begin:segment.end] for name in b.node.outputs if name in later}
+    maps = {name: bound.spec(name).shape for name in names if name not in outputs and bound.spec(name).rank == 4}
+    return {name: "" for name, shape in maps.items() if shape[2] * shape[3] > 1}
 
 
 def _is_separable(b: BoundNode, bound: Bound, batched: set[str], batch: int) -> bool:
@@ -182,14 +192,14 @@ def _is_part(part: Spec | None, whole: Spec, images: int) -> bool:
 
 
 def _lowered(part: Bound, segment: Segment, inputs: tuple[str, ...], outputs: Sequence[str], later: set[str], threads: int,
-             packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser) -> Stage:
+             packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser, inner: MutableMapping[str, str]) -> Stage:
     """A segment; the graph's own inputs and outputs come first and in their order."""
     run = part.nodes[segment.begin:segment.end]
     made = [name for b in run for name in b.node.outputs if name]
     read = dict.fromkeys(name for b in run for name in b.node.reads if name not in made and name not in part.values)
     ordered = [*(name for name in inputs if name in read), *(name for name in read if name not in inputs)]
     wanted = [*(name for name in outputs if name in made), *(name for name in made if name in later and name not in outputs)]
-    return lower_stage(part, run, ordered, wanted, threads, packs, chooser)
+    return lower_stage(part, run, ordered, wanted, threads, packs, chooser, inner)
 
 
 def _repeated(stage: Stage, batch: int, times: int) -> Stage:

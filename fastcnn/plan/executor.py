@@ -1,6 +1,7 @@
 """Engine: runs one optimised graph for any input shapes; plans are cached per shape, packed weights shared by all of them."""
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
@@ -14,7 +15,7 @@ from fastcnn.errors import ExecutionError, UnsupportedOperatorError
 from fastcnn.graph import Graph, Node, is_control_flow
 from fastcnn.mapping import mappings_of
 from fastcnn.ops import OPS
-from fastcnn.ops.base import Spec
+from fastcnn.ops.base import F32, Spec
 from fastcnn.plan.batches import run_stage
 from fastcnn.plan.bind import spec_of
 from fastcnn.plan.choices import LayerChoice, rows
@@ -141,11 +142,18 @@ class Engine:
 
     def _run_stage(self, stage: Stage, inputs: list[np.ndarray], workspace: _native.Workspace,
                    out: Sequence[np.ndarray | None] | None = None) -> list[np.ndarray]:
-        results = [np.empty(shape, dtype) for shape, dtype in stage.allocations] if out is None else _targets(stage, inputs, out)
+        results = self._fresh(stage) if out is None else _targets(stage, inputs, out)
         status = run_stage(stage, workspace, inputs + results)
         if status:
             raise ExecutionError(f"{_failed_node(stage, workspace, inputs + results)}: {_native.STATUS[status]}")
         return stage.trimmed(results) if stage.trims else results
+
+    def _fresh(self, stage: Stage) -> list[np.ndarray]:
+        """Memory for what a stage makes; maps for the next stage begin at a vector, as in the arena."""
+        names = (*stage.outputs, *[""] * len(stage.trims))
+        return [np.empty(shape, dtype) if name in self.outputs or dtype != F32 or not name
+                else _native.aligned_empty(math.prod(shape)).reshape(shape)
+                for name, (shape, dtype) in zip(names, stage.allocations)]
 
     def _run_stages(self, plan: Plan, env: dict[str, Any], workspace: _native.Workspace) -> list[Any]:
         given = set(env)

@@ -22,8 +22,8 @@ SHARE_TRIED = 0.03
 
 
 def lower_stage(bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str], threads: int,
-                packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser) -> Stage:
-    """The nodes of one native stage as a program, neighbours as one step where that pays."""
+                packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser, inner: MutableMapping[str, str] | None = None) -> Stage:
+    """The nodes of one native stage as a program, neighbours as one step where that pays. inner: see StageLowering."""
     formed = fused(bound, nodes, outputs, threads, SHARE_OF_L2)
     selected: dict[str, tuple[Node, Selection]] = {}
     if chooser.measures:
@@ -33,7 +33,7 @@ def lower_stage(bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str],
             selection = chooser.variant(group.key(), list(trial.variants), threads, trial.make)
             formed = replaced(formed, group, trial.variants[selection.name])
             selected[group.fused.node.outputs[0]] = group.fused.node, selection
-    return StageLowering(bound, formed, inputs, outputs, threads, packs, chooser, selected).lower()
+    return StageLowering(bound, formed, inputs, outputs, threads, packs, chooser, selected, inner).lower()
 
 
 def fused(bound: Bound, nodes: Sequence[BoundNode], outputs: Sequence[str], threads: int, share: float) -> list[BoundNode]:

@@ -83,13 +83,15 @@ class StageLowering:
     """Implements fastcnn.ops.base.Lowering for the nodes of one stage, one after the other.
 
     selected  by the name of an output: what was measured of the nodes that make it and could run as one (fastcnn.plan.forms)
+    inner     layouts of the inputs and outputs that only stages of the same plan see, "" for what the first of them decides
     """
 
     def __init__(self, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str], threads: int,
                  packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser,
-                 selected: Mapping[str, tuple[Node, Selection]] = MappingProxyType({})):
+                 selected: Mapping[str, tuple[Node, Selection]] = MappingProxyType({}), inner: MutableMapping[str, str] | None = None):
         self.bound, self.nodes, self.inputs, self.outputs = bound, nodes, tuple(inputs), tuple(outputs)
         self.threads, self.packs, self.chooser, self.selected = threads, packs, chooser, selected
+        self.inner = {} if inner is None else inner
         self.tensors: dict[str, Tensor] = {}
         self.converted: dict[tuple[str, str], Tensor] = {}
         self.named: dict[int, str] = {}          # id of a constant's buffer -> its name
@@ -101,7 +103,7 @@ class StageLowering:
         self.recalled: list[np.ndarray] = []     # long constants of the node whose contents were looked at
         self.placement = place_concats(nodes)
         for k, name in enumerate(self.inputs):
-            self.tensors[name] = self._io(bound.spec(name), k)
+            self.tensors[name] = self._io(bound.spec(name), k, self.inner.get(name) or "dense")
         self.node, self.args = nodes[0].node, nodes[0].args
 
     def lower(self) -> Stage:
@@ -113,12 +115,11 @@ class StageLowering:
             bound_node.op.lower(self)
             self._note_selection(before)
             self._forget_weights()
-        for k, name in enumerate(self.outputs):
-            target = self._io(self.bound.spec(name), len(self.inputs) + k)
+        for name in self.outputs:
+            target = self._output(name, self.tensors[name].strides)
             if self.tensors[name].buffer.io != target.buffer.io:
                 self.copy(target, self.tensors[name])
-        specs = [self.bound.spec(name) for name in self.outputs]
-        allocations = [(spec.shape, spec.dtype) for spec in specs]
+        allocations = [self._allocation(name) for name in self.outputs]
         counts = [((1,), np.dtype(np.int64))] * len(self.trims)
         return Stage(self._program(), self.inputs, self.outputs, (*allocations, *counts), tuple(self.info), tuple(self.trims),
                      tuple(self.chosen))
@@ -145,8 +146,8 @@ class StageLowering:
             return self.tensors[name]
         spec = self.bound.spec(name)
         strides = _strides(spec.shape, layout)
-        if self.dense_output(i) and matches(spec.shape, strides, dense_strides(spec.shape)):
-            self.tensors[name] = self._io(spec, len(self.inputs) + self.outputs.index(name))
+        if name in self.outputs and matches(spec.shape, strides, self._output(name, strides).strides):
+            self.tensors[name] = self._output(name, strides)
         elif name in self.placement and _is_placeable(spec.shape, layout, strides):
             self.tensors[name] = self._placed(name)
         else:
@@ -221,7 +222,7 @@ class StageLowering:
 
     def dense_output(self, i: int = 0) -> bool:
         name = self.node.outputs[i]
-        return name in self.outputs and name not in self.tensors
+        return name in self.outputs and name not in self.tensors and name not in self.inner
 
     # ---- inside ----
 
@@ -255,16 +256,36 @@ class StageLowering:
             give_back(value)
         self.recalled = []
 
-    def _io(self, spec: Spec, index: int) -> Tensor:
-        return Tensor(Buffer(spec.dtype, spec.size, io=index), spec.shape, dense_strides(spec.shape))
+    def _io(self, spec: Spec, index: int, layout: str = "dense") -> Tensor:
+        return Tensor(Buffer(spec.dtype, spec.size, io=index), spec.shape, _strides(spec.shape, layout))
+
+    def _allocation(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and dtype of an output's memory: images by floats where it lies channels last."""
+        spec = self.bound.spec(name)
+        if self.inner.get(name) != "channels_last":
+            return spec.shape, spec.dtype
+        return (spec.shape[0], _strides(spec.shape, "channels_last")[0]), spec.dtype
+
+    def _output(self, name: str, strides: Strides) -> Tensor:
+        """The memory of an output; one that nobody outside sees lies as it does at first."""
+        spec = self.bound.spec(name)
+        if self.inner.get(name) == "":
+            self.inner[name] = "channels_last" if matches(spec.shape, strides, _strides(spec.shape, "channels_last")) else "dense"
+        return self._io(spec, len(self.inputs) + self.outputs.index(name), self.inner.get(name, "dense"))
 
     def _placed(self, name: str) -> Tensor:
         """The slice of a Concat's output where this value belongs; the output is allocated with the first of its slices."""
         whole, channel = self.placement[name]
         if whole not in self.tensors:
-            spec = self.bound.spec(whole)
-            self.tensors[whole] = self._placed(whole) if whole in self.placement else self.temp(spec.shape, spec.dtype, "channels_last")
+            self.tensors[whole] = self._placed(whole) if whole in self.placement else self._whole(whole)
         return self.tensors[whole].slice(1, channel, self.bound.spec(name).shape[1])
+
+    def _whole(self, name: str) -> Tensor:
+        """The output of a Concat whose inputs lie in it."""
+        spec = self.bound.spec(name)
+        strides = _strides(spec.shape, "channels_last")
+        inner = name in self.outputs and name in self.inner and self._output(name, strides).strides == strides
+        return self._output(name, strides) if inner else self.temp(spec.shape, spec.dtype, strides)
 
     def _program(self) -> _native.Program:
         arena_bytes = arena.place(b for b in self.buffers if b.array is None)

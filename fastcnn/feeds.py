@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from fastcnn.errors import InputError
@@ -16,10 +15,12 @@ TENSOR_DTYPES = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(int8)": np.int8,
     "tensor(int16)": np.int16, "tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8,
     "tensor(uint16)": np.uint16, "tensor(uint32)": np.uint32, "tensor(uint64)": np.uint64, "tensor(bool)": np.bool_,
-    "tensor(bfloat16)": ml_dtypes.bfloat16, "tensor(string)": np.object_, "tensor(complex64)": np.complex64,
-    "tensor(complex128)": np.complex128, "tensor(float8e4m3fn)": ml_dtypes.float8_e4m3fn,
-    "tensor(float8e4m3fnuz)": ml_dtypes.float8_e4m3fnuz, "tensor(float8e5m2)": ml_dtypes.float8_e5m2,
-    "tensor(float8e5m2fnuz)": ml_dtypes.float8_e5m2fnuz, "tensor(int4)": ml_dtypes.int4, "tensor(uint4)": ml_dtypes.uint4,
+    "tensor(string)": np.object_, "tensor(complex64)": np.complex64, "tensor(complex128)": np.complex128,
+}
+# Names in ml_dtypes, which is imported (3 ms) when a model has one of them.
+ML_DTYPES = {
+    "tensor(bfloat16)": "bfloat16", "tensor(float8e4m3fn)": "float8_e4m3fn", "tensor(float8e4m3fnuz)": "float8_e4m3fnuz",
+    "tensor(float8e5m2)": "float8_e5m2", "tensor(float8e5m2fnuz)": "float8_e5m2fnuz", "tensor(int4)": "int4", "tensor(uint4)": "uint4",
 }
 # Types the engine computes in another one: converted on the way in and out.
 COMPUTED_AS = {"tensor(float16)": np.dtype(np.float32), "tensor(bfloat16)": np.dtype(np.float32)}
@@ -102,6 +103,7 @@ def _of_torch(torch: Any, tensor: Any) -> np.ndarray:
     """The tensor's memory, its gradient left behind; bfloat16, which numpy's DLPack does not know, by its bits."""
     tensor = tensor.detach()
     if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
         return np.from_dlpack(tensor.view(torch.int16)).view(ml_dtypes.bfloat16)
     return np.from_dlpack(tensor)
 
@@ -112,6 +114,9 @@ def _fits(actual: tuple[int, ...], expected: tuple) -> bool:
 
 def tensor_dtype(type_string: str) -> np.dtype | None:
     """numpy dtype of a tensor type, None for sequences, optionals and types numpy lacks."""
+    if type_string in ML_DTYPES:
+        import ml_dtypes
+        return np.dtype(getattr(ml_dtypes, ML_DTYPES[type_string]))
     dtype = TENSOR_DTYPES.get(type_string)
     return None if dtype is None else np.dtype(dtype)
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from fastcnn.graph import Graph
 
-HALF_DTYPES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 HALF_TYPES, FLOAT_TYPE = ("tensor(float16)", "tensor(bfloat16)"), "tensor(float)"
 # TensorProto.DataType: FLOAT16 and BFLOAT16, and FLOAT in their stead. The attributes that name an element type:
 HALF_CODES, FLOAT_CODE = (10, 16), 1
@@ -24,7 +22,7 @@ def widen_half(graph: Graph) -> bool:
     """Every half-precision constant, element type attribute and tensor attribute as float32; True when there was one."""
     changed = False
     for name, array in graph.constants.items():
-        if array.dtype in HALF_DTYPES:
+        if _is_half(array.dtype):
             graph.constants[name] = array.astype(np.float32)
             changed = True
     for k, node in enumerate(graph.nodes):
@@ -39,10 +37,14 @@ def widen_half(graph: Graph) -> bool:
     return changed
 
 
+def _is_half(dtype: np.dtype) -> bool:
+    return dtype.itemsize == 2 and dtype.name in ("float16", "bfloat16")
+
+
 def _widened(key: str, value: Any) -> Any:
     if key in TYPE_ATTRIBUTES and isinstance(value, int) and value in HALF_CODES:
         return FLOAT_CODE
-    if isinstance(value, np.ndarray) and value.dtype in HALF_DTYPES:
+    if isinstance(value, np.ndarray) and _is_half(value.dtype):
         return value.astype(np.float32)
     return _widened_body(value) if isinstance(value, Graph) else value
 

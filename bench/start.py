@@ -1,8 +1,8 @@
 """How soon the first answer is there:  python -m bench.start MODEL.onnx ... [--threads 1]
 
-Import, load, first and second run, and the peak of memory, each in a fresh process that has imported nothing else; engines take turns,
-medians of --rounds processes. The files lie in the page cache and modules are compiled, as in an installed package: the first turn of
-each engine is not counted.
+Import, load, first and second run, and the peak of memory after a third, each in a fresh process that has imported nothing else;
+engines take turns, medians of --rounds processes. The files lie in the page cache and modules are compiled, as in an installed package:
+the first turn of each engine is not counted.
 """
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 from tempfile import TemporaryDirectory
 
 TOP = Path(__file__).parent.parent
@@ -28,6 +28,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpus", help="comma-separated CPUs; default: the first THREADS allowed ones")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--brief", action="store_true", help="one line a network")
     parser.add_argument("--json", type=Path, help="every single figure")
     return parser.parse_args(arguments)
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.json:
         args.json.write_text(json.dumps({"python": platform.python_version(), "threads": args.threads, "cpus": cpus, "results": found},
                                         indent=1) + "\n")
-    print(table(found))
+    print(brief_table(found) if args.brief else table(found))
     return 0
 
 
@@ -79,6 +80,24 @@ def table(found: dict[str, dict[str, list[dict[str, float]]]]) -> str:
         ratios = [f"{theirs[name] / max(ours[name], 1e-9):.2f}" for name in (*PHASES, "loaded", "answer", "peak")]
         lines.append("| " + " | ".join(["", "ratio", *ratios]) + " |")
     return "\n".join(lines)
+
+
+def brief_table(found: dict[str, dict[str, list[dict[str, float]]]]) -> str:
+    """Markdown: a line a network, ours / the peer's and in brackets the peer's over ours (of memory: ours over the peer's)."""
+    columns = (("load", "load ms"), ("loaded", "load + first run ms"), ("answer", "import + load + first run ms"), ("peak", "peak MB"))
+    head = ["network", *(title for _, title in columns)]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    quotients: dict[str, list[float]] = {name: [] for name, _ in columns}
+    for model, engines in found.items():
+        ours, theirs = (summarise(engines[engine]) for engine in ENGINES)
+        cells = []
+        for name, _ in columns:
+            a, b = (summary[name] / 1e6 if name == "peak" else 1e3 * summary[name] for summary in (ours, theirs))
+            quotients[name].append(a / b if name == "peak" else b / a)
+            cells.append(f"{a:.0f} / {b:.0f} ({quotients[name][-1]:.2f})")
+        lines.append("| " + " | ".join([Path(model).stem, *cells]) + " |")
+    means = [f"{geometric_mean(values):.2f}" for values in quotients.values()]
+    return "\n".join([*lines, "| " + " | ".join(["geometric mean", *means]) + " |"])
 
 
 def summarise(processes: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -37,3 +37,11 @@ def test_start_medians_and_sums():
     processes = [{"import": 1.0, "load": k, "first run": 2.0, "second run": 1.0, "peak": 5.0} for k in (1.0, 2.0, 9.0)]
     assert start.summarise(processes) == {"import": 1.0, "load": 2.0, "first run": 2.0, "second run": 1.0, "peak": 5.0,
                                           "loaded": 4.0, "answer": 5.0}
+
+
+def test_start_brief_table_has_a_line_a_network_and_the_means():
+    ours = {"import": 0.1, "load": 0.1, "first run": 0.1, "second run": 0.1, "peak": 50e6}
+    theirs = {**ours, "load": 0.3, "peak": 100e6}
+    lines = start.brief_table({"a/net.onnx": {"fastcnn": [ours], "onnxruntime": [theirs]}}).splitlines()
+    assert lines[2] == "| net | 100 / 300 (3.00) | 200 / 400 (2.00) | 300 / 500 (1.67) | 50 / 100 (0.50) |"
+    assert lines[3] == "| geometric mean | 3.00 | 2.00 | 1.67 | 0.50 |"

@@ -41,13 +41,16 @@
 /* y, x, w [vector][rotation][kh][3][lane], bias?, residual?, slope? ; c channels in groups of `width` inputs and outputs, a power of
  * two that a vector holds; whole vectors, kw 3, strides 1 and 2, no dilation. block: output rows that a band serves. */
 #define FC_FIELDS_grouped(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(width) I(block) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
-/* y, x, w packed as for conv, bias?, v [vector of c][kh][kw][V], bias?, u packed as for conv?, bias?, residual? ; a dense convolution of
+/* y, x, w packed as for conv, bias?, v [vector of c][kh][kw][V], bias?, u packed as for conv?, bias?, residual?,
+ * means? ; a dense convolution of
  * ic to c channels (first_*), the depthwise window over its result (ih x iw), and where there is u a 1x1 convolution of that to oc channels
- * (last_*): then all c channels must be one panel of first_nv vectors. `block` output rows at a time. */
+ * (last_*): then all c channels must be one panel of first_nv vectors. `block` output rows at a time. skip: the residual is the dense
+ * convolution's own result; then c is at most a vector and the depthwise window keeps the extents. means [n][oh][c]: of the
+ * columns of each row of y, where there is no u. */
 #define FC_FIELDS_conv_depthwise(I, F, V) \
     FC_FIELDS_WINDOW(I) I(ic) I(c) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(block) \
     I(first_kh) I(first_kw) I(first_sh) I(first_sw) I(first_pt) I(first_pl) I(first_ih) I(first_iw) \
-    I(first_fn) F(first_alpha) F(first_beta) I(first_nv) I(first_band) I(last_fn) F(last_alpha) F(last_beta) I(last_nv)
+    I(first_fn) F(first_alpha) F(first_beta) I(first_nv) I(first_band) I(last_fn) F(last_alpha) F(last_beta) I(last_nv) I(skip)
 /* y, x ; kind: 0 max, 1 average, 2 Lp with a whole exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
 #define FC_FIELDS_pool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) F(p)
 /* y, x, w packed as for conv, bias?, slope? ; pooling (fields as for pool) over the result, ih x iw x c, of a dense convolution of ic

@@ -27,7 +27,10 @@ def windows(x, k, stride, pad):
 
 @dataclass(frozen=True)
 class Case:
-    """first, depthwise: kernel, stride, pad; ic, c and oc channels (oc 0: nothing follows the depthwise convolution)."""
+    """first, depthwise: kernel, stride, pad; ic, c and oc channels (oc 0: nothing follows the depthwise convolution).
+
+    residual: one of its own; skip: the first convolution's result.
+    """
 
     ic: int
     c: int
@@ -35,6 +38,7 @@ class Case:
     first: tuple[int, int, int] = (1, 1, 0)
     oc: int = 0
     residual: bool = False
+    skip: bool = False
     h: int = 11
     w: int = 9
     n: int = 1
@@ -58,11 +62,11 @@ def reference(case: Case, x, w1, b1, w2, b2, w3, b3):
     for image in x.astype(np.float64):
         wide = relu_conv(image, w1, b1, case.first)
         y = np.maximum(np.einsum("rsijc,rsc->ijc", windows(wide, *case.depthwise), w2.astype(np.float64)) + b2, 0)
-        images.append(y @ w3.T.astype(np.float64) + b3 if case.oc else y)
+        images.append(y @ w3.T.astype(np.float64) + b3 + (wide if case.skip else 0) if case.oc else y)
     return np.stack(images)
 
 
-def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str = "Relu", residual=None):
+def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str = "Relu", residual=None, means=None):
     """The step's result, margins checked."""
     x, w1, b1, w2, b2, w3, b3 = data
     n, oh, ow, channels = shape
@@ -73,11 +77,11 @@ def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str =
     last = [Guarded(_native.pack_gemm_b(w3, False, 1)), Guarded(b3)] if case.oc else [None, None]
     status = run_step(
         "conv_depthwise", [y, Guarded(x), Guarded(_native.pack_gemm_b(w1.reshape(case.c, -1), False, nv)), Guarded(b1),
-                           Guarded(pack_vectors(w2.transpose(2, 0, 1)[:, None])), Guarded(b2), *last, residual], threads,
+                           Guarded(pack_vectors(w2.transpose(2, 0, 1)[:, None])), Guarded(b2), *last, residual, means], threads,
         n=n, kh=k2, kw=k2, sh=s2, sw=s2, dh=1, dw=1, pt=p2, pl=p2, ih=ih, iw=iw, oh=oh, ow=ow, ic=case.ic, c=case.c, oc=case.oc,
         **place("x", case.h, case.w, case.ic), **place("y", oh, ow, channels), **place("r", oh, ow, channels), **act, block=block,
         first_kh=k1, first_kw=k1, first_sh=s1, first_sw=s1, first_pt=p1, first_pl=p1, first_ih=case.h, first_iw=case.w, first_nv=nv,
-        first_band=int(p1 > 0), last_fn=0, last_alpha=0.0, last_beta=0.0, last_nv=1)
+        first_band=int(p1 > 0), last_fn=0, last_alpha=0.0, last_beta=0.0, last_nv=1, skip=int(case.skip))
     assert status == 0
     return y.array
 
@@ -113,6 +117,35 @@ def test_first_layer_and_what_follows_equal_their_parts(isa, case, block, thread
     y = run(case, data, expected.shape, block=block, threads=threads, nv=min(nv, 2 if not case.oc else 4),
             residual=None if residual is None else Guarded(residual))
     assert_close(y, expected if residual is None else expected + residual, tolerance(case.c + 9 * case.ic), str(case))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("block", [1, 2, 4, 30])
+@pytest.mark.parametrize("case", [Case(3, 16, (3, 1, 1), (3, 2, 1), 16, skip=True, h=21, w=33),
+                                  Case(2, 7, (5, 1, 2), (3, 1, 1), 7, skip=True),
+                                  Case(5, 1, (1, 1, 0), (1, 1, 0), 1, skip=True, n=2)], ids=str)
+def test_connection_that_skips_two_layers_is_read_from_the_ring(isa, case, block, threads):
+    c = min(case.c, _native.vector_length())
+    case = replace(case, c=c, oc=c)
+    data = operands(case)
+    expected = reference(case, *data)
+    assert_close(run(case, data, expected.shape, block=block, threads=threads, nv=1), expected, tolerance(c + 9 * case.ic), str(case))
+
+
+@pytest.mark.parametrize("fn", ["Relu", "Swish"])
+@pytest.mark.parametrize("case", [Case(16, 40, (3, 1, 1)), Case(3, 17, (5, 2, 2), n=2), Case(1, 96, (3, 1, 1), h=1, w=1),
+                                  Case(2, 5, (3, 1, 1), w=4)], ids=str)
+def test_means_of_rows_are_the_same_bits_for_any_number_of_threads(isa, case, fn):
+    data = operands(case)
+    shape = reference(case, *data).shape
+    results = []
+    for threads, block in ((1, 2), (2, 2), (3, 2), (1, 7)):
+        means = Guarded(np.full((*shape[:2], shape[3]), np.nan, np.float32), output=True)
+        y = run(case, data, shape, block=block, threads=threads, nv=2, fn=fn, means=means)
+        assert_close(means.array, y.astype(np.float64).mean(axis=2), tolerance(shape[2]), str(case))
+        results.append(means.array)
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
 
 
 @pytest.mark.parametrize("case", [Case(16, 40, (3, 1, 1)), TRIPLES[0]], ids=str)
@@ -195,6 +228,63 @@ def test_planner_takes_the_first_layer_and_the_projection_along(monkeypatch, las
     if _native.vector_length() == 1:        # no panel of single lanes is 16 channels wide: the projection is not taken along
         steps = 2
     assert found[0] == "conv_depthwise" and len(found) == steps, found
+
+
+def block(kind: str, c: int):
+    """Conv 3x3, HardSwish, depthwise 3x3, Relu, 1x1 Conv and the first result added; `kind` spoils it or not."""
+    seeded = np.random.default_rng(3)
+    side = 5 if kind == "shrinks" else 3
+    shapes = {"w1": (c, 3, 3, 3), "w2": (c, 1, side, side), "w3": (c, c, 1, 1)}
+    tensors = [numpy_helper.from_array((seeded.standard_normal(shape) * 0.3).astype(np.float32), name) for name, shape in shapes.items()]
+    nodes = [helper.make_node("Conv", ["x", "w1"], ["a"], pads=[1] * 4), helper.make_node("HardSwish", ["a"], ["h"]),
+             helper.make_node("Conv", ["h", "w2"], ["d"], group=c, pads=[1] * 4), helper.make_node("Relu", ["d"], ["r"]),
+             helper.make_node("Conv", ["r", "w3"], ["p"], pads=[1] * 4 if kind == "shrinks" else [0] * 4),
+             helper.make_node("Add", ["p", "h"], ["s"]),
+             helper.make_node("Mul", ["s", "h"], ["y"]) if kind == "third" else helper.make_node("Relu", ["s"], ["y"])]
+    outputs = {"shared": ["y", "h"], "inner": ["y", "r"]}.get(kind, ["y"])
+    graph = helper.make_graph(nodes, "block", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 21, 26])],
+                              [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("kind", ["plain", "shared", "inner", "third", "shrinks", "wide"])
+def test_planner_takes_a_skipped_connection_along(monkeypatch, kind):
+    c = 2 * _native.vector_length() if kind == "wide" else max(2, _native.vector_length())
+    x = rng.standard_normal((1, 3, 21, 26)).astype(np.float32)
+    monkeypatch.setattr(forms, "SHARE_OF_L2", 1e9)
+    before = fastcnn.load(block(kind, c), threads=1).run(None, {"x": x})
+    monkeypatch.setattr(forms, "SHARE_OF_L2", 0)
+    together = fastcnn.load(block(kind, c), threads=2)
+    for got, expected in zip(together.run(None, {"x": x}), before):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    found = [step for step in kinds(together) if "conv" in step or step == "depthwise"]
+    fits = kind == "plain" and c <= _native.vector_length()
+    assert found == (["conv_depthwise"] if fits else found) and ("conv_depthwise" in found) == fits, found
+
+
+@pytest.mark.parametrize("c,pools", [(24, 1), (512, 2)])
+def test_squeeze_averages_the_means_of_rows(monkeypatch, c, pools):
+    seeded = np.random.default_rng(4)
+    shapes = {"w1": (c, 3, 1, 1), "w2": (c, 1, 3, 3), "w3": (5, c, 1, 1)}
+    tensors = [numpy_helper.from_array(seeded.standard_normal(shape).astype(np.float32), name) for name, shape in shapes.items()]
+    nodes = [helper.make_node("Conv", ["x", "w1"], ["a"]), helper.make_node("Conv", ["a", "w2"], ["d"], group=c, strides=[2, 2]),
+             helper.make_node("Sigmoid", ["d"], ["s"]), *[helper.make_node("GlobalAveragePool", ["s"], [f"g{i}"]) for i in range(pools)],
+             helper.make_node("Mul", ["s", "g0"], ["m"]), helper.make_node("Conv", ["m", "w3"], ["y"])]
+    outputs = ["y", *[f"g{i}" for i in range(pools)], "s"]
+    graph = helper.make_graph(nodes, "squeeze", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 19, 15])],
+                              [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs], tensors)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = rng.standard_normal((3, 3, 19, 15)).astype(np.float32)
+    monkeypatch.setattr(forms, "SHARE_OF_L2", 1e9)
+    apart = fastcnn.load(proto, threads=1)
+    before = apart.run(None, {"x": x})
+    monkeypatch.setattr(forms, "SHARE_OF_L2", 0)
+    together = fastcnn.load(proto, threads=2)
+    for got, expected in zip(together.run(None, {"x": x}), before):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    stages = [next(iter(model._default.plans.values())).direct for model in (apart, together)]
+    work = [[step.work for step in stage.steps if step.kind == "pool"] for stage in stages]
+    assert len(work[1]) == pools and max(work[1]) * 7 == max(work[0]), work         # 7 columns
 
 
 def test_biases_that_the_run_computes_are_added(monkeypatch):

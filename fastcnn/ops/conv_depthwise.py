@@ -17,7 +17,8 @@ from fastcnn.ops.window import Window, resolve
 class ConvDepthwise(Op):
     """y = act3(w3 act2(depthwise(act1(w1 * x + b1), w2) + b2) + b3 + residual); the last convolution only with the attribute `last`.
 
-    Inputs x, w1, b1, w2, b2, w3, b3, residual; attributes first, depthwise and last: the Nodes; factor: of the rows at a time.
+    Inputs x, w1, b1, w2, b2, w3, b3, residual; attributes first, depthwise and last: the Nodes; skip: the residual is act1(w1 * x + b1);
+    factor: of the rows at a time. A second output, without `last`: (N, C, H, 1), the mean of each row.
     """
 
     def infer(self, args: Args) -> list[Spec]:
@@ -31,13 +32,14 @@ class ConvDepthwise(Op):
         nv = first.fields["nv"]
         x = (three_planes(low, dense, 1) if first.fields["band"] else None) or low.read(0, "channels_last")
         y, residual = low.write(0, "channels_last"), low.read(7, "channels_last") if low.args.has(7) else None
+        means = low.write(1, (oh * c, 1, c, c)) if len(low.node.outputs) > 1 else None
         packed = low.packed((low.node.input(1), "conv", (1, nv)), lambda: choice.pack(first, w1))
         taps = low.packed((low.node.input(3), "vectors"), lambda: pack_vectors(w2))
         last, last_fields, last_macs = self._last(low, c, ow)
         row_bytes = 4 * iw * nv * _native.vector_length()
         act1 = epilogue(low.node.attrs["first"].activation)
         block = choice.fused_rows(row_bytes, window.strides[0], oh, low.node.attrs.get("factor", 1))
-        low.emit("conv_depthwise", [y, x, packed, vector_of(low, 2, c), taps, vector_of(low, 4, c), *last, residual],
+        low.emit("conv_depthwise", [y, x, packed, vector_of(low, 2, c), taps, vector_of(low, 4, c), *last, residual, means],
                  n * (c * (ih * iw * w1[0].size + oh * ow * w2[0].size) + last_macs * oh * ow),
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
                  dw=window.dilations[1], pt=window.before[0], pl=window.before[1], ih=ih, iw=iw, oh=oh, ow=ow, ic=ic, c=c,
@@ -52,13 +54,14 @@ class ConvDepthwise(Op):
         node = low.node.attrs.get("last")
         act3 = {f"last_{key}": value for key, value in epilogue(node and node.activation).items()}
         if node is None:
-            return [None, None], {"oc": 0, "last_nv": 0, **act3}, 0
+            return [None, None], {"oc": 0, "last_nv": 0, "skip": 0, **act3}, 0
         w3 = low.args.constant(5)
         oc = w3.shape[0]
         nv = kept_nv(oc, ow, c, choice.best_nv(oc, ow, c), low.widths(low.node.input(5)))
         packed = low.packed((low.node.input(5), "conv", (1, nv)),
                             lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv))
-        return [packed, vector_of(low, 6, oc)], {"oc": oc, "last_nv": nv, **act3}, c * oc
+        skip = int(node.input(3) == low.node.attrs["first"].outputs[0])
+        return [packed, vector_of(low, 6, oc)], {"oc": oc, "last_nv": nv, "skip": skip, **act3}, c * oc
 
 
 def windows(node: Node, args: Args) -> tuple[Window, Window]:

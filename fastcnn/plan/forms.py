@@ -14,6 +14,7 @@ from fastcnn.plan.fusion import SHARE_OF_L2, fuse
 from fastcnn.plan.lowering import Stage, StageLowering
 from fastcnn.plan.prologue import fuse_prologues
 from fastcnn.plan.scaling import fold_scales
+from fastcnn.plan.squeeze import pool_row_means
 from fastcnn.plan.stem import fuse_pools
 from fastcnn.plan.variants import Group, groups, replaced
 
@@ -33,6 +34,7 @@ def lower_stage(bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str],
             selection = chooser.variant(group.key(), list(trial.variants), threads, trial.make)
             formed = replaced(formed, group, trial.variants[selection.name])
             selected[group.fused.node.outputs[0]] = group.fused.node, selection
+    formed = pool_row_means(formed, bound)
     return StageLowering(bound, formed, inputs, outputs, threads, packs, chooser, selected, inner).lower()
 
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from fastcnn import _native
 from fastcnn.choice import machine
@@ -29,24 +29,48 @@ def fuse(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str], share
     readers = Counter(name for b in nodes for name in b.node.reads)
     makers = {b.node.outputs[0]: b for b in nodes}
     private = {name for name, count in readers.items() if count == 1 and name not in outputs}
+    skipped = _skipped(nodes, makers, private, outputs)
     pairs: dict[str, BoundNode] = {}
     gone: dict[int, BoundNode | None] = {}
     for b in nodes:
-        first = makers.get(b.node.input(0)) if b.node.input(0) in private else None
+        first = makers.get(b.node.input(0)) if b.node.input(0) in private or skipped.get(b.node.outputs[0]) == b.node.input(0) else None
         if first is None:
             continue
         if _is_depthwise(b) and id(first) not in gone and _is_first(first) and _is_large(first, bound, share):
             pair = pair_of(first, b)
-            if pair is not None:
+            if pair is not None and (b.node.input(0) in private or _keeps_skipped(pair)):
                 gone |= {id(first): None, id(b): pair}
                 pairs[b.node.outputs[0]] = b
         elif b.node.input(0) in pairs and is_pointwise(b, inputs=4):
             depthwise = pairs[b.node.input(0)]
             pair = gone[id(depthwise)]
             assert pair is not None, "a pair stands where its depthwise Conv stood"
-            if _is_one_panel(pair):
+            if b.node.input(3) == depthwise.node.input(0) or _is_one_panel(pair):
                 gone |= {id(depthwise): None, id(b): _with_last(pair, b)}
     return [kept for b in nodes if (kept := gone.get(id(b), b)) is not None]
+
+
+def _skipped(nodes: Sequence[BoundNode], makers: Mapping[str, BoundNode], private: Collection[str],
+             outputs: Sequence[str]) -> dict[str, str]:
+    """Depthwise results that only a 1x1 Conv reads whose residual is what the depthwise Conv read, and nobody else did; with its name."""
+    readers: dict[str, list[BoundNode]] = {}
+    for b in nodes:
+        for name in b.node.reads:
+            readers.setdefault(name, []).append(b)
+    found = {}
+    for b in nodes:
+        depthwise, name = makers.get(b.node.input(0)), b.node.input(3)
+        if not name or depthwise is None or depthwise.node.input(0) != name or b.node.input(0) not in private or name in outputs:
+            continue
+        if is_pointwise(b, inputs=4) and [id(reader) for reader in readers[name]] == [id(depthwise), id(b)]:
+            found[b.node.input(0)] = name
+    return found
+
+
+def _keeps_skipped(pair: BoundNode) -> bool:
+    """Whether the first's result lies in the ring as a residual does: one vector of channels, pixel for pixel."""
+    dense, window = windows(pair.node, pair.args)
+    return pair.args.spec(1).shape[0] <= _native.vector_length() and dense.out == window.out
 
 
 def _is_conv(b: BoundNode) -> bool:
@@ -90,7 +114,8 @@ def pair_of(first: BoundNode, depthwise: BoundNode) -> BoundNode | None:
 
 
 def _with_last(pair: BoundNode, last: BoundNode) -> BoundNode:
-    inputs = _inputs(pair, 0, 1, 2, 3, 4) + _inputs(last, 1, 2, 3)
+    skips = last.node.input(3) == pair.node.attrs["first"].outputs[0]
+    inputs = _inputs(pair, 0, 1, 2, 3, 4) + _inputs(last, 1, 2, *([] if skips else [3]))
     return _fused(inputs, last, {**pair.node.attrs, "last": last.node}, f"{pair.node.name} + {last.node.name}")
 
 

@@ -39,7 +39,7 @@ class Group:
             listed[f"{TOGETHER}, {factor} of the rows"] = [_with(self.fused, factor=factor)]
         if type(self.fused.op) is NormalizedConv:
             listed |= {f"{TOGETHER}, {nv} vectors": [_with(self.fused, nv=nv)] for nv in _other_widths(self.fused)}
-        if type(self.fused.op) is ConvDepthwise and len(self.parts) > 2:
+        if type(self.fused.op) is ConvDepthwise and len(self.parts) > 2 and self.parts[2].node.input(3) != self.parts[0].node.outputs[0]:
             pair = pair_of(*self.parts[:2])
             if pair is not None:
                 listed[LAST_APART] = [pair, self.parts[2]]

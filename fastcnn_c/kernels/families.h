@@ -104,6 +104,7 @@ typedef struct fc_softmax_kernels {
  *   wide_pairs: pair[1] and pair[2] are faster than two rows
  * band  band[v*plane + p*V_LEN + l] = x[p*pixel + v*V_LEN + l], p < count, channels past n are 0 up to the end of their vector
  * put   y[p*pixel + c] = x[p*x_pixel + c], p < count, c < n
+ * mean  y[c] = sum of x[p*pixel + c] over p < count, in four sums that go round, * scale, c < n
  */
 typedef struct fc_depthwise_args {
     float *y;
@@ -149,6 +150,7 @@ typedef struct fc_depthwise_kernels {
     fc_depthwise_direct_kernel direct[2], edge;
     void (*band)(float *band, size_t plane, const float *x, size_t pixel, size_t count, size_t n);
     void (*put)(float *y, size_t pixel, const float *x, size_t x_pixel, size_t count, size_t n);
+    void (*mean)(float *y, const float *x, size_t pixel, size_t count, size_t n, float scale);
 } fc_depthwise_kernels;
 
 /* ---- grouped: one row of a convolution in groups of `width` channels, one vector of channels, 3 kernel columns ------------------

@@ -59,12 +59,13 @@ static fc_conv first_params(const fc_conv_depthwise *p, const layout *l, int64_t
                      .block = p->first_band ? 1 : (to - from) * tiles};
 }
 
-/* The 1x1 convolution of `rows` rows of the block. */
-static fc_conv last_params(const fc_conv_depthwise *p, int64_t rows)
+/* The 1x1 convolution of `rows` rows of the block; a skipped connection lies in the ring. */
+static fc_conv last_params(const fc_conv_depthwise *p, const layout *l, int64_t rows)
 {
     return (fc_conv){.n = 1, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .ih = rows, .iw = p->ow, .oh = rows, .ow = p->ow,
-                     .x_row = p->ow * p->c, .x_pixel = p->c, .y_row = p->y_row, .y_pixel = p->y_pixel, .r_row = p->r_row,
-                     .r_pixel = p->r_pixel, .groups = 1, .ic = p->c, .oc = p->oc, .fn = p->last_fn, .alpha = p->last_alpha,
+                     .x_row = p->ow * p->c, .x_pixel = p->c, .y_row = p->y_row, .y_pixel = p->y_pixel,
+                     .r_row = p->skip ? l->span * l->v : p->r_row, .r_pixel = p->skip ? l->v : p->r_pixel, .groups = 1,
+                     .ic = p->c, .oc = p->oc, .fn = p->last_fn, .alpha = p->last_alpha,
                      .beta = p->last_beta, .nv = p->last_nv, .block = rows * p->ow};
 }
 
@@ -72,7 +73,7 @@ size_t fc_scratch_conv_depthwise(const void *params, int threads)
 {
     const fc_conv_depthwise *p = params;
     const layout l = layout_of(p);
-    const fc_conv first = first_params(p, &l, 0, l.ring, l.width), last = last_params(p, 1);
+    const fc_conv first = first_params(p, &l, 0, l.ring, l.width), last = last_params(p, &l, 1);
     const size_t a = fc_scratch_conv(&first, threads), b = fc_scratch_conv(&last, threads);
     return l.rest + (a > b ? a : b);
 }
@@ -94,7 +95,7 @@ static void fill_ring(const pass *s, int64_t from, int64_t to)
     }
 }
 
-/* Output rows [oy, oy + rows) of the depthwise convolution to y. */
+/* Output rows [oy, oy + rows) of the depthwise convolution to y, and their means. */
 static void depthwise_rows(const pass *s, float *y, int64_t y_row, int64_t y_pixel, int64_t oy, int64_t rows)
 {
     const fc_conv_depthwise *p = s->p;
@@ -105,6 +106,7 @@ static void depthwise_rows(const pass *s, float *y, int64_t y_row, int64_t y_pix
                            .sw = (size_t)p->sw, .dw = (size_t)p->dw, .n = (size_t)s->n, .count = (size_t)p->ow,
                            .bias = bias ? bias + s->c0 : NULL};
     fc_clamp_bounds(p->fn, p->alpha, p->beta, &a.lo, &a.hi);
+    float *means = s->t[9];
     for (int64_t i = 0; i < rows; i += l->tile.tile_rows) {
         const int64_t count = fc_min(l->tile.tile_rows, rows - i);
         for (int64_t r = 0; r < p->kh + count - 1; r++) {
@@ -115,6 +117,27 @@ static void depthwise_rows(const pass *s, float *y, int64_t y_row, int64_t y_pix
         (count == l->tile.tile_rows ? l->tile.kernel : l->tile.last_row)(&a);
         for (int64_t r = 0; !fc_is_clamp(p->fn) && r < count; r++)
             fc_activate_rows(a.y + r * y_row, p->ow, (size_t)s->n, (size_t)y_pixel, p->fn, p->alpha, p->beta, NULL);
+        for (int64_t r = 0; means && r < count; r++)
+            fc_active->depthwise->mean(means + ((s->image * p->oh + oy + i + r) * p->c + s->c0), a.y + r * y_row, (size_t)y_pixel,
+                                       (size_t)p->ow, (size_t)s->n, 1.0f / (float)p->ow);
+    }
+}
+
+/* The 1x1 convolution of `rows` rows of the block, which are output rows from oy on; of those whose slots follow each other at a time
+ * where the ring holds the residual. */
+static void last_rows(const pass *s, const float *block, int64_t oy, int64_t rows)
+{
+    const fc_conv_depthwise *p = s->p;
+    const layout *l = s->l;
+    const float *given = s->t[8];
+    for (int64_t r = 0, count; r < rows; r += count) {
+        const int64_t at = (oy + r) % l->ring;
+        count = p->skip ? fc_min(rows - r, l->ring - at) : rows;
+        const float *residual = p->skip ? slot(s, at) + l->left * l->v : given ? given + s->image * p->r_image + oy * p->r_row : NULL;
+        const fc_conv last = last_params(p, l, count);
+        void *const operands[FC_MAX_OPERANDS] = {(float *)s->t[0] + s->image * p->y_image + (oy + r) * p->y_row,
+                                                 (float *)block + r * p->ow * p->c, s->t[6], s->t[7], (float *)residual, NULL};
+        fc_run_conv(&last, operands, s->alone);
     }
 }
 
@@ -125,18 +148,13 @@ static void run_block(pass *s, int64_t oy, int64_t rows)
     const int64_t top = oy * p->sh - p->pt, need = fc_min(p->ih, top + (rows - 1) * p->sh + (p->kh - 1) * p->dh + 1);
     fill_ring(s, fc_max(s->have, fc_max(top, 0)), need);
     s->have = fc_max(s->have, need);
-    float *y = (float *)s->t[0] + s->image * p->y_image + oy * p->y_row;
     if (!p->oc) {
-        depthwise_rows(s, y + s->c0, p->y_row, p->y_pixel, oy, rows);
+        depthwise_rows(s, (float *)s->t[0] + s->image * p->y_image + oy * p->y_row + s->c0, p->y_row, p->y_pixel, oy, rows);
         return;
     }
     float *block = (float *)(void *)(s->scratch + s->l->block);
-    const float *residual = s->t[8];
     depthwise_rows(s, block, p->ow * p->c, p->c, oy, rows);
-    const fc_conv last = last_params(p, rows);
-    void *const operands[FC_MAX_OPERANDS] = {y, block, s->t[6], s->t[7],
-                              residual ? (void *)(residual + s->image * p->r_image + oy * p->r_row) : NULL, NULL};
-    fc_run_conv(&last, operands, s->alone);
+    last_rows(s, block, oy, rows);
 }
 
 /* Zeros where no convolution writes: the padding columns and the row of zeros. */

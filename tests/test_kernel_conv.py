@@ -136,3 +136,15 @@ def test_im2col_is_bitwise_the_same_for_any_number_of_threads(isa, case):
     one = run_conv(case, data, "im2col", nv=2, bias=True)
     for threads in (2, 3):
         np.testing.assert_array_equal(run_conv(case, data, "im2col", nv=2, bias=True, threads=threads), one)
+
+
+@pytest.mark.parametrize(("pads", "sh"), [((1, 1), 1), ((2, 0), 1), ((0, 2), 2), ((-1, 1), 1), ((3, 3), 3)])
+def test_narrow_rows_of_padding_read_in_place(pads: tuple[int, int], sh: int, isa: str) -> None:
+    """1x1 on rows so narrow that two make a tile: rows in padding are the bias, and what lies before and after x is not read."""
+    v = _native.vector_length()
+    for ow in (2, 3, 5, 7):
+        for oc, nv in ((5 * v, 3), (2 * v, 2)):
+            case = Case(3, oc, 1, 1, oh=7, ow=ow, sh=sh, pt=pads[0], pb=pads[1])
+            data = operands(case, seed=ow)
+            y = run_conv(case, data, nv=nv, band=0, block=100, bias=True)
+            assert_close(y, reference(case, data.x, data.w) + data.bias, tolerance(case.k), f"{ow} {oc}")

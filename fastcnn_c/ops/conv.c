@@ -178,12 +178,13 @@ static void run_tile(const conv_run *c, panel *q, const float *a, int64_t oy, in
 }
 
 /* Output rows that a tile nv vectors wide takes at a time: 2 where a row is so narrow that b would be read too often, and both rows may
- * be given the same runs of k, zeros of the band among them. */
+ * be given the same runs of k, zeros of the band among them; read in place, no row may lie in padding. */
 static int64_t rows_together(const conv_run *c, int64_t nv)
 {
     const fc_conv *p = c->p;
     const int narrow = c->by_row && c->tiles_per_row == 1 && nv == FC_GEMM_PAIR_NV && p->ow <= FC_GEMM_MAX_MR / 2;
-    return narrow && fc_active->gemm->pair[p->ow] && (p->band || p->kh * p->kw == 1) ? 2 : 1;
+    const int inside = p->kh * p->kw == 1 && p->pt <= 0 && (p->oh - 1) * p->sh - p->pt < p->ih;
+    return narrow && fc_active->gemm->pair[p->ow] && (p->band || inside) ? 2 : 1;
 }
 
 /* The tile asks for as much of the next block's rows as its steps of k can. */

@@ -42,16 +42,16 @@ class Mapping(mmap.mmap):
 
 
 class Derived(mmap.mmap):
-    """Pages of an array that make() computes, from a file or not: once given back, they are zeros until recall() computes them again."""
+    """Pages of an array that fill(array) computes, from a file or not: once given back, they are zeros until recall() fills them again."""
 
-    make: Callable[[], np.ndarray]
+    fill: Callable[[np.ndarray], None]
     file: Mapping | None
     there: bool
     kept: bool
 
-    def __new__(cls, nbytes: int, make: Callable[[], np.ndarray], file: Mapping | None) -> Derived:
+    def __new__(cls, nbytes: int, fill: Callable[[np.ndarray], None], file: Mapping | None) -> Derived:
         pages = super().__new__(cls, -1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        pages.make, pages.file, pages.there, pages.kept = make, file, True, False
+        pages.fill, pages.file, pages.there, pages.kept = fill, file, True, False
         return pages
 
     def forget(self) -> None:
@@ -109,31 +109,29 @@ def _owner(array: np.ndarray) -> object:
     return owner
 
 
-def derived(make: Callable[[], np.ndarray], source: np.ndarray) -> np.ndarray:
-    """make(), contiguous in any order of axes, as an array whose pages can be given back and computed again where it is long.
-
-    source  the array it is computed from
-    """
-    array = make()
-    if array.nbytes < VIEWED_BYTES:
-        return array
-    copy = np.ndarray(array.shape, array.dtype, Derived(array.nbytes, make, mapping_of(source)), strides=array.strides)
-    np.copyto(copy, array)
-    return copy
+def derived(source: np.ndarray, fill: Callable[[np.ndarray], None]) -> np.ndarray:
+    """What fill(array) writes to an array like `source`, from which it computes it; long ones in pages that can be given back."""
+    array = np.empty_like(source, subok=False)
+    if array.nbytes >= VIEWED_BYTES:
+        array = np.ndarray(array.shape, array.dtype, Derived(array.nbytes, fill, mapping_of(source)), strides=array.strides)
+    fill(array)
+    return array
 
 
-def recipe(array: np.ndarray) -> Callable[[], np.ndarray]:
-    """What computes an array without holding on to pages that can be computed again."""
+def filler(array: np.ndarray) -> Callable[[np.ndarray], None]:
+    """What writes the contents of an array to another, without holding on to pages that can be filled again."""
     owner = _owner(array)
-    return owner.make if isinstance(owner, Derived) else lambda: array
+    return owner.fill if isinstance(owner, Derived) else lambda out: np.copyto(out, array)
 
 
 def recall(array: np.ndarray) -> None:
     """The contents of a derived array are there again."""
     owner = _owner(array)
     if isinstance(owner, Derived) and not owner.there:
-        made = owner.make()
-        np.copyto(np.ndarray(made.shape, made.dtype, owner, strides=made.strides), made)
+        base = array
+        while isinstance(base.base, np.ndarray):
+            base = base.base
+        owner.fill(base)
         owner.there = True
 
 

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from fastcnn.graph import Graph, Node
-from fastcnn.mapping import derived, forget, is_derived, recipe
+from fastcnn.mapping import derived, filler, forget, is_derived
 from fastcnn.passes.facts import absorb_readers, affine, batch_affine, has_epilogue
 from fastcnn.passes.rewrite import add_constant, constant, shape_of
 
@@ -34,9 +34,9 @@ def _vector(graph: Graph, node: Node, i: int, size: int) -> np.ndarray | None:
 
 def _with_weights(graph: Graph, node: Node, w: np.ndarray, factors: np.ndarray, b: np.ndarray) -> Node | None:
     """The node with weights w * factors and bias b; None when they overflow w's type."""
-    dtype = w.dtype
-    b, scaled = b.astype(dtype), derived(partial(_scaled, recipe(w), factors, dtype), w)
-    if not (np.isfinite(scaled).all() and np.isfinite(b).all()):
+    b, scaled = b.astype(w.dtype), derived(w, partial(_scale, filler(w), factors))
+    forget(w)
+    if scaled.size and not np.isfinite([scaled.min(), scaled.max(), *b]).all():
         return None
     if is_derived(w) and sum(node.inputs[1] in other.reads for other in graph.nodes) <= 1:
         del graph.constants[node.inputs[1]]             # else a chain of folds keeps the weights of each
@@ -44,11 +44,10 @@ def _with_weights(graph: Graph, node: Node, w: np.ndarray, factors: np.ndarray, 
     return replace(node, inputs=(*inputs, add_constant(graph, f"{node.inputs[1]}.bias", b)))
 
 
-def _scaled(source: Callable[[], np.ndarray], factors: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    w = source()
-    scaled = (w * factors).astype(dtype)
-    forget(w)
-    return scaled
+def _scale(fill: Callable[[np.ndarray], None], factors: np.ndarray, out: np.ndarray) -> None:
+    """out = what `fill` writes there, times factors; products in float64, without an array of them."""
+    fill(out)
+    np.multiply(out, factors, out=out, dtype=np.float64, casting="unsafe")
 
 
 def _fold_conv(graph: Graph, node: Node, reader: Node) -> Node | None:

@@ -5,6 +5,7 @@ An operator family is one file; fastcnn.ops.OPS maps ONNX names to one instance 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -153,20 +154,20 @@ class Lowering(Protocol):
         """Output i leaves the program row-major: writing it so saves a copy."""
 
 
-class Op:
+class Op(ABC):
     """One ONNX operator."""
 
     def native(self, args: Args) -> bool:
         """Whether lower() covers this node: dtypes, ranks, attributes. Everything else goes to the fallback."""
         return all(spec is None or spec.dtype == F32 for spec in args.specs)
 
+    @abstractmethod
     def infer(self, args: Args) -> list[Spec]:
         """Output specs. Raises ShapeError naming the node, DataDependent when values decide."""
-        raise NotImplementedError
 
     def lower(self, low: Lowering) -> None:
-        """Emit the steps that compute the node's outputs."""
-        raise NotImplementedError
+        """Emit the steps that compute the node's outputs. Not for operators whose outputs are known before any run: they are folded."""
+        raise AssertionError(f"{type(self).__name__} is folded when it is bound, or has a lowering")
 
 
 def bad_shape(args: Args, why: str) -> ShapeError:

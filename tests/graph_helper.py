@@ -18,6 +18,14 @@ from fastcnn.reference import evaluate_graph
 Arrays = Mapping[str, np.ndarray]
 
 
+def damaged(data: bytes, changes: Sequence[tuple[float, int]], kept: float) -> bytes:
+    """A file with some bytes changed, (where in [0, 1), value), and cut to the share `kept` where that is below a half."""
+    broken = bytearray(data)
+    for where, value in changes:
+        broken[int(where * len(broken))] = value
+    return bytes(broken[:round(kept * len(broken))]) if kept < 0.5 else bytes(broken)
+
+
 def model(
     nodes: Sequence[NodeProto],
     inputs: Mapping[str, Sequence[int | str | None]],

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf.message import DecodeError
-from graph_helper import floats, model, node
+from graph_helper import damaged, floats, model, node
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
@@ -83,10 +83,7 @@ def test_fields_are_those_of_onnx(kind: str, fields: dict) -> None:
 def test_decode_of_a_damaged_file_is_odd_or_what_protobuf_decodes(changes: list[tuple[float, int]], kept: float) -> None:
     proto = network()
     del proto.graph.value_info[:]            # nobody looks into these, broken or not
-    data = bytearray(proto.SerializeToString())
-    for where, value in changes:
-        data[int(where * len(data))] = value
-    cut = bytes(data[:round(kept * len(data))]) if kept < 0.5 else bytes(data)
+    cut = damaged(proto.SerializeToString(), changes, kept)
     try:
         found = decode(cut)
     except OddMessage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
-from graph_helper import floats, model, node
+from graph_helper import damaged, floats, model, node
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
@@ -55,10 +55,7 @@ def test_split_loses_nothing() -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=3), st.floats(0, 1))
 def test_split_of_a_damaged_file_reads_as_protobuf_reads_it(changes: list[tuple[float, int]], kept: float) -> None:
-    data = bytearray(example().SerializeToString())
-    for where, value in changes:
-        data[int(where * len(data))] = value
-    cut = bytes(data[:round(kept * len(data))]) if kept < 0.5 else bytes(data)
+    cut = damaged(example().SerializeToString(), changes, kept)
     try:
         found = together(cut)
     except OddMessage:

@@ -23,7 +23,7 @@ from fastcnn.passes import run_passes
 from fastcnn.plan.choices import LayerChoice
 from fastcnn.plan.executor import Engine
 from fastcnn.reader import constant_info, read, with_inputs
-from fastcnn.results import place, targets_of
+from fastcnn.results import first_of, place, repeated, targets_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -71,7 +71,8 @@ class Model:
         self._lock = threading.Lock()
         self._feeder = Feeder(graph.inputs)
         self._output_names = tuple(info.name for info in graph.outputs)
-        narrowed = {info.name: tensor_dtype(info.type) for info in graph.outputs if info.type in COMPUTED_AS}
+        types = {info.name: info.type for info in graph.outputs if info.type} | graph.metadata.get("types", {})
+        narrowed = {name: tensor_dtype(kind) for name, kind in types.items() if kind in COMPUTED_AS}
         self._narrowed = {name: dtype for name, dtype in narrowed.items() if dtype is not None}
         self._warned = False
         engine = self._engine(self._output_names)
@@ -82,10 +83,11 @@ class Model:
             out: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
         """Outputs for the given inputs, as onnxruntime's InferenceSession.run.
 
-        output_names  names of outputs or of any value inside the graph, in the order wanted; None or empty: all outputs
+        output_names  names of outputs or of any value inside the graph, in the order wanted, repeated ones too; None or empty: all outputs
         feeds         input name -> array of the input's type and shape, contiguous or not; overridable initializers too
         out           arrays for results, in the order of output_names (None: a fresh one) or by name: what fits an output in
-                      type and shape, contiguous or not, torch tensors too; they are what is returned in its place
+                      type and shape, contiguous or not, torch tensors too; they are what is returned in its place.
+                      Those of different results must not overlap
         Returns fresh numpy arrays. Raises InputError when a name, dtype, rank or extent does not fit, ShapeError when extents
         contradict each other inside the graph, ExecutionError when a step fails; the model stays usable.
         """
@@ -93,15 +95,18 @@ class Model:
             raise FastCNNError("the model is closed")
         if self._overridable and not self._overridable.isdisjoint(feeds):
             return self._variant(self._overridable.intersection(feeds)).run(output_names, feeds, out=out)
+        names = output_names or self._output_names
         engine = self._engine(tuple(output_names)) if output_names else self._default
-        targets = targets_of(output_names or self._output_names, out) if out is not None else None
-        results = engine.run(self._feeder(feeds), targets)
+        targets = targets_of(names, out) if out is not None else None
+        once = len(names) == len(engine.outputs)
+        results = engine.run(self._feeder(feeds), targets if once or targets is None else first_of(engine.outputs, names, targets))
         if engine.fallbacks and not self._warned:
             self._warn(engine)
+        if not once:
+            results = repeated(engine.outputs, results, names)
         if self._narrowed:
-            names = output_names or self._output_names
             results = [converted(r, self._narrowed[name]) if name in self._narrowed else r for name, r in zip(names, results)]
-        return results if targets is None or out is None else place(output_names or self._output_names, results, targets, out)
+        return results if targets is None or out is None else place(names, results, targets, out)
 
     def __call__(self, *args: Any, **feeds: Any) -> Any:
         """Model(x) for one input (or several in order, or by name); one output comes as an array, several as a list."""
@@ -181,8 +186,11 @@ class Model:
         return f"<fastcnn.Model{name} ({inputs}) -> ({outputs}), {len(self._default.graph.nodes)} nodes, {self._threads} threads>"
 
     def _engine(self, outputs: tuple[str, ...]) -> Engine:
-        """The engine for these outputs: the graph optimised with them kept."""
+        """The engine for these outputs, each once: the graph optimised with them kept."""
         engine = self._engines.get(outputs)
+        if engine is None:
+            outputs = tuple(dict.fromkeys(outputs))
+            engine = self._engines.get(outputs)
         if engine is None:
             files = mappings_of(self._graph.constants.values())
             for file in files:
@@ -203,7 +211,7 @@ class Model:
 
     def _with_outputs(self, names: tuple[str, ...]) -> Graph:
         known = {info.name: info for info in self._graph.outputs}
-        if names == tuple(known):
+        if names == tuple(info.name for info in self._graph.outputs):
             return self._graph
         inside = {value for node in self._graph.nodes for value in node.outputs} | {i.name for i in self._graph.inputs}
         inside |= set(self._graph.constants)

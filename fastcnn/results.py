@@ -1,4 +1,4 @@
-"""Results in arrays of the caller's: what run(out=) does."""
+"""What run() hands out: arrays that share memory with nothing else, or those of the caller's that `out` names."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastcnn.errors import InputError
+from fastcnn.plan.apart import copied
+
+# Whether two strided arrays overlap can be hard to say: after this much work they count as overlapping.
+OVERLAP_WORK = 10_000
 
 
 def targets_of(names: Sequence[str], out: Sequence[Any] | Mapping[str, Any]) -> list[np.ndarray | None]:
@@ -18,7 +22,25 @@ def targets_of(names: Sequence[str], out: Sequence[Any] | Mapping[str, Any]) -> 
         out = [out.get(name) for name in names]
     if len(out) != len(names):
         raise InputError(f"out: {len(out)} arrays for the {len(names)} results {', '.join(names)}")
-    return [None if place is None else _writeable(name, place) for name, place in zip(names, out)]
+    targets = [None if place is None else _writeable(name, place) for name, place in zip(names, out)]
+    _check_apart(names, targets)
+    return targets
+
+
+def _check_apart(names: Sequence[str], targets: Sequence[np.ndarray | None]) -> None:
+    """Raises InputError where two results would be written over each other."""
+    given = [(name, target) for name, target in zip(names, targets) if target is not None]
+    for k, (name, target) in enumerate(given):
+        for other, before in given[:k]:
+            if other != name and _overlap(target, before):
+                raise InputError(f"out: the arrays of {other!r} and {name!r} overlap")
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    try:
+        return np.shares_memory(a, b, max_work=OVERLAP_WORK)      # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
 
 
 def _writeable(name: str, place: Any) -> np.ndarray:
@@ -45,4 +67,18 @@ def place(names: Sequence[str], results: Sequence[Any], targets: Sequence[np.nda
                 raise InputError(f"out {name!r}: the result is {made}, the array {target.dtype}{list(target.shape)}")
             np.copyto(target, result)
         placed.append(out[name] if isinstance(out, Mapping) else out[k])
+    return placed
+
+
+def first_of(unique: Sequence[str], names: Sequence[str], targets: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+    """The first target of each name."""
+    return [targets[list(names).index(name)] for name in unique]
+
+
+def repeated(unique: Sequence[str], results: Sequence[Any], names: Sequence[str]) -> list[Any]:
+    """The results, one for each of `unique`, in the order of `names`: what is named again is a copy."""
+    found, taken, placed = dict(zip(unique, results)), set(), []
+    for name in names:
+        placed.append(copied(found[name]) if name in taken else found[name])
+        taken.add(name)
     return placed

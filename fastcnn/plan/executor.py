@@ -16,6 +16,7 @@ from fastcnn.graph import Graph, Node, is_control_flow
 from fastcnn.mapping import mappings_of
 from fastcnn.ops import OPS
 from fastcnn.ops.base import F32, Spec
+from fastcnn.plan.apart import apart
 from fastcnn.plan.batches import run_stage
 from fastcnn.plan.bind import spec_of
 from fastcnn.plan.choices import LayerChoice, rows
@@ -156,8 +157,9 @@ class Engine:
                 for name, (shape, dtype) in zip(names, stage.allocations)]
 
     def _run_stages(self, plan: Plan, env: dict[str, Any], workspace: _native.Workspace) -> list[Any]:
-        given = set(env)
+        borrowed = list(env.values())
         while True:
+            borrowed += plan.values.values()
             for stage in plan.stages:
                 if isinstance(stage, Stage):
                     results = self._run_stage(stage, [env[name] for name in stage.inputs], workspace)
@@ -167,7 +169,7 @@ class Engine:
             if not plan.rest:
                 break
             plan = self._plan_rest(plan, env)
-        return [self._result(name, env, plan, given) for name in self.outputs]
+        return apart([env[name] if name in env else plan.values[name] for name in self.outputs], borrowed)
 
     def _run_fallback(self, node: Node, env: dict[str, Any], plan: Plan) -> None:
         def value(name: str) -> Any:
@@ -183,15 +185,6 @@ class Engine:
         for name, result in zip(node.outputs, results):
             if name:
                 env[name] = _contiguous(result)
-
-    def _result(self, name: str, env: dict[str, Any], plan: Plan, given: set[str]) -> Any:
-        """The value of an output; a copy where it is the caller's own array, a view of one, or the model's constant."""
-        value = env[name] if name in env else plan.values[name]
-        if name not in env:
-            return np.array(value)
-        borrowed = isinstance(value, np.ndarray) and any(np.may_share_memory(value, env[g]) for g in given
-                                                         if isinstance(env[g], np.ndarray))
-        return np.array(value) if borrowed else value
 
 
 def _failed_node(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray]) -> str:

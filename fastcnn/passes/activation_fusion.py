@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.expansion import add_constant
 from fastcnn.graph import Activation, Graph, Node
 from fastcnn.passes.facts import absorb_readers, clip_limits, has_slope, is_float
-from fastcnn.passes.rewrite import add_constant, constant
+from fastcnn.passes.rewrite import constant
 
 # Operators whose kernels apply an activation to what they are about to store.
 TAKES_ACTIVATION = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "LocallyConnected"})

@@ -10,10 +10,11 @@ from functools import partial
 
 import numpy as np
 
+from fastcnn.expansion import add_constant, shape_of
 from fastcnn.graph import Graph, Node
 from fastcnn.mapping import derived, filler, forget, is_derived
 from fastcnn.passes.facts import absorb_readers, affine, batch_affine, has_epilogue
-from fastcnn.passes.rewrite import add_constant, constant, shape_of
+from fastcnn.passes.rewrite import constant
 
 
 def affine_after(graph: Graph) -> bool:

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.expansion import add_constant, shape_of
 from fastcnn.graph import Graph, Node
 from fastcnn.mapping import forget
 from fastcnn.passes.facts import affine, has_slope, sole_reader
-from fastcnn.passes.rewrite import add_constant, constant, shape_of
+from fastcnn.passes.rewrite import constant
 
 
 def affine_before(graph: Graph) -> bool:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.expansion import shape_of, type_of
 from fastcnn.graph import Graph, Node, ValueInfo, is_control_flow
-from fastcnn.passes.rewrite import shape_of, type_of
 
 
 def body_constants(graph: Graph) -> bool:

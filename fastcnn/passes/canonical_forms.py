@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from fastcnn.expansion import shape_of, type_of
 from fastcnn.graph import Graph, Node
 from fastcnn.passes.facts import is_float, reduced_axes
-from fastcnn.passes.rewrite import shape_of, type_of
 
 DOUBLE = "tensor(double)"
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.expansion import add_constant, shape_of
 from fastcnn.graph import Graph, Node
 from fastcnn.passes.channel_shuffle import channel_gather, channel_order_of
 from fastcnn.passes.facts import sole_reader
-from fastcnn.passes.rewrite import add_constant, constant, describe, shape_of
+from fastcnn.passes.rewrite import constant, describe
 
 
 def reading_order(graph: Graph) -> bool:

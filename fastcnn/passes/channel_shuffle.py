@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastcnn.expansion import add_constant, shape_of
 from fastcnn.graph import Graph, Node
 from fastcnn.passes.facts import sole_reader
-from fastcnn.passes.rewrite import add_constant, constant, same_shape, shape_of
+from fastcnn.passes.rewrite import constant, same_shape
 
 
 def channel_order_of(graph: Graph, node: Node) -> np.ndarray | None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn.expansion import Expansion, Rule, expand_nodes
 from fastcnn.graph import Graph
-from fastcnn.passes.expansion import Expansion, Rule, expand_nodes
 
 MICROSOFT, NHWC = "com.microsoft", "com.ms.internal.nhwc"
 TO_NCHW, TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastcnn.expansion import Expansion, Rule, expand_nodes
 from fastcnn.graph import Graph
 from fastcnn.onnx_proto.types import ELEMENT_NAMES, numpy_type
-from fastcnn.passes.expansion import Expansion, Rule, expand_nodes
 
 INT_MAX = 2**31 - 1
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastcnn.expansion import shape_of, type_of
 from fastcnn.graph import Graph, Node
 from fastcnn.onnx_proto.types import ELEMENT_NUMBERS, element_of
-from fastcnn.passes.rewrite import Bypass, constant, same_shape, scalar, shape_of, type_of
+from fastcnn.passes.rewrite import Bypass, constant, same_shape, scalar
 
 
 def identity_removal(graph: Graph) -> bool:

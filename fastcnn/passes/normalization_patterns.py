@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fastcnn.expansion import add_constant, shape_of
 from fastcnn.graph import Graph, Node
 from fastcnn.passes.facts import is_float, reduced_axes
 from fastcnn.passes.pattern import Match, Op, Param, Rule, replace_matches
-from fastcnn.passes.rewrite import add_constant, shape_of
 
 SINCE = 17
 

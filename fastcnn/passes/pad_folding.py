@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.expansion import shape_of
 from fastcnn.graph import Graph, Node
 from fastcnn.passes.facts import clip_limits
-from fastcnn.passes.rewrite import constant, shape_of
+from fastcnn.passes.rewrite import constant
 
 Pads = tuple[list[int], list[int]]         # spatial elements before, after
 

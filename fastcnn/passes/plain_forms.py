@@ -3,10 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastcnn.expansion import Expansion, Rule, expand_nodes, type_of
 from fastcnn.graph import Graph
 from fastcnn.onnx_proto.types import ELEMENT_NUMBERS
-from fastcnn.passes.expansion import Expansion, Rule, expand_nodes
-from fastcnn.passes.rewrite import type_of
 
 TIME_FIRST = [1, 0, 2]
 # Types that Max and Min are native for, and Relu and Clip are not.

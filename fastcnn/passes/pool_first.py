@@ -4,8 +4,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+from fastcnn.expansion import shape_of, type_of
 from fastcnn.graph import Graph, Node
-from fastcnn.passes.rewrite import shape_of, type_of
 
 EXPLICIT = ("NOTSET", "VALID")
 

@@ -3,10 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastcnn.expansion import Expansion, Rule, expand_nodes, shape_of, type_of
 from fastcnn.graph import Graph
 from fastcnn.onnx_proto.types import ELEMENT_NUMBERS
-from fastcnn.passes.expansion import Expansion, Rule, expand_nodes
-from fastcnn.passes.rewrite import shape_of, type_of
 
 # What scales and zero points are for here, with the least and the largest value; int32 only as what is made of sums.
 RANGES = {"uint8": (0, 255), "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767)}

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.expansion import add_constant, shape_of
 from fastcnn.graph import Dim, Graph
-from fastcnn.passes.rewrite import add_constant, shape_of
 from fastcnn.passes.sizes import size_values
 
 

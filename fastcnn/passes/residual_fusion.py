@@ -3,9 +3,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fastcnn.expansion import shape_of
 from fastcnn.graph import Graph, Node
 from fastcnn.passes.facts import has_epilogue, is_float, sole_reader
-from fastcnn.passes.rewrite import constant, same_shape, shape_of
+from fastcnn.passes.rewrite import constant, same_shape
 
 # Operators whose 4th input is added to the result before the activation.
 TAKES_RESIDUAL = frozenset({"Conv", "ConvTranspose", "MatMul"})

@@ -6,20 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.expansion import shape_of
 from fastcnn.graph import Graph, Node, Shape
-from fastcnn.onnx_proto.types import element_name
-
-
-def shape_of(graph: Graph, value: str) -> Shape | None:
-    """Sizes of a value, symbols where they depend on the input; None when the rank is unknown."""
-    array = graph.constants.get(value)
-    return array.shape if array is not None else graph.metadata.get("shapes", {}).get(value)
-
-
-def type_of(graph: Graph, value: str) -> str | None:
-    """"tensor(float)" of a value, None when unknown."""
-    array = graph.constants.get(value)
-    return f"tensor({element_name(array.dtype)})" if array is not None else graph.metadata.get("types", {}).get(value)
 
 
 def static_shape(graph: Graph, value: str) -> tuple[int, ...] | None:
@@ -43,13 +31,6 @@ def scalar(graph: Graph, node: Node, i: int) -> float | None:
     """Input i as a number when it is a constant of one element."""
     array = constant(graph, node, i)
     return float(array.reshape(())) if array is not None and array.size == 1 and array.dtype.kind in "fiu" else None
-
-
-def add_constant(graph: Graph, stem: str, array: np.ndarray) -> str:
-    """A new constant under a name of its own."""
-    name = graph.fresh_name(stem)
-    graph.constants[name] = array
-    return name
 
 
 def describe(graph: Graph, value: str, like: str) -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.expansion import add_constant, shape_of
 from fastcnn.graph import Graph, Node
-from fastcnn.passes.rewrite import add_constant, shape_of
 
 # Operators that only say how the same elements in the same order are cut into axes.
 RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastcnn.expansion import shape_of
 from fastcnn.graph import Dim, Graph, Node
-from fastcnn.passes.rewrite import shape_of
 
 MAX_ELEMENTS = 64
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.expansion import add_constant, shape_of
 from fastcnn.graph import Graph, Node
 from fastcnn.passes.facts import affine, is_float, sole_reader
 from fastcnn.passes.residual_fusion import takes_residual
-from fastcnn.passes.rewrite import add_constant, describe, same_shape, shape_of
+from fastcnn.passes.rewrite import describe, same_shape
 
 
 def transpose_sinking(graph: Graph) -> bool:

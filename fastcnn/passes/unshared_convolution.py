@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastcnn.expansion import add_constant
 from fastcnn.graph import Graph, Node
 from fastcnn.passes.facts import reduced_axes, sole_reader
 from fastcnn.passes.index_maps import IndexMaps
-from fastcnn.passes.rewrite import add_constant
 
 DOMAIN = "fastcnn"
 

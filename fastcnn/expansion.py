@@ -7,12 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Graph, Node
-from fastcnn.onnx_proto.types import element_of, numpy_type
-from fastcnn.passes.rewrite import add_constant, shape_of, type_of
+from fastcnn.graph import Graph, Node, Shape
+from fastcnn.onnx_proto.types import element_name, element_of, numpy_type
 
 # Where a model imports no opset of ONNX's own, rewrites are written in this one.
 DEFAULT_OPSET = 17
+
+
+def shape_of(graph: Graph, value: str) -> Shape | None:
+    """Sizes of a value, symbols where they depend on the input; None when the rank is unknown."""
+    array = graph.constants.get(value)
+    return array.shape if array is not None else graph.metadata.get("shapes", {}).get(value)
+
+
+def type_of(graph: Graph, value: str) -> str | None:
+    """"tensor(float)" of a value, None when unknown."""
+    array = graph.constants.get(value)
+    return f"tensor({element_name(array.dtype)})" if array is not None else graph.metadata.get("types", {}).get(value)
+
+
+def add_constant(graph: Graph, stem: str, array: np.ndarray) -> str:
+    """A new constant under a name of its own."""
+    name = graph.fresh_name(stem)
+    graph.constants[name] = array
+    return name
 
 
 @dataclass
@@ -81,7 +99,10 @@ def expand_nodes(graph: Graph, rules: Mapping[tuple[str, str], Rule]) -> bool:
 
 
 def _expanded(graph: Graph, node: Node, rule: Rule) -> list[Node] | None:
-    """The nodes, the last ones writing what the node wrote; its epilogue goes to none: rules run before any fusion."""
+    """The nodes, the last ones writing what the node wrote, a single one under its name.
+
+    The node's epilogue goes to none: rules run before any fusion.
+    """
     expansion = Expansion(graph, node)
     results = rule(expansion)
     if results is None or any(name and (k >= len(results) or not results[k]) for k, name in enumerate(node.outputs)):
@@ -93,5 +114,6 @@ def _expanded(graph: Graph, node: Node, rule: Rule) -> list[Node] | None:
             names[result] = name
         elif name:
             expansion.nodes.append(Node("Identity", (result,), (name,), {}, f"{node.name}/{name}", "", expansion.opset))
-    return [replace(new, inputs=tuple(names.get(v, v) for v in new.inputs), outputs=tuple(names.get(v, v) for v in new.outputs))
-            for new in expansion.nodes]
+    sole = node.name if len(expansion.nodes) == 1 else ""
+    return [replace(new, inputs=tuple(names.get(v, v) for v in new.inputs), outputs=tuple(names.get(v, v) for v in new.outputs),
+                    name=sole or new.name) for new in expansion.nodes]

@@ -11,7 +11,7 @@ from fastcnn.errors import ModelError
 from fastcnn.graph import Graph, Node
 from fastcnn.onnx_proto.attributes import Kind
 from fastcnn.onnx_proto.types import attribute_type, message_name
-from fastcnn.reader.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES, Signature
+from fastcnn.reader.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES, Signature, parsed
 
 # Domains whose operators onnx defines; nodes of other domains pass unchecked.
 CHECKED_DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")
@@ -28,7 +28,7 @@ def signature(op_type: str, version: int, domain: str) -> Signature | None:
     versions = SIGNATURES.get(op_type) if not domain and OLDEST_OPSET <= version <= NEWEST_OPSET else None
     if versions is not None:
         since = max((v for v in versions if v <= version), default=0)
-        return versions.get(since)
+        return parsed(versions[since], since) if since else None
     return _signature_of_schema(op_type, version, domain)
 
 

@@ -135,6 +135,24 @@ def test_special_values(name, isa):
         np.testing.assert_allclose(actual[k], rounded[k], rtol=1e-6, atol=4e-7, err_msg=f"{name}({value})")
 
 
+@pytest.mark.parametrize("alpha", [1.0, 0.0, -1.0, 0.01, 3.0])
+def test_swish_is_as_accurate_for_any_alpha(alpha, isa):
+    """With alpha = 1 it is a function of its own: SiLU."""
+    x = samples("Swish")
+    expected = CASES["Swish"][2](x.astype(np.float64), float(np.float32(alpha)), 0)
+    ulps, gap = errors(apply("Swish", x, alpha, 0), expected)
+    bad = (ulps > 5) & (gap > 2e-7)
+    assert not bad.any(), f"{bad.sum()} of {x.size}: {ulps[bad].max():.3g} ulp, {gap[bad].max():.3g} absolute"
+
+
+def test_silu_at_the_ends(isa):
+    """Its limit 0 below, x above, NaN of NaN; no sum of theirs is lost to a denormal."""
+    y = apply("Swish", np.array([-np.inf, -3e38, -1000, -88, -87, np.inf, 3e38, 1000, np.nan, -0.0], np.float32), 1, 0)
+    assert (y[:5] <= 0).all() and (np.abs(y[:5]) < 2e-36).all() and (np.abs(y[:5]) > TINY).all()
+    np.testing.assert_array_equal(y[5:8], np.array([np.inf, 3e38, 1000], np.float32))
+    assert np.isnan(y[8]) and y[9] == 0
+
+
 LIMITS = {"Sigmoid": (1, 0), "Tanh": (1, -1), "Exp": (np.inf, 0), "Relu": (np.inf, 0), "Elu": (np.inf, -1.3), "Erf": (1, -1),
           "Softplus": (np.inf, 0), "Clip": (6, -1.5), "HardSigmoid": (1, 0), "Log": (np.inf, np.nan), "Sqrt": (np.inf, np.nan),
           "Reciprocal": (0, 0), "Abs": (np.inf, np.inf), "Sign": (1, -1), "Floor": (np.inf, -np.inf)}

@@ -80,9 +80,10 @@ static inline v_f32 v_scale2(v_f32 x, v_f32 n)
     return _mm256_mul_ps(_mm256_mul_ps(x, v_pow2(half)), v_pow2(_mm256_sub_epi32(k, half)));
 }
 
-static inline v_f32 v_scale2_normal(v_f32 x, v_f32 n)
+enum { V_ROOTS = 1 };
+static inline v_f32 v_two_to(v_f32 t)
 {
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)));
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23), _mm256_set1_epi32(0x3f800000)));
 }
 
 static inline v_f32 v_exponent(v_f32 x)

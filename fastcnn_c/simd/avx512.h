@@ -49,9 +49,20 @@ static inline float v_rsum(v_f32 a) { return _mm512_reduce_add_ps(a); }
 static inline float v_rmax(v_f32 a) { return _mm512_reduce_max_ps(a); }
 static inline float v_rmin(v_f32 a) { return _mm512_reduce_min_ps(a); }
 static inline v_f32 v_scale2(v_f32 x, v_f32 n) { return _mm512_scalef_ps(x, n); }
-static inline v_f32 v_scale2_normal(v_f32 x, v_f32 n) { return _mm512_scalef_ps(x, n); }
 static inline v_f32 v_exponent(v_f32 x) { return _mm512_getexp_ps(x); }
 static inline v_f32 v_mantissa(v_f32 x) { return _mm512_getmant_ps(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src); }
+
+enum { V_ROOTS = 32 };
+static inline v_f32 v_two_to(v_f32 t)
+{
+    /* 2^(j/32), less the bits that the shift leaves of j */
+    const __m512i low = _mm512_setr_epi32(0x3f800000, 0x3f7ecd87, 0x3f7daac3, 0x3f7c980f, 0x3f7b95c2, 0x3f7aa43a, 0x3f79c3d3, 0x3f78f4f0,
+                                          0x3f7837f0, 0x3f778d3a, 0x3f76f532, 0x3f767043, 0x3f75fed7, 0x3f75a15b, 0x3f75583f, 0x3f7523f6);
+    const __m512i high = _mm512_setr_epi32(0x3f7504f3, 0x3f74fbaf, 0x3f7508a4, 0x3f752c4d, 0x3f75672a, 0x3f75b9be, 0x3f76248c, 0x3f76a81e,
+                                           0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3);
+    const __m512i k = _mm512_castps_si512(t);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_permutex2var_epi32(low, k, high), _mm512_slli_epi32(k, 18)));
+}
 
 /* 2^-14 of the approximation squared by one Newton step: within one ulp for normal a and 1/a, a sixth of a division. */
 static inline v_f32 v_reciprocal(v_f32 a)

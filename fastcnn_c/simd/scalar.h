@@ -7,7 +7,7 @@
  *   v_max(a,b)       a > b ? a : b, hence b when either is NaN        v_min likewise
  *   v_select(m,a,b)  m ? a : b             v_first(n)       true in lanes < n
  *   v_scale2(x,n)    x * 2^n for integral n in [-252, 254]            v_exponent, v_mantissa: x = mantissa * 2^exponent, 1 <= mantissa < 2, x > 0 normal
- *   v_scale2_normal(x,n)             the same where x and the result are normal; a result below may be any value below 2^-125
+ *   v_two_to(t)      2^(k/V_ROOTS), normal, for t = (1.5 * 2^23 + k) / V_ROOTS: k lies in the low bits of t
  *   v_rsum, v_rmax   over all lanes, in a fixed order
  *   v_reciprocal(x)  1/x within one ulp, for x and 1/x normal
  *   v_transpose(r)   r[i] lane j <-> r[j] lane i, for V_LEN vectors
@@ -68,7 +68,8 @@ static inline float v_rsum(v_f32 a) { return a; }
 static inline float v_rmax(v_f32 a) { return a; }
 static inline float v_rmin(v_f32 a) { return a; }
 static inline v_f32 v_scale2(v_f32 x, v_f32 n) { return ldexpf(x, (int)n); }
-static inline v_f32 v_scale2_normal(v_f32 x, v_f32 n) { return ldexpf(x, (int)n); }
+enum { V_ROOTS = 1 };
+static inline v_f32 v_two_to(v_f32 t) { return ldexpf(1.0f, (int)(t - 12582912.0f)); }
 static inline v_f32 v_exponent(v_f32 x) { int e; (void)frexpf(x, &e); return (float)(e - 1); }
 static inline v_f32 v_mantissa(v_f32 x) { int e; return 2.0f * frexpf(x, &e); }
 

@@ -16,22 +16,18 @@ from fastcnn.graph import Dim, Graph, Node, Shape
 Shapes = dict[str, Shape]
 Rule = Callable[[Node, list["Shape | None"], Mapping[str, np.ndarray]], "list[Dim] | None"]
 
+# The end of a slice that goes to the end: what exporters write is the largest int32 or int64.
+LONGEST = 2 ** 31 - 1
 _OFFSET = re.compile(r"^(.*)\[([+-]\d+)\]$")
 
 
 def refine(graph: Graph, shapes: Shapes) -> None:
     """Writes expressions over the unknown sizes of `shapes`, node by node."""
     for node in graph.nodes:
-        rule = RULES.get(node.op_type) if not node.domain else None
-        if rule is None or not node.outputs[0]:
-            continue
-        known = shapes.get(node.outputs[0])
+        known = shapes.get(node.outputs[0]) if node.outputs[0] else ()
         if known is not None and all(isinstance(d, int) for d in known):
             continue
-        try:
-            found = rule(node, [shapes.get(v) for v in node.inputs], graph.constants)
-        except (IndexError, TypeError, ValueError, ZeroDivisionError):     # attributes that check.py is about to refuse
-            continue
+        found = sizes_of(node, shapes, graph.constants)
         if found is None or (known is not None and len(known) != len(found)):
             continue
         merged = tuple(
@@ -39,6 +35,22 @@ def refine(graph: Graph, shapes: Shapes) -> None:
         )
         if None not in merged:
             shapes[node.outputs[0]] = merged
+
+
+def sizes_of(node: Node, shapes: Mapping[str, Shape], constants: Mapping[str, np.ndarray]) -> list[Dim] | None:
+    """Sizes of a node's first output, None among them where they are not known; None for an operator without a rule."""
+    rule = RULES.get(node.op_type) if not node.domain else None
+    if rule is None:
+        return None
+    try:
+        return rule(node, [shapes.get(v) for v in node.inputs], constants)
+    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError):     # attributes that check.py is about to refuse
+        return None
+
+
+def keeps_shape(node: Node) -> bool:
+    """Whether the operator is one whose output has the shape of its first input, whatever the rest."""
+    return not node.domain and RULES.get(node.op_type) is _first
 
 
 def shifted(size: Dim, by: int) -> Dim:
@@ -95,9 +107,7 @@ def _broadcast(node: Node, inputs: list[Shape | None], constants: Mapping[str, n
     rank = max(len(s) for s in inputs if s is not None)
     result: list[Dim] = []
     for column in zip(*((1,) * (rank - len(s)) + s for s in inputs if s is not None)):
-        sizes = {d for d in column if d != 1}
-        numbers = [d for d in sizes if isinstance(d, int)]
-        result.append(1 if not sizes else numbers[0] if numbers else sizes.pop() if len(sizes) == 1 else None)
+        result.append(_agreed(set(column)))
     return result
 
 
@@ -117,6 +127,57 @@ def _concat(node: Node, inputs: list[Shape | None], constants: Mapping[str, np.n
 def _transpose(node: Node, inputs: list[Shape | None], constants: Mapping[str, np.ndarray]) -> list[Dim] | None:
     x, perm = inputs[0], node.attrs.get("perm")
     return None if x is None else [x[p] for p in perm] if perm is not None else list(x[::-1])
+
+
+def _slice(node: Node, inputs: list[Shape | None], constants: Mapping[str, np.ndarray]) -> list[Dim] | None:
+    """Axes cut by constants: what is left of a symbol is an expression of its own, unless all of it is."""
+    x = inputs[0]
+    if x is None:
+        return None
+    if node.version < 10:
+        parameters = [node.attrs["starts"], node.attrs["ends"], node.attrs.get("axes"), None]
+    elif any(v and v not in constants for v in node.inputs[1:]):
+        return [None] * len(x)
+    else:
+        parameters = [constants[v].reshape(-1).tolist() if v else None for v in (node.input(i) for i in range(1, 5))]
+    starts, ends, axes, steps = parameters
+    sizes = list(x)
+    for axis, start, end, step in zip(axes or range(len(starts)), starts, ends, steps or [1] * len(starts), strict=True):
+        size = sizes[axis]
+        if isinstance(size, int):
+            sizes[axis] = len(range(*slice(start, end, step).indices(size)))
+        elif size is not None and (start != 0 or step != 1 or end < LONGEST):
+            sizes[axis] = f"slice({size},{start},{end},{step})"
+    return sizes
+
+
+def _einsum(node: Node, inputs: list[Shape | None], constants: Mapping[str, np.ndarray]) -> list[Dim] | None:
+    """Each letter has the size that its places come to; the places of an ellipsis are counted from its end."""
+    left, arrow, right = node.attrs["equation"].replace(" ", "").partition("->")
+    shapes = [shape for shape in inputs if shape is not None]
+    if len(shapes) < len(inputs):
+        return None
+    if not arrow:
+        right = "..." * ("..." in left) + "".join(sorted(c for c in set(left) - {",", "."} if left.count(c) == 1))
+    places: dict[str | int, set[Dim]] = {}
+    for term, shape in zip(left.split(","), shapes, strict=True):
+        for place, size in zip(_places(term, len(shape)), shape, strict=True):
+            places.setdefault(place, set()).add(size)
+    spread = -min([k for k in places if isinstance(k, int)], default=0)
+    return [_agreed(places[place]) for place in _places(right, len(right.replace("...", "")) + spread)]
+
+
+def _places(term: str, rank: int) -> list[str | int]:
+    """A letter an axis, -1, -2 ... for those of the ellipsis from its last one on."""
+    before, dots, after = term.partition("...")
+    return [*before, *range(len(before) + len(after) - rank, 0), *after] if dots else list(term)
+
+
+def _agreed(sizes: set[Dim]) -> Dim:
+    """What equal or broadcast sizes come to: the number other than one if there is any, the symbol if there is but one."""
+    others = sizes - {1}
+    number = next((d for d in others if isinstance(d, int)), None)
+    return 1 if not others else number if number is not None else others.pop() if len(others) == 1 else None
 
 
 def _resize(node: Node, inputs: list[Shape | None], constants: Mapping[str, np.ndarray]) -> list[Dim] | None:
@@ -176,11 +237,16 @@ RULES: dict[str, Rule] = {
             "Softmax",
             "LogSoftmax",
             "LpNormalization",
+            "MeanVarianceNormalization",
+            "RMSNormalization",
+            "Trilu",
         ),
         _first,
     ),
     "Concat": _concat,
     "Transpose": _transpose,
+    "Slice": _slice,
+    "Einsum": _einsum,
     "Resize": _resize,
     "Upsample": _resize,
 }

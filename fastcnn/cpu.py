@@ -33,6 +33,12 @@ def default_threads() -> int:
     return max(1, min(len(allowed), physical_cores(allowed), math.ceil(quota) if quota else len(allowed), _native.MAX_THREADS))
 
 
+def respect_quota() -> None:
+    """From now on runs use no more CPUs at a time than the cgroup's quota allows, whatever number of threads models were loaded for."""
+    quota = cgroup_quota()
+    _native.set_cpu_quota(math.ceil(quota) if quota else 0)
+
+
 def physical_cores(cpus: set[int], root: Path = Path("/sys/devices/system/cpu")) -> int:
     """Distinct cores among the given logical CPUs; each counts as a core where the system does not say."""
     cores = set()

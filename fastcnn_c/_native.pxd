@@ -6,7 +6,7 @@ cdef extern from "fastcnn.h" nogil:
     int FC_BASE_ABSOLUTE, FC_BASE_ARENA, FC_BASE_FIRST_IO
 
     ctypedef enum fc_status:
-        FC_OK, FC_ERR_INDEX, FC_ERR_THREADS, FC_ERR_MEMORY
+        FC_OK, FC_ERR_INDEX, FC_ERR_MEMORY
 
     ctypedef enum fc_isa:
         FC_ISA_COUNT
@@ -67,6 +67,9 @@ cdef extern from "fastcnn.h" nogil:
     fc_isa fc_current_isa() noexcept
     const char *fc_isa_name(fc_isa) noexcept
     int fc_built_with_openmp() noexcept
+    int fc_cpus() noexcept
+    void fc_set_cpus(int) noexcept
+    void fc_set_cpu_quota(int) noexcept
     const fc_cpu *fc_cpu_info() noexcept
     const char *fc_kernel_name(fc_isa, size_t) noexcept
     int64_t fc_vector_length() noexcept

@@ -19,8 +19,7 @@ MAX_THREADS = FC_MAX_THREADS
 ALIGN = FC_ALIGN
 HAS_OPENMP = bool(fc_built_with_openmp())
 
-STATUS = {FC_ERR_INDEX: "an index points outside the data", FC_ERR_THREADS: "no thread could be made",
-              FC_ERR_MEMORY: "out of memory"}
+STATUS = {FC_ERR_INDEX: "an index points outside the data", FC_ERR_MEMORY: "out of memory"}
 
 
 cdef dict _read_kinds():
@@ -261,6 +260,21 @@ def cpu():
             ("avx512_bf16", c.avx512_bf16), ("avx512_fp16", c.avx512_fp16), ("amx_int8", c.amx_int8), ("amx_bf16", c.amx_bf16)) if have],
         "l1d_bytes": c.l1d_bytes, "l2_bytes": c.l2_bytes, "l3_bytes": c.l3_bytes,
     }
+
+
+def cpus():
+    """CPUs that the calling thread may run on: its affinity mask, at most set_cpu_quota's."""
+    return fc_cpus()
+
+
+def set_cpus(int count):
+    """Claim so many CPUs, 0: those there are. A run starts no more threads than its share of them: tests of teams set what they need."""
+    fc_set_cpus(max(0, count))
+
+
+def set_cpu_quota(int count):
+    """CPUs that the process may use at most, 0: no quota."""
+    fc_set_cpu_quota(max(0, count))
 
 
 def vector_length():

@@ -18,8 +18,7 @@
 typedef enum fc_status {
     FC_OK = 0,
     FC_ERR_INDEX = 1,     /* an index tensor points outside the data */
-    FC_ERR_THREADS = 2,   /* no thread could be made */
-    FC_ERR_MEMORY = 3,    /* no memory for a team */
+    FC_ERR_MEMORY = 2,    /* no memory for a team */
 } fc_status;
 
 typedef enum fc_isa { FC_ISA_SCALAR = 0, FC_ISA_AVX2 = 1, FC_ISA_AVX512 = 2, FC_ISA_COUNT = 3 } fc_isa;
@@ -70,9 +69,9 @@ int fc_step_together(fc_step_fn run, const void *params, int threads);
 /* Bytes that a run with so many threads needs to keep track of who did what. */
 size_t fc_program_state_bytes(const fc_program *program, int threads);
 
-/* Run all steps with `threads` threads. bases[0] is ignored, bases[1] the arena, the rest inputs and outputs.
- * scratch: threads * scratch_bytes, FC_ALIGN aligned. state: fc_program_state_bytes, aligned likewise. seconds: NULL, or step_count doubles to fill with each step's time,
- * -1 from the one on that failed.
+/* Run all steps with at most `threads` threads: no more than this run's share of the CPUs. bases[0] is ignored, bases[1] the arena, the rest inputs and outputs.
+ * scratch: threads * scratch_bytes, FC_ALIGN aligned. state: fc_program_state_bytes, aligned likewise.
+ * seconds: NULL, or step_count doubles to fill with each step's time, -1 from the one on that failed.
  * Safe to call from several threads at once with different arenas, and in a forked child. */
 fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, void *state, int threads, double *seconds);
 
@@ -99,6 +98,11 @@ int fc_set_isa(fc_isa isa);
 fc_isa fc_current_isa(void);
 const char *fc_isa_name(fc_isa isa);
 int fc_built_with_openmp(void);
+
+/* CPUs that the calling thread may run on: its affinity mask, at most the quota. fc_set_cpus(n) claims n instead, for tests; 0: as it is. */
+int fc_cpus(void);
+void fc_set_cpus(int cpus);
+void fc_set_cpu_quota(int cpus);   /* 0: none */
 
 typedef struct fc_cpu {
     char vendor[16];

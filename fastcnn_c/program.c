@@ -117,11 +117,13 @@ fc_status fc_program_run(const fc_program *program, void *const *bases, void *sc
     walk w = {.program = program, .bases = bases, .scratch = scratch, .state = state, .seconds = seconds};
     fc_barrier_init(&w.barrier);
     atomic_init(&w.status, FC_OK);
-    if (threads <= 1) {
+    const int given = fc_begin_run(threads);
+    if (given == 1) {
         walk_steps(&w, 0, 1);
-        return (fc_status)atomic_load(&w.status);
+    } else {
+        memset(state, 0, fc_program_state_bytes(program, given));
+        fc_parallel(walk_steps, &w, given);
     }
-    memset(state, 0, fc_program_state_bytes(program, threads));
-    const fc_status entered = fc_parallel(walk_steps, &w, threads);
-    return entered != FC_OK ? entered : (fc_status)atomic_load(&w.status);
+    fc_end_run();
+    return (fc_status)atomic_load(&w.status);
 }

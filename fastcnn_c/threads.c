@@ -1,4 +1,4 @@
-/* The barrier of a team, and the way into OpenMP that survives fork(). */
+/* How many threads a run gets, the barrier of a team, and the way into OpenMP that survives fork() and a limit on threads. */
 #include "threads.h"
 
 #include <sched.h>
@@ -51,23 +51,111 @@ void fc_team_wait(const fc_team *team)
         barrier_wait(team->barrier, team->count);
 }
 
+/* CPUs as tests set them and as a quota of the process bounds them; 0: neither. */
+static atomic_int told_cpus, quota_cpus;
+/* Runs of this process under way: they share the CPUs. */
+static atomic_int runs;
+
+void fc_set_cpus(int cpus) { atomic_store(&told_cpus, cpus); }
+
+void fc_set_cpu_quota(int cpus) { atomic_store(&quota_cpus, cpus); }
+
+static int allowed_cpus(void)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return CPU_COUNT(&set);
+#endif
+    return FC_MAX_THREADS;      /* not Linux, or more CPUs than the set holds */
+}
+
+int fc_cpus(void)
+{
+    const int told = atomic_load_explicit(&told_cpus, memory_order_relaxed);
+    if (told)
+        return told;
+    const int allowed = allowed_cpus(), quota = atomic_load_explicit(&quota_cpus, memory_order_relaxed);
+    return quota && quota < allowed ? quota : allowed;
+}
+
+int fc_begin_run(int threads)
+{
+    const int sharing = atomic_fetch_add_explicit(&runs, 1, memory_order_relaxed) + 1;
+    if (threads <= 1)
+        return 1;
+    const int share = fc_cpus() / sharing;
+    return share >= threads ? threads : share > 1 ? share : 1;
+}
+
+void fc_end_run(void) { atomic_fetch_sub_explicit(&runs, 1, memory_order_relaxed); }
+
 #ifdef _OPENMP
 #include <omp.h>
 #include <pthread.h>
 
-/* libgomp's child of a forked process hangs in its first parallel region when the parent has had one, because the pool it
- * inherits has no threads. A new thread of the child gets a pool of its own and runs well: GCC PR 60035. */
-static atomic_int openmp_used, forked_after_use;
+/* libgomp's child of a forked process hangs in its first parallel region when the thread that forked has had one: the pool it
+ * inherits has no threads (GCC PR 60035). So the thread gives its pool back before it forks; parent and child make a new one when
+ * they next need it, some 50 us. Where that fails, a region of the child is entered from a new thread, which has a pool of its own. */
+static _Thread_local int pool_threads;      /* of the pool that OpenMP keeps for this thread; 0: it has none */
+static _Thread_local int pool_is_lost;
+static atomic_int forked_with_pool;
 
-static void note_fork(void)
+static void before_fork(void)
 {
-    if (atomic_load(&openmp_used))
-        atomic_store(&forked_after_use, 1);
+    if (pool_threads == 0)
+        return;
+#if defined(__clang__) || __GNUC__ >= 9
+    pool_is_lost = omp_pause_resource_all(omp_pause_hard) != 0;
+#else
+    pool_is_lost = 1;
+#endif
+    pool_threads = 0;
+}
+
+static void in_child(void)
+{
+    if (pool_is_lost)
+        atomic_store(&forked_with_pool, 1);
+    atomic_store(&runs, 0);     /* those under way were in threads that the child has not */
 }
 
 __attribute__((constructor)) static void watch_forks(void)
 {
-    pthread_atfork(NULL, NULL, note_fork);
+    pthread_atfork(before_fork, NULL, in_child);
+}
+
+/* Threads that could be started just now, at most `count`. OpenMP ends the process when it cannot start one: asked here first. */
+typedef struct gate {
+    pthread_mutex_t mutex;
+    pthread_cond_t opened;
+    int open;
+} gate;
+
+static void *wait_at(void *argument)
+{
+    gate *g = argument;
+    pthread_mutex_lock(&g->mutex);
+    while (!g->open)
+        pthread_cond_wait(&g->opened, &g->mutex);
+    pthread_mutex_unlock(&g->mutex);
+    return NULL;
+}
+
+static int can_start(int count)
+{
+    gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+    pthread_t started[FC_MAX_THREADS];
+    int n = 0;
+    while (n < count && pthread_create(&started[n], NULL, wait_at, &g) == 0)
+        n++;
+    pthread_mutex_lock(&g.mutex);
+    g.open = 1;
+    pthread_cond_broadcast(&g.opened);
+    pthread_mutex_unlock(&g.mutex);
+    for (int k = 0; k < n; k++)
+        pthread_join(started[k], NULL);
+    return n;
 }
 
 typedef struct region {
@@ -78,8 +166,11 @@ typedef struct region {
 
 static void enter(const region *r)
 {
-    atomic_store_explicit(&openmp_used, 1, memory_order_relaxed);
-#pragma omp parallel num_threads(r->threads)
+    int threads = r->threads;
+    if (threads > pool_threads)
+        threads = 1 + can_start(threads - 1);
+    pool_threads = threads;
+#pragma omp parallel num_threads(threads)
     r->body(r->argument, omp_get_thread_num(), omp_get_num_threads());
 }
 
@@ -89,27 +180,24 @@ static void *enter_from_new_thread(void *argument)
     return NULL;
 }
 
-fc_status fc_parallel(void (*body)(void *, int, int), void *argument, int threads)
+void fc_parallel(void (*body)(void *, int, int), void *argument, int threads)
 {
     region r = {body, argument, threads};
-    if (!atomic_load_explicit(&forked_after_use, memory_order_relaxed)) {
-        enter(&r);
-        return FC_OK;
-    }
     pthread_t thread;
-    if (pthread_create(&thread, NULL, enter_from_new_thread, &r) != 0)
-        return FC_ERR_THREADS;
-    pthread_join(thread, NULL);
-    return FC_OK;
+    if (!atomic_load_explicit(&forked_with_pool, memory_order_relaxed))
+        enter(&r);
+    else if (pthread_create(&thread, NULL, enter_from_new_thread, &r) == 0)
+        pthread_join(thread, NULL);
+    else
+        body(argument, 0, 1);
 }
 
 int fc_built_with_openmp(void) { return 1; }
 #else
-fc_status fc_parallel(void (*body)(void *, int, int), void *argument, int threads)
+void fc_parallel(void (*body)(void *, int, int), void *argument, int threads)
 {
     (void)threads;
     body(argument, 0, 1);
-    return FC_OK;
 }
 
 int fc_built_with_openmp(void) { return 0; }

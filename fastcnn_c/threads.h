@@ -16,7 +16,12 @@ void fc_barrier_init(fc_barrier *barrier);
 /* Returns when *counter has reached `value`; spins, then gives the processor away. */
 void fc_wait_for(atomic_int *counter, int value);
 
+/* Threads for a run that can use `threads`: its share of the CPUs among the runs of the process that are under way, at least 1.
+ * More would wait for each other's time slices. Every fc_begin_run has its fc_end_run. */
+int fc_begin_run(int threads);
+void fc_end_run(void);
+
 /* body(argument, id, count) on `threads` threads at once, or on fewer when the system gives fewer. */
-fc_status fc_parallel(void (*body)(void *, int, int), void *argument, int threads);
+void fc_parallel(void (*body)(void *, int, int), void *argument, int threads);
 
 #endif

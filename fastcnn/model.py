@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcnn.choice.decision import Chooser, CostModel
-from fastcnn.cpu import default_threads
+from fastcnn.cpu import default_threads, respect_quota
 from fastcnn.errors import ConfigurationError, FastCNNError, InputError
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
 from fastcnn.graph import Graph, ValueInfo
+from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import mappings_of
 from fastcnn.ops.base import Spec
 from fastcnn.ops.halves import converted
@@ -50,7 +50,8 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     if precision not in PRECISIONS:
         raise ConfigurationError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
     source = model if isinstance(model, (str, os.PathLike)) else None
-    return Model(read(model), threads or default_threads(), precision, source, tune)
+    with uncut():
+        return Model(read(model), threads or default_threads(), precision, source, tune)
 
 
 class Model:
@@ -63,12 +64,13 @@ class Model:
                  tune: bool | str | os.PathLike[str] = False):
         self._graph, self._threads, self._precision, self._tune = graph, threads, precision, tune
         self._chooser = _tuner(tune, graph) if tune else CostModel()
+        respect_quota()
         self._source = os.path.abspath(source) if source is not None else None
         self._overridable = frozenset(name for name in graph.metadata.get("overridable", ()) if name in graph.constants)
         self._variants: dict[frozenset[str], Model] = {}
         self._packs: dict[Hashable, np.ndarray] = {}
         self._engines: dict[tuple[str, ...], Engine] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._feeder = Feeder(graph.inputs)
         self._output_names = tuple(info.name for info in graph.outputs)
         types = {info.name: info.type for info in graph.outputs if info.type} | graph.metadata.get("types", {})
@@ -195,7 +197,10 @@ class Model:
             files = mappings_of(self._graph.constants.values())
             for file in files:
                 file.check()
-            with self._lock:
+            with uncut(), self._lock:
+                engine = self._engines.get(outputs)
+                if engine is not None:              # another thread made it meanwhile
+                    return engine
                 graph = run_passes(self._with_outputs(outputs))
                 for file in files:                  # what passes read has become constants of the graph, or is read again
                     file.forget()

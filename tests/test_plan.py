@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from graph_helper import onnxruntime_run
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -112,6 +113,23 @@ def test_shapes_that_depend_on_data_are_bound_during_the_run():
         expected = np.argwhere(np.ones((1, 2, 1, 1)) * x).astype(np.float32) @ constants["m"]
         np.testing.assert_allclose(loaded(x), expected, rtol=1e-5, atol=1e-6)
     assert loaded.fallback_nodes == []
+
+
+def test_computed_values_of_any_length_and_type_decide_shapes():
+    """More sizes than are looked at for shape arithmetic, and floats: what a node waits for is kept whatever it is."""
+    names = [f"y{k}" for k in range(70)]
+    split = [helper.make_node("Add", ["x", "x"], ["twice"]), helper.make_node("Cast", ["twice"], ["sizes"], to=TensorProto.INT64),
+             helper.make_node("Split", ["data", "sizes"], names, axis=0)]
+    data = np.arange(140, dtype=np.float32)
+    loaded = fastcnn.load(model(split, {"x": [70]}, dict.fromkeys(names, TensorProto.FLOAT), {"data": data}), threads=1)
+    for part, want in zip(loaded.run(None, {"x": np.ones(70, np.float32)}), np.split(data, 70)):
+        np.testing.assert_array_equal(part, want)
+    resize = [helper.make_node("Add", ["x", "x"], ["roi"]), helper.make_node("Resize", ["data", "roi", "scales"], ["y"], mode="linear",
+                                                                             coordinate_transformation_mode="tf_crop_and_resize")]
+    constants = {"data": np.arange(64, dtype=np.float32).reshape(1, 1, 4, 4, 4), "scales": np.array([1, 1, 1, 2, 2], np.float32)}
+    proto = model(resize, {"x": [10]}, {"y": TensorProto.FLOAT}, constants)
+    roi = np.array([0, 0, 0, 0, 0, .5, .5, .5, .5, .4], np.float32)
+    np.testing.assert_allclose(fastcnn.load(proto, threads=1)(roi), onnxruntime_run(proto, {"x": roi})[0], rtol=1e-5)
 
 
 def test_products_side_by_side_along_an_axis_of_extent_one():

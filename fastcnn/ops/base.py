@@ -50,7 +50,14 @@ class Capped(Spec):
 
 
 class DataDependent(Exception):
-    """A shape depends on values that are not known before the model runs; the planner then goes on at run time."""
+    """A shape depends on values that are not known before the model runs; the planner then goes on at run time.
+
+    names  of the values that decide: with them at hand the shape is known, or another value is asked for
+    """
+
+    def __init__(self, where: str, *names: str):
+        super().__init__(f"{where}: {', '.join(names)}")
+        self.names = names
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Args:
             return default
         value = self.values[i]
         if value is None:
-            raise DataDependent(self.node.where())
+            raise DataDependent(self.node.where(), self.node.inputs[i])
         return value
 
     def constant(self, i: int) -> np.ndarray:

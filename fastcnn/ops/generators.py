@@ -41,7 +41,7 @@ class Value(Op):
         return True
 
     def infer(self, args: Args) -> list[Spec]:
-        raise DataDependent(args.node.where())
+        raise DataDependent(args.node.where(), *args.node.reads)
 
 
 GENERATORS: dict[str, Op] = {"Trilu": Trilu(), "Range": Value(), "ConstantOfShape": Value()}

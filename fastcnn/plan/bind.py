@@ -33,6 +33,7 @@ class BoundNode:
 class Bound:
     """nodes to execute in order; specs and values of everything known; rest: nodes that only the run can bind.
 
+    awaited  values of the run without which the first of the rest cannot be bound; empty where types or shapes alone are missing
     constants  the values that do not depend on shapes: the model's own
     """
 
@@ -41,6 +42,7 @@ class Bound:
     specs: dict[str, Spec | None] = field(default_factory=dict)
     values: dict[str, np.ndarray] = field(default_factory=dict)
     rest: list[Node] = field(default_factory=list)
+    awaited: tuple[str, ...] = ()
 
     def known(self, name: str) -> Spec | None:
         """Spec of a value, None where only the run will tell."""
@@ -90,8 +92,8 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
                 op, outputs = (None, [None]) if opaque else _infer(node, args, bound, opsets)
             else:
                 op, outputs = None, flow.infer(args, {inner: bound.known(outer) for inner, outer in node.captures})
-        except DataDependent:
-            bound.rest = list(nodes[k:])
+        except DataDependent as waits:
+            bound.rest, bound.awaited = list(nodes[k:]), waits.names
             return bound
         if flow is None and _nothing(node, outputs):
             _keep(bound, node, _empties(outputs))

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from fastcnn import _native, reference
 from fastcnn.choice.decision import Chooser, CostModel
 from fastcnn.errors import ExecutionError, UnsupportedOperatorError
 from fastcnn.graph import Graph, Node, is_control_flow
+from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import mappings_of
 from fastcnn.ops import OPS
 from fastcnn.ops.base import F32, Spec
@@ -60,7 +60,7 @@ class Engine:
         self.outputs = tuple(info.name for info in graph.outputs)
         self.files = mappings_of(graph.constants.values())
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.workspaces: list[_native.Workspace] = []
 
     def plan(self, specs: Mapping[str, Spec | None]) -> Plan:
@@ -118,7 +118,7 @@ class Engine:
         plan = self.plans.get(key)
         if plan is not None:
             return plan
-        with self.lock:
+        with uncut(), self.lock:
             if key not in self.plans:
                 for file in self.files:
                     file.check()
@@ -137,7 +137,7 @@ class Engine:
         env.update((name, value) for name, value in plan.values.items() if name not in self.graph.constants)
         needed = sorted({name for node in plan.rest for name in node.reads if name in env})
         specs = {name: spec_of(env[name]) for name in needed}
-        values = small_values(env, needed)
+        values = {**small_values(env, needed), **{name: env[name] for name in plan.awaited}}
         key = (len(plan.rest), tuple(specs.items()), tuple((name, value.tobytes()) for name, value in values.items()))
         return self._plan(key, plan.rest, specs, values)
 
@@ -168,7 +168,9 @@ class Engine:
                     self._run_fallback(stage, env, plan)
             if not plan.rest:
                 break
-            plan = self._plan_rest(plan, env)
+            left, plan = len(plan.rest), self._plan_rest(plan, env)
+            if len(plan.rest) == left and not plan.stages:
+                raise ExecutionError(f"{plan.rest[0].where()}: the shape of its output cannot be told from its inputs")
         return apart([env[name] if name in env else plan.values[name] for name in self.outputs], borrowed)
 
     def _run_fallback(self, node: Node, env: dict[str, Any], plan: Plan) -> None:

@@ -23,6 +23,7 @@ SMALL_VALUE = 64
 class Plan:
     """stages in order; values known without running anything; rest: nodes bound when their inputs exist.
 
+    awaited  values that the first of the rest is bound by, whatever their size
     outputs  what is known of the types of the outputs before the run
     direct  the one stage that turns all inputs, in order, into all outputs, in order: the usual case, run without a dict
     """
@@ -30,6 +31,7 @@ class Plan:
     stages: tuple[Stage | Node, ...]
     values: Mapping[str, np.ndarray]
     rest: tuple[Node, ...]
+    awaited: tuple[str, ...]
     outputs: Mapping[str, Spec]
     direct: Stage | None
 
@@ -59,7 +61,7 @@ def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants
         stages.append(lower_stage(bound, run, stage_inputs, stage_outputs, threads, packs, chooser))
     known = {name: bound.known(name) for name in outputs}
     fixed = {name: spec for name, spec in known.items() if spec is not None and not isinstance(spec, Capped)}
-    return Plan(tuple(stages), _kept(bound, stages, outputs, packs), tuple(bound.rest), fixed,
+    return Plan(tuple(stages), _kept(bound, stages, outputs, packs), tuple(bound.rest), bound.awaited, fixed,
                 _direct(stages, bound.rest, tuple(specs), tuple(outputs)))
 
 

@@ -121,7 +121,10 @@ class Answers:
             return
         with open(self.file.with_name(self.file.name + ".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:                # a child forked meanwhile has the file open too, so that closing it here would not unlock it
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _replace(self, text: str) -> None:
         handle, name = tempfile.mkstemp(prefix=self.file.name, dir=self.file.parent)

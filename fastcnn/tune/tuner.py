@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, fields, replace
@@ -15,6 +14,7 @@ from fastcnn.choice.conv import ConvChoice, ConvShape, Places, choose
 from fastcnn.choice.decision import Decision, Selection, Timed
 from fastcnn.choice.winograd import WORTH_IT
 from fastcnn.errors import ConfigurationError
+from fastcnn.locks import Lock
 from fastcnn.tune.answers import Answer, Answers, default_file
 from fastcnn.tune.trial import MEMORY_MEGABYTES, Eviction, Rounds, Trials
 
@@ -45,7 +45,7 @@ class Tuner:
     def __init__(self, answers: Answers, seconds: float, weight_bytes: int):
         self.answers, self.seconds = answers, seconds
         self.megabytes = others_megabytes(weight_bytes)
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.exhausted = False
         self.evictions: dict[int, Eviction] = {}
 
@@ -101,9 +101,7 @@ class Tuner:
     def _measure(self, key: str, pick: str, threads: int, prepare: Callable[[Eviction], Rounds],
                  best: Callable[[Mapping[str, float]], str]) -> Answer:
         start = time.perf_counter()
-        if threads not in self.evictions:
-            self.evictions[threads] = Eviction(threads, self.megabytes)
-        trials = prepare(self.evictions[threads])
+        trials = prepare(self.evictions.get(threads) or self.evictions.setdefault(threads, Eviction(threads, self.megabytes)))
         times = trials.times(FIRST_ROUNDS)
         least = min(times.values())
         possible = {name for name, seconds in times.items() if seconds <= STILL_POSSIBLE * least}

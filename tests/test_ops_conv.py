@@ -84,6 +84,9 @@ CONV = [
     Case("4 groups of 12", (1, 48, 9, 9), (48, 12, 3, 3), {"group": 4, "pads": [1, 1, 1, 1]}, bias=False),
     Case("3 groups of 24, each by Winograd", (1, 72, 40, 40), (72, 24, 3, 3), {"group": 3, "pads": [1, 1, 1, 1]}),
     Case("2 groups of 32, each by Winograd", (1, 64, 40, 40), (96, 32, 3, 3), {"group": 2, "pads": [1, 0, 1, 2]}),
+    Case("4 groups of one channel, pointwise", (1, 4, 5, 7), (16, 1, 1, 1), {"group": 4}, bias=False),
+    Case("one column wide, dilated and strided", (1, 15, 6, 1), (13, 15, 1, 1),
+         {"dilations": [3, 2], "strides": [1, 2], "pads": [1, 3, 0, 0]}),
     Case("3 groups, pointwise", (2, 9, 8, 8), (15, 3, 1, 1), {"group": 3}),
     Case("depthwise 3x3", (1, 32, 14, 14), (32, 1, 3, 3), {"group": 32, "pads": [1, 1, 1, 1]}),
     Case("depthwise 3x3 stride 2", (2, 19, 15, 14), (19, 1, 3, 3),
@@ -152,6 +155,7 @@ TRANSPOSED = [
          {"dilations": [2, 2], "strides": [2, 3], "pads": [1, 0, 2, 1]}),
     Case("asymmetric pads", (1, 3, 6, 5), (3, 4, 4, 3), {"strides": [2, 1], "pads": [0, 1, 2, 0]}),
     Case("2 groups", (1, 6, 5, 5), (6, 4, 3, 3), {"group": 2, "strides": [2, 2]}),
+    Case("2 groups of one channel, phases of one tap", (1, 2, 5, 6), (2, 3, 1, 3), {"group": 2, "strides": [1, 3]}),
     Case("depthwise", (1, 8, 5, 6), (8, 1, 4, 4), {"group": 8, "strides": [2, 2], "pads": [1, 1, 1, 1]}),
     Case("output_shape", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2], "output_shape": [10, 10]}),
     Case("SAME_UPPER", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
@@ -198,6 +202,18 @@ def test_conv_three_axes_residual_and_activation_after_the_whole_sum(case):
     got, = fastcnn.load(model, threads=2).run(None, {"x": values["x"]})
     wanted, = expected_outputs(model, {"x": values["x"]})
     np.testing.assert_allclose(got, wanted, rtol=0, atol=RTOL * np.abs(wanted).max())
+
+
+def test_nodes_that_share_weights_pack_them_by_their_own_groups():
+    """One tensor w (16, 1, 1, 1): for one group of one channel, 4 groups and 16."""
+    w, x = normal(16, 1, 1, 1), {f"x{g}": normal(1, g, 6, 7, seed=g) for g in (1, 4, 16)}
+    nodes = [helper.make_node("Conv", [f"x{g}", "w"], [f"y{g}"], group=g) for g in (1, 4, 16)]
+    graph = helper.make_graph(nodes, "shared", [helper.make_tensor_value_info(name, TensorProto.FLOAT, a.shape) for name, a in x.items()],
+                              [helper.make_tensor_value_info(f"y{g}", TensorProto.FLOAT, None) for g in (1, 4, 16)],
+                              [numpy_helper.from_array(w, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    for g, got in zip((1, 4, 16), fastcnn.load(model).run(None, x)):
+        np.testing.assert_allclose(got, np.repeat(x[f"x{g}"], 16 // g, axis=1) * w[:, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("a, b, attrs", [

@@ -29,7 +29,7 @@ def candidates(shape: ConvShape, places: Places, threads: int) -> dict[str, Conv
             listed.update(_conv(flat, nv, places, threads, planes))
             if shape.kh * shape.kw > 1 and len(places) == 2 and not planes:
                 listed[f"im2col nv{nv}"] = choice.im2col(flat, nv)
-    if choice.is_winograd_window(merged) and merged.spread == (1, 1):
+    if choice.is_winograd_window(merged) and merged.dilations == (1, 1):
         listed.update(_winograd(merged, threads))
     picked = choice.choose(shape, places, threads)
     if picked not in listed.values():

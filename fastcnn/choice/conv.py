@@ -14,7 +14,10 @@ from fastcnn.choice.winograd import TILE_VECTORS, choose_winograd, covers
 
 @dataclass(frozen=True)
 class ConvShape:
-    """ic and oc are per group; pt and pl may be negative (the window starts inside) or huge (it never meets the input)."""
+    """ic and oc are per group; pt and pl may be negative (the window starts inside) or huge (it never meets the input).
+
+    An axis with a single tap has dilation 1, whatever it is made with: nothing lies between taps there.
+    """
 
     n: int
     groups: int
@@ -33,6 +36,11 @@ class ConvShape:
     oh: int
     ow: int
 
+    def __post_init__(self) -> None:
+        for dilation, taps in (("dh", self.kh), ("dw", self.kw)):
+            if taps == 1:
+                object.__setattr__(self, dilation, 1)
+
     @property
     def macs(self) -> int:
         return self.n * self.groups * self.ic * self.oc * self.kh * self.kw * self.oh * self.ow
@@ -42,9 +50,8 @@ class ConvShape:
         return self.kh * self.kw * self.ic
 
     @property
-    def spread(self) -> tuple[int, int]:
-        """Dilations; an axis with a single tap has none."""
-        return self.dh if self.kh > 1 else 1, self.dw if self.kw > 1 else 1
+    def dilations(self) -> tuple[int, int]:
+        return self.dh, self.dw
 
     @property
     def touches_padding(self) -> bool:
@@ -52,7 +59,6 @@ class ConvShape:
         bottom = (self.oh - 1) * self.sh - self.pt + (self.kh - 1) * self.dh
         right = (self.ow - 1) * self.sw - self.pl + (self.kw - 1) * self.dw
         return self.pt > 0 or self.pl > 0 or bottom >= self.ih or right >= self.iw
-
 
     @property
     def splits_taps(self) -> bool:
@@ -67,7 +73,7 @@ class ConvShape:
 
     def __str__(self) -> str:
         stride = f"stride {self.sh}" if self.sh == self.sw else f"strides {self.sh}x{self.sw}"
-        dilated = f" dilation {self.dh}x{self.dw}" if (self.dh, self.dw) != (1, 1) else ""
+        dilated = f" dilation {self.dh}x{self.dw}" if self.dilations != (1, 1) else ""
         groups = f" groups {self.groups}" if self.groups > 1 else ""
         images = f"{self.n}x" if self.n > 1 else ""
         sizes = f"{images}{self.ih}x{self.iw}x{self.groups * self.ic} -> {self.groups * self.oc}"
@@ -107,7 +113,7 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
         if picked is not None:
             return on_phases(winograd(phase, *picked), shape, places)
     shape = merge_groups(shape)
-    if is_winograd_window(shape) and shape.spread == (1, 1):
+    if is_winograd_window(shape) and shape.dilations == (1, 1):
         picked = choose_winograd((shape.kh, shape.kw), shape.ic, shape.oc, shape.oh, shape.ow, shape.n, machine.l2_bytes(), threads)
         if picked is not None:
             return winograd(shape, *picked)
@@ -134,7 +140,7 @@ def phase_of(shape: ConvShape) -> ConvShape | None:
 
     None where the phases are not all alike (extents or padding no multiple of the dilation) and for batches dilated along both axes.
     """
-    dh, dw = shape.spread
+    dh, dw = shape.dilations
     even = not any(v % dh for v in (shape.ih, shape.oh, shape.pt)) and not any(v % dw for v in (shape.iw, shape.ow, shape.pl))
     if not is_winograd_window(shape) or dh == dw == 1 or (shape.n != 1 and min(dh, dw) > 1) or not even:
         return None
@@ -144,7 +150,7 @@ def phase_of(shape: ConvShape) -> ConvShape | None:
 
 def on_phases(picked: ConvChoice, dilated: ConvShape, places: Places) -> ConvChoice:
     """A choice for the phases of a dilated convolution, with the strides that walk them: runs of the phases of a row, or of an image."""
-    dh, dw = dilated.spread
+    dh, dw = dilated.dilations
     fields = {**picked.fields, "inner": dw if dw > 1 else dh}
     for prefix, (image, _, row, pixel) in zip("xyr", places):
         fields.update({f"{prefix}_image": pixel if dw > 1 else row, f"{prefix}_outer": row if dh > 1 and dw > 1 else image,
@@ -337,7 +343,8 @@ def splits_columns(shape: ConvShape, nv: int, band: bool, threads: int) -> bool:
 def pack(choice: ConvChoice, w: np.ndarray) -> np.ndarray:
     """w (M, C/group, kh, kw) of the original groups, packed for the step that was chosen."""
     columns = w[:, :, 0, 0].T
-    if w.shape[2:] == (1, 1) and columns.flags.c_contiguous and w.dtype == np.float32 and choice.packing[:1] == (1,):
+    as_they_are = choice.packing[:1] == (1,) and not choice.packing[2:] and choice.shape.ic == w.shape[1]   # neither laced nor merged
+    if as_they_are and w.shape[2:] == (1, 1) and columns.flags.c_contiguous and w.dtype == np.float32:
         return _native.pack_gemm_b(columns, True, choice.packing[1])        # MatMul's weights as they lie
     w = np.ascontiguousarray(w, np.float32)
     if choice.algorithm == "depthwise":

@@ -42,7 +42,7 @@ def group_regions(shape: ConvShape) -> list[tuple[int, int]]:
 def winograd_alone(shape: ConvShape, laces: bool) -> bool:
     """Whether the groups one by one are quicker by Winograd's algorithm than by the implicit GEMM, laced or not."""
     one = replace(shape, groups=1)
-    if not conv.is_winograd_window(one) or (shape.dh, shape.dw) != (1, 1):
+    if not conv.is_winograd_window(one) or shape.dilations != (1, 1):
         return False
     picked = choose_winograd((one.kh, one.kw), one.ic, one.oc, one.oh, one.ow, one.n, machine.l2_bytes(), 1)
     if picked is None or not laces:

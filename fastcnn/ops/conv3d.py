@@ -2,8 +2,9 @@
 
 Dense convolutions: tensors lie with depth inside the pixel, (N, H, W, D, C): the kd slices that an output depth sees are then
 kd*C contiguous channels of a two-dimensional image, and Winograd and implicit GEMM apply as they are. At the ends of the depth axis
-the slices that would be padding are left out, with their weights. Where slices do not make one run (groups, dilated depth) their
-convolutions are added up, each reading the sum before it as its residual. A kernel one deep is one convolution of all depths.
+the slices that would be padding are left out, with their weights; where all are, no data is read. Where slices do not make one run
+(groups, dilated depth) their convolutions are added up, each reading the sum before it as its residual. A kernel one deep is one
+convolution of all depths.
 """
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastcnn.ops.base import Args, Lowering
-from fastcnn.ops.conv_emit import Term, emit_conv, weights_of
+from fastcnn.ops.conv_emit import Term, emit_conv, emit_unseen, weights_of
 from fastcnn.ops.window import Window
 from fastcnn.tensor import Tensor, is_channels_last, is_depth_inner
 
@@ -44,17 +45,19 @@ def lower(low: Lowering, window: Window) -> None:
         pairs = [(i, k) for i, k in reached if 0 <= i < x.shape[2]]
         target, before = y.select(2, depth), residual and residual.select(2, depth)
         runs = depth_runs(pairs, merge=group == 1)
+        if not runs:
+            emit_unseen(low, target, slices_as_channels(x, 0, 1), before, low.node.input(1))
         for number, (first, taps) in enumerate(runs):
             shape = w.shape[0], len(taps) * w.shape[1], *w.shape[3:]
-            kernel = kernel_slices(low, w, taps if pairs else (), (0, 2, 1, 3, 4), shape)
+            kernel = kernel_slices(low, w, taps, (0, 2, 1, 3, 4), shape)
             emit_conv(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel,
-                      f"{low.node.input(1)}@{taps if pairs else 'none'}", plane, group, Term(number == 0, number == len(runs) - 1))
+                      f"{low.node.input(1)}@{taps}", plane, group, Term(number == 0, number == len(runs) - 1))
 
 
 def depth_runs(pairs: Sequence[tuple[int, int]], merge: bool) -> list[tuple[int, tuple[int, ...]]]:
     """(first depth, kernel slices) of runs of neighbouring depths from (depth, kernel slice) in ascending order.
 
-    merge False: each depth for itself. No pairs at all: depth 0, for which weights of zero stand in.
+    merge False: each depth for itself.
     """
     runs: list[tuple[int, tuple[int, ...]]] = []
     for depth, tap in pairs:
@@ -62,18 +65,18 @@ def depth_runs(pairs: Sequence[tuple[int, int]], merge: bool) -> list[tuple[int,
             runs[-1] = (runs[-1][0], (*runs[-1][1], tap))
         else:
             runs.append((depth, (tap,)))
-    return runs or [(0, (0,))]
+    return runs
 
 
 def kernel_slices(low: Lowering, w: np.ndarray | Tensor, taps: tuple[int, ...], perm: tuple[int, ...],
                   shape: tuple[int, ...]) -> np.ndarray | Tensor:
-    """The evenly spaced depths `taps` of a kernel with axes permuted, then merged to `shape`; one depth of zeros for no taps."""
+    """The evenly spaced depths `taps` of a kernel with axes permuted, then merged to `shape`."""
     if isinstance(w, np.ndarray):
         low.contents(1)
-        return (w[:, :, list(taps)] if taps else np.zeros_like(w[:, :, :1])).transpose(perm).reshape(shape)
-    part = w.slice(2, taps[0] if taps else 0, max(len(taps), 1), taps[1] - taps[0] if len(taps) > 1 else 1).transpose(perm)
+        return w[:, :, list(taps)].transpose(perm).reshape(shape)
+    part = w.slice(2, taps[0], len(taps), taps[1] - taps[0] if len(taps) > 1 else 1).transpose(perm)
     dense = low.temp(part.shape)
-    low.copy(dense, part if taps else low.constant(np.zeros(1, np.float32)).broadcast(part.shape))
+    low.copy(dense, part)
     merged = dense.reshape(shape)
     assert merged is not None, "dense"
     return merged

@@ -13,7 +13,7 @@ from fastcnn.choice import pieces as choice_pieces
 from fastcnn.choice import regions
 from fastcnn.graph import Activation
 from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
-from fastcnn.ops.window import Window
+from fastcnn.ops.window import NOWHERE, Window
 from fastcnn.tensor import Tensor, is_dense
 
 
@@ -119,11 +119,18 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
         (o, oc), (i, ic) = ((first * size, count * size) for size in (shape.oc, shape.ic))
         operands = bias and bias.slice(0, o, oc), slope and slope.slice(0, o, oc), epilogue(low.node.activation if term.last else None)
         filters = w if isinstance(w, Tensor) or count == group else w[o:o + oc]
-        at = name if count == group else f"{name}@{first}"
+        at = name if group == 1 else f"{name}/{group}@{first}+{count}"      # other groups pack the same weights otherwise
         for begin, end in regions.column_regions(shape):
             part = replace(shape, groups=count, pl=shape.pl - begin * shape.sw, ow=end - begin)
             other = residual and residual.slice(1, o, oc).slice(3, begin, end - begin)
             _emit_region(low, y.slice(1, o, oc).slice(3, begin, end - begin), x.slice(1, i, ic), other, filters, at, part, operands, scale)
+
+
+def emit_unseen(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, name: str) -> None:
+    """The step for outputs whose windows do not meet the input: bias, residual and activation alone, whatever x holds."""
+    m, (oh, ow) = y.shape[1], y.shape[2:]
+    window = Window((1, 1), (1, 1), (1, 1), (NOWHERE, NOWHERE), (0, 0), (oh, ow))
+    emit_conv(low, y, x.slice(1, 0, 1), residual, np.zeros((m, 1, 1, 1), F32), f"{name}@none of {m}", window, 1)
 
 
 def _emit_pieces(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, window: Window,

@@ -8,8 +8,8 @@ import numpy as np
 
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv3d import MAX_TERM_WINDOW, depth_runs, kernel_slices, slices_as_channels
-from fastcnn.ops.conv_emit import WHOLE, Term, checked_output, emit_conv, two_axes, two_dimensional, weights_of
-from fastcnn.ops.window import Window
+from fastcnn.ops.conv_emit import WHOLE, Term, checked_output, emit_conv, emit_unseen, two_axes, two_dimensional, weights_of
+from fastcnn.ops.window import NOWHERE, Window
 from fastcnn.tensor import Tensor
 
 
@@ -54,11 +54,12 @@ def emit_transposed(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None
     for phase_h in range(min(window.strides[0], window.out[0])):
         for phase_w in range(min(window.strides[1], window.out[1])):
             axes = [_phase(window, axis, phase) for axis, phase in enumerate((phase_h, phase_w))]
-            kernel = _taken(low, by_output, axes)
-            sub = Window(tuple(kernel.shape[2:]), (1, 1), (1, 1), (axes[0].before, axes[1].before), (0, 0), (axes[0].count, axes[1].count))
+            kernel = _taken(by_output, axes)
+            sub = Window(tuple(kernel.shape[2:]), (1, 1), (axes[0].gap, axes[1].gap), (axes[0].before, axes[1].before), (0, 0),
+                         (axes[0].count, axes[1].count))
             target, added = (t and _every(t, phase_h, phase_w, window, axes) for t in (y, residual))
             assert target is not None
-            taken = ",".join(f"{part.taps}/{part.gap}" for part in axes)      # what the kernel depends on: not the extents of x
+            taken = ",".join(str(part.taps) for part in axes)
             emit_conv(low, target, x, added, kernel, f"{name}@{group}:{taken}", sub, group, term)
 
 
@@ -100,30 +101,20 @@ def _phase(window: Window, axis: int, phase: int) -> _Phase:
     count = -(-(window.out[axis] - phase) // stride)
     taps = [k for k in range(kernel) if (phase + pad - k * dilation) % stride == 0]
     if not taps:
-        return _Phase((0,), 1, 1 << 30, count)
+        return _Phase((0,), 1, NOWHERE, count)
     starts = [(phase + pad - k * dilation) // stride for k in taps]
     gap = starts[0] - starts[1] if len(taps) > 1 else 1
     return _Phase(tuple(taps[::-1]), gap, -starts[-1], count)
 
 
-def _taken(low: Lowering, w: np.ndarray | Tensor, axes: list[_Phase]) -> np.ndarray | Tensor:
-    """The taps of both phases, zeros in the gaps between them."""
+def _taken(w: np.ndarray | Tensor, axes: list[_Phase]) -> np.ndarray | Tensor:
+    """The taps of both phases."""
     if isinstance(w, np.ndarray):
-        kernel = w[:, :, list(axes[0].taps)][:, :, :, list(axes[1].taps)]
-        for axis, part in enumerate(axes):
-            if part.gap > 1:
-                kernel = np.insert(kernel, [k for k in range(1, kernel.shape[2 + axis]) for _ in range(part.gap - 1)], 0, 2 + axis)
-        return kernel
+        return w[:, :, list(axes[0].taps)][:, :, :, list(axes[1].taps)]
     for axis, part in enumerate(axes):
         step = part.taps[1] - part.taps[0] if len(part.taps) > 1 else 1
         w = w.slice(2 + axis, part.taps[0], len(part.taps), step)
-    extents = [(len(part.taps) - 1) * part.gap + 1 for part in axes]
-    if extents == list(w.shape[2:]):
-        return w
-    spread = low.temp((*w.shape[:2], *extents))
-    low.copy(spread, Tensor(low.constant(np.zeros(1, np.float32)).buffer, spread.shape, (0,) * 4))
-    low.copy(spread.slice(2, 0, w.shape[2], axes[0].gap).slice(3, 0, w.shape[3], axes[1].gap), w)
-    return spread
+    return w
 
 
 def _every(t: Tensor, phase_h: int, phase_w: int, window: Window, axes: list[_Phase]) -> Tensor:
@@ -142,12 +133,13 @@ def _lower_volume(low: Lowering, window: Window) -> None:
         pairs = sorted((step // stride, k) for step, k in steps if step % stride == 0 and 0 <= step // stride < x.shape[2])
         runs = depth_runs(pairs, merge=low.node.attrs.get("group", 1) == 1)
         target, before = y.select(2, depth), residual and residual.select(2, depth)
+        if not runs:
+            emit_unseen(low, target, slices_as_channels(x, 0, 1), before, low.node.input(1))
         for number, (first, taps) in enumerate(runs):
             shape = len(taps) * w.shape[0], w.shape[1], *w.shape[3:]
-            kernel = kernel_slices(low, w, taps if pairs else (), (2, 0, 1, 3, 4), shape)
-            name = f"{low.node.input(1)}@{taps if pairs else 'none'}"
-            emit_transposed(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel, name, inner,
-                            Term(number == 0, number == len(runs) - 1))
+            kernel = kernel_slices(low, w, taps, (2, 0, 1, 3, 4), shape)
+            emit_transposed(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel,
+                            f"{low.node.input(1)}@{taps}", inner, Term(number == 0, number == len(runs) - 1))
 
 
 def transposed_window(args: Args) -> Window:

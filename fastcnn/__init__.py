@@ -35,6 +35,7 @@ from fastcnn.compat import (
 from fastcnn.cpu import cpu_info, select_instruction_set
 from fastcnn.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, ShapeError, UnsupportedOperatorError
 from fastcnn.graph import ValueInfo
+from fastcnn.machine.current import select_machine
 from fastcnn.model import Model, load
 from fastcnn.version import __version__
 
@@ -48,3 +49,4 @@ __all__ = [
 ]
 
 select_instruction_set()
+select_machine()

@@ -3,20 +3,23 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fastcnn import _native
 from fastcnn.errors import ConfigurationError
+from fastcnn.machine.current import current
 
 
 def cpu_info() -> dict[str, Any]:
-    """vendor, model, features, cache sizes in bytes, instruction sets of this build that the CPU has, the one in use, OpenMP, threads.
+    """vendor, model, features, cache sizes in bytes, instruction sets of this build that the CPU has, the one in use, OpenMP and others.
 
-    threads is the default of load(): min(affinity mask, cgroup CPU quota, physical cores).
+    threads is the default of load(): min(affinity mask, cgroup CPU quota, physical cores). machine holds the numbers that plans are made
+    with: those of the processor's family, or of FASTCNN_MACHINE.
     """
     return {**_native.cpu(), "instruction_sets": _native.isas(), "instruction_set": _native.current_isa(),
-            "openmp": _native.HAS_OPENMP, "threads": default_threads()}
+            "openmp": _native.HAS_OPENMP, "threads": default_threads(), "machine": asdict(current())}
 
 
 def default_threads() -> int:

@@ -249,11 +249,12 @@ def kernels(str isa):
 
 
 def cpu():
-    """What cpuid says: a dict of vendor, model, feature flags and cache sizes in bytes."""
+    """What cpuid says: a dict of vendor, model, its numbers, feature flags and cache sizes in bytes, 0 where it does not say."""
     cdef const fc_cpu *c = fc_cpu_info()
     return {
         "vendor": c.vendor[:strlen(c.vendor)].decode("ascii", "replace"),
         "model": c.model[:strlen(c.model)].decode("ascii", "replace").strip(),
+        "family": c.family, "model_number": c.model_number, "stepping": c.stepping,
         "features": [name for name, have in (
             ("avx2", c.avx2), ("fma", c.fma), ("f16c", c.f16c), ("avx512f", c.avx512f), ("avx512dq", c.avx512dq),
             ("avx512bw", c.avx512bw), ("avx512vl", c.avx512vl), ("avx512_vnni", c.avx512_vnni), ("avx_vnni", c.avx_vnni),

@@ -56,6 +56,17 @@ static void read_names(fc_cpu *cpu)
     }
 }
 
+/* Leaf 1: the extended family counts where the family is 15, the extended model there and where the family is 6. */
+static void read_numbers(fc_cpu *cpu)
+{
+    unsigned r[4];
+    cpuid(1, 0, r);
+    const unsigned family = r[0] >> 8 & 15u, model = r[0] >> 4 & 15u;
+    cpu->family = (int)(family == 15 ? family + (r[0] >> 20 & 255u) : family);
+    cpu->model_number = (int)(family == 15 || family == 6 ? model | (r[0] >> 16 & 15u) << 4 : model);
+    cpu->stepping = (int)(r[0] & 15u);
+}
+
 static void read_features(fc_cpu *cpu)
 {
     unsigned one[4], seven[4], seven1[4];
@@ -82,6 +93,7 @@ static void read_features(fc_cpu *cpu)
 static void read_cpu(fc_cpu *cpu)
 {
     read_names(cpu);
+    read_numbers(cpu);
     read_features(cpu);
     read_caches(cpu, 4);
     if (cpu->l1d_bytes == 0)
@@ -93,13 +105,6 @@ static void read_cpu(fc_cpu *cpu) { strcpy(cpu->vendor, "unknown"); }
 
 static fc_cpu the_cpu;
 
-__attribute__((constructor)) static void read_cpu_at_load(void)
-{
-    read_cpu(&the_cpu);
-    if (the_cpu.l1d_bytes == 0)
-        the_cpu.l1d_bytes = 32 << 10;
-    if (the_cpu.l2_bytes == 0)
-        the_cpu.l2_bytes = 256 << 10;
-}
+__attribute__((constructor)) static void read_cpu_at_load(void) { read_cpu(&the_cpu); }
 
 const fc_cpu *fc_cpu_info(void) { return &the_cpu; }

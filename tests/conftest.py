@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +12,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import fastcnn  # noqa: F401  (selects the instruction set)
 from fastcnn import _native
+from fastcnn.machine.current import using
+from fastcnn.machine.numbers import Machine
+from fastcnn.machine.table import ROWS
 
 # A run starts no more threads than there are CPUs. Teams are tested as on a machine with these many, whatever this one has.
 CPUS = 8
@@ -42,3 +48,10 @@ def isa(request):
     _native.set_isa(request.param)
     yield request.param
     _native.set_isa(before)
+
+
+@pytest.fixture
+def plan_for() -> Iterator[Callable[..., Machine]]:
+    """plan_for("zen4", l2_bytes=600_000): until the test ends plans are made for that row, with these numbers instead of its own."""
+    with ExitStack() as stack:
+        yield lambda row="ice_lake", **numbers: stack.enter_context(using(replace(ROWS[row], **numbers)))

@@ -7,7 +7,6 @@ from graph_helper import model, onnxruntime_run
 from onnx import ModelProto, helper
 
 import fastcnn
-from fastcnn.choice import machine
 from fastcnn.errors import ExecutionError
 from fastcnn.plan import batches
 from fastcnn.plan.batches import Repeated, Segment
@@ -113,8 +112,8 @@ def narrowing() -> ModelProto:
 
 
 @pytest.fixture
-def small_cache(monkeypatch):
-    monkeypatch.setattr(machine, "l2_bytes", lambda: 600_000)
+def small_cache(plan_for):
+    plan_for(l2_bytes=600_000)
 
 
 def test_batches_large_maps_alone_large_weights_together(small_cache):

@@ -1,11 +1,22 @@
 """What the planner picks: tile widths and blocks of the implicit GEMM follow from what outgrows L2."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from fastcnn import _native
-from fastcnn.choice import conv, machine
+from fastcnn.choice import conv
 from fastcnn.choice.conv import ConvShape
+from fastcnn.machine.numbers import Machine
+
+KB, MB = 1 << 10, 1 << 20
+
+
+@pytest.fixture(params=["haswell", "zen4", "sapphire_rapids"])
+def machine(request: pytest.FixtureRequest, plan_for: Callable[..., Machine]) -> Machine:
+    """256 KB, 1 MB and 2 MB of L2."""
+    return plan_for(request.param)
 
 
 def pointwise(side: int, ic: int, oc: int) -> ConvShape:
@@ -24,42 +35,46 @@ def side_of(nbytes: float, channels: int) -> int:
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_outputs_count_as_streamed_only_where_the_maps_outgrow_l2(residual: bool) -> None:
+def test_outputs_count_as_streamed_only_where_the_maps_outgrow_l2(residual: bool, machine: Machine) -> None:
     for share, expected in ((0.2, 0), (1.1, 1 + residual)):
-        shape = pointwise(side_of(share * machine.l2_bytes() / (2 + residual), 64), 64, 64)
+        shape = pointwise(side_of(share * machine.l2_bytes / (2 + residual), 64), 64, 64)
         assert conv.streamed(shape, places(shape, residual), 1) == expected
     assert conv.streamed(shape, places(shape, residual), 4) == 0          # four threads have four times the cache
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_a_block_of_tiles_leaves_room_for_what_it_writes(residual: bool) -> None:
-    shape = pointwise(side_of(machine.l2_bytes(), 256), 64, 256)
+def test_a_block_of_tiles_leaves_room_for_what_it_writes(residual: bool, machine: Machine) -> None:
+    shape = pointwise(side_of(machine.l2_bytes, 256), 64, 256)
     where = places(shape, residual)
     for nv in range(1, 5):
         if not _native.gemm_max_mr(nv):
             continue
         pixels = shape.ow / -(-shape.ow // _native.gemm_max_mr(nv))       # of a tile
         per_pixel = 4 * (shape.ic + (1 + residual) * shape.oc)
-        assert conv.block_tiles(shape, nv, where, 1) * pixels * per_pixel <= machine.l2_bytes() / 4
+        assert conv.block_tiles(shape, nv, where, 1) * pixels * per_pixel <= machine.l2_bytes / 4
 
 
-def test_windows_that_overlap_count_their_input_once() -> None:
+def test_windows_that_overlap_count_their_input_once(plan_for: Callable[..., Machine]) -> None:
     """7x1 over 17x17x224: the input is a quarter of a megabyte, not seven quarters."""
     shape = ConvShape(1, 1, 224, 256, 7, 1, 1, 1, 1, 1, 3, 0, 17, 17, 17, 17)
     assert conv.x_pixels(shape) == 17 * 17
     whole = shape.oh * -(-shape.ow // _native.gemm_max_mr(2))
-    assert conv.block_tiles(shape, 2, places(shape), 1) == whole or machine.l2_bytes() < 4 * 4 * 224 * 17 * 17
+    for l2_bytes, fits in ((4 * 4 * 224 * 17 * 17, True), (200 * KB, False)):
+        plan_for(l2_bytes=l2_bytes)
+        assert (conv.block_tiles(shape, 2, places(shape), 1) == whole) == fits
 
 
-def test_weights_that_l2_does_not_keep_are_read_once() -> None:
-    """3x3 stride 2 on 35x35x384: the input fits L2, 5.3 MB of weights do not."""
+def test_weights_that_l2_does_not_keep_are_read_once(plan_for: Callable[..., Machine]) -> None:
+    """3x3 stride 2 on 35x35x384: the input fits 2 MB, 5.3 MB of weights do not; in 1 MB neither does."""
     shape = ConvShape(1, 1, 384, 384, 3, 3, 2, 2, 1, 1, 0, 0, 35, 35, 17, 17)
-    if 4 * 35 * 35 * 384 <= machine.l2_bytes() < 8 * shape.k * shape.oc:
-        assert conv.block_tiles(shape, 2, places(shape), 1) == shape.oh * -(-shape.ow // _native.gemm_max_mr(2))
+    whole = shape.oh * -(-shape.ow // _native.gemm_max_mr(2))
+    for l2_bytes, once in ((2 * MB, True), (MB, False)):
+        plan_for(l2_bytes=l2_bytes)
+        assert (conv.block_tiles(shape, 2, places(shape), 1) == whole) == once
 
 
 @pytest.mark.skipif(_native.vector_length() != 16, reason="strips of a wide tile are 256 bytes with vectors of 16")
-def test_pixels_beyond_l2_are_written_in_wide_strips() -> None:
-    large, small = pointwise(side_of(machine.l2_bytes(), 64), 16, 64), pointwise(14, 16, 64)
+def test_pixels_beyond_l2_are_written_in_wide_strips(machine: Machine) -> None:
+    large, small = pointwise(side_of(machine.l2_bytes, 64), 16, 64), pointwise(14, 16, 64)
     assert conv.implicit_gemm(large, places(large), 1).fields["nv"] == 4
     assert conv.streamed(small, places(small), 1) == 0

@@ -10,7 +10,6 @@ from test_kernel_pool import AVERAGE, LP, MAX, expected
 from test_kernel_pool import Case as Window
 
 import fastcnn
-from fastcnn import _native
 from fastcnn.choice import conv as choice
 from fastcnn.plan import stem
 
@@ -129,9 +128,9 @@ def test_planner_joins_large_maps_to_their_pooling_with_the_same_bits(monkeypatc
     network(outputs=("y", "a")), network(shape=(40, 1, 7, 7), conv={"group": 4}), network(conv={"dilations": [2, 2]}),
     network(shape=(24, 3000, 1, 1), conv={"pads": [0] * 4}),                                   # weights that no strip should read again
 ], ids=["winograd", "two readers", "groups", "dilated", "weights"])
-def test_planner_leaves_others_apart(monkeypatch, proto):
+def test_planner_leaves_others_apart(monkeypatch, plan_for, proto):
     monkeypatch.setattr(stem, "SHARE_OF_L2", 0)
-    monkeypatch.setattr(stem.machine, "l2_bytes", lambda: 2 ** 21)
+    plan_for("sapphire_rapids")
     loaded, x = fastcnn.load(proto, threads=1), image(proto, 1, 40, 41)
     got = loaded.run(None, {"x": x})
     assert "conv_pool" not in kinds(loaded)
@@ -149,9 +148,12 @@ def test_indices_of_the_maximum_keep_their_map(monkeypatch):
     assert "conv_pool" not in kinds(loaded)
 
 
-def test_strips_fit_their_share_of_the_cache():
-    row_bytes = 4 * 111 * 64
+@pytest.mark.parametrize("l2_bytes", [2 ** 17, 2 ** 18, 2 ** 20, 2 ** 21])
+def test_strips_fit_their_share_of_the_cache(plan_for, l2_bytes):
+    """One row is the least, fitting or not."""
+    plan_for(l2_bytes=l2_bytes)
+    row_bytes = l2_bytes // 72
     for stride in (1, 2):
         rows = choice.strip_rows(row_bytes, 3, stride, 10 ** 6)
-        assert row_bytes * ((rows - 1) * stride + 3) <= int(_native.cpu()["l2_bytes"]) // 8
-    assert choice.strip_rows(10 ** 9, 3, 2, 10) == 1 and choice.strip_rows(row_bytes, 3, 2, 4) == 4
+        assert rows > 1 and row_bytes * ((rows - 1) * stride + 3) <= l2_bytes // 8 < row_bytes * (rows * stride + 3)
+    assert choice.strip_rows(l2_bytes, 3, 2, 10) == 1 and choice.strip_rows(row_bytes, 3, 2, 3) == 3

@@ -11,9 +11,7 @@ from step_helper import Guarded, unary_number
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.choice import machine
-from fastcnn.plan import ahead
-from fastcnn.plan.ahead import BYTES_A_MAC, SHARE_OF_L2, look_ahead
+from fastcnn.plan.ahead import SHARE_OF_L2, look_ahead
 
 rng = np.random.default_rng(0)
 LARGE = 10 ** 9
@@ -33,9 +31,10 @@ def test_the_steps_before_ask_for_what_a_row_is_multiplied_by():
     assert look_ahead(steps, [LARGE, LARGE, LARGE], 1) == [[(w, 0, 50_000)], [], []]
 
 
-def test_the_nearest_asks_for_the_end_and_each_only_for_what_its_time_brings():
-    w = bytes_of(50_000)
-    macs = int(20_000 / BYTES_A_MAC) + 1
+def test_the_nearest_asks_for_the_end_and_each_only_for_what_its_time_brings(plan_for):
+    w, machine = bytes_of(50_000), plan_for("zen4")
+    macs_a_cycle = machine.core(_native.vector_length()).fmas * _native.vector_length()
+    macs = int(20_000 / machine.ahead * macs_a_cycle) + 1
     got = look_ahead([conv(None, 49), conv(None, 49), conv(w, 1)], [LARGE, macs, 1], 1)
     assert [[(a is w, b, e) for a, b, e in ranges] for ranges in got] == [[(True, 0, 30_000)], [(True, 30_000, 50_000)], []]
 
@@ -54,8 +53,9 @@ def test_nothing_is_asked_for_where_it_would_not_help(before, after):
     assert look_ahead([before, after], [LARGE, LARGE], 1) == [[], []]
 
 
-def test_what_is_asked_for_leaves_room_in_the_cache():
-    most = int(SHARE_OF_L2 * machine.l2_bytes())
+@pytest.mark.parametrize("row", ["haswell", "zen4", "sapphire_rapids"])
+def test_what_is_asked_for_leaves_room_in_the_cache(row, plan_for):
+    most = int(SHARE_OF_L2 * plan_for(row).l2_bytes)
     steps = [conv(None, 49), conv(bytes_of(most - 10_000), 1), conv(bytes_of(most), 1)]
     asked = look_ahead(steps, [LARGE] * 3, 1)
     assert [end - begin for _, begin, end in asked[0]] == [most - 10_000, 10_000]
@@ -88,7 +88,7 @@ def test_ranges_outside_of_their_array_are_refused(ranges):
         _native.Program([("scale_weights", (np.zeros(64, np.float32),) * 3, 1, fields, ranges)], 0, 1, 0)
 
 
-def test_a_network_with_a_fully_connected_layer_gives_the_same_bits_without(monkeypatch):
+def test_a_network_with_a_fully_connected_layer_gives_the_same_bits_without(plan_for):
     shapes = {"w1": (64, 8, 1, 1), "w2": (64, 64, 1, 1), "w3": (300, 64, 1, 1)}
     tensors = [numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name) for name, shape in shapes.items()]
     nodes = [helper.make_node("Conv", ["x", "w1"], ["a"]), helper.make_node("Conv", ["a", "w2"], ["b"]),
@@ -98,5 +98,5 @@ def test_a_network_with_a_fully_connected_layer_gives_the_same_bits_without(monk
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     x = rng.standard_normal((1, 8, 30, 30)).astype(np.float32)
     asked = fastcnn.load(proto, threads=2)(x)
-    monkeypatch.setattr(ahead, "BYTES_A_MAC", 0)
+    plan_for(ahead=1e-9)
     np.testing.assert_array_equal(fastcnn.load(proto, threads=1)(x), asked)

@@ -1,6 +1,7 @@
 """chain_products: two MatMuls in blocks of rows where what is between them outgrows the cache."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from graph_helper import floats, model, node, onnxruntime_run, random_feeds
 
 import fastcnn
-from fastcnn.choice import conv, machine
+from fastcnn.choice import conv
 from fastcnn.plan.lowering import Stage
 
 WEIGHTS = {"up": floats(6, 40) / np.float32(3), "b": floats(40, seed=2), "down": floats(40, 6, seed=3) / np.float32(7),
@@ -16,9 +17,9 @@ WEIGHTS = {"up": floats(6, 40) / np.float32(3), "b": floats(40, seed=2), "down":
 
 
 @pytest.fixture
-def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_cache(plan_for: Callable[..., Any]) -> None:
     """An L2 of 8 KB: 51 rows of 40 floats."""
-    monkeypatch.setattr(machine, "l2_bytes", lambda: 8192)
+    plan_for(l2_bytes=8192)
 
 
 def steps_of(proto: Any, threads: int = 1) -> list[str]:
@@ -68,8 +69,9 @@ def test_products_that_stay_whole(name: str, small_cache: None) -> None:
     assert kinds.count("conv") + kinds.count("matmul") == 2
 
 
-def test_blocks_are_alike() -> None:
-    room = machine.l2_bytes() // 4
+@pytest.mark.parametrize("row", ["haswell", "zen4", "sapphire_rapids"])
+def test_blocks_are_alike(row: str, plan_for: Callable[..., Any]) -> None:
+    room = plan_for(row).l2_bytes // 4
     for rows, width, threads in ((3136, 384, 1), (3136, 384, 2), (1, 10 ** 9, 1), (50, 7, 4)):
         block = conv.chained_rows(rows, width, threads)
         assert 1 <= block <= rows and (block == 1 or 4 * width * block <= room * threads + 4 * width)

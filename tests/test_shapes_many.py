@@ -15,7 +15,7 @@ from onnx import ModelProto
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.choice.tile import best_nv, tile_slots
+from fastcnn.choice.tile import best_nv, tile_cycles
 from fastcnn.choice.width import KEEP_WIDTH, MAX_NV, kept_nv
 from fastcnn.plan.executor import MAX_PLANS
 
@@ -150,7 +150,7 @@ def test_a_kept_width_costs_little_by_the_model(oc: int, ow: int, k: int) -> Non
     assert kept_nv(oc, ow, k, best, []) == kept_nv(oc, ow, k, best, usable) == best
     for nv in usable:
         kept = kept_nv(oc, ow, k, best, [nv])
-        assert kept == (nv if tile_slots(oc, ow, k, nv) <= KEEP_WIDTH * tile_slots(oc, ow, k, best) else best)
+        assert kept == (nv if tile_cycles(oc, ow, k, nv) <= KEEP_WIDTH * tile_cycles(oc, ow, k, best) else best)
         assert kept_nv(oc, ow, k, best, [nv], float("inf")) == nv
 
 

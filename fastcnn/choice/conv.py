@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.choice import grouped, machine
-from fastcnn.choice.tile import best_nv
+from fastcnn.choice import grouped
+from fastcnn.choice.tile import CACHE_LINE_FLOATS, best_nv
 from fastcnn.choice.winograd import TILE_VECTORS, choose_winograd, covers
+from fastcnn.machine.current import current
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,12 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
         return laced(shape, threads)
     phase = phase_of(shape)
     if phase is not None:
-        picked = choose_winograd((phase.kh, phase.kw), phase.ic, phase.oc, phase.oh, phase.ow, phase.n, machine.l2_bytes(), threads)
+        picked = choose_winograd((phase.kh, phase.kw), phase.ic, phase.oc, phase.oh, phase.ow, phase.n, threads)
         if picked is not None:
             return on_phases(winograd(phase, *picked), shape, places)
     shape = merge_groups(shape)
     if is_winograd_window(shape) and shape.dilations == (1, 1):
-        picked = choose_winograd((shape.kh, shape.kw), shape.ic, shape.oc, shape.oh, shape.ow, shape.n, machine.l2_bytes(), threads)
+        picked = choose_winograd((shape.kh, shape.kw), shape.ic, shape.oc, shape.oh, shape.ow, shape.n, threads)
         if picked is not None:
             return winograd(shape, *picked)
     return implicit_gemm(flatten(shape, places), places, threads)
@@ -217,7 +218,7 @@ def implicit_gemm(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
     """
     nv = 1 if streams_weights(shape) else best_nv(shape.oc, shape.ow, shape.k, streamed(shape, places, threads))
     dense = places[0][3] == shape.ic and shape.groups == 1
-    band = shape.splits_taps or (shape.kw > 1 and not dense and shape.ic < machine.CACHE_LINE_FLOATS)
+    band = shape.splits_taps or (shape.kw > 1 and not dense and shape.ic < CACHE_LINE_FLOATS)
     nv = pair_nv(shape, band) or nv
     block = block_rows(shape, threads) if band else block_tiles(shape, nv, places, threads)
     return conv(shape, nv, band, block, splits_columns(shape, nv, band, threads))
@@ -256,7 +257,7 @@ def im2col(shape: ConvShape, nv: int) -> ConvChoice:
 
 def streams_weights(shape: ConvShape) -> bool:
     """One row of x against weights from memory: one vector wide panels are the plainest stream (AlexNet's 9216x4096: 15.9 -> 18.7 GB/s)."""
-    return shape.n * shape.oh * shape.ow == 1 and 4 * shape.k * shape.oc * shape.groups > machine.l2_bytes()
+    return shape.n * shape.oh * shape.ow == 1 and 4 * shape.k * shape.oc * shape.groups > current().l2_bytes
 
 
 def block_rows(shape: ConvShape, threads: int) -> int:
@@ -265,10 +266,10 @@ def block_rows(shape: ConvShape, threads: int) -> int:
     One row where half of L1 holds the weights, which then need not last: its band stays in L1 and the next rows of x are on their way
     meanwhile. 3 channels of 224x224 to 16 and 32, 3x3 stride 2: 107 -> 96 us, 149 -> 131 us (2026-11-21, Xeon, AVX-512).
     """
-    if 4 * shape.k * shape.oc * shape.groups <= machine.l1d_bytes() // 2 and not _native.gemm_pair(shape.ow):
+    if 4 * shape.k * shape.oc * shape.groups <= current().l1d_bytes // 2 and not _native.gemm_pair(shape.ow):
         return 1
     row_bytes = 4 * ((shape.ow - 1) * shape.sw + (shape.kw - 1) * shape.dw + 1) * shape.ic * shape.groups
-    room = machine.l2_bytes() // 4 // max(row_bytes, 1)
+    room = current().l2_bytes // 4 // max(row_bytes, 1)
     rows = (room - (shape.kh - 1) * shape.dh - 1) // shape.sh + 1
     share = -(-shape.oh * shape.n // threads)
     return max(1, min(rows, shape.oh, share))
@@ -278,7 +279,7 @@ def streamed(shape: ConvShape, places: Places, threads: int) -> int:
     """Maps of the output's size, residual included, that pass L2 by because all maps of the layer together outgrow it; 0: they stay."""
     pixels, outputs = shape.oh * shape.ow, len(places) - 1
     maps = 4 * shape.n * shape.groups * (x_pixels(shape) * shape.ic + outputs * pixels * shape.oc)
-    return outputs if maps > threads * machine.l2_bytes() else 0
+    return outputs if maps > threads * current().l2_bytes else 0
 
 
 def x_pixels(shape: ConvShape) -> int:
@@ -295,17 +296,17 @@ def block_tiles(shape: ConvShape, nv: int, places: Places, threads: int) -> int:
     per_row = -(-shape.ow // _native.gemm_max_mr(nv))
     whole = shape.oh * per_row
     image_bytes = 4 * (x_pixels(shape) * shape.ic + streamed(shape, places, threads) * shape.oh * shape.ow * shape.oc)
-    tiles = max(1, machine.l2_bytes() // 4 * whole // max(image_bytes, 1))
-    again = 4 * shape.k * shape.oc > machine.l2_bytes() // 2 and 4 * x_pixels(shape) * shape.ic <= machine.l2_bytes()
+    tiles = max(1, current().l2_bytes // 4 * whole // max(image_bytes, 1))
+    again = 4 * shape.k * shape.oc > current().l2_bytes // 2 and 4 * x_pixels(shape) * shape.ic <= current().l2_bytes
     return whole if again else min(tiles, whole)
 
 
 def fused_rows(row_bytes: int, stride: int, out_rows: int, factor: float = 1) -> int:
-    """Output rows at a time of fused convolutions: the ring of rows between them should leave L1 little (a 32nd of L2 is 64 KB).
+    """Output rows at a time of fused convolutions: the ring of rows between them should leave L1 little.
 
-    A quarter to four times that: within 2 % on MobileNetV2, MNASNet and EfficientNet-B0; 256 KB: 4 to 8 % of MobileNetV2.
+    With 64 KB a quarter to four times that: within 2 % on MobileNetV2, MNASNet and EfficientNet-B0; 256 KB: 4 to 8 % of MobileNetV2 (Xeon).
     """
-    return max(1, min(out_rows, int(factor * machine.l2_bytes()) // 32 // row_bytes // stride))
+    return max(1, min(out_rows, int(factor * current().ring_bytes) // row_bytes // stride))
 
 
 def strip_rows(row_bytes: int, kernel: int, stride: int, out_rows: int, factor: float = 1) -> int:
@@ -313,7 +314,7 @@ def strip_rows(row_bytes: int, kernel: int, stride: int, out_rows: int, factor: 
 
     A third to a 24th: within the noise on ResNet-18, SqueezeNet and ShuffleNet, slower at either end (Xeon, one thread, 2026-11-21).
     """
-    rows = int(factor * machine.l2_bytes()) // 8 // max(row_bytes, 1)
+    rows = int(factor * current().l2_bytes) // 8 // max(row_bytes, 1)
     return max(1, min(out_rows, (rows - kernel) // stride + 1))
 
 
@@ -322,7 +323,7 @@ def chained_rows(rows: int, width: int, threads: int, factor: float = 1) -> int:
 
     ConvNeXt-T by a half, a quarter and an eighth: 0.981, 0.972, 0.973 of the time without (Xeon, one thread, 2026-11-21).
     """
-    blocks = -(-16 * width * rows // max(int(factor * machine.l2_bytes() * threads), 1))
+    blocks = -(-16 * width * rows // max(int(factor * current().l2_bytes * threads), 1))
     return -(-rows // max(blocks, 1))
 
 

@@ -6,29 +6,27 @@ fifth of what was measured.
 from __future__ import annotations
 
 from fastcnn import _native
-from fastcnn.choice import machine
 from fastcnn.choice.conv import ConvChoice
-from fastcnn.choice.tile import tile_slots
-from fastcnn.choice.winograd import BAND_CYCLES, WEIGHT_BYTES, tile_count, winograd_cycles
-
-DEPTHWISE_CYCLES = 1.5      # per tap, channel of a group and vector of the output, border rows and stores included
-GATHER_CYCLES = 2.0         # im2col: per vector copied into the matrix of windows
+from fastcnn.choice.tile import tile_cycles
+from fastcnn.choice.winograd import tile_count, winograd_cycles
+from fastcnn.machine.current import current
 
 
 def cycles(picked: ConvChoice, threads: int) -> float:
     """The time of a step on `threads` threads, weights from beyond L2."""
-    shape, vector = picked.shape, _native.vector_length()
+    shape, vector, machine = picked.shape, _native.vector_length(), current()
+    core = machine.core(vector)
     pixels, columns = shape.n * shape.oh * shape.ow, -(-shape.oc // vector)
     if picked.algorithm in ("depthwise", "grouped"):
-        return pixels * -(-shape.groups * shape.ic // vector) * shape.k * DEPTHWISE_CYCLES / threads
+        return pixels * -(-shape.groups * shape.ic // vector) * shape.k * core.depthwise / threads
     if picked.algorithm == "winograd":
         kernel, m = (shape.kh, shape.kw), picked.fields["m"]
         total = tile_count(kernel, m, shape.n, shape.oh, shape.ow)
-        return winograd_cycles(kernel, m, shape.ic, shape.oc, total, picked.fields["tiles"], machine.l2_bytes(), threads, vector)
-    work = shape.groups * shape.n * shape.oh * tile_slots(shape.oc, shape.ow, shape.k, picked.fields["nv"]) / machine.FMAS_PER_CYCLE
+        return winograd_cycles(kernel, m, shape.ic, shape.oc, total, picked.fields["tiles"], threads)
+    work = shape.groups * shape.n * shape.oh * tile_cycles(shape.oc, shape.ow, shape.k, picked.fields["nv"])
     inputs = shape.groups * -(-shape.ic // vector)
     if picked.algorithm == "im2col":
-        work += pixels * shape.kh * shape.kw * inputs * GATHER_CYCLES
+        work += pixels * shape.kh * shape.kw * inputs * core.gather
     elif picked.fields["band"]:
-        work += pixels * shape.kh * shape.kw * inputs * BAND_CYCLES
-    return work / threads + 4 * shape.groups * shape.k * columns * vector / WEIGHT_BYTES
+        work += pixels * shape.kh * shape.kw * inputs * core.band
+    return work / threads + 4 * shape.groups * shape.k * columns * vector / machine.memory

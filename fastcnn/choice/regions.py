@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from fastcnn import _native
-from fastcnn.choice import conv, cost, grouped, machine
+from fastcnn.choice import conv, cost, grouped
 from fastcnn.choice.conv import ConvShape
 from fastcnn.choice.winograd import choose_winograd
 
@@ -44,7 +44,7 @@ def winograd_alone(shape: ConvShape, laces: bool) -> bool:
     one = replace(shape, groups=1)
     if not conv.is_winograd_window(one) or shape.dilations != (1, 1):
         return False
-    picked = choose_winograd((one.kh, one.kw), one.ic, one.oc, one.oh, one.ow, one.n, machine.l2_bytes(), 1)
+    picked = choose_winograd((one.kh, one.kw), one.ic, one.oc, one.oh, one.ow, one.n, 1)
     if picked is None or not laces:
         return picked is not None
     return 2 * cost.cycles(conv.winograd(one, *picked), 1) < cost.cycles(conv.laced(replace(shape, groups=2), 1), 1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from fastcnn.choice import conv
 from fastcnn.choice.conv import ConvChoice, Places
-from fastcnn.choice.tile import tile_slots
+from fastcnn.choice.tile import tile_cycles
 
 MAX_NV = 4                  # widest register tile in vectors
 # A layer keeps the width that its weights are packed for where the model of tile.py says that this takes at most so much more time.
@@ -33,6 +33,6 @@ def kept_nv(oc: int, ow: int, k: int, best: int, widths: Sequence[int], limit: f
     """The cheapest of the widths that weights are packed for, or `best` where none comes within `limit` times its cost."""
     if not widths or best in widths:
         return best
-    cost = {nv: tile_slots(oc, ow, k, nv, streamed) for nv in (*widths, best)}
+    cost = {nv: tile_cycles(oc, ow, k, nv, streamed) for nv in (*widths, best)}
     nv = min(widths, key=cost.__getitem__)
     return nv if cost[nv] <= limit * cost[best] else best

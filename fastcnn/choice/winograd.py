@@ -1,12 +1,10 @@
 """When Winograd's F(m, r) computes a convolution of stride 1, with which m and in blocks of how many tiles.
 
 Along both axes for windows of 2x2 to 5x5, along one for 1x2, 1x3, 1x5, 1x7 and their transposes. A cost model in cycles of one core,
-against that of the direct kernel in tile.py. Its constants began as a least-squares fit to 26 layers (224x224x64 to 4x4x256) and were then
-searched for the least regret on 70 3x3 layers of ResNet, VGG, DenseNet, GoogLeNet, Inception and ShuffleNet at AVX-512 and AVX2, weights
-from memory as in a network. On 64 of them measured afresh the pick takes 2.6 % more time than the best of direct, F(2,3) and F(4,3) with
-7 block sizes each on average (AVX-512 3.6, AVX2 1.6; 4.1 % with the constants before). 2026-11-21, Intel Xeon (family 6 model 167,
-AVX-512, 3.3 GHz, 2 MB L2), gcc 12.2, one thread; reproduce with
-`python -m bench.layers --cold resnet18 resnet50 vgg16 densenet121 googlenet inception_v3`.
+against that of the direct kernel in tile.py; the numbers are those of the machine (fastcnn/machine/table.py). On 64 3x3 layers of ResNet,
+VGG, DenseNet, GoogLeNet, Inception and ShuffleNet, weights from memory as in a network, the pick takes 2.6 % more time than the best of
+direct, F(2,3) and F(4,3) with 7 block sizes each on average (AVX-512 3.6, AVX2 1.6). 2026-11-21, Intel Xeon (AVX-512, 3.3 GHz, 2 MB L2),
+gcc 12.2, one thread; reproduce with `python -m bench.layers --cold resnet18 resnet50 vgg16 densenet121 googlenet inception_v3`.
 Direct / F(2,3) / F(4,3) in ms, cold weights (warm differs by less than 10 % except where given as cold; warm):
 
     224x224 64->64    22.2 / 11.5 / 7.2        14x14 256->256   1.39 / 0.80 / 0.67
@@ -41,41 +39,15 @@ times). F(2,7), 3.0 2.4 2.5, is never the fastest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from math import inf
 
 from fastcnn import _native
-from fastcnn.choice import machine
-from fastcnn.choice.tile import best_nv, tile_slots
+from fastcnn.choice.tile import best_nv, tile_cycles
+from fastcnn.machine.current import cached, current
 
-GEMM_SLOTS = 1.06           # FMA slots spent for one useful FMA
-BAND_CYCLES = 2.0           # direct: per tap, pixel and vector of input channels (the band is copied and read back)
-# A cycle: the first read of weights in a run. The fit to single layers gave 10; inside a network the weights come from memory at
-# 13 GB/s, and threads share that: 7x7x512 then goes to the direct kernel, 14x14x256 to F(2,3). With 5, in one process and interleaved
-# rounds: resnet50 1.01, resnet152 1.01 and resnet18 1.04 times as fast on one thread, resnet50 1.09 and resnet152 1.22 on two;
-# inception_v3, unet and googlenet within 2 % (2026-11-21, the same machine). The constants of the search, 4 among them, against those
-# before it: googlenet and unet 1.01, resnet18, resnet50, densenet121 and inception_v3 1.00.
-WEIGHT_BYTES = 4.0
-L3_BYTES = 25.0             # a cycle: every further block reads weights that L2 does not hold again
-L2_BYTES = 10.0             # a cycle: and those that it holds
-SPILL_BYTES = 4.0           # a cycle: what a block has more than its share of L2
-
-
-@dataclass(frozen=True)
-class Transforms:
-    """in_cycles: per position of a patch and vector of input channels; out_cycles: of output channels.
-
-    block_share: of L2, V and M of one block, and the weights if they stay there; the rest is for x and y.
-    """
-
-    in_cycles: float
-    out_cycles: float
-    block_share: float
-
-
-BOTH_AXES = Transforms(12.0, 7.0, 0.6)
-ONE_AXIS = Transforms(10.0, 5.0, 0.4)       # positions a pixel: 1.3 to 3 instead of 2.25 to 9, so x and y weigh more beside V and M
+# Of L2, V and M of one block, and the weights if they stay there; the rest is for x and y, which weigh more along one axis: 1.3 to 3
+# positions a pixel instead of 2.25 to 9.
+BOTH_SHARE, ONE_SHARE = 0.6, 0.4
 WORTH_IT = 0.9              # of the direct kernel's time: below that the gain pays for the larger rounding error
 # Width of the register tile in vectors. Two make the tallest tiles, so a block passes over the weights the fewest times: within 3 % of
 # the best width on average over the same layers, where three cost 5 % and four 7 % (23 % with AVX2's 16 registers).
@@ -86,31 +58,25 @@ FORMS = {(2, 2): {3: 16}, (3, 3): {2: 1, 4: 16}, (4, 4): {3: 16}, (5, 5): {2: 16
 BLOCK_SIZES = (14, 28, 42, 56, 84, 112, 168)      # tiles; whole register tiles of 14, 7 and 6 rows
 
 
-def choose_winograd(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int,
-                    threads: int) -> tuple[int, int] | None:
-    """(m, tiles) or None for the direct kernel."""
-    return _choose(kernel, ic, oc, oh, ow, n, l2_bytes, threads, _native.vector_length())
+@cached
+def choose_winograd(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int) -> tuple[int, int] | None:
+    """(m, tiles) or None for the direct kernel.
 
-
-@lru_cache(maxsize=4096)
-def _choose(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threads: int,
-            vector: int) -> tuple[int, int] | None:
-    """m by what one thread would take, so that results are the same bits for any number of threads; tiles for `threads`."""
-    cost, m, alone = min(_candidates(kernel, ic, oc, oh, ow, n, l2_bytes, 1, vector), default=(inf, 0, 0))
-    if cost >= WORTH_IT * direct_cycles(kernel, ic, oc, oh, ow, n, 1, vector):
+    m by what one thread would take, so that results are the same bits for any number of threads; tiles for `threads`.
+    """
+    cost, m, alone = min(_candidates(kernel, ic, oc, oh, ow, n, 1), default=(inf, 0, 0))
+    if cost >= WORTH_IT * direct_cycles(kernel, ic, oc, oh, ow, n, 1):
         return None
     if threads == 1:
         return m, alone
-    return min((cost, m, tiles) for cost, other, tiles in _candidates(kernel, ic, oc, oh, ow, n, l2_bytes, threads, vector)
-               if other == m)[1:]
+    return min((cost, m, tiles) for cost, other, tiles in _candidates(kernel, ic, oc, oh, ow, n, threads) if other == m)[1:]
 
 
-def _candidates(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, l2_bytes: int, threads: int,
-                vector: int) -> Iterator[tuple[float, int, int]]:
+def _candidates(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int) -> Iterator[tuple[float, int, int]]:
     for m in forms(kernel, ic):
         total = tile_count(kernel, m, n, oh, ow)
         for tiles in {even_tiles(total, size, threads) for size in BLOCK_SIZES}:
-            yield winograd_cycles(kernel, m, ic, oc, total, tiles, l2_bytes, threads, vector), m, tiles
+            yield winograd_cycles(kernel, m, ic, oc, total, tiles, threads), m, tiles
 
 
 def covers(kernel: tuple[int, int]) -> bool:
@@ -143,27 +109,30 @@ def even_tiles(total: int, size: int, threads: int) -> int:
     return -(-total // blocks)
 
 
-def direct_cycles(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int, vector: int) -> float:
+def direct_cycles(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int) -> float:
     """The implicit GEMM's time with its best tile width."""
+    machine, vector = current(), _native.vector_length()
     taps, columns, rows = kernel[0] * kernel[1], -(-oc // vector), n * oh
-    slots = rows * tile_slots(oc, ow, taps * ic, best_nv(oc, ow, taps * ic))
-    band = taps * rows * ow * -(-ic // vector) * BAND_CYCLES if kernel[1] > 1 else 0.0
-    return (slots / machine.FMAS_PER_CYCLE + band) / threads + 4 * taps * ic * columns * vector / WEIGHT_BYTES
+    work = rows * tile_cycles(oc, ow, taps * ic, best_nv(oc, ow, taps * ic))
+    if kernel[1] > 1:
+        work += taps * rows * ow * -(-ic // vector) * machine.core(vector).band
+    return work / threads + 4 * taps * ic * columns * vector / machine.memory
 
 
-def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: int, tiles: int, l2_bytes: int, threads: int,
-                    vector: int) -> float:
+def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: int, tiles: int, threads: int) -> float:
     """The time of `total` tiles in blocks of `tiles`; weights that fit half of L2 are expected to stay there."""
-    cost, positions = ONE_AXIS if 1 in kernel else BOTH_AXES, positions_of(kernel, m)
+    machine, vector = current(), _native.vector_length()
+    core, positions, both = machine.core(vector), positions_of(kernel, m), 1 not in kernel
     columns, blocks = -(-oc // vector), -(-total // tiles)
-    transforms = -(-ic // vector) * cost.in_cycles + columns * cost.out_cycles
-    per_tile = positions * (ic * columns * GEMM_SLOTS / machine.FMAS_PER_CYCLE + transforms)
+    transforms = -(-ic // vector) * (core.both_in if both else core.one_in) + columns * (core.both_out if both else core.one_out)
+    per_tile = positions * (ic * columns * core.products / core.fmas + transforms)
     weights = 4 * positions * ic * columns * vector
-    resident = weights if weights <= l2_bytes / 2 else 0
-    spill = max(0.0, 4 * positions * tiles * (ic + oc) + resident - cost.block_share * l2_bytes) / SPILL_BYTES
+    resident = weights if weights <= machine.l2_bytes / 2 else 0
+    share = (BOTH_SHARE if both else ONE_SHARE) * machine.l2_bytes
+    spill = max(0.0, 4 * positions * tiles * (ic + oc) + resident - share) / machine.spill
     rounds = -(-blocks // threads)
     alone = 4 * blocks >= 3 * rounds * threads            # as in ops/winograd.c: otherwise the threads share each block
     parallel = blocks / rounds if alone else threads
     reads = rounds if alone else blocks / threads
-    again = max(0.0, reads - 1) / (L2_BYTES if resident else L3_BYTES)
-    return total * per_tile / parallel + weights * (1 / WEIGHT_BYTES + again) + rounds * spill
+    again = max(0.0, reads - 1) / (machine.l2_weights if resident else machine.l3_weights)
+    return total * per_tile / parallel + weights * (1 / machine.memory + again) + rounds * spill

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastcnn.choice import machine
+from fastcnn.machine.current import current
 from fastcnn.ops.base import Args, Lowering, Op, Spec
 from fastcnn.ops.conv_emit import place
 from fastcnn.ops.normalization import batch_factors
@@ -38,5 +38,5 @@ class NormalizedPool(Op):
 
 def _channels(pixels: int, c: int) -> int:
     """Channels whose strip of so many pixels fills half of L1."""
-    fitting = machine.l1d_bytes() // 2 // (4 * pixels * CHANNELS)
+    fitting = current().l1d_bytes // 2 // (4 * pixels * CHANNELS)
     return min(c, max(1, fitting) * CHANNELS)

@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.choice import machine
+from fastcnn.machine.current import current
 
 # Which operand are the weights of the steps that read them faster than they come; of conv only what has one row of x.
 WEIGHTS = {"conv": 2, "depthwise": 2, "conv_depthwise": 4, "scale_weights": 1}
 # The steps that ask while they compute.
 ASKING = ("conv", "conv_depthwise")
-# Bytes that come meanwhile for each multiply-add of a step that asks. MobileNetV3's layers at 0.04, 0.08, 0.12, 0.2: 3.10, 3.08, 3.06,
-# 3.09 ms, without 3.15 (Xeon, AVX-512, one thread, weights in L3, 2026-11-21).
-BYTES_A_MAC = 0.12
 # What the last REACH steps have asked for altogether lies in at most this share of L2; the rest is for what they compute.
 SHARE_OF_L2, REACH = 0.6, 8
 LEAST_BYTES = 4096
@@ -25,14 +22,16 @@ def look_ahead(steps: Sequence[tuple[str, tuple[Any, ...], int, dict[str, Any]]]
                threads: int) -> list[list[tuple[np.ndarray, int, int]]]:
     """For each step, as _native.Program takes them, with its multiply-adds: (array, begin, end), bytes to ask for in this order."""
     ahead: list[list[tuple[np.ndarray, int, int]]] = [[] for _ in steps]
-    room = [int(BYTES_A_MAC * macs) if step[0] in ASKING and not _is_row(step) else 0 for step, macs in zip(steps, work)]
+    machine, vector = current(), _native.vector_length()
+    bytes_a_mac = machine.ahead / (machine.core(vector).fmas * vector)
+    room = [int(bytes_a_mac * macs) if step[0] in ASKING and not _is_row(step) else 0 for step, macs in zip(steps, work)]
     for j, step in enumerate(steps):
         weights = _weights(step)
         if weights is None:
             continue
         first = max(0, j - REACH)
         asked = sum(end - begin for ranges in ahead[first:j] for _, begin, end in ranges)
-        end = min(weights.nbytes, int(SHARE_OF_L2 * machine.l2_bytes() * threads) - asked)
+        end = min(weights.nbytes, int(SHARE_OF_L2 * machine.l2_bytes * threads) - asked)
         for i in range(j - 1, first - 1, -1):       # the end of them last
             count = min(room[i], end)
             if count >= LEAST_BYTES and len(ahead[i]) < _native.MAX_AHEAD:

@@ -13,22 +13,22 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.choice import machine
 from fastcnn.choice.decision import Chooser
 from fastcnn.errors import FastCNNError
 from fastcnn.graph import Node
+from fastcnn.machine.current import current
 from fastcnn.ops.base import Spec
 from fastcnn.plan.bind import Bound, BoundNode, bind
 from fastcnn.plan.forms import lower_stage
 from fastcnn.plan.lowering import SINGLE_THREAD_PROGRAM, Stage
 from fastcnn.plan.separable import is_separable
 
-# What a node costs, in bytes of weights from memory of the same time (16 a nanosecond). Maps cost nothing while they take this share of L2,
+# What a node costs, in bytes of weights from memory of the same time. Maps cost nothing while they take this share of L2,
 # and with each doubling this much of their bytes more, until they come from memory and are written back to it. By the steps of ResNet-50
 # at 1, 8 and 32 images (2026-11-21, Xeon family 6 model 167, one thread).
 FITS, DOUBLING, MEMORY = 0.5, 0.28, 2.0
 # A call of the program, a step, and for a value that goes from one segment to the next its change of layout, twice, in fresh memory.
-CALL_BYTES, STEP_BYTES, CROSSING = 100_000, 8_000, 3
+CALL_CYCLES, STEP_CYCLES, CROSSING = 25_000, 2_000, 3
 
 
 @dataclass(frozen=True)
@@ -98,16 +98,17 @@ def _batch_of(inputs: Mapping[str, Spec | None]) -> int:
 
 def _segments(bound: Bound, inputs: set[str], batch: int) -> list[Segment]:
     """The cheapest cut into segments: none where all maps of the whole batch cost nothing, because parts only read weights more often."""
-    if all(_maps(bound, b) <= FITS * machine.l2_bytes() for b in bound.nodes):
+    if all(_maps(bound, b) <= FITS * current().l2_bytes for b in bound.nodes):
         return [Segment(0, len(bound.nodes), batch)]
     sizes = [n for n in range(1, batch + 1) if batch % n == 0]
+    call = CALL_CYCLES * current().memory / np.array(sizes)
     costs = _costs(bound, inputs, batch, sizes)
     crossing = _crossing(bound, inputs, batch)
     best, came_from = np.zeros(len(sizes)), []
     for i in range(len(bound.nodes)):
-        enter = best.min() + CROSSING * crossing[i] + CALL_BYTES / np.array(sizes)
+        enter = best.min() + CROSSING * crossing[i] + call
         came_from.append(np.where(best <= enter, np.arange(len(sizes)), best.argmin()) if i else np.arange(len(sizes)))
-        best = np.minimum(best, enter) + costs[i] if i else CALL_BYTES / np.array(sizes) + costs[0]
+        best = np.minimum(best, enter) + costs[i] if i else call + costs[0]
     path = [int(best.argmin())]
     for i in range(len(bound.nodes) - 1, 0, -1):
         path.append(int(came_from[i][path[-1]]))
@@ -127,8 +128,8 @@ def _costs(bound: Bound, inputs: set[str], batch: int, sizes: Sequence[int]) -> 
         if _is_separable(b, bound, batched, batch):
             batched.update(b.node.outputs)
             whole[i] = False
-    missing = np.clip(DOUBLING * np.log2(np.maximum(counts * maps / batch, 1) / (FITS * machine.l2_bytes())), 0, MEMORY)
-    costs = missing * (maps / batch) + (weights + STEP_BYTES) / counts
+    missing = np.clip(DOUBLING * np.log2(np.maximum(counts * maps / batch, 1) / (FITS * current().l2_bytes)), 0, MEMORY)
+    costs = missing * (maps / batch) + (weights + STEP_CYCLES * current().memory) / counts
     costs[np.ix_(whole, counts < batch)] = np.inf
     return costs
 

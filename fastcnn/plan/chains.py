@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fastcnn.choice import machine
+from fastcnn.machine.current import current
 from fastcnn.ops.base import Args
 from fastcnn.ops.linear import MatMul
 from fastcnn.ops.matmul_chain import MatMulChain
@@ -25,7 +25,7 @@ def chain_products(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[s
         first = makers.get(b.node.input(0))
         if first is None or readers[b.node.input(0)] != 1 or b.node.input(0) in outputs or id(first) in new:
             continue
-        large = 4 * bound.spec(b.node.input(0)).size > LARGEST_OF_L2 * machine.l2_bytes() * threads
+        large = 4 * bound.spec(b.node.input(0)).size > LARGEST_OF_L2 * current().l2_bytes * threads
         if large and _is_product(b) and _is_product(first) and not first.args.has(3):
             new |= {id(first): None, id(b): _chained(first, b)}
     return [kept for b in nodes if (kept := new.get(id(b), b)) is not None]

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastcnn import _native
-from fastcnn.choice import cost, machine
+from fastcnn.choice import cost
 from fastcnn.choice.decision import Decision
 from fastcnn.graph import Node
+from fastcnn.machine.peak import cycles_per_second
 
 BLOCKING = ("block", "tiles", "split_columns")
 # What is kept of a fused step's forty fields: all of them were a fifth of the Python objects of a plan of MobileNetV2 (91 KB).
@@ -64,7 +65,7 @@ class LayerChoice:
 
 def rows(chosen: Sequence[Chosen]) -> list[LayerChoice]:
     """One row a step. The first call measures the clock, a few milliseconds."""
-    return [_row(step, 1e3 / machine.cycles_per_second()) for step in chosen]
+    return [_row(step, 1e3 / cycles_per_second()) for step in chosen]
 
 
 def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:

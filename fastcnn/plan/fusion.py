@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from fastcnn import _native
-from fastcnn.choice import machine
 from fastcnn.graph import Node
+from fastcnn.machine.current import current
 from fastcnn.ops.base import Args
 from fastcnn.ops.conv_depthwise import ConvDepthwise, first_choice, windows
 from fastcnn.plan.bind import Bound, BoundNode
@@ -91,7 +91,7 @@ def _is_first(b: BoundNode) -> bool:
 
 
 def _is_large(b: BoundNode, bound: Bound, share: float) -> bool:
-    return 4 * bound.spec(b.node.outputs[0]).size > share * machine.l2_bytes()
+    return 4 * bound.spec(b.node.outputs[0]).size > share * current().l2_bytes
 
 
 def _is_one_panel(pair: BoundNode) -> bool:

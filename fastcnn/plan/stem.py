@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fastcnn.choice import conv as choice
-from fastcnn.choice import machine, pieces
+from fastcnn.choice import pieces
 from fastcnn.graph import Node
+from fastcnn.machine.current import current
 from fastcnn.ops.base import Args, Spec
 from fastcnn.ops.conv_pool import ConvPool, dense_shape, windows
 from fastcnn.ops.pool import Pool
@@ -38,7 +39,7 @@ def fuse_pools(nodes: Sequence[BoundNode], bound: Bound, outputs: Sequence[str],
 
 
 def _is_large(between: Spec, threads: int) -> bool:
-    return 4 * between.size > SHARE_OF_L2 * machine.l2_bytes() * threads
+    return 4 * between.size > SHARE_OF_L2 * current().l2_bytes * threads
 
 
 def is_image_pool(b: BoundNode) -> bool:
@@ -61,8 +62,8 @@ def _fits(fused: BoundNode) -> bool:
     dense, window = windows(fused.node, fused.args)
     whole = len(pieces.of_channels(w[1], (w[2], w[3]), (dense.strides[0], dense.strides[1]), x[0] * dense.out[0] * dense.out[1])) == 1
     rows = (window.kernel[0] - 1) * window.dilations[0] + 1
-    small = 4 * rows * dense.out[1] * w[0] <= STRIP_OF_L2 * machine.l2_bytes()
-    small = small and 4 * fused.args.spec(1).size <= WEIGHTS_OF_L2 * machine.l2_bytes()
+    small = 4 * rows * dense.out[1] * w[0] <= STRIP_OF_L2 * current().l2_bytes
+    small = small and 4 * fused.args.spec(1).size <= WEIGHTS_OF_L2 * current().l2_bytes
     places = channels_last_strides(x), channels_last_strides((x[0], w[0], *dense.out))
     return whole and small and choice.choose(dense_shape(x, w[0], dense), places, 1).algorithm == "conv"
 

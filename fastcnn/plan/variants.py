@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastcnn import _native
-from fastcnn.choice.tile import best_nv, tile_slots
+from fastcnn.choice.tile import best_nv, tile_cycles
 from fastcnn.choice.width import MAX_NV
 from fastcnn.graph import Node
 from fastcnn.ops.base import Args
@@ -93,9 +93,9 @@ def _other_widths(b: BoundNode) -> list[int]:
     """Tile widths, in vectors, of a 1x1 convolution beside the cost model's pick and not far behind it."""
     (oc, k), ow = b.args.spec(1).shape[:2], b.args.spec(0).shape[3]
     picked = best_nv(oc, ow, k)
-    most = MUCH_SLOWER * tile_slots(oc, ow, k, picked)
+    most = MUCH_SLOWER * tile_cycles(oc, ow, k, picked)
     widths = [nv for nv in range(1, 1 + min(MAX_NV, -(-oc // _native.vector_length()))) if _native.gemm_max_mr(nv)]
-    return [nv for nv in widths if nv != picked and tile_slots(oc, ow, k, nv) <= most]
+    return [nv for nv in widths if nv != picked and tile_cycles(oc, ow, k, nv) <= most]
 
 
 def _attributes(b: BoundNode) -> str:

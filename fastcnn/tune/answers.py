@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fastcnn import _native
+from fastcnn.machine.current import cache_folder
 from fastcnn.version import __version__
 
 try:
@@ -40,10 +41,7 @@ class Answer:
 
 def default_file() -> Path:
     """tune.json in FASTCNN_CACHE, else in fastcnn under XDG_CACHE_HOME, else under ~/.cache."""
-    folder = os.environ.get("FASTCNN_CACHE")
-    if folder:
-        return Path(folder) / "tune.json"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastcnn" / "tune.json"
+    return cache_folder() / "tune.json"
 
 
 def machine_key() -> str:

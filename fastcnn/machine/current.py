@@ -1,0 +1,85 @@
+"""The machine that plans are made for: the processor's row, what FASTCNN_MACHINE names instead, or what a caller sets."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from fastcnn import _native
+from fastcnn.errors import ConfigurationError
+from fastcnn.machine.numbers import Machine, from_json
+from fastcnn.machine.table import ROWS, machine_of
+
+MEASURED = "measured"
+Choice = TypeVar("Choice", bound=Callable[..., Any])
+_current = machine_of(_native.cpu())
+
+
+def current() -> Machine:
+    """The machine that plans made from now on are for."""
+    return _current
+
+
+def select_machine() -> None:
+    """Plan for what FASTCNN_MACHINE names, else for this processor's row. Raises ConfigurationError."""
+    name = os.environ.get("FASTCNN_MACHINE")
+    set_current(named(name) if name else machine_of(_native.cpu()))
+
+
+def set_current(machine: Machine) -> None:
+    """Plan for this machine from now on. Plans that were made before stay as they are."""
+    global _current
+    _current = machine
+
+
+@contextmanager
+def using(machine: Machine) -> Iterator[Machine]:
+    """Plan for this machine inside the block: how tests set the machine they speak of."""
+    before = current()
+    set_current(machine)
+    try:
+        yield machine
+    finally:
+        set_current(before)
+
+
+def cached(choice: Choice) -> Choice:
+    """Keeps the results of a choice; those for another machine or another length of vectors are others."""
+    @lru_cache(maxsize=4096)
+    def kept(machine: Machine, vector: int, *args: Any) -> Any:
+        return choice(*args)
+
+    @wraps(choice)
+    def call(*args: Any) -> Any:
+        return kept(current(), _native.vector_length(), *args)
+
+    return cast(Choice, call)
+
+
+def named(name: str) -> Machine:
+    """A row by its name, a file of numbers, or "measured": the file that `python -m fastcnn.machine --measure` writes.
+
+    Raises ConfigurationError.
+    """
+    if name in ROWS:
+        return ROWS[name]
+    file = measured_file() if name == MEASURED else Path(name)
+    try:
+        return from_json(file.read_text(), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"FASTCNN_MACHINE={name!r}: neither {MEASURED!r}, a file of numbers nor one of {', '.join(ROWS)}: "
+                                 f"{error}") from None
+
+
+def measured_file() -> Path:
+    """machine.json beside the answers of tuning."""
+    return cache_folder() / "machine.json"
+
+
+def cache_folder() -> Path:
+    """FASTCNN_CACHE, else fastcnn under XDG_CACHE_HOME, else under ~/.cache."""
+    folder = os.environ.get("FASTCNN_CACHE")
+    return Path(folder) if folder else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastcnn"

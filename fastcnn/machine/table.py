@@ -1,0 +1,107 @@
+"""Rows of numbers by processor family, and which row a processor has: by what cpuid says, never by measuring.
+
+Two equal processors therefore plan alike and give the same bits. `measured` rows were fitted to timed layers and networks
+(bench/README.md); the others take what their core is known to do (vector units, caches) and the rest from the nearest measured row.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastcnn.machine.numbers import Core, Machine
+
+KB, MB = 1 << 10, 1 << 20
+
+# Measured: Intel Xeon with 48 KB L1, 2 MB L2, two 512-bit FMAs a cycle at 3.3 GHz (family 6 model 167 by its hypervisor), gcc 12.2, one
+# thread, 2026-11-21; reproduce with python -m bench.layers --cold.
+# Register tiles (load, chains, panel, tile, l2_read): 608 layers of thirteen networks at AVX-512 and AVX2 with cold weights; the pick takes
+# 0.5 % more time than the best width on average. line, l2_read and tile: the least time of 320 layers of 25 networks, weights from beyond
+# L2, 36 widths and blocks each: 1.1 % by weight, 2.8 without line (112x112, 16 to 64 channels 244 -> 167 us; 56x56, 64 to 256 with
+# residual 691 -> 590).
+# Winograd: least squares over 26 layers (224x224x64 to 4x4x256), then the least regret on 70 3x3 layers of six networks.
+# memory: weights come from there at 13 GB/s inside a network, where the fit to single layers gave 10 bytes a cycle. With 5, in one process
+# and interleaved rounds: resnet50 1.01, resnet152 1.01 and resnet18 1.04 times as fast on one thread, resnet50 1.09 and resnet152 1.22 on
+# two. ahead: MobileNetV3's layers at 1.3, 2.6, 3.8, 6.4 bytes a cycle: 3.10, 3.08, 3.06, 3.09 ms, without 3.15.
+_GOLDEN_COVE = Core(fmas=2.0, load=0.6, chains=5.5, panel=0.5, products=1.06, both_in=12.0, both_out=7.0, one_in=10.0, one_out=5.0,
+                    band=2.0, depthwise=1.5, gather=2.0)
+_SAPPHIRE_RAPIDS = Machine("sapphire_rapids", 48 * KB, 2 * MB, 32 * MB, wide=_GOLDEN_COVE, narrow=_GOLDEN_COVE, tile=55.0, line=13.5,
+                           l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, spill=4.0, ahead=3.84, ring_bytes=64 * KB)
+
+# One 512-bit FMA a cycle where two units of 256 bits take it together (Zen 4) or the second unit is missing (Intel's clients).
+_ONE_WIDE = replace(_GOLDEN_COVE, fmas=1.0, load=0.75, chains=5.0, panel=0.5)
+_ZEN = replace(_GOLDEN_COVE, load=0.5)
+
+_ROWS = (
+    _SAPPHIRE_RAPIDS,
+    replace(_SAPPHIRE_RAPIDS, name="ice_lake", l2_bytes=1280 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="skylake_server", l1d_bytes=32 * KB, l2_bytes=1 * MB, ring_bytes=48 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="ice_lake_client", wide=_ONE_WIDE, l2_bytes=512 * KB, l3_bytes=8 * MB, memory=6.0, ring_bytes=48 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="alder_lake", l2_bytes=1280 * KB, l3_bytes=24 * MB, memory=8.0),
+    replace(_SAPPHIRE_RAPIDS, name="haswell", l1d_bytes=32 * KB, l2_bytes=256 * KB, l3_bytes=8 * MB, memory=5.0, ring_bytes=32 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="zen2", l1d_bytes=32 * KB, l2_bytes=512 * KB, l3_bytes=16 * MB, wide=_ZEN, narrow=_ZEN, memory=6.0,
+            ring_bytes=48 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="zen3", l1d_bytes=32 * KB, l2_bytes=512 * KB, wide=_ZEN, narrow=_ZEN, memory=6.0, ring_bytes=48 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="zen4", l1d_bytes=32 * KB, l2_bytes=1 * MB, wide=_ONE_WIDE, narrow=_ZEN, memory=6.0),
+    replace(_SAPPHIRE_RAPIDS, name="zen5", l2_bytes=1 * MB, wide=_ZEN, narrow=_ZEN, memory=10.0),
+    replace(_SAPPHIRE_RAPIDS, name="zen5_mobile", l2_bytes=1 * MB, l3_bytes=16 * MB, wide=_ONE_WIDE, narrow=_ZEN, memory=10.0),
+    replace(_SAPPHIRE_RAPIDS, name="zen1", l1d_bytes=32 * KB, l2_bytes=512 * KB, l3_bytes=8 * MB, wide=_ONE_WIDE, narrow=_ONE_WIDE,
+            ring_bytes=48 * KB),
+)
+ROWS: Mapping[str, Machine] = {row.name: row for row in _ROWS}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Processors of a vendor and family that have a row: these models (all where empty), with at least so much L2."""
+
+    row: str
+    vendor: str
+    family: int
+    models: frozenset[int] = frozenset()
+    least_l2: int = 0
+
+    def has(self, cpu: Mapping[str, Any]) -> bool:
+        known = cpu["vendor"] == self.vendor and cpu["family"] == self.family and cpu["l2_bytes"] >= self.least_l2
+        return known and (not self.models or cpu["model_number"] in self.models)
+
+
+def _models(*ranges: int | tuple[int, int]) -> frozenset[int]:
+    """Model numbers: single ones, and (first, last)."""
+    return frozenset(n for r in ranges for n in (range(r[0], r[1] + 1) if isinstance(r, tuple) else (r,)))
+
+
+INTEL, AMD, HYGON = "GenuineIntel", "AuthenticAMD", "HygonGenuine"
+# Read from top to bottom. Models as in the vendors' tables and in Linux' intel-family.h and AMD's revision guides.
+FAMILIES = (
+    Family("sapphire_rapids", INTEL, 6, _models(0x8F, 0xCF, 0xAD, 0xAE)),           # and Emerald, Granite Rapids
+    Family("sapphire_rapids", INTEL, 6, _models(0xA7, 0x6A, 0x6C), 2 * MB),         # under the name that some hypervisors give it
+    Family("ice_lake", INTEL, 6, _models(0x6A, 0x6C)),
+    Family("skylake_server", INTEL, 6, _models(0x55)),                              # and Cascade, Cooper Lake
+    Family("ice_lake_client", INTEL, 6, _models(0x7D, 0x7E, 0x8C, 0x8D, 0xA7, 0x66)),       # and Tiger, Rocket, Cannon Lake
+    Family("alder_lake", INTEL, 6, _models(0x97, 0x9A, 0xB7, 0xBA, 0xBF, 0xBE, 0xAA, 0xAC, 0xB5, 0xC5, 0xC6, 0xBD, 0xCC, 0xAF, 0xB6)),
+    Family("haswell", INTEL, 6, _models(0x3C, 0x3F, 0x45, 0x46, 0x3D, 0x47, 0x4F, 0x56, 0x4E, 0x5E, 0x8E, 0x9E, 0xA5, 0xA6)),
+    Family("zen1", AMD, 0x17, _models((0x00, 0x2F))),
+    Family("zen2", AMD, 0x17),
+    Family("zen4", AMD, 0x19, _models((0x10, 0x1F), (0x60, 0x7F), (0xA0, 0xAF))),
+    Family("zen3", AMD, 0x19),
+    Family("zen5_mobile", AMD, 0x1A, _models((0x20, 0x3F), (0x60, 0x6F))),          # two units of 256 bits
+    Family("zen5", AMD, 0x1A),
+    Family("zen1", HYGON, 0x18),
+)
+
+
+def row_of(cpu: Mapping[str, Any]) -> str:
+    """The name of a processor's row, from what _native.cpu() says of it; by its features where the family is unknown."""
+    for family in FAMILIES:
+        if family.has(cpu):
+            return family.row
+    if "avx512f" in cpu["features"]:
+        return "zen5" if cpu["vendor"] == AMD else "ice_lake"
+    return "zen3" if cpu["vendor"] == AMD else "haswell"
+
+
+def machine_of(cpu: Mapping[str, Any]) -> Machine:
+    """A processor's row with its own caches, as far as it says how large they are."""
+    own = {name: cpu[name] for name in ("l1d_bytes", "l2_bytes", "l3_bytes") if cpu[name] > 0}
+    return replace(ROWS[row_of(cpu)], **own)

@@ -60,9 +60,9 @@ def test_inputs_have_onnxruntimes_types_and_shapes() -> None:
     ],
 )
 def test_type_strings(proto: onnx.TypeProto, text: str) -> None:
-    copy = model([node("Identity", ["x"], ["y"])], {"x": [1]}, ["y"], opset=16)
-    copy.graph.input[0].type.CopyFrom(proto)
-    assert read(copy).inputs[0].type == text
+    copy = model([node("Identity", ["x"], ["y"])], {"x": [1], "unread": [1]}, ["y"], opset=16)
+    copy.graph.input[1].type.CopyFrom(proto)
+    assert read(copy).inputs[1].type == text
 
 
 def test_unknown_rank_is_none() -> None:

@@ -25,6 +25,7 @@ from fastcnn.reader.check import check_graph
 from fastcnn.reader.order import topological
 from fastcnn.reader.schema import check_schema, newest_opset, onnx_version
 from fastcnn.reader.signatures import OLDEST_OPSET
+from fastcnn.reader.type_check import check_types
 from fastcnn.reader.wire import Weights, split
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     _read_tensors(build, proto.graph, weights)
     build.add_nodes(nodes)
     graph = _assemble(build, proto)
-    graph.metadata["types"], graph.metadata["shapes"] = infer_types(graph)
+    types = check_types(graph)
+    inferred, graph.metadata["shapes"] = infer_types(graph)
+    graph.metadata["types"] = {**inferred, **types}
     check_graph(graph)
     return graph
 

@@ -1,0 +1,260 @@
+"""Element types through a node: those of its outputs from those of its inputs, refused where its operator does not take them."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import numpy as np
+
+from fastcnn.epilogue import onnx_arity
+from fastcnn.errors import ModelError
+from fastcnn.graph import Node
+from fastcnn.onnx_proto.types import ELEMENT_NAMES, element_name
+from fastcnn.schema.element_types import ELEMENT_TYPES, LETTERS, NEWEST_TYPED
+
+Types = Sequence["str | None"]
+FLOAT = "tensor(float)"
+# What passes write beyond ONNX: integer convolutions spelled out of quantised ones. Models cannot have them.
+SPELLED_OUT = {("Conv", "tensor(int32)")}
+# What is remembered of nodes seen: operators, opsets and types of a few models.
+REMEMBERED = 4096
+
+
+@dataclass(frozen=True)
+class Typing:
+    """The type variable of each formal input and output, the types that a variable stands for, and inputs that need not agree in theirs."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    allowed: Mapping[str, frozenset[str]]
+    mixed: frozenset[int] = frozenset()
+
+    def variable(self, i: int) -> str:
+        """Of input i; the last one may repeat."""
+        return self.inputs[min(i, len(self.inputs) - 1)]
+
+    def allows(self, variable: str, kind: str) -> bool:
+        """Whether a type is among those of a variable."""
+        allowed = self.allowed[variable]
+        return kind in allowed or kind.partition("(")[0] in allowed
+
+
+class Mismatch(Exception):
+    """Why the types of a node's inputs do not do: (position, what is wrong with it)."""
+
+
+def output_types(node: Node, types: Types) -> list[str | None]:
+    """Type strings of the outputs for those of the inputs, None where they are unknown (or omitted).
+
+    Raises ModelError naming the node and the input when the operator does not take these types, or not together.
+    """
+    types = tuple(types[:onnx_arity(node)])
+    try:
+        found = list(_solved(node.op_type, node.version, node.domain, types, len(node.outputs)))
+    except Mismatch as mismatch:
+        i, what = mismatch.args
+        raise ModelError(f"{node.where()}: input {i} ({node.input(i)!r}) {what}") from None
+    rule = _BY_ATTRIBUTE.get(node.op_type) if not node.domain else None
+    if rule is not None and found:
+        found[0] = _checked(node, rule(node, types), found[0])
+    return found
+
+
+def check_dtypes(node: Node, dtypes: tuple[np.dtype | None, ...]) -> None:
+    """Raises ModelError as output_types() does, for arrays or what is planned for them; operators of other domains go unchecked."""
+    if node.domain:
+        return
+    try:
+        _fit(node.op_type, node.version, dtypes[:onnx_arity(node)])
+    except Mismatch as mismatch:
+        i, what = mismatch.args
+        raise ModelError(f"{node.where()}: input {i} ({node.input(i)!r}) {what}") from None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _fit(op_type: str, version: int, dtypes: tuple[np.dtype | None, ...]) -> None:
+    _solved(op_type, version, "", tuple(None if d is None else f"tensor({element_name(d)})" for d in dtypes), 0, beyond=True)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _solved(op_type: str, version: int, domain: str, types: tuple[str | None, ...], outputs: int,
+            beyond: bool = False) -> tuple[str | None, ...]:
+    typing = typing_of(op_type, version, domain)
+    if typing is None:
+        return (None,) * outputs
+    bound: dict[str, tuple[str, int]] = {}
+    for i, kind in enumerate(types):
+        if kind is None:
+            continue
+        variable = typing.variable(i)
+        if not typing.allows(variable, kind) and not (beyond and (op_type, kind) in SPELLED_OUT):
+            raise Mismatch(i, f"is {kind}, the operator takes {_listed(typing.allowed[variable])}")
+        if min(i, len(typing.inputs) - 1) in typing.mixed:
+            continue
+        first, where = bound.setdefault(variable, (kind, i))
+        if first != kind:
+            raise Mismatch(i, f"is {kind}, it has to be of one type with input {where}, which is {first}")
+    relation = _RELATIONS.get(op_type) if not domain else None
+    if relation is not None:
+        return (relation(types), *[None] * (outputs - 1))[:outputs]
+    formal = [*typing.outputs, *[typing.outputs[-1]] * outputs][:outputs] if typing.outputs else []
+    return tuple(bound[v][0] if v in bound else _only(typing.allowed[v]) for v in formal)
+
+
+def _only(allowed: frozenset[str]) -> str | None:
+    return next(iter(allowed)) if len(allowed) == 1 else None
+
+
+def _listed(allowed: frozenset[str]) -> str:
+    names = sorted(allowed)
+    return names[0] if len(names) == 1 else f"one of {', '.join(names)}" if len(names) < 16 else f"one of {len(names)} other types"
+
+
+@cache
+def typing_of(op_type: str, version: int, domain: str) -> Typing | None:
+    """The operator's typing as of an opset; None where nobody knows it."""
+    versions = _table(op_type) if not domain and version <= NEWEST_TYPED else None
+    if versions is None:
+        return _of_schema(op_type, version, domain)
+    since = max((v for v in versions if v <= version), default=0)
+    return versions.get(since)
+
+
+@cache
+def _table(op_type: str) -> dict[int, Typing] | None:
+    """The operator's line of ELEMENT_TYPES, by opset."""
+    if op_type not in ELEMENT_TYPES:
+        return None
+    versions: dict[int, Typing] = {}
+    signature = ""
+    for entry in ELEMENT_TYPES[op_type].split("; "):
+        since, _, rest = entry.partition(" ")
+        head, bar, letters = rest.rpartition("|")
+        signature = head if bar else signature
+        versions[int(since)] = _typing(signature, letters.split())
+    return versions
+
+
+def _typing(signature: str, letters: Sequence[str]) -> Typing:
+    inputs, outputs = (side.split() for side in signature.split(">"))
+    formal = [name.rstrip("*") for name in (*inputs, *outputs)]
+    variables = [name for name in dict.fromkeys(formal) if not name.startswith("=")]
+    allowed = {name: _types(kinds) for name, kinds in zip(variables, letters, strict=True)}
+    allowed.update((name, _types(name[1:])) for name in formal if name.startswith("="))
+    mixed = frozenset(i for i, name in enumerate(inputs) if name.endswith("*") or name.startswith("="))
+    return Typing(tuple(formal[:len(inputs)]), tuple(formal[len(inputs):]), allowed, mixed)
+
+
+@cache
+def _types(letters: str) -> frozenset[str]:
+    whole = {"[": "seq", "~": "optional"}
+    return frozenset(whole[letter] if letter in whole else f"tensor({LETTERS[letter]})" for letter in letters)
+
+
+def _of_schema(op_type: str, version: int, domain: str) -> Typing | None:
+    import onnx
+    try:
+        schema = onnx.defs.get_schema(op_type, version, domain)
+    except onnx.defs.SchemaError:
+        return None
+    allowed = {c.type_param_str: frozenset(c.allowed_type_strs) for c in schema.type_constraints}
+    formal = [(p.type_str, p.is_homogeneous) for p in (*schema.inputs, *schema.outputs)]
+    allowed.update((name, frozenset({name})) for name, _ in formal if name not in allowed)
+    count = len(schema.inputs)
+    return Typing(tuple(name for name, _ in formal[:count]), tuple(name for name, _ in formal[count:]), allowed,
+                  frozenset(i for i, (_, same) in enumerate(formal[:count]) if not same))
+
+
+# ---- outputs whose types the inputs alone do not say ----
+
+def _named(attribute: str, default: Callable[[Types], str | None]) -> Callable[[Node, Types], str | None]:
+    """The element type whose number an attribute has."""
+    def kind(node: Node, types: Types) -> str | None:
+        number = node.attrs.get(attribute)
+        if number is None:
+            return default(types)
+        if number not in ELEMENT_NAMES:
+            raise ModelError(f"{node.where()}: {attribute}={number} is no element type")
+        return f"tensor({ELEMENT_NAMES[number]})"
+    return kind
+
+
+def _float(types: Types) -> str | None:
+    return FLOAT
+
+
+def _first(types: Types) -> str | None:
+    return types[0] if types else None
+
+
+def _quantized(node: Node, types: Types) -> str | None:
+    """By the zero point, where there is one, else by the attribute."""
+    if len(types) > 2 and types[2] is not None:
+        return types[2]
+    number = node.attrs.get("output_dtype", 0)
+    return _named("output_dtype", lambda _: None)(node, types) if number else "tensor(uint8)" if len(types) < 3 else None
+
+
+def _dequantized(node: Node, types: Types) -> str | None:
+    number = node.attrs.get("output_dtype", 0)
+    return _named("output_dtype", lambda _: None)(node, types) if number else types[1] if len(types) > 1 else None
+
+
+def _filled(node: Node, types: Types) -> str | None:
+    value = node.attrs.get("value")
+    return FLOAT if value is None else f"tensor({element_name(value.dtype)})"
+
+
+_BY_ATTRIBUTE: dict[str, Callable[[Node, Types], str | None]] = {
+    "Cast": _named("to", lambda _: None),
+    "ConstantOfShape": _filled,
+    **dict.fromkeys(("EyeLike", "RandomNormalLike", "RandomUniformLike", "Bernoulli"), _named("dtype", _first)),
+    **dict.fromkeys(("RandomNormal", "RandomUniform"), _named("dtype", _float)),
+    "Multinomial": _named("dtype", lambda _: "tensor(int32)"),
+    **dict.fromkeys(("BlackmanWindow", "HannWindow", "HammingWindow", "MelWeightMatrix"), _named("output_datatype", _float)),
+    "QuantizeLinear": _quantized,
+    "DequantizeLinear": _dequantized,
+}
+
+
+def _checked(node: Node, kind: str | None, bound: str | None) -> str | None:
+    """The type that an attribute says, if it is one that the output may have; else what was known of the output."""
+    typing = typing_of(node.op_type, node.version, node.domain)
+    if kind is None or typing is None:
+        return bound
+    if not typing.allows(typing.outputs[0], kind):
+        raise ModelError(f"{node.where()}: its output cannot be {kind}, only {_listed(typing.allowed[typing.outputs[0]])}")
+    return kind
+
+
+def _element(types: Types) -> str | None:
+    """Of a sequence or an optional: seq(x) -> x."""
+    kind = types[0]
+    return None if kind is None else kind.partition("(")[2][:-1]
+
+
+def _held(types: Types) -> str | None:
+    return _element(types) if types[0] is not None and types[0].startswith("optional(") else types[0]
+
+
+def _sequence(types: Types) -> str | None:
+    return None if types[0] is None else f"seq({types[0]})"
+
+
+def _inserted(types: Types) -> str | None:
+    if types[0] is not None and types[1] is not None and types[0] != f"seq({types[1]})":
+        raise Mismatch(1, f"is {types[1]}, the sequence is {types[0]}")
+    return types[0]
+
+
+# Operators between sequences, optionals and tensors: the schema has variables of their own for each.
+_RELATIONS: dict[str, Callable[[Types], str | None]] = {
+    "SequenceAt": _element,
+    "ConcatFromSequence": _element,
+    "SequenceConstruct": _sequence,
+    "SplitToSequence": _sequence,
+    "SequenceInsert": _inserted,
+    "OptionalGetElement": _held,
+    "SequenceMap": lambda _: None,           # its body decides
+}

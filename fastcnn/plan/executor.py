@@ -137,7 +137,7 @@ class Engine:
         env.update((name, value) for name, value in plan.values.items() if name not in self.graph.constants)
         needed = sorted({name for node in plan.rest for name in node.reads if name in env})
         specs = {name: spec_of(env[name]) for name in needed}
-        values = {**small_values(env, needed), **{name: env[name] for name in plan.awaited}}
+        values = {**small_values(env, needed), **{name: env[name] for name in plan.awaited if name in env}}
         key = (len(plan.rest), tuple(specs.items()), tuple((name, value.tobytes()) for name, value in values.items()))
         return self._plan(key, plan.rest, specs, values)
 

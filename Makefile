@@ -9,7 +9,7 @@ ASAN   := build/asan
 # Instruction sets below the best one that this machine has: the suite runs again on each, without what does not depend on it.
 LOWER_ISAS = $$($(BIN)/python -c "from fastcnn import _native; print(*reversed(_native.isas()[:-1]))")
 
-.PHONY: demo test check asan bench clean
+.PHONY: demo test check asan fuzz bench clean
 
 demo: $(VENV)/built
 	$(BIN)/python -m models.demo
@@ -31,6 +31,11 @@ asan: $(VENV)/dev
 	cd $(ASAN)/lib.* && LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(CURDIR)/$(BIN)/python -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests/test_kernel_*.py
+
+# Random networks against onnxruntime at every instruction set: FUZZ="0 20000" make fuzz, about 30 seeds a second.
+FUZZ ?= 0 20000
+fuzz: $(VENV)/built
+	$(BIN)/python tests/test_differential.py $(FUZZ)
 
 bench: $(VENV)/built
 	$(BIN)/python -m bench.models

@@ -20,13 +20,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 # Case -> why it is left out. Everything else has to pass.
 EXCLUDED = {
     r"^test_bernoulli": "random draws: expected is what another generator drew",
-    r"^test_not_[234]d_cpu": "written in opset 1: 7 and up are read",
     r"^test_resize_downsample_scales_(linear|cubic)_align_corners_cpu":
         "expected counts a fraction of a pixel as length_resized; the standard's text, onnxruntime and PyTorch count whole ones",
     r"^test_gradient_of_": "training: gradients are not computed",
     r"^test_loop16_seq_none_cpu": "the runner itself fails: it takes len() of a scalar inside a sequence",
 }
-# The runner's other kinds: real models, which test_light_models runs, and PyTorch's, which are written in opset 6.
+# The runner's other kinds: real models, which test_light_models runs, and PyTorch's of opset 6, which test_opsets_before_7 runs.
 KINDS = ("NodeModel", "SimpleModel")
 CASE_SECONDS = 20
 

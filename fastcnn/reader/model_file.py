@@ -24,8 +24,8 @@ from fastcnn.onnx_proto.types import message_name, normal_domain, text, type_sha
 from fastcnn.reader.check import check_graph
 from fastcnn.reader.order import topological
 from fastcnn.reader.schema import check_schema, newest_opset, onnx_version
-from fastcnn.reader.signatures import OLDEST_OPSET
 from fastcnn.reader.type_check import check_types
+from fastcnn.reader.upgrade import upgraded
 from fastcnn.reader.wire import Weights, split
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 # Before this IR version every initializer had to be an input too: that it is one says nothing.
 INPUTS_APART = 4
+# Before this IR version models named no opset: there was but one.
+OPSETS_IMPORTED = 3
 
 
 def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
@@ -51,7 +53,7 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     build = _Build(opsets, folders)
     _read_tensors(build, proto.graph, weights)
     build.add_nodes(nodes)
-    graph = _assemble(build, proto)
+    graph = upgraded(_assemble(build, proto))
     types = check_types(graph)
     inferred, graph.metadata["shapes"] = infer_types(graph)
     graph.metadata["types"] = {**inferred, **types}
@@ -123,12 +125,12 @@ def _opsets(proto: ModelProto | Message) -> dict[str, int]:
     for entry in proto.opset_import:
         domain = normal_domain(text(entry.domain, "domain of an opset"))
         opsets[domain] = max(opsets.get(domain, 0), int(entry.version))
+    if not opsets and 1 <= proto.ir_version < OPSETS_IMPORTED:
+        opsets[""] = 1
     if not opsets:
         raise ModelError("the model imports no opset: its operators mean nothing")
-    if "" in opsets and not OLDEST_OPSET <= opsets[""] <= newest_opset(opsets[""]):
-        raise ModelError(
-            f"opset {opsets['']} is not supported: {OLDEST_OPSET} to {newest_opset()} are (onnx {onnx_version()})"
-        )
+    if "" in opsets and not 1 <= opsets[""] <= newest_opset(opsets[""]):
+        raise ModelError(f"opset {opsets['']} is not supported: 1 to {newest_opset()} are (onnx {onnx_version()})")
     return opsets
 
 

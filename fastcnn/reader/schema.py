@@ -66,6 +66,8 @@ EXPERIMENTAL = frozenset({"Affine", "ConstantFill", "Crop", "DynamicSlice", "Giv
                           "ParametricSoftplus", "Scale", "ScaledTanh", "SimplifiedLayerNormalization", "ThresholdedRelu"})
 # Withdrawn in hindsight (18, for a corrected 21): models carry it and onnxruntime runs it.
 STILL_RUN = {"GroupNormalization"}
+# BatchNormalization-1 requires it; it means nothing.
+UNUSED = "consumed_inputs"
 
 
 def check_schema(node: Node) -> None:
@@ -119,7 +121,7 @@ def _check_attributes(node: Node, found: Signature) -> None:
             raise ModelError(f"{node.where()}: attribute {name!r} should be {Kind(kind).name}, "
                              f"it is {_shown(value)}")
     for name, (_, required) in found.attributes.items():
-        if required and name not in node.attrs:
+        if required and name not in node.attrs and name != UNUSED:
             raise ModelError(f"{node.where()}: required attribute {name!r} is missing")
 
 

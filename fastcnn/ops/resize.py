@@ -11,7 +11,7 @@ from fastcnn.ops.channel_pick import pick_table
 from fastcnn.ops.conv_emit import place
 from fastcnn.ops.image import depth_images, depth_rows, is_image, read_image, write_image
 from fastcnn.ops.layout import movable, own_output, scalar
-from fastcnn.ops.resample import COORDINATES, MODES, Axis, Sampling, outside, sampling, taps
+from fastcnn.resample import COORDINATES, MODES, Axis, Sampling, is_old, outside, resized_axes, sampling, taps
 from fastcnn.tensor import Tensor, is_dense, walk
 
 
@@ -23,7 +23,7 @@ class Resize(Op):
     """
 
     def native(self, args: Args) -> bool:
-        x, how = args.spec(0), _sampling(args)
+        x, how = args.spec(0), sampling(args.node)
         return x.dtype == F32 and movable(x) and x.size > 0 and how.mode in MODES and how.coordinates in COORDINATES
 
     def infer(self, args: Args) -> list[Spec]:
@@ -33,7 +33,7 @@ class Resize(Op):
         return [Spec(args.spec(0).dtype, out)]
 
     def lower(self, low: Lowering) -> None:
-        how, every = _sampling(low.args), axes_of(low.args)
+        how, every = sampling(low.node), axes_of(low.args)
         axes = every[2:]
         if not is_image(low.args.spec(0), (3, 4, 5)) or not all(axis.idle for axis in every[:2]):
             _lower_any(low, every, how)
@@ -46,7 +46,7 @@ class Resize(Op):
             _extrapolate(low, low.write(0, "channels_last"), every, how)
 
 
-IDLE = Axis(1, 1, 1.0)
+IDLE = Axis(1, 1)
 
 
 def _lower_any(low: Lowering, axes: list[Axis], how: Sampling) -> None:
@@ -72,7 +72,7 @@ def _lower_volume(low: Lowering, axes: list[Axis], how: Sampling) -> None:
     middle = low.temp((*x.shape[:3], *y.shape[3:]), layout="channels_last")
     _emit(low, depth_images(low, middle), depth_images(low, x), axes[1:], how)
     pixels = y.shape[3] * y.shape[4]
-    _emit(low, depth_rows(y), depth_rows(middle), [axes[0], Axis(pixels, pixels, 1.0)], how)
+    _emit(low, depth_rows(y), depth_rows(middle), [axes[0], Axis(pixels, pixels)], how)
 
 
 def _lower_planes(low: Lowering, axes: list[Axis], how: Sampling) -> bool:
@@ -117,45 +117,12 @@ def _extrapolate(low: Lowering, y: Tensor, axes: list[Axis], how: Sampling) -> N
              **dict(zip(("y_strides", "c_strides", "a_strides", "b_strides"), strides)))
 
 
-def _sampling(args: Args) -> Sampling:
-    upsample = args.node.op_type == "Upsample"
-    how = sampling(args.node.attrs, 10 if upsample else args.node.version)
-    return how if how.mode != "bilinear" else Sampling("linear", how.coordinates, how.nearest)
-
-
 def axes_of(args: Args) -> list[Axis]:
     """Every axis of x with its output extent. Raises ShapeError, DataDependent."""
-    node, x = args.node, args.spec(0)
-    old = node.op_type == "Upsample" or node.version < 11
-    by_attribute = node.op_type == "Upsample" and node.version < 9
-    scales = node.attrs.get("scales") if by_attribute else args.value(1 if old else 2)
-    sizes, roi = (None, None) if old else (args.value(3), args.value(1))
-    axes = [int(a) % x.rank for a in node.attrs.get("axes") or range(x.rank)]
-    if scales is not None and len(scales):
-        factors = [np.float32(scale) for scale in scales]
-        if len(factors) != len(axes) or min(factors) <= 0:
-            raise bad_shape(args, f"scales {[float(f) for f in factors]} for {len(axes)} axes")
-        outs = [int(np.floor(np.float32(x.shape[a]) * factor)) for a, factor in zip(axes, factors)]
-    elif sizes is not None and len(sizes) == len(axes):
-        policy = node.attrs.get("keep_aspect_ratio_policy", "stretch")
-        outs, factors = _kept_ratio(policy, [x.shape[a] for a in axes], [int(s) for s in sizes])
-    else:
-        raise bad_shape(args, f"neither scales nor sizes for {len(axes)} axes")
-    regions = [(0.0, 1.0)] * len(axes)
-    if node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize" and roi is not None and len(roi):
-        if len(roi) != 2 * len(axes):
-            raise bad_shape(args, f"roi of {len(roi)} values for {len(axes)} axes")
-        regions = list(zip(roi[:len(axes)].tolist(), roi[len(axes):].tolist()))
-    result = [Axis(size, size, 1.0) for size in x.shape]
-    for a, out, factor, region in zip(axes, outs, factors, regions):
-        result[a] = Axis(x.shape[a], out, float(factor), region)
-    return result
-
-
-def _kept_ratio(policy: str, sizes: list[int], outs: list[int]) -> tuple[list[int], list[np.float32]]:
-    """Output extents and scales from `sizes`; policies other than "stretch" use one scale for all axes."""
-    scales = [np.float32(np.float32(out) / np.float32(size)) for out, size in zip(outs, sizes)]
-    if policy == "stretch":
-        return outs, scales
-    scale = min(scales) if policy == "not_larger" else max(scales)
-    return [math.floor(float(scale) * size + 0.5) for size in sizes], [scale] * len(sizes)
+    node, old = args.node, is_old(args.node)
+    scales = node.attrs.get("scales") if node.op_type == "Upsample" and node.version < 9 else args.value(1 if old else 2)
+    roi, sizes = (None, None) if old else (args.value(1), args.value(3))
+    try:
+        return resized_axes(node, args.spec(0).shape, roi, scales, sizes)
+    except ValueError as error:
+        raise bad_shape(args, str(error)) from error

@@ -18,7 +18,7 @@ from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.control_flow import CONTROL_FLOW, Run
 from fastcnn.reference.conv import pool_extents, spatial
 from fastcnn.reference.overrides import OVERRIDES
-from fastcnn.reference.resize import resized_axes
+from fastcnn.reference.resize import axes_of
 from fastcnn.reference.shape_arithmetic import SHAPE_ARITHMETIC
 
 if TYPE_CHECKING:
@@ -205,12 +205,8 @@ def _resized_type(node: Node, inputs: Sequence[Types | None], values: Values) ->
     if inputs[0] is None or any(v not in values for v in wanted):
         return None
     x = np.broadcast_to(np.zeros((), inputs[0][0]), inputs[0][1])
-    scales = [np.asarray(node.attrs["scales"], np.float32)] if "scales" in node.attrs else []
-    axes = resized_axes(node, [x, *scales, *(values[v] if v else None for v in node.inputs[1:])])
-    shape = list(x.shape)
-    for axis in axes:
-        shape[axis.axis] = axis.out
-    return [(x.dtype, tuple(shape))]
+    axes = axes_of(node, [x, *(values[v] if v else None for v in node.inputs[1:])])
+    return [(x.dtype, tuple(axis.out for axis in axes))]
 
 
 # Operators whose schema infers nothing (it gives a function body instead), or the wrong size.

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastcnn.graph import Node
 from fastcnn.reference.conv import average_pool, conv, conv_transpose, lp_pool, max_pool, wide
-from fastcnn.reference.resize import resize, upsample
+from fastcnn.reference.resize import resize
 from fastcnn.reference.rnn import gru, lstm
 
 Inputs = Sequence[Any]
@@ -214,7 +214,7 @@ OVERRIDES: dict[str, Override] = {
     "Pad": pad,                                     # fails for negative pads
     "Resize": resize,                               # see resize.py
     "Softmax": softmax,                             # before opset 13: one axis only
-    "Upsample": upsample,                           # nearest by whole numbers only
+    "Upsample": resize,                             # nearest by whole numbers only
 }
 
 

@@ -15,6 +15,7 @@ from fastcnn.graph import Node
 from fastcnn.mapping import recall
 from fastcnn.ops import OPS
 from fastcnn.ops.base import Args, Capped, DataDependent, Op, Spec
+from fastcnn.schema.axes import check_axes
 from fastcnn.schema.typing import check_dtypes
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
@@ -84,6 +85,7 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
         flow = flows.get(id(node))
         if flow is None:
             check_dtypes(node, tuple([spec.dtype if spec is not None else None for spec in args.specs]))
+            check_axes(node, [len(spec.shape) if spec is not None else None for spec in args.specs])
         if flow is None and _foldable(node, args):
             results = _folded(node, args, bound, opsets)
             if all(isinstance(result, np.ndarray) for result in results):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from fastcnn.errors import ModelError
 from fastcnn.graph import Graph, Node, Shape
+from fastcnn.schema.axes import NAMED, check_axes
 
 Shapes = Mapping[str, Shape]
 
@@ -13,6 +14,8 @@ def check_graph(graph: Graph) -> None:
     """Raises ModelError naming the first node whose attributes, weights and inputs contradict each other."""
     shapes = graph.metadata.get("shapes", {})
     for node in graph.nodes:
+        if node.op_type in NAMED:
+            check_axes(node, [len(shapes[v]) if v in shapes else None for v in node.inputs])
         check = CHECKS.get(node.op_type)
         if check is not None and not node.domain:
             check(node, shapes)

@@ -12,9 +12,13 @@ from fastcnn.graph import Graph, Node
 from fastcnn.onnx_proto.attributes import Kind
 from fastcnn.onnx_proto.types import attribute_type, message_name
 from fastcnn.reader.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES, Signature, parsed
+from fastcnn.schema.ranges import check_ranges
 
 # Domains whose operators onnx defines; nodes of other domains pass unchecked.
 CHECKED_DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")
+
+# No schema, but attributes of the same names and meanings.
+CONTRIBUTED = "com.microsoft"
 
 _PYTHON_TYPES: dict[int, type] = {Kind.FLOAT: float, Kind.INT: int, Kind.STRING: str, Kind.TENSOR: np.ndarray, Kind.GRAPH: Graph}
 _ELEMENT_TYPES: dict[int, type] = {Kind.FLOATS: float, Kind.INTS: int, Kind.STRINGS: str, Kind.TENSORS: np.ndarray, Kind.GRAPHS: Graph}
@@ -72,10 +76,13 @@ UNUSED = "consumed_inputs"
 
 def check_schema(node: Node) -> None:
     """Raises ModelError naming the node when ONNX's definition of its operator does not allow it."""
+    if node.domain == CONTRIBUTED:
+        check_ranges(node)
     if node.domain not in CHECKED_DOMAINS:
         return
     found = signature(node.op_type, node.version, node.domain)
     if found is None and node.op_type in EXPERIMENTAL and not node.domain:
+        check_ranges(node)
         return
     if found is None:
         raise ModelError(f"{node.where()}: {_unknown_reason(node)}")
@@ -84,6 +91,8 @@ def check_schema(node: Node) -> None:
                          f"the model says opset {node.version}")
     _check_arity(node, found)
     _check_attributes(node, found)
+    if not node.domain:
+        check_ranges(node)
 
 
 def _unknown_reason(node: Node) -> str:

@@ -5,6 +5,7 @@ Whatever contradicts itself is refused here with a ModelError that names the nod
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from fastcnn.onnx_proto.messages import Message, OddMessage, decode
 from fastcnn.onnx_proto.tensor_data import dense_array, sparse_array
 from fastcnn.onnx_proto.types import message_name, normal_domain, text, type_shape, type_string
 from fastcnn.reader.check import check_graph
+from fastcnn.reader.early import early_warning, later_version
 from fastcnn.reader.order import topological
 from fastcnn.reader.schema import check_schema, newest_opset, onnx_version
 from fastcnn.reader.type_check import check_types
@@ -45,7 +47,8 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     metadata has producer_name, producer_version, domain, model_version, doc_string, graph_name, graph_description,
     custom_metadata_map, ir_version, overridable (initializers that are graph inputs too), and what shape inference says
     of each value: `shapes` (unknown sizes are strings, equal strings are equal sizes) and `types` ("tensor(float)").
-    Raises ModelError for what is not ONNX or contradicts itself; external data is read only for a path.
+    Raises ModelError for what is not ONNX or contradicts itself; external data is read only for a path. Warns once of operators
+    that are newer than the model's opset.
     """
     proto, weights, folders = _load(model)
     opsets = _opsets(proto)
@@ -53,6 +56,8 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     build = _Build(opsets, folders)
     _read_tensors(build, proto.graph, weights)
     build.add_nodes(nodes)
+    if build.early:
+        warnings.warn(early_warning(opsets[""], build.early), UserWarning, stacklevel=3)
     graph = upgraded(_assemble(build, proto))
     types = check_types(graph)
     inferred, graph.metadata["shapes"] = infer_types(graph)
@@ -151,6 +156,7 @@ class _Build:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
+    early: set[tuple[str, int]] = field(default_factory=set)
     depth: int = 0
 
     def constant(self, name: str, array: np.ndarray, where: str) -> None:
@@ -165,6 +171,10 @@ class _Build:
         self.taken = {p.name for p in protos}
         for index, proto in enumerate(protos):
             node = self.node(proto, index)
+            later = later_version(node, self.constants)
+            if later is not None:
+                self.early.add((node.op_type, later))
+                node = replace(node, version=later)
             check_schema(node)
             if node.op_type == "Constant" and not node.domain:
                 self.constant(
@@ -195,7 +205,7 @@ class _Build:
         """A body of control flow: free names in it are values of the graphs around it."""
         if self.depth == MAX_DEPTH:
             raise ModelError(f"graph {graph.name!r}: bodies nested more than {MAX_DEPTH} deep")
-        inner = _Build(self.opsets, self.folders, depth=self.depth + 1)
+        inner = _Build(self.opsets, self.folders, early=self.early, depth=self.depth + 1)
         _read_tensors(inner, graph, [])
         inner.add_nodes(graph.node)
         inputs = [_value_info(i, "input") for i in graph.input if i.name not in inner.constants]

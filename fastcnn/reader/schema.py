@@ -85,22 +85,19 @@ def check_schema(node: Node) -> None:
         check_ranges(node)
         return
     if found is None:
-        raise ModelError(f"{node.where()}: {_unknown_reason(node)}")
+        raise ModelError(f"{node.where()}: no such operator in domain {node.domain or 'ai.onnx'!r}")
     if found.deprecated_since and node.op_type not in STILL_RUN:
         raise ModelError(f"{node.where()}: the operator is withdrawn since opset {found.deprecated_since}, "
                          f"the model says opset {node.version}")
+    check_form(node, found)
+
+
+def check_form(node: Node, found: Signature) -> None:
+    """Raises ModelError when the node's inputs, outputs or attributes are not those of the signature."""
     _check_arity(node, found)
     _check_attributes(node, found)
     if not node.domain:
         check_ranges(node)
-
-
-def _unknown_reason(node: Node) -> str:
-    domain = node.domain or "ai.onnx"
-    newer = signature(node.op_type, newest_opset(), node.domain) if not node.domain else None
-    if newer is not None:
-        return f"no such operator in opset {node.version} of domain {domain!r} (it came later)"
-    return f"no such operator in domain {domain!r}"
 
 
 def _check_arity(node: Node, found: Signature) -> None:

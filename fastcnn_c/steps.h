@@ -33,6 +33,12 @@
 #define FC_FIELDS_winograd(I, F, V) \
     FC_FIELDS_WINDOW(I) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(m) I(tiles) \
     I(inner) I(x_outer) I(y_outer) I(r_outer)
+/* y, x, runs, bias?, residual?, slope? ; transposed convolution from x, the product [p][q][group][r][s][m] of every input pixel p, q and tap
+ * r, s of each of oc outputs m a group: y[i][j][group][m] = sum of those with p*sh + r*dh = i + pt that runs names for column j. runs: int64
+ * [runs][4 + 2*most], each (phase, phases, columns, taps, then tap s and shift of each): column j = Q*sw + phase + e, e < phases <= sw, of the
+ * first `columns` Q gets tap s + e of x column Q + shift. With groups or pixels of y that are no neighbours phases is 1. */
+#define FC_FIELDS_overlap_add(I, F, V) \
+    FC_FIELDS_WINDOW(I) I(groups) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(runs) I(most)
 /* y, x, w [kh][kw][c], bias?, residual?, slope? ; c channels, one filter each. */
 #define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
 /* y, x, w [c][kh][kw], bias? ; the same for dense planes: sw 1 or 2, pl >= 0, fn None, Relu or Clip. */
@@ -203,7 +209,7 @@
 
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
-    X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) \
+    X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
     X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \

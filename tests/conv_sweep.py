@@ -22,6 +22,8 @@ from fastcnn import model as fastcnn_model
 from fastcnn.choice.candidates import candidates
 from fastcnn.choice.conv import ConvShape, Places
 from fastcnn.choice.decision import CostModel, Decision
+from fastcnn.choice.transposed import takes_product
+from fastcnn.ops import conv_transpose
 from fastcnn.plan import lowering
 
 GROUPS = (1, 1, 1, 2, 2, 3, 4, 5, 8, 16, 32)
@@ -160,6 +162,11 @@ class AnyCandidate(CostModel):
         return Decision(shape, listed[int(self.rng.integers(len(listed)))], "tuned")
 
 
+def _either(product: bool, shape: ConvShape, joins: bool) -> bool:
+    """Transposed convolutions as a product, or by phases, whatever is quicker."""
+    return product
+
+
 def poisoned_workspace(floats: int) -> _native.Workspace:
     """Memory for a run that holds NaN wherever nothing was written yet."""
     workspace = _native.Workspace()
@@ -205,6 +212,8 @@ def sweep(count: int, seed: int, patch: MonkeyPatch) -> list[tuple[Convolution, 
     for k in range(count):
         case = random_convolution(rng)
         patch.setattr(fastcnn_model, "CostModel", functools.partial(AnyCandidate, rng) if k % 2 else CostModel)
+        product = bool(rng.integers(2))
+        patch.setattr(conv_transpose, "takes_product", functools.partial(_either, product) if k % 2 else takes_product)
         try:
             error: object = error_of(case, 1 + int(rng.integers(2)))
         except Exception as exception:

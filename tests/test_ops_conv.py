@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from single_node import check_fallback, check_native, expected_outputs, single_node
 
 import fastcnn
+from fastcnn.ops import conv_transpose
 
 RTOL = 1e-5
 
@@ -181,6 +182,45 @@ def test_conv_transpose_against_onnxruntime(case):
 @pytest.mark.parametrize("case", TRANSPOSED, ids=str)
 def test_conv_transpose_weights_computed_at_run_time(case):
     check_native("ConvTranspose", case.inputs(case.w[1] * case.attrs.get("group", 1)), (), RTOL, **case.attrs)
+
+
+OVERLAPPING = [
+    Case("inverse Fourier transform", (1, 130, 9), (130, 1, 128), {"strides": [32], "pads": [16, 16]}),
+    Case("vocoder's end", (2, 32, 23), (32, 3, 16), {"strides": [5], "pads": [3, 2], "output_padding": [1]}),
+    Case("mask of one channel", (1, 48, 11, 13), (48, 1, 8, 8), {"strides": [4, 4], "pads": [2, 2, 2, 2]}),
+    Case("picture", (1, 40, 9, 8), (40, 3, 9, 9), {"strides": [3, 2], "pads": [3, 4, 3, 4]}),
+]
+
+
+@pytest.mark.parametrize("as_product", [True, False])
+@pytest.mark.parametrize("case", TRANSPOSED + OVERLAPPING, ids=str)
+def test_conv_transpose_as_a_product_and_by_phases(case, as_product, monkeypatch):
+    monkeypatch.setattr(conv_transpose, "takes_product", lambda shape, joins: as_product)
+    inputs = case.inputs(case.w[1] * case.attrs.get("group", 1))
+    check_native("ConvTranspose", inputs, ("w", "b"), RTOL, **case.attrs)
+    check_native("ConvTranspose", inputs, (), RTOL, threads=3, **case.attrs)
+
+
+@pytest.mark.parametrize("case", OVERLAPPING, ids=str)
+@pytest.mark.parametrize("machine", ["haswell", "zen4", "zen5", "sapphire_rapids"])
+def test_conv_transpose_to_few_channels_is_one_product(case, machine, plan_for):
+    plan_for(machine)
+    model = single_node("ConvTranspose", case.inputs(case.w[1]), ("w", "b"), **case.attrs)
+    with fastcnn.load(model, threads=1) as session:
+        session.run(None, {"x": normal(*case.x)})
+        assert len(session.choices()) == 1
+
+
+def test_conv_transpose_as_a_product_keeps_what_outputs_do_not_see_apart():
+    """One NaN of x reaches the outputs of its own window and no others."""
+    case = OVERLAPPING[2]
+    values = case.inputs(1)
+    values["x"][0, 5, 4, 6] = np.nan
+    with fastcnn.load(single_node("ConvTranspose", values, ("w", "b"), **case.attrs), threads=1) as session:
+        y, = session.run(None, {"x": values["x"]})
+    seen = np.zeros_like(y, bool)
+    seen[:, :, 14:22, 22:30] = True
+    np.testing.assert_array_equal(np.isnan(y), seen)
 
 
 RESIDUAL = [case for case in CONV + TRANSPOSED if len(case.x) == 5]

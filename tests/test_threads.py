@@ -89,6 +89,7 @@ NETS: dict[str, Callable[[], Net]] = {
     "grouped":           conv([1, 64, 29, 31], (64, 8, 3, 3), group=8, pads=[1] * 4),
     "transposed":        conv([1, 48, 25, 27], (48, 24, 2, 2), op="ConvTranspose", strides=[2, 2]),
     "transposed 4x4":    conv([1, 32, 15, 17], (32, 24, 4, 4), op="ConvTranspose", strides=[2, 2], pads=[1] * 4),
+    "transposed to one": conv([1, 64, 900], (64, 1, 64), op="ConvTranspose", then="Tanh", strides=[16], pads=[24, 24]),
     "3-D":               conv([1, 16, 6, 17, 19], (24, 16, 3, 3, 3), pads=[1] * 6),
     "3-D depthwise":     conv([1, 100, 6, 17, 19], (100, 1, 3, 3, 3), group=100, pads=[1] * 6),
     "fully connected":   linear(1, 2050, 1001),

@@ -12,10 +12,12 @@ from fastcnn.choice.tile import CACHE_LINE_FLOATS, best_nv
 from fastcnn.choice.winograd import TILE_VECTORS, choose_winograd, covers
 from fastcnn.machine.current import current
 
+NOWHERE = 1 << 30       # padding before an axis so wide that no window meets the input: outputs are the bias
+
 
 @dataclass(frozen=True)
 class ConvShape:
-    """ic and oc are per group; pt and pl may be negative (the window starts inside) or huge (it never meets the input).
+    """ic and oc are per group; pt and pl may be negative (the window starts inside) or NOWHERE (it never meets the input).
 
     An axis with a single tap has dilation 1, whatever it is made with: nothing lies between taps there.
     """

@@ -13,7 +13,7 @@ from fastcnn.choice import pieces as choice_pieces
 from fastcnn.choice import regions
 from fastcnn.graph import Activation
 from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
-from fastcnn.ops.window import NOWHERE, Window
+from fastcnn.ops.window import Window
 from fastcnn.tensor import Tensor, is_dense
 
 
@@ -129,7 +129,7 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
 def emit_unseen(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, name: str) -> None:
     """The step for outputs whose windows do not meet the input: bias, residual and activation alone, whatever x holds."""
     m, (oh, ow) = y.shape[1], y.shape[2:]
-    window = Window((1, 1), (1, 1), (1, 1), (NOWHERE, NOWHERE), (0, 0), (oh, ow))
+    window = Window((1, 1), (1, 1), (1, 1), (choice.NOWHERE, choice.NOWHERE), (0, 0), (oh, ow))
     emit_conv(low, y, x.slice(1, 0, 1), residual, np.zeros((m, 1, 1, 1), F32), f"{name}@none of {m}", window, 1)
 
 
@@ -159,9 +159,12 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 def conv_fields(picked: choice.ConvChoice, x: Tensor, y: Tensor, residual: Tensor | None,
                 activation: Mapping[str, float]) -> dict[str, Any]:
     """Step fields of a convolution as it was chosen."""
-    window = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
-    return {**{name: getattr(picked.shape, name) for name in window}, **place("x", x), **place("y", y), **place("r", residual),
-            **activation, **picked.fields}
+    return {**conv_window(picked.shape), **place("x", x), **place("y", y), **place("r", residual), **activation, **picked.fields}
+
+
+def conv_window(shape: choice.ConvShape) -> dict[str, int]:
+    """The step fields of a window and the extents around it."""
+    return {name: getattr(shape, name) for name in ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")}
 
 
 def pack_at_run_time(low: Lowering, picked: choice.ConvChoice, w: Tensor) -> Tensor:

@@ -1,15 +1,21 @@
-"""ConvTranspose: convolutions of stride 1, one for each position of the output lattice; over three axes one such set an output depth."""
+"""ConvTranspose: convolutions of stride 1, one for each position of the output lattice, or one product whose windows are added up.
+
+Over three axes one of these for every output depth.
+"""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
+from fastcnn.choice.conv import ConvShape
+from fastcnn.choice.transposed import Phase, axes_of, phase, takes_product
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv3d import MAX_TERM_WINDOW, depth_runs, kernel_slices, slices_as_channels
 from fastcnn.ops.conv_emit import WHOLE, Term, checked_output, emit_conv, emit_unseen, two_axes, two_dimensional, weights_of
-from fastcnn.ops.window import NOWHERE, Window
+from fastcnn.ops.transposed_product import emit_product
+from fastcnn.ops.window import Window
 from fastcnn.tensor import Tensor
 
 
@@ -17,8 +23,8 @@ class ConvTranspose(Op):
     """y[n,m,i,j] = b[m] + sum over x[n,c,p,q] * w[c,m,r,s] with i = p*sh - pt + r*dh, j = q*sw - pl + s*dw.
 
     Computed as sh*sw convolutions of stride 1, one for each position of the output lattice, each with the kernel elements that
-    reach it. x: (N, C, L), (N, C, H, W) or (N, C, D, H, W); w: (C, M/group, kh, kw). ONNX ConvTranspose-1, 11,
-    22. Raises ShapeError.
+    reach it, or as one product of all pixels and taps whose results are added where they overlap: fastcnn/choice/transposed.py decides.
+    x: (N, C, L), (N, C, H, W) or (N, C, D, H, W); w: (C, M/group, kh, kw). ONNX ConvTranspose-1, 11, 22. Raises ShapeError.
     """
 
     def native(self, args: Args) -> bool:
@@ -50,10 +56,17 @@ def emit_transposed(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None
                     term: Term = WHOLE) -> None:
     """The steps of one two-dimensional transposed convolution, w (C, M/group, kh, kw)."""
     group = low.node.attrs.get("group", 1)
+    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
+    (n, c, ih, iw), (oh, ow) = x.shape, window.out
+    shape = ConvShape(n, group, c // group, w.shape[1], kh, kw, sh, sw, dh, dw, pt, pl, ih, iw, oh, ow)
+    joins = group == 1 and y.strides[3] == y.shape[1]
+    if takes_product(shape, joins):
+        emit_product(low, y, x, residual, w, name, shape, joins, term)
+        return
     by_output = _by_output(low, w, group)
-    for phase_h in range(min(window.strides[0], window.out[0])):
-        for phase_w in range(min(window.strides[1], window.out[1])):
-            axes = [_phase(window, axis, phase) for axis, phase in enumerate((phase_h, phase_w))]
+    for phase_h in range(min(sh, oh)):
+        for phase_w in range(min(sw, ow)):
+            axes = [phase(axis, number) for axis, number in zip(axes_of(shape), (phase_h, phase_w), strict=True)]
             kernel = _taken(by_output, axes)
             sub = Window(tuple(kernel.shape[2:]), (1, 1), (axes[0].gap, axes[1].gap), (axes[0].before, axes[1].before), (0, 0),
                          (axes[0].count, axes[1].count))
@@ -77,37 +90,7 @@ def _by_output(low: Lowering, w: np.ndarray | Tensor, group: int) -> np.ndarray 
     return target
 
 
-@dataclass(frozen=True)
-class _Phase:
-    """Output positions q*stride + phase of one axis as a stride-1 convolution.
-
-    taps    its kernel elements, evenly spaced and descending; `gap` input positions apart
-    before  leading pad                count   how many positions
-    """
-
-    taps: tuple[int, ...]
-    gap: int
-    before: int
-    count: int
-
-
-def _phase(window: Window, axis: int, phase: int) -> _Phase:
-    """Which kernel elements k reach position o = q*stride + phase from inputs i = (o + pad - k*dilation) / stride.
-
-    The inputs that successive elements read differ by -gap, so the elements go in reverse order. When no element reaches the
-    phase, one element that always reads padding stands in: the result is the bias.
-    """
-    kernel, stride, dilation, pad = (window.kernel[axis], window.strides[axis], window.dilations[axis], window.before[axis])
-    count = -(-(window.out[axis] - phase) // stride)
-    taps = [k for k in range(kernel) if (phase + pad - k * dilation) % stride == 0]
-    if not taps:
-        return _Phase((0,), 1, NOWHERE, count)
-    starts = [(phase + pad - k * dilation) // stride for k in taps]
-    gap = starts[0] - starts[1] if len(taps) > 1 else 1
-    return _Phase(tuple(taps[::-1]), gap, -starts[-1], count)
-
-
-def _taken(w: np.ndarray | Tensor, axes: list[_Phase]) -> np.ndarray | Tensor:
+def _taken(w: np.ndarray | Tensor, axes: Sequence[Phase]) -> np.ndarray | Tensor:
     """The taps of both phases."""
     if isinstance(w, np.ndarray):
         return w[:, :, list(axes[0].taps)][:, :, :, list(axes[1].taps)]
@@ -117,7 +100,7 @@ def _taken(w: np.ndarray | Tensor, axes: list[_Phase]) -> np.ndarray | Tensor:
     return w
 
 
-def _every(t: Tensor, phase_h: int, phase_w: int, window: Window, axes: list[_Phase]) -> Tensor:
+def _every(t: Tensor, phase_h: int, phase_w: int, window: Window, axes: Sequence[Phase]) -> Tensor:
     """The lattice of t at one phase."""
     return t.slice(2, phase_h, axes[0].count, window.strides[0]).slice(3, phase_w, axes[1].count, window.strides[1])
 

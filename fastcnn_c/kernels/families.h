@@ -201,6 +201,20 @@ typedef struct fc_pool_kernels {
     void (*index)(float *y, float *winner, const float *x, const size_t *offset, size_t taps, size_t n);
 } fc_pool_kernels;
 
+/* ---- overlap_add: y[i*y_step + e] = min(max(bias[e] + residual[i*r_step + e] + sum_{t < terms} x[t][i*x_step + e], lo), hi), i < count, e < n */
+typedef struct fc_overlap_add_args {
+    float *y;
+    size_t y_step;
+    const float *const *x;
+    size_t x_step, terms, count, n;
+    const float *bias;       /* or NULL */
+    const float *residual;   /* or NULL */
+    size_t r_step;
+    float lo, hi;
+} fc_overlap_add_args;
+
+typedef void (*fc_overlap_add_kernel)(const fc_overlap_add_args *args);
+
 /* ---- depthwise_rows: one row of outputs from rows of one plane, stride sw 1 or 2 -------------------------------------------------
  * row[sw - 1]   y[j] = min(max(bias + sum_{r,k} w[r*kw + k] * rows[r][j*sw + k*dw], lo), hi), j < count, r < row_count; rows are read up
  *   to 2*sw*V_LEN floats past the last window
@@ -359,6 +373,7 @@ typedef struct fc_arg_kernels {
     const fc_depthwise_kernels *depthwise; \
     const fc_depthwise_rows_kernels *depthwise_rows; \
     const fc_grouped_kernels *grouped; \
+    fc_overlap_add_kernel overlap_add; \
     const fc_pool_kernels *pool; \
     const fc_pool_rows_kernels *pool_rows; \
     const fc_norm_kernels *norm; \

@@ -9,7 +9,7 @@ ASAN   := build/asan
 # Instruction sets below the best one that this machine has: the suite runs again on each, without what does not depend on it.
 LOWER_ISAS = $$($(BIN)/python -c "from fastcnn import _native; print(*reversed(_native.isas()[:-1]))")
 
-.PHONY: demo test check asan fuzz bench clean
+.PHONY: demo test check asan fuzz bench picks clean
 
 demo: $(VENV)/built
 	$(BIN)/python -m models.demo
@@ -39,6 +39,10 @@ fuzz: $(VENV)/built
 
 bench: $(VENV)/built
 	$(BIN)/python -m bench.models
+
+# The planner's picks beside every other way to compute the layers of thirteen networks: some minutes of a quiet machine.
+picks: $(VENV)/built
+	$(BIN)/python -m bench.layers.picks
 
 clean:
 	rm -rf $(VENV) build dist out fastcnn.egg-info fastcnn_c/_native.c fastcnn/_native.*.so

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,10 +13,14 @@ from onnx import helper
 import models
 from bench import engines
 from bench import models as bench_models
-from bench.layers import FOLDER, extract, read_layers
+from bench.layers import FOLDER, extract, fit, picks, read_layers
 from bench.layers import __main__ as bench_layers
+from fastcnn import _native
+from fastcnn.choice import cost
 from fastcnn.choice.candidates import candidates, name_of
 from fastcnn.choice.conv import ConvShape, choose
+from fastcnn.machine.current import using
+from fastcnn.machine.table import ROWS
 from fastcnn.tune.trial import Trials, own_places
 
 
@@ -87,33 +93,70 @@ def test_layers_main_marks_the_pick_and_writes_times(tmp_path, capsys):
     assert row["best_ms"] <= row["pick_ms"] == row["ms"][row["pick"]]
 
 
-# Of every network layers that matter to it and are no twins of another's; what takes some microseconds is left to the whole run.
-FEW = [("densenet121", "denseblock2.denselayer1.conv"), ("efficientnet_b0", "features.4.1.block.3.0"), ("googlenet", "inception4b."),
-       ("inception_v3", "Mixed_6b.branch7x7_2."), ("mnasnet1_0", "layers.9.0.layers."), ("mobilenet_v2", "features.5.conv.2"),
-       ("regnet_y_1_6gf", "block3-1.f.b.0"), ("resnet18", "layer2.0."), ("resnet50", "layer2.1."), ("resnext50_32x4d", "layer3.1.conv2"),
-       ("shufflenet_v2_x1_0", "stage4.0.branch"), ("unet", "down.2."), ("vgg16", "features.17:")]
+class Scripted:
+    """Trials that take the milliseconds of a script: the first time asked, and after that."""
+
+    script: ClassVar[dict[str, tuple[float, float]]] = {}
+    asked: ClassVar[list[set[str]]] = []
+
+    def __init__(self, shape, places, listed, threads, eviction, shift=0):
+        self.names, self.first = list(listed), shift == 0
+
+    def times(self, rounds, names=None):
+        self.asked.append(set(names or self.names))
+        return {name: 1e-3 * self.script.get(name, (9.0, 9.0))[not self.first] for name in names or self.names}
 
 
-def test_layers_of_every_network_are_among_the_few():
-    assert [network for network, _ in FEW] == sorted(file.stem for file in FOLDER.glob("*.txt"))
-    assert all(any(only in str(layer) for layer in read_layers(network)) for network, only in FEW)
+@pytest.mark.parametrize("pick, winner, status, said", [
+    ((1.0, 1.0), (2.0, 2.0), 0, "100.0% of the picks"),         # the pick is the fastest
+    ((2.0, 1.01), (1.0, 1.0), 0, "mean regret 1.00%"),          # what was faster had luck
+    ((2.0, 0.9), (1.0, 1.0), 0, "mean regret -10.00%"),
+    ((1.05, 1.05), (1.0, 1.0), 1, "mean regret 5.00%"),         # good, but not on average
+    ((2.0, 1.2), (1.0, 1.0), 1, "0.0% of the picks"),
+])
+def test_picks_are_held_against_fresh_times_of_the_winner(monkeypatch, capsys, tmp_path, pick, winner, status, said):
+    layer, = [layer for layer in read_layers("resnet50") if "layer2.1.conv2" in str(layer)]
+    places = own_places(layer.shape())
+    listed = candidates(layer.shape(), places, 1)
+    name = name_of(choose(layer.shape(), places, 1), listed)
+    other = next(other for other in listed if other != name)
+    monkeypatch.setattr(Scripted, "script", {name: pick, other: winner})
+    monkeypatch.setattr(Scripted, "asked", [])
+    monkeypatch.setattr(picks, "Trials", Scripted)
+    monkeypatch.setattr(picks, "Eviction", lambda threads: None)
+    out = tmp_path / "out.json"
+    assert picks.main(["resnet50", "--only", "layer2.1.conv2", "--json", str(out)]) == status
+    printed = capsys.readouterr().out
+    assert said in printed and "1 layers (0 too small to count)" in printed
+    assert Scripted.asked[0] == set(listed) and {name, other} <= Scripted.asked[1]
+    assert Scripted.asked[2:] == ([{name, other}] if winner[0] < pick[0] else [])
+    row, = json.loads(out.read_text())["results"]
+    assert row["pick"] == name and row["ms"][name] == pytest.approx(pick[0])
+    assert row["regret"] == pytest.approx(pick[1] / winner[1] - 1 if winner[0] < pick[0] else 0)
 
 
-@pytest.mark.parametrize("layers", FEW, ids="-".join)
-def test_layers_picks_are_within_ten_percent_of_the_best(layers, capsys):
-    """Few here; all of them by python -m bench.layers NETWORK --cold --within 1.10.
-
-    Once in three is enough: a neighbour on the machine may disturb two.
-    """
-    network, only = layers
-    command = [network, "--only", only, "--cold", "--rounds", "6", "--within", "1.10"]
-    assert any(bench_layers.main(command) == 0 for _ in range(3)), capsys.readouterr().out
+def test_picks_too_small_to_time_are_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(picks, "Trials", Scripted)
+    monkeypatch.setattr(picks, "Eviction", lambda threads: None)
+    assert picks.main(["regnet_y_1_6gf", "--only", "block1-1.f.se.fc"]) == 0
+    assert "2 too small to count" in capsys.readouterr().out
 
 
-def test_layers_picks_that_are_slow_fail(monkeypatch, capsys):
-    monkeypatch.setattr(bench_layers, "choose", lambda shape, places, threads: candidates(shape, places, threads)["im2col nv1"])
-    assert bench_layers.main(["resnet50", "--only", "layer2.1.conv2", "--rounds", "3", "--within", "1.10"]) == 1
-    assert "times the best: resnet50 layer2.1.conv2" in capsys.readouterr().out
+def test_fit_finds_the_numbers_that_made_the_times(tmp_path, capsys):
+    """Times of the cost model itself, with the numbers of one machine; the search begins at another's."""
+    row = ROWS["sapphire_rapids"]
+    rows, there = [], replace(row, wide=replace(row.wide, products=2.6), narrow=replace(row.narrow, products=2.6))
+    with using(there):
+        for layer in [*read_layers("resnet18"), *read_layers("googlenet")][:40]:
+            listed = candidates(layer.shape(), own_places(layer.shape()), 1)
+            ms = {name: cost.cycles(picked, 1) for name, picked in listed.items()}
+            rows.append({"network": "any", "layer": str(layer), "line": layer.line(), "ms": ms})
+    (tmp_path / "picks.json").write_text(json.dumps({"isa": _native.current_isa(), "results": rows}))
+    assert fit.main([str(tmp_path / "picks.json"), "--machine", "sapphire_rapids", "--numbers", "wide.products,narrow.products"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    better = [line for line in printed if ".products " in line]
+    before, after = (float(line.split("regret ")[1].rstrip("%")) for line in (printed[0], better[-1]))
+    assert after < before / 2
 
 
 def test_models_main_compares_and_times_lenet5(tmp_path, capsys):

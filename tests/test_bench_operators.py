@@ -28,7 +28,7 @@ def refuse(model: Any, inputs: Any) -> Any:
 
 
 def sleep(model: Any, inputs: Any) -> Any:
-    time.sleep(5)
+    time.sleep(600)
 
 
 @pytest.mark.parametrize("run, expected, result, why", [
@@ -37,12 +37,17 @@ def sleep(model: Any, inputs: Any) -> Any:
     (operators.run_fastcnn, X + 1, "wrong", "Not equal"),
     (operators.run_fastcnn, X.astype(np.float64), "wrong", "float64"),
     (refuse, X, "refused", "RuntimeError: no such operator"),
-    (sleep, X, "refused", "TimeoutError"),
-], ids=["fastcnn", "onnxruntime", "value", "type", "refused", "late"])
+], ids=["fastcnn", "onnxruntime", "value", "type", "refused"])
 def test_judge(monkeypatch, run, expected, result, why):
-    monkeypatch.setattr(operators, "CASE_SECONDS", 1)
+    monkeypatch.setattr(operators, "CASE_SECONDS", 600)             # on a machine that others use too
     found, message = operators.judge(run, case(expected))
     assert found == result and why in message
+
+
+def test_judge_stops_what_takes_too_long(monkeypatch):
+    monkeypatch.setattr(operators, "CASE_SECONDS", 1)
+    found, message = operators.judge(sleep, case())
+    assert found == "refused" and "TimeoutError" in message
 
 
 def test_bits_are_read_as_the_type_that_numpy_lacks():

@@ -5,7 +5,6 @@ import json
 import logging
 import multiprocessing
 import pickle
-import time
 
 import numpy as np
 import pytest
@@ -137,9 +136,8 @@ def test_tune_threads_keep_the_bits_of_one(quick, tmp_path):
 
 def test_tune_time_is_bounded(quick, tmp_path, caplog, monkeypatch):
     monkeypatch.setenv("FASTCNN_TUNE_SECONDS", "0")
-    started = time.perf_counter()
+    monkeypatch.setattr(tuner, "Trials", None)            # whoever times now fails
     rows = fastcnn.load(network(), threads=1, tune=tmp_path / "a.json").choices()
-    assert time.perf_counter() - started < 5
     assert {row.source for row in rows} == {"model"}
     assert [record.levelname for record in caplog.records] == ["WARNING"] and "used up" in caplog.text
     monkeypatch.setenv("FASTCNN_TUNE_SECONDS", "long")

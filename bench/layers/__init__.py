@@ -60,15 +60,16 @@ def read_layers(path: str | Path) -> list[Layer]:
     stride, pad and dilation are one number or several joined by x: 1x7 kernels have pads like 0x3 (vertical, horizontal).
     """
     file = Path(path) if Path(path).is_file() else FOLDER / f"{path}.txt"
-    layers = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
-        name, *values = line.partition("#")[0].split() or [""]
-        if not name:
-            continue
-        if len(values) != len(COLUMNS):
-            raise ValueError(f"{file}:{number}: expected name {' '.join(COLUMNS)}")
-        ic, ih, iw, oc, kh, kw, stride, pad, dilation, groups, count = ([int(part) for part in value.split("x")] for value in values)
-        top, left, bottom, right = pad * (4 // len(pad))
-        layers.append(Layer(name, ic[0], ih[0], iw[0], oc[0], kh[0], kw[0], (stride[0], stride[-1]), (top, left, bottom, right),
-                            (dilation[0], dilation[-1]), groups[0], count[0]))
-    return layers
+    lines = [(number, line.partition("#")[0]) for number, line in enumerate(file.read_text().splitlines(), 1)]
+    return [parse_line(line, f"{file}:{number}") for number, line in lines if line.strip()]
+
+
+def parse_line(line: str, origin: str = "") -> Layer:
+    """A line of such a file."""
+    name, *values = line.split()
+    if len(values) != len(COLUMNS):
+        raise ValueError(f"{origin}: expected name {' '.join(COLUMNS)}")
+    ic, ih, iw, oc, kh, kw, stride, pad, dilation, groups, count = ([int(part) for part in value.split("x")] for value in values)
+    top, left, bottom, right = pad * (4 // len(pad))
+    return Layer(name, ic[0], ih[0], iw[0], oc[0], kh[0], kw[0], (stride[0], stride[-1]), (top, left, bottom, right),
+                 (dilation[0], dilation[-1]), groups[0], count[0])

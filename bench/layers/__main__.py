@@ -22,8 +22,6 @@ from fastcnn.choice.conv import choose
 from fastcnn.machine.peak import peak_gflops
 from fastcnn.tune.trial import Eviction, Trials, own_places
 
-RETRIES = 6         # of a pick that seems too slow, beside what seems best: noise and unlucky addresses go, a wrong choice stays
-
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.layers", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -37,7 +35,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=12, help="runs of each candidate of a layer, in turn; their lower quartile counts")
     parser.add_argument("--cold", action="store_true", help="empty L2 before each round: weights come from beyond it, as in a network")
     parser.add_argument("--top", type=int, default=6, help="candidates shown besides the pick")
-    parser.add_argument("--within", type=float, help="exit 1 when a pick takes more than this times the best candidate's time")
     parser.add_argument("--json", type=Path, help="write all times there")
     return parser.parse_args(arguments)
 
@@ -57,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Time, print and write; 1 where a pick misses --within."""
+    """Time, print and write."""
     layers = [(Path(file).stem, layer) for file in args.files for layer in read_layers(file) if args.only in str(layer)]
     peak = peak_gflops() * args.threads
     print(f"{machine.cpu_model()}, {_native.current_isa()}, {args.threads} thread(s), measured peak {peak:.0f} GFLOP/s")
@@ -72,26 +69,16 @@ def run(args: argparse.Namespace) -> int:
         facts = machine.describe(["fastcnn"], args.threads, os.sched_getaffinity(0))
         args.json.write_text(json.dumps({"machine": facts, "isa": _native.current_isa(), "peak_gflops": peak, "cold": args.cold,
                                          "results": rows}, indent=1) + "\n")
-    slow = [row for row in rows if args.within and row["pick_ms"] > args.within * row["best_ms"]]
-    for row in slow:
-        print(f"{row['pick_ms'] / row['best_ms']:.2f} times the best: {row['network']} {row['layer']}")
-    return 1 if slow else 0
+    return 0
 
 
 def time_layer(layer: Layer, args: argparse.Namespace, eviction: Eviction | None) -> dict[str, object]:
-    """Ms of every candidate, rounds interleaved; which one is the pick. With --within, a pick that misses it gets more rounds."""
+    """Ms of every candidate, rounds interleaved; which one is the pick."""
     shape = layer.shape(args.batch)
     places = own_places(shape)
     listed = candidates(shape, places, args.threads)
     pick = name_of(choose(shape, places, args.threads), listed)
-    trials = Trials(shape, places, listed, args.threads, eviction)
-    times = trials.times(args.rounds)
-    for shift in range(1, RETRIES + 1 if args.within else 1):
-        best = min(times, key=lambda name: times[name])
-        if times[pick] <= args.within * times[best]:
-            break
-        again = Trials(shape, places, {name: listed[name] for name in (pick, best)}, args.threads, eviction, shift).times(args.rounds)
-        times |= {name: min(times[name], seconds) for name, seconds in again.items()}
+    times = Trials(shape, places, listed, args.threads, eviction).times(args.rounds)
     return {"pick": pick, "pick_ms": 1e3 * times[pick], "best_ms": 1e3 * min(times.values()),
             "ms": {name: 1e3 * seconds for name, seconds in times.items()}}
 

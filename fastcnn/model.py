@@ -14,7 +14,7 @@ from fastcnn.choice.decision import Chooser, CostModel
 from fastcnn.cpu import default_threads, respect_quota
 from fastcnn.errors import ConfigurationError, FastCNNError, InputError
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
-from fastcnn.graph import Graph, ValueInfo
+from fastcnn.graph import Graph, Shape, ValueInfo
 from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import mappings_of
 from fastcnn.ops.base import Spec
@@ -23,7 +23,7 @@ from fastcnn.passes import run_passes
 from fastcnn.plan.choices import LayerChoice
 from fastcnn.plan.executor import Engine
 from fastcnn.reader import constant_info, read, with_inputs
-from fastcnn.results import first_of, place, repeated, targets_of
+from fastcnn.results import described_outputs, first_of, place, repeated, targets_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -79,7 +79,8 @@ class Model:
         self._warned = False
         engine = self._engine(self._output_names)
         self._default: Engine | None = engine
-        self._plan_ahead(engine)
+        shapes = {**engine.graph.metadata.get("shapes", {}), **self._plan_ahead(engine)}
+        self._outputs = described_outputs(graph, shapes)
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any], run_options: object = None, *,
             out: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
@@ -123,8 +124,8 @@ class Model:
         return list(self._graph.inputs)
 
     def get_outputs(self) -> list[ValueInfo]:
-        """name, type and shape of each output, as onnxruntime gives them."""
-        return list(self._graph.outputs)
+        """name, type and shape of each output, as onnxruntime gives them: inferred where the file does not say them."""
+        return list(self._outputs)
 
     def get_overridable_initializers(self) -> list[ValueInfo]:
         """name, type and shape of initializers that are inputs too: they may be fed, and keep their value otherwise."""
@@ -183,7 +184,7 @@ class Model:
         if self._default is None:
             return "<fastcnn.Model closed>"
         inputs = ", ".join(f"{i.name}: {i.type}{_dims(i)}" for i in self._graph.inputs)
-        outputs = ", ".join(f"{o.name}: {o.type}{_dims(o)}" for o in self._graph.outputs)
+        outputs = ", ".join(f"{o.name}: {o.type}{_dims(o)}" for o in self._outputs)
         name = f" {self._graph.name!r}" if self._graph.name else ""
         return f"<fastcnn.Model{name} ({inputs}) -> ({outputs}), {len(self._default.graph.nodes)} nodes, {self._threads} threads>"
 
@@ -225,12 +226,17 @@ class Model:
                 raise InputError(f"no value {name!r} in the model; its outputs are {', '.join(known)}")
         return replace(self._graph, outputs=[known.get(name) or ValueInfo(name, "", None) for name in names])
 
-    def _plan_ahead(self, engine: Engine) -> None:
-        """Plan at load when every input shape is fixed: errors come now, and the first run is as fast as the second."""
+    def _plan_ahead(self, engine: Engine) -> dict[str, Shape]:
+        """Plan at load when every input shape is fixed: errors come now, and the first run is as fast as the second.
+
+        Shapes of the outputs, as far as known then.
+        """
         specs = self._feeder.fixed_specs()
-        if specs is not None:
-            engine.plan({name: Spec(dtype, shape) for name, (dtype, shape) in specs.items()})
-            self._warn(engine)
+        if specs is None:
+            return {}
+        plan = engine.plan({name: Spec(dtype, shape) for name, (dtype, shape) in specs.items()})
+        self._warn(engine)
+        return {name: spec.shape for name, spec in plan.outputs.items()}
 
     def _warn(self, engine: Engine) -> None:
         """One warning per model for nodes in fallback, those known by then."""

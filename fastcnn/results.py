@@ -1,4 +1,4 @@
-"""What run() hands out: arrays that share memory with nothing else, or those of the caller's that `out` names."""
+"""What run() hands out, before it runs and then: arrays that share memory with nothing else, or those of the caller's that `out` names."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,28 @@ from typing import Any
 import numpy as np
 
 from fastcnn.errors import InputError
+from fastcnn.graph import Graph, Shape, ValueInfo
 from fastcnn.plan.apart import copied
 
 # Whether two strided arrays overlap can be hard to say: after this much work they count as overlapping.
 OVERLAP_WORK = 10_000
+
+
+def described_outputs(graph: Graph, shapes: Mapping[str, Shape]) -> list[ValueInfo]:
+    """The graph's outputs with the types and sizes that the file does not say and inference knows.
+
+    shapes  inferred ones, with symbols as infer_types() names them; their numbers count more than what the file says
+    """
+    types = graph.metadata.get("types", {})
+    symbols = {f"{info.name}.{axis}": size for info in graph.inputs for axis, size in enumerate(info.shape or ())}
+    outputs = []
+    for info in graph.outputs:
+        found, said = shapes.get(info.name), info.shape
+        if found is not None:
+            own = said if said is not None and len(said) == len(found) else (None,) * len(found)
+            said = tuple(d if isinstance(d, int) else s or symbols.get(d or "") for d, s in zip(found, own))
+        outputs.append(ValueInfo(info.name, info.type or types.get(info.name, ""), said))
+    return outputs
 
 
 def targets_of(names: Sequence[str], out: Sequence[Any] | Mapping[str, Any]) -> list[np.ndarray | None]:

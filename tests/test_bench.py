@@ -142,10 +142,11 @@ def test_picks_too_small_to_time_are_left_out(monkeypatch, capsys):
     assert "2 too small to count" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(_native.vector_length() == 1, reason="scalar kernels are so slow that few picks depend on the numbers")
 def test_fit_finds_the_numbers_that_made_the_times(tmp_path, capsys):
     """Times of the cost model itself, with the numbers of one machine; the search begins at another's."""
     row = ROWS["sapphire_rapids"]
-    rows, there = [], replace(row, wide=replace(row.wide, products=2.6), narrow=replace(row.narrow, products=2.6))
+    rows, there = [], replace(row, wide=replace(row.wide, products=6.0), narrow=replace(row.narrow, products=6.0))
     with using(there):
         for layer in [*read_layers("resnet18"), *read_layers("googlenet")][:40]:
             listed = candidates(layer.shape(), own_places(layer.shape()), 1)

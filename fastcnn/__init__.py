@@ -16,10 +16,17 @@ from fastcnn.compat import (
     ModelMetadata,
     NodeArg,
     OrtAllocatorType,
+    OrtArenaCfg,
+    OrtDevice,
+    OrtMemoryInfo,
     OrtMemType,
     OrtValue,
     RunOptions,
     SessionOptions,
+    copy_tensors,
+    create_and_register_allocator,
+    create_and_register_allocator_v2,
+    cuda_version,
     disable_telemetry_events,
     enable_telemetry_events,
     get_all_providers,
@@ -27,11 +34,17 @@ from fastcnn.compat import (
     get_build_info,
     get_device,
     get_version_string,
+    has_collective_ops,
+    package_name,
+    preload_dlls,
+    print_debug_info,
+    set_default_logger_callback,
     set_default_logger_severity,
     set_default_logger_verbosity,
     set_global_thread_pool_sizes,
     set_seed,
 )
+from fastcnn.compat.absent import MODULE as ABSENT
 from fastcnn.cpu import cpu_info, select_instruction_set
 from fastcnn.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, ShapeError, UnsupportedOperatorError
 from fastcnn.graph import ValueInfo
@@ -40,13 +53,20 @@ from fastcnn.model import Model, load
 from fastcnn.version import __version__
 
 __all__ = [
-    "ConfigurationError", "ExecutionError", "ExecutionMode", "ExecutionOrder", "FastCNNError", "GraphOptimizationLevel",
-    "IOBinding", "InferenceSession", "InputError", "Model", "ModelError", "ModelMetadata", "NodeArg", "OrtAllocatorType",
-    "OrtMemType", "OrtValue", "RunOptions", "SessionOptions", "ShapeError", "UnsupportedOperatorError", "ValueInfo",
-    "__version__", "capi", "cpu_info", "disable_telemetry_events", "enable_telemetry_events", "get_all_providers",
-    "get_available_providers", "get_build_info", "get_device", "get_version_string", "load", "set_default_logger_severity",
-    "set_default_logger_verbosity", "set_global_thread_pool_sizes", "set_seed",
+    "ConfigurationError", "ExecutionError", "ExecutionMode", "ExecutionOrder", "FastCNNError", "GraphOptimizationLevel", "IOBinding",
+    "InferenceSession", "InputError", "Model", "ModelError", "ModelMetadata", "NodeArg", "OrtAllocatorType", "OrtArenaCfg", "OrtDevice",
+    "OrtMemType", "OrtMemoryInfo", "OrtValue", "RunOptions", "SessionOptions", "ShapeError", "UnsupportedOperatorError", "ValueInfo",
+    "__version__", "capi", "copy_tensors", "cpu_info", "create_and_register_allocator", "create_and_register_allocator_v2",
+    "cuda_version", "disable_telemetry_events", "enable_telemetry_events", "get_all_providers", "get_available_providers",
+    "get_build_info", "get_device", "get_version_string", "has_collective_ops", "load", "package_name", "preload_dlls",
+    "print_debug_info", "set_default_logger_callback", "set_default_logger_severity", "set_default_logger_verbosity",
+    "set_global_thread_pool_sizes", "set_seed",
 ]
 
 select_instruction_set()
 select_machine()
+
+
+def __getattr__(name: str) -> object:
+    reason = ABSENT.get(name)
+    raise AttributeError(f"module 'fastcnn' has no attribute {name!r}{(reason and f': {reason}') or ''}")

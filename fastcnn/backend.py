@@ -113,6 +113,6 @@ def _model_of(node: NodeProto, inputs: Mapping[str, np.ndarray],
 
 is_compatible = FastCNNBackend.is_compatible
 prepare = FastCNNBackend.prepare
-run_model = FastCNNBackend.run_model
+run = run_model = FastCNNBackend.run_model
 run_node = FastCNNBackend.run_node
 supports_device = FastCNNBackend.supports_device

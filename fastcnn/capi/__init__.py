@@ -1,4 +1,4 @@
-"""Where onnxruntime keeps its exceptions: `fastcnn.capi.onnxruntime_pybind11_state`."""
-from fastcnn.capi import onnxruntime_pybind11_state
+"""Modules inside onnxruntime that applications import from: `fastcnn.capi.onnxruntime_pybind11_state` has its exceptions."""
+from fastcnn.capi import _pybind_state, onnxruntime_inference_collection, onnxruntime_pybind11_state
 
-__all__ = ["onnxruntime_pybind11_state"]
+__all__ = ["_pybind_state", "onnxruntime_inference_collection", "onnxruntime_pybind11_state"]

@@ -1,11 +1,17 @@
 """The functions of the module onnxruntime: what there is to run on, and settings that mean nothing here."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from fastcnn.compat.options import SessionOptions
 from fastcnn.compat.session import PROVIDER
 from fastcnn.cpu import cpu_info
 from fastcnn.version import __version__
+
+# There is no CUDA.
+cuda_version = ""
+package_name = "fastcnn"
 
 
 def get_available_providers() -> list[str]:
@@ -31,6 +37,33 @@ def get_version_string() -> str:
 def get_build_info() -> str:
     """Version and instruction sets of this build."""
     return f"fastcnn {__version__}, instruction sets: {', '.join(cpu_info()['instruction_sets'])}"
+
+
+def print_debug_info() -> None:
+    """Prints what a report of a fault should say: versions, system, instruction sets, threads."""
+    import platform  # 2 ms that nothing else needs
+    print(get_build_info())
+    print(f"{platform.platform()}, Python {platform.python_version()}")
+    for name, value in cpu_info().items():
+        print(f"{name}: {value}")
+
+
+def get_default_session_options() -> SessionOptions:
+    """SessionOptions()."""
+    return SessionOptions()
+
+
+def has_collective_ops() -> bool:
+    """False: one process computes."""
+    return False
+
+
+def preload_dlls(cuda: bool = True, cudnn: bool = True, msvc: bool = True, directory: str | None = None) -> None:
+    """Without effect: there are no libraries of other devices to load."""
+
+
+def set_default_logger_callback(callback: Callable[..., object] | None, severity: int = 2) -> None:
+    """Without effect: fastcnn speaks through warnings and exceptions."""
 
 
 def set_default_logger_severity(severity: int) -> None:

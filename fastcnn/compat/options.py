@@ -2,11 +2,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Any
 
 
-class GraphOptimizationLevel(IntEnum):
+class _Named(IntEnum):
+    """Prints as its name, where Python's prints as a number."""
+
+    __str__ = Enum.__str__
+
+
+class GraphOptimizationLevel(_Named):
     """Accepted; graphs are always optimised fully."""
 
     ORT_DISABLE_ALL = 0
@@ -16,14 +22,14 @@ class GraphOptimizationLevel(IntEnum):
     ORT_ENABLE_ALL = 99
 
 
-class ExecutionMode(IntEnum):
+class ExecutionMode(_Named):
     """Accepted; one network is computed in order, by all threads together."""
 
     ORT_SEQUENTIAL = 0
     ORT_PARALLEL = 1
 
 
-class ExecutionOrder(IntEnum):
+class ExecutionOrder(_Named):
     """Accepted; nodes run in topological order."""
 
     DEFAULT = 0
@@ -31,7 +37,7 @@ class ExecutionOrder(IntEnum):
     MEMORY_EFFICIENT = 2
 
 
-class OrtAllocatorType(IntEnum):
+class OrtAllocatorType(_Named):
     """Accepted; memory is planned per input shape."""
 
     INVALID = -1
@@ -39,7 +45,7 @@ class OrtAllocatorType(IntEnum):
     ORT_ARENA_ALLOCATOR = 1
 
 
-class OrtMemType(IntEnum):
+class OrtMemType(_Named):
     """Accepted; all memory is the CPU's."""
 
     CPU_INPUT = -2

@@ -68,6 +68,7 @@ class InferenceSession(Model):
             graph = with_sizes(graph, _kept(self._options, "free_dimensions"))
             source = path_or_bytes if isinstance(path_or_bytes, (str, os.PathLike)) else None
             super().__init__(graph, threads, source=source, tune=_tune_of(self._options))
+        self._model_path = None if source is None else os.fspath(source)       # applications look here for files beside the model
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: Any = None, *,
             out: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
@@ -97,6 +98,11 @@ class InferenceSession(Model):
             callback(results, user_data, error)
 
         threading.Thread(target=work, name="fastcnn.run_async", daemon=True).start()
+
+    def create_ortvalue_from_shape_and_type(self, shape: Sequence[int], element_type: Any, device_type: str, device_id: int = 0,
+                                            vendor_id: int = -1) -> OrtValue:
+        """OrtValue.ortvalue_from_shape_and_type."""
+        return OrtValue.ortvalue_from_shape_and_type(shape, element_type, device_type, device_id, vendor_id)
 
     def io_binding(self) -> IOBinding:
         """An empty binding of this session's inputs and outputs."""
@@ -159,8 +165,13 @@ class InferenceSession(Model):
         """When the session was made, in nanoseconds since 1970."""
         return self._started
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._source or self._graph, _own(self._options))
+    __reduce__ = object.__reduce__      # type: ignore[assignment]     # by the state, which subclasses may say in their own way
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path_or_bytes": self._source or self._graph, "sess_options": _own(self._options)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        InferenceSession.__init__(self, **state)
 
 
 def _node_arg(info: ValueInfo) -> NodeArg:

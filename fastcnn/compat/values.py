@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastcnn.compat.devices import require_cpu
 from fastcnn.compat.exceptions import InvalidArgument
 from fastcnn.onnx_proto.types import ELEMENT_NAMES, ELEMENT_NUMBERS, element_name, numpy_type
 
@@ -20,11 +21,6 @@ def dtype_of(element_type: Any) -> np.dtype:
     return numpy_type(ELEMENT_NAMES[element_type]) if isinstance(element_type, int) else np.dtype(element_type)
 
 
-def _on_the_cpu(device_type: str) -> None:
-    if str(device_type).lower() not in ("cpu", "cpu_pinned"):
-        raise InvalidArgument(f"device {device_type!r}: fastcnn runs on the CPU")
-
-
 class OrtValue:
     """An array, or a list of them (a sequence), or nothing (an optional without element)."""
 
@@ -32,25 +28,25 @@ class OrtValue:
         self._value = value
 
     @staticmethod
-    def ortvalue_from_numpy(numpy_obj: np.ndarray, device_type: str = "cpu", device_id: int = 0) -> OrtValue:
+    def ortvalue_from_numpy(numpy_obj: np.ndarray, /, device_type: str = "cpu", device_id: int = 0, vendor_id: int = -1) -> OrtValue:
         """The array itself, not a copy."""
-        _on_the_cpu(device_type)
+        require_cpu(device_type)
         return OrtValue(np.asarray(numpy_obj))
 
     @staticmethod
-    def ortvalue_from_numpy_with_onnx_type(data: np.ndarray, onnx_element_type: int) -> OrtValue:
+    def ortvalue_from_numpy_with_onnx_type(data: np.ndarray, /, onnx_element_type: int) -> OrtValue:
         """The array's bits as an ONNX element type of the same size."""
         return OrtValue(np.asarray(data).view(dtype_of(int(onnx_element_type))))
 
     @staticmethod
     def ortvalue_from_shape_and_type(shape: Sequence[int], element_type: Any = np.float32, device_type: str = "cpu",
-                                     device_id: int = 0) -> OrtValue:
+                                     device_id: int = 0, vendor_id: int = -1, memory_info: Any = None) -> OrtValue:
         """An array of this shape, not initialised."""
-        _on_the_cpu(device_type)
+        require_cpu(device_type)
         return OrtValue(np.empty(tuple(shape), dtype_of(element_type)))
 
     @staticmethod
-    def from_dlpack(data: Any, is_bool_tensor: bool = False) -> OrtValue:
+    def from_dlpack(data: Any, /, is_bool_tensor: bool = False) -> OrtValue:
         """An array over the memory of anything that speaks DLPack."""
         array = np.from_dlpack(data)
         return OrtValue(array.view(np.bool_) if is_bool_tensor and array.dtype == np.uint8 else array)
@@ -110,14 +106,22 @@ class OrtValue:
         """Always False: sparse tensors are made dense when a model is read."""
         return False
 
-    def update_inplace(self, np_arr: np.ndarray) -> None:
+    def update_inplace(self, data: np.ndarray) -> None:
         """Overwrites the elements; the shape stays."""
-        if np_arr.shape != self._value.shape or np_arr.dtype != self._value.dtype:
-            raise InvalidArgument(f"expected {self._value.dtype}{self.shape()}, got {np_arr.dtype}{list(np_arr.shape)}")
-        np.copyto(self._value, np_arr)
+        if data.shape != self._value.shape or data.dtype != self._value.dtype:
+            raise InvalidArgument(f"expected {self._value.dtype}{self.shape()}, got {data.dtype}{list(data.shape)}")
+        np.copyto(self._value, data)
 
     def __repr__(self) -> str:
         return f"<OrtValue {self.data_type()}{self.shape()}>" if self.is_tensor() else f"<OrtValue {self._value!r}>"
+
+
+def copy_tensors(src: Sequence[OrtValue], dst: Sequence[OrtValue], stream: object = None) -> None:
+    """The elements of each value into the one at the same place, which has its type and shape."""
+    if len(src) != len(dst):
+        raise InvalidArgument(f"{len(src)} values to copy into {len(dst)}")
+    for value, target in zip(src, dst):
+        target.update_inplace(value.numpy())
 
 
 class IOBinding:
@@ -139,13 +143,13 @@ class IOBinding:
 
     def bind_input(self, name: str, device_type: str, device_id: int, element_type: Any, shape: Sequence[int], buffer_ptr: int) -> None:
         """Memory at an address as input; the caller keeps it alive."""
-        _on_the_cpu(device_type)
+        require_cpu(device_type)
         self.inputs[self._checked(name, 0)] = _memory_at(buffer_ptr, shape, dtype_of(element_type))
 
     def bind_output(self, name: str, device_type: str = "cpu", device_id: int = 0, element_type: Any = None,
                     shape: Sequence[int] | None = None, buffer_ptr: int | None = None) -> None:
         """Memory at an address for an output, or, without an address, a fresh array each run."""
-        _on_the_cpu(device_type)
+        require_cpu(device_type)
         fixed = buffer_ptr is not None and shape is not None and element_type is not None
         self.outputs[self._checked(name, 1)] = _memory_at(buffer_ptr or 0, shape or (), dtype_of(element_type)) if fixed else None
 

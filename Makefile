@@ -6,8 +6,6 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 NATIVE := $(shell find fastcnn_c -name '*.[ch]' ! -name _native.c -o -name '*.inc' -o -name '*.pyx' -o -name '*.pxd') setup.py
 ASAN   := build/asan
-# Instruction sets below the best one that this machine has: the suite runs again on each, without what does not depend on it.
-LOWER_ISAS = $$($(BIN)/python -c "from fastcnn import _native; print(*reversed(_native.isas()[:-1]))")
 
 .PHONY: demo test check asan fuzz bench picks clean
 
@@ -15,11 +13,7 @@ demo: $(VENV)/built
 	$(BIN)/python -m models.demo
 
 test: $(VENV)/built
-	$(BIN)/python -m pytest
-	@for isa in $(LOWER_ISAS); do \
-	    echo "FASTCNN_ISA=$$isa"; \
-	    FASTCNN_ISA=$$isa FASTCNN_TEST_REPEAT=1 $(BIN)/python -m pytest || exit 1; \
-	done
+	$(BIN)/python -m tests.every_run
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

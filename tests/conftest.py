@@ -20,23 +20,32 @@ from fastcnn.machine.table import ROWS
 CPUS = 8
 _native.set_cpus(CPUS)
 
-# These do not depend on FASTCNN_ISA. `make test` sets FASTCNN_TEST_REPEAT for its runs after the first.
+# tests/every_run.py sets FASTCNN_TEST_REPEAT for its runs after the first. "isa": these do not depend on FASTCNN_ISA.
 INDEPENDENT = ("test_architecture", "test_bench", "test_cpu", "test_models_build", "test_passes", "test_reader",
                "test_reference", "test_registers",
                "test_session", "test_tensor")
 
 
+# "plans": only these depend on what the planner picks.
+PLANNED = ("test_batches", "test_builders", "test_choice", "test_corpus", "test_differential", "test_kernel_conv_depthwise",
+           "test_kernel_conv_laced", "test_kernel_conv_pool", "test_kernel_grouped", "test_kernel_winograd", "test_light_models",
+           "test_ops_conv", "test_ops_deep", "test_ops_normalization", "test_ops_pool", "test_plan", "test_shapes_many", "test_threads",
+           "test_tune", "test_zoo")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With FASTCNN_TEST_REPEAT: without those, and without what goes through every instruction set by itself."""
-    if not os.environ.get("FASTCNN_TEST_REPEAT"):
+    """With FASTCNN_TEST_REPEAT=isa without those, and without what goes through every instruction set by itself; with plans only those."""
+    repeat = os.environ.get("FASTCNN_TEST_REPEAT")
+    if not repeat:
         return
 
-    def independent(item: pytest.Item) -> bool:
-        return item.path.stem.startswith(INDEPENDENT) or {"isa", "tile"} & set(getattr(item, "fixturenames", ()))
+    def repeated(item: pytest.Item) -> bool:
+        if repeat == "plans":
+            return item.path.stem.startswith(PLANNED)
+        return not item.path.stem.startswith(INDEPENDENT) and not {"isa", "tile"} & set(getattr(item, "fixturenames", ()))
 
-    dropped = [item for item in items if independent(item)]
-    items[:] = [item for item in items if not independent(item)]
-    config.hook.pytest_deselected(items=dropped)
+    config.hook.pytest_deselected(items=[item for item in items if not repeated(item)])
+    items[:] = [item for item in items if repeated(item)]
 
 
 @pytest.fixture(params=["scalar", "avx2", "avx512"])

@@ -39,13 +39,14 @@
  * first `columns` Q gets tap s + e of x column Q + shift. With groups or pixels of y that are no neighbours phases is 1. */
 #define FC_FIELDS_overlap_add(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(runs) I(most)
-/* y, x, w [kh][kw][c], bias?, residual?, slope? ; c channels, one filter each. */
-#define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
+/* y, x, w [kh][ic][kw][c], bias?, residual?, slope?, lanes? ; each of y's c channels sees ic channels of x: its own, ic 1, where x_c is 0,
+ * else those that the lanes say, [ic] tables as for pick, each of all c channels, into the x_c channels of x. */
+#define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(ic) I(x_c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
 /* y, x, w [c][kh][kw], bias? ; the same for dense planes: sw 1 or 2, pl >= 0, fn None, Relu or Clip. */
 #define FC_FIELDS_depthwise_planes(I, F, V) \
     I(n) I(c) I(kh) I(kw) I(sh) I(sw) I(dh) I(dw) I(pt) I(pl) I(ih) I(iw) I(oh) I(ow) FC_FIELDS_EPILOGUE(I, F)
-/* y, x, w [vector][rotation][kh][3][lane], bias?, residual?, slope? ; c channels in groups of `width` inputs and outputs, a power of
- * two that a vector holds; whole vectors, kw 3, strides 1 and 2, no dilation. block: output rows that a band serves. */
+/* y, x, w [vector][rotation][kh][kw][lane], bias?, residual?, slope? ; c channels in groups of `width` inputs and outputs, a power of
+ * two that a vector holds; whole vectors. block: output rows that a band serves. */
 #define FC_FIELDS_grouped(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(width) I(block) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
 /* y, x, w packed as for conv, bias?, v [vector of c][kh][kw][V], bias?, u packed as for conv?, bias?, residual?,
  * means? ; a dense convolution of
@@ -103,8 +104,8 @@
 #define FC_FIELDS_gather(I, F, V) \
     I(outer_ndim) V(outer_shape) V(y_outer) V(x_outer) I(count) I(axis) I(y_axis) I(x_axis) \
     I(inner_ndim) V(inner_shape) V(y_inner) V(x_inner) I(elem_bytes) I(index_bytes)
-/* y, x, table ; n channels of every pixel in the order of the table (fc_transpose_kernels.pick); the walk is over pixels. */
-#define FC_FIELDS_pick(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(n)
+/* y, x, table ; n of the `channels` of every pixel in the order of the table (fc_transpose_kernels.pick); the walk is over pixels. */
+#define FC_FIELDS_pick(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(channels) I(n)
 /* y, x ; over the dimensions of `reduced` (walk of its own) for every element of `shape`. kind: fc_reduce_fn. */
 #define FC_FIELDS_reduce(I, F, V) \
     I(ndim) V(shape) V(y_strides) V(x_strides) I(reduced_ndim) V(reduced) V(reduced_strides) I(kind)

@@ -70,7 +70,7 @@ def run(case: Case, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
     residual = Image.random(rng, case.n, oh, ow, case.c, gap=1) if case.residual else None
     names = ("k", "s", "d")
     fields = {f"{name}{axis}": value for name in names for axis, value in zip("hw", getattr(case, name))}
-    got = run_image_step("depthwise", y, x, w, bias, residual and residual.buffer, slope, threads=threads, n=case.n, c=case.c,
+    got = run_image_step("depthwise", y, x, w, bias, residual and residual.buffer, slope, threads=threads, n=case.n, c=case.c, ic=1, x_c=0,
                          pt=case.before[0], pl=case.before[1], ih=case.ih, iw=case.iw, oh=oh, ow=ow, fn=unary_number(case.fn),
                          alpha=case.alpha, beta=case.beta, **fields, **(residual.place("r") if residual else {}))
     return got, expected(case, x, w, bias, residual, slope)
@@ -162,6 +162,6 @@ def test_depthwise_infinity_stays_where_it_is(isa):
     x, y = Image.random(rng, 1, 9, 9, 5), Image(1, 9, 9, 5, output=True)
     x.array[0, 4, 4, 2] = np.inf
     w = Guarded(rng.random((3, 3, 5)).astype(np.float32) + 0.1)
-    got = run_image_step("depthwise", y, x, w, None, None, None, n=1, c=5, kh=3, kw=3, sh=1, sw=1, dh=1, dw=1, pt=1, pl=1, ih=9, iw=9,
-                         oh=9, ow=9, fn=unary_number("None"))
+    got = run_image_step("depthwise", y, x, w, None, None, None, n=1, c=5, ic=1, x_c=0, kh=3, kw=3, sh=1, sw=1, dh=1, dw=1, pt=1,
+                         pl=1, ih=9, iw=9, oh=9, ow=9, fn=unary_number("None"))
     assert np.isinf(got[0, 3:6, 3:6, 2]).all() and np.isinf(got).sum() == 9 and not np.isnan(got).any()

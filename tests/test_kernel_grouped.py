@@ -21,6 +21,9 @@ WINDOWS = [
     Case(1, 1, 1, 3, oh=3, ow=13, pl=2, pr=0),
     Case(1, 1, 5, 3, oh=6, ow=5, sh=3, pt=2, pl=1, pb=2, pr=1),
     Case(1, 1, 3, 3, oh=4, ow=5, pt=-1, pl=-2, pb=1, pr=0),                 # the window starts inside
+    Case(1, 1, 1, 1, oh=3, ow=31), Case(1, 1, 1, 1, oh=3, ow=9, sh=2, sw=3, pl=1, pr=1),
+    Case(1, 1, 2, 5, oh=3, ow=15, pl=2, pr=2), Case(1, 1, 3, 3, oh=5, ow=16, sw=3, pt=1, pl=1, pb=1, pr=1),
+    Case(1, 1, 3, 3, oh=5, ow=15, dh=2, dw=3, pt=2, pl=3, pb=2, pr=3), Case(1, 1, 3, 3, oh=5, ow=8, dh=3, sh=2, sw=2, pt=1, pl=1),
     Case(1, 1, 3, 3, oh=9, ow=12, pt=4, pl=5, pb=4, pr=5),                  # windows that see padding alone
 ]
 EPILOGUE = Case(1, 1, 3, 3, oh=5, ow=16, n=2, pt=1, pl=1, pb=1, pr=1, y_gap=3)
@@ -42,7 +45,7 @@ def run(case: Case, data: Operands, *, block: int = 2, threads: int = 1, bias: b
     weights = Guarded(grouped.packed(data.w, _native.vector_length()))
     status = run_step(
         "grouped", [y, spaced(data.x, case.x_gap), weights, *extras], threads, n=case.n, kh=case.kh, kw=case.kw, sh=case.sh, sw=case.sw,
-        dh=1, dw=1, pt=case.pt, pl=case.pl, ih=case.ih, iw=case.iw, oh=case.oh, ow=case.ow,
+        dh=case.dh, dw=case.dw, pt=case.pt, pl=case.pl, ih=case.ih, iw=case.iw, oh=case.oh, ow=case.ow,
         **place("x", case.ih, case.iw, m + case.x_gap), **place("y", case.oh, case.ow, m + case.y_gap), **place("r", case.oh, case.ow, m),
         c=m, width=case.ic, block=block, fn=unary_number(fn), alpha=alpha, beta=beta)
     assert status == 0
@@ -61,7 +64,7 @@ def test_grouped_equals_naive(isa, window):
 
 @pytest.mark.parametrize("columns", range(1, 16))
 def test_grouped_every_tile_equals_naive(isa, columns):
-    for stride in (1, 2):
+    for stride in (1, 2, 3):
         case = of_width(Case(1, 1, 3, 3, oh=2, ow=columns, sw=stride, pl=1, pr=1), widths()[-1], vectors=1)
         data = operands(case, 1)
         assert_close(run(case, data), reference(case, data.x, data.w), tolerance(case.k), f"stride={stride}")
@@ -104,5 +107,5 @@ def test_grouped_is_chosen_where_groups_are_narrower_than_a_vector(isa, width):
     shape = ConvShape(1, c // width, width, width, 3, 3, 1, 1, 1, 1, 1, 1, 14, 14, 14, 14)
     places = ((14 * 14 * c, 1, 14 * c, c),) * 2
     assert (choose(shape, places, 1).algorithm == "grouped") == (width < vector)
-    assert choose(replace(shape, dh=2, dw=2), places, 1).algorithm != "grouped"
+    assert (choose(replace(shape, kh=1, kw=1, dh=2, sw=3), places, 1).algorithm == "grouped") == (width < vector)
     assert choose(replace(shape, oc=2 * width), places, 1).algorithm != "grouped"

@@ -22,15 +22,15 @@ def candidates(shape: ConvShape, places: Places, threads: int) -> dict[str, Conv
     """
     listed = {**dict(_depthwise(shape)), **dict(_grouped(shape, threads))}
     listed.update(_dilated_winograd(shape, places, threads))
-    merged, planes = choice.merge_groups(shape), shape.ic > 1 and places[0][1] > 1     # row-major x: only a band is made from it
-    flat = choice.flatten(merged, places)
+    planes = shape.ic > 1 and places[0][1] > 1          # row-major x: only a band is made from it
+    flat = choice.flatten(shape, places)
     for nv in range(1, MAX_NV + 1):
-        if _native.gemm_max_mr(nv) and nv <= -(-merged.oc // _native.vector_length()):
+        if _native.gemm_max_mr(nv) and nv <= -(-shape.oc // _native.vector_length()):
             listed.update(_conv(flat, nv, places, threads, planes))
             if shape.kh * shape.kw > 1 and len(places) == 2 and not planes:
                 listed[f"im2col nv{nv}"] = choice.im2col(flat, nv)
-    if choice.is_winograd_window(merged) and merged.dilations == (1, 1):
-        listed.update(_winograd(merged, threads))
+    if choice.is_winograd_window(shape) and shape.dilations == (1, 1):
+        listed.update(_winograd(shape, threads))
     picked = choice.choose(shape, places, threads)
     if picked not in listed.values():
         listed[f"{picked.algorithm} nv{picked.fields['nv']} of the model"] = picked
@@ -48,13 +48,13 @@ def bits(picked: ConvChoice) -> tuple[object, ...]:
 
 
 def _depthwise(shape: ConvShape) -> Iterator[tuple[str, ConvChoice]]:
-    if choice.is_depthwise(shape):
+    if choice.is_depthwise(shape) or choice.shares_vectors(shape):
         yield "depthwise", choice.depthwise(shape)
 
 
 def _grouped(shape: ConvShape, threads: int) -> Iterator[tuple[str, ConvChoice]]:
     if choice.fills_vectors(shape):
-        yield "grouped", choice.narrow_groups(shape, threads)
+        yield "grouped", choice.rotated_groups(shape, threads)
     if grouped.laces(shape.groups, shape.ic, shape.oc, _native.vector_length()):
         yield "laced", choice.laced(shape, threads)
 

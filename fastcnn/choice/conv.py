@@ -8,6 +8,7 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.choice import grouped
+from fastcnn.choice.lanes import group_tables
 from fastcnn.choice.tile import CACHE_LINE_FLOATS, best_nv
 from fastcnn.choice.winograd import TILE_VECTORS, choose_winograd, covers
 from fastcnn.machine.current import current
@@ -107,7 +108,9 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
     if is_depthwise(shape):
         return depthwise(shape)
     if fills_vectors(shape):
-        return narrow_groups(shape, threads)
+        return rotated_groups(shape, threads)
+    if by_lanes(shape):
+        return depthwise(shape)
     if grouped.laces(shape.groups, shape.ic, shape.oc, _native.vector_length()):
         return laced(shape, threads)
     phase = phase_of(shape)
@@ -115,7 +118,6 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
         picked = choose_winograd((phase.kh, phase.kw), phase.ic, phase.oc, phase.oh, phase.ow, phase.n, threads)
         if picked is not None:
             return on_phases(winograd(phase, *picked), shape, places)
-    shape = merge_groups(shape)
     if is_winograd_window(shape) and shape.dilations == (1, 1):
         picked = choose_winograd((shape.kh, shape.kw), shape.ic, shape.oc, shape.oh, shape.ow, shape.n, threads)
         if picked is not None:
@@ -124,8 +126,9 @@ def choose(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
 
 
 def without_weights(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
-    """The pick where the weights exist only at run time: what packs them by moving them, neither transformed nor merged."""
-    return depthwise(shape) if is_depthwise(shape) else implicit_gemm(flatten(shape, places), places, threads)
+    """The pick where the weights exist only at run time: what packs them by moving them."""
+    laned = is_depthwise(shape) or by_lanes(shape)
+    return depthwise(shape) if laned else implicit_gemm(flatten(shape, places), places, threads)
 
 
 def is_depthwise(shape: ConvShape) -> bool:
@@ -161,22 +164,31 @@ def on_phases(picked: ConvChoice, dilated: ConvShape, places: Places) -> ConvCho
     return replace(picked, fields=fields)
 
 
-def merge_groups(shape: ConvShape) -> ConvShape:
-    """Neighbouring groups as one, block-diagonal, while their output channels fit one vector: same FMAs, fewer tiles."""
-    factor = 1
-    while shape.groups % (2 * factor) == 0 and 2 * factor * shape.oc <= _native.vector_length():
-        factor *= 2
-    return replace(shape, groups=shape.groups // factor, ic=shape.ic * factor, oc=shape.oc * factor)
-
-
 def fills_vectors(shape: ConvShape) -> bool:
-    """Groups narrower than a vector for which there is a kernel that multiplies no zeros."""
-    return grouped.covers(shape.groups, shape.ic, shape.oc, shape.kw, shape.sw, shape.dh, shape.dw, _native.vector_length())
+    """Groups of 2, 4 or 8 channels, as many outputs as inputs, in whole vectors."""
+    return grouped.covers(shape.groups, shape.ic, shape.oc, _native.vector_length())
 
 
-def narrow_groups(shape: ConvShape, threads: int) -> ConvChoice:
-    """Several groups in a vector."""
-    columns = (shape.ow - 1) * shape.sw + shape.kw
+def shares_vectors(shape: ConvShape) -> bool:
+    """Whether the outputs of two groups or more fit a vector, each lane of which can be given the channels that it sees."""
+    narrow = shape.groups > 1 and 2 * shape.oc <= _native.vector_length()
+    return narrow and group_tables(shape.groups, shape.ic, shape.oc) is not None
+
+
+def by_lanes(shape: ConvShape) -> bool:
+    """Whether groups that share vectors are quicker so than one by one in tiles half empty or more.
+
+    Merged to a block diagonal they were between the two; then NaN of one group spread to others, as zeros times NaN. Merged, by lanes and
+    one by one in us: 56x56, 64 groups of 1 to 2, 3x3 300, 61, 706; 28x28, 64 of 2 to 1 125, 21, 270; 16 of 3 to 3 58, 22, 83; 32 of 4 to
+    4 dilated 141, 88, 223; of half a vector each, 16 of 4 to 8 -, 78, 99; 16 of 8 to 8 dilated 141, 194, 155 (2026-11-29, EPYC 9005,
+    AVX-512, one thread).
+    """
+    return shares_vectors(shape) and (2 * shape.oc < _native.vector_length() or shape.ic < shape.oc)
+
+
+def rotated_groups(shape: ConvShape, threads: int) -> ConvChoice:
+    """Several groups in a vector, whose sums are rotated."""
+    columns = (shape.ow - 1) * shape.sw + (shape.kw - 1) * shape.dw + 1
     block = fused_rows(4 * columns * grouped.TOGETHER, shape.sh, shape.oh)
     fields = {"c": shape.groups * shape.ic, "width": shape.ic, "block": block}
     return ConvChoice("grouped", shape, fields, (_native.vector_length(),))
@@ -190,8 +202,16 @@ def laced(shape: ConvShape, threads: int) -> ConvChoice:
 
 
 def depthwise(shape: ConvShape) -> ConvChoice:
-    """One filter a channel."""
-    return ConvChoice("depthwise", shape, {"c": shape.groups}, ())
+    """A lane an output: of groups of one channel its own channel of x, of others those that lanes() tells."""
+    chosen = 0 if is_depthwise(shape) else shape.groups * shape.ic
+    return ConvChoice("depthwise", shape, {"c": shape.groups * shape.oc, "ic": shape.ic, "x_c": chosen}, ())
+
+
+def lanes(picked: ConvChoice) -> np.ndarray | None:
+    """The operand that tells a depthwise step which channels of x its lanes see; None where the step takes none."""
+    if not picked.fields.get("x_c"):
+        return None
+    return group_tables(picked.shape.groups, picked.shape.ic, picked.shape.oc)
 
 
 def winograd(shape: ConvShape, m: int, tiles: int) -> ConvChoice:
@@ -344,34 +364,21 @@ def splits_columns(shape: ConvShape, nv: int, band: bool, threads: int) -> bool:
 
 
 def pack(choice: ConvChoice, w: np.ndarray) -> np.ndarray:
-    """w (M, C/group, kh, kw) of the original groups, packed for the step that was chosen."""
+    """w (M, C/group, kh, kw) packed for the step that was chosen."""
     columns = w[:, :, 0, 0].T
-    as_they_are = choice.packing[:1] == (1,) and not choice.packing[2:] and choice.shape.ic == w.shape[1]   # neither laced nor merged
-    if as_they_are and w.shape[2:] == (1, 1) and columns.flags.c_contiguous and w.dtype == np.float32:
+    as_they_are = choice.packing[:1] == (1,) and not choice.packing[2:] and w.shape[2:] == (1, 1)       # one group, not laced
+    if as_they_are and columns.flags.c_contiguous and w.dtype == np.float32:
         return _native.pack_gemm_b(columns, True, choice.packing[1])        # MatMul's weights as they lie
     w = np.ascontiguousarray(w, np.float32)
     if choice.algorithm == "depthwise":
-        return _aligned(w[:, 0].transpose(1, 2, 0))
+        return _aligned(w.transpose(2, 1, 3, 0))
     if choice.algorithm == "grouped":
         return _aligned(grouped.packed(w, *choice.packing))
-    if choice.packing[2:] == ("laced",):
-        return _native.pack_conv(grouped.laced(w, choice.shape.oc), *choice.packing[:2])
-    w = block_diagonal(w, choice.shape.groups, choice.shape.ic, choice.shape.oc)
     if choice.algorithm == "winograd":
         return _native.pack_winograd(w, *choice.packing)
+    if choice.packing[2:] == ("laced",):
+        return _native.pack_conv(grouped.laced(w, choice.shape.oc), *choice.packing[:2])
     return _native.pack_conv(w, *choice.packing)
-
-
-def block_diagonal(w: np.ndarray, groups: int, ic: int, oc: int) -> np.ndarray:
-    """w regrouped to `groups` groups of ic inputs: zeros where an output channel does not see an input channel."""
-    if w.shape[1] == ic:
-        return w
-    merged = np.zeros((groups * oc, ic, *w.shape[2:]), np.float32)
-    factor = ic // w.shape[1]
-    for m in range(groups * oc):
-        first = m % oc // (oc // factor) * w.shape[1]
-        merged[m, first:first + w.shape[1]] = w[m]
-    return merged
 
 
 def _aligned(array: np.ndarray) -> np.ndarray:

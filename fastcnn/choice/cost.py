@@ -18,7 +18,8 @@ def cycles(picked: ConvChoice, threads: int) -> float:
     core = machine.core(vector)
     pixels, columns = shape.n * shape.oh * shape.ow, -(-shape.oc // vector)
     if picked.algorithm in ("depthwise", "grouped"):
-        return pixels * -(-shape.groups * shape.ic // vector) * shape.k * core.depthwise / threads
+        picks = shape.ic * core.gather if picked.fields.get("x_c") else 0
+        return pixels * -(-shape.groups * shape.oc // vector) * (shape.k * core.depthwise + picks) / threads
     if picked.algorithm == "winograd":
         kernel, m = (shape.kh, shape.kw), picked.fields["m"]
         total = tile_count(kernel, m, shape.n, shape.oh, shape.ow)

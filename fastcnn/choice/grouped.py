@@ -4,16 +4,13 @@ from __future__ import annotations
 import numpy as np
 
 WIDTHS = (2, 4, 8)          # channels of a group, a power of two below the vector length
-KERNEL_COLUMNS = 3
-WIDEST_STRIDE = 2
 TOGETHER = 64               # channels of a band
 LACED_NV = 3                # vectors of two groups of one and a half
 
 
-def covers(groups: int, ic: int, oc: int, kw: int, sw: int, dh: int, dw: int, vector: int) -> bool:
-    """Whether groups fill vectors: they would otherwise be merged, and multiply by zeros."""
-    narrow = ic == oc and ic in WIDTHS and ic < vector and groups * ic % vector == 0
-    return narrow and kw == KERNEL_COLUMNS and sw <= WIDEST_STRIDE and (dh, dw) == (1, 1)
+def covers(groups: int, ic: int, oc: int, vector: int) -> bool:
+    """Whether groups fill vectors whole."""
+    return ic == oc and ic in WIDTHS and ic < vector and groups * ic % vector == 0
 
 
 def packed(w: np.ndarray, vector: int) -> np.ndarray:

@@ -153,7 +153,9 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
         packed = _scaled(low, picked, packed, scale)
     bias, slope, activation = operands
     fields = conv_fields(picked, x, y, residual, activation)
-    low.emit(picked.algorithm, [y, x, packed, bias, residual, slope], picked.shape.macs, **fields)
+    lanes = choice.lanes(picked)
+    tables = None if lanes is None else low.constant(lanes)
+    low.emit(picked.algorithm, [y, x, packed, bias, residual, slope, tables], picked.shape.macs, **fields)
 
 
 def conv_fields(picked: choice.ConvChoice, x: Tensor, y: Tensor, residual: Tensor | None,
@@ -171,8 +173,8 @@ def pack_at_run_time(low: Lowering, picked: choice.ConvChoice, w: Tensor) -> Ten
     """Steps that lay w (M, C/group, kh, kw) out as choice.pack does with constants."""
     shape = picked.shape
     if picked.algorithm == "depthwise":
-        taps = low.temp((shape.kh, shape.kw, shape.groups))
-        low.copy(taps, w.select(1, 0).transpose((1, 2, 0)))
+        taps = low.temp((shape.kh, shape.ic, shape.kw, shape.groups * shape.oc))
+        low.copy(taps, w.transpose((2, 1, 3, 0)))
         return taps
     groups, nv = picked.packing
     rows = low.temp((groups, shape.oc, shape.kh, shape.kw, shape.ic))

@@ -6,8 +6,8 @@ import math
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.choice.lanes import pick_table
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
-from fastcnn.ops.channel_pick import pick_table
 from fastcnn.ops.conv_emit import place
 from fastcnn.ops.image import depth_images, depth_rows, is_image, read_image, write_image
 from fastcnn.ops.layout import movable, own_output, scalar

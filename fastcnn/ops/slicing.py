@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from fastcnn.choice.lanes import pick_table
 from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
-from fastcnn.ops.channel_pick import emit_pick, pick_table
+from fastcnn.ops.channel_pick import emit_pick
 from fastcnn.ops.shape import AnyType, normalized_axes
 from fastcnn.tensor import Tensor, is_channels_last, matches, strides_like
 

@@ -53,7 +53,8 @@ class Trial:
             fields |= {f"{name}_image": strides[0], f"{name}_row": strides[2], f"{name}_pixel": strides[3]}
         fields |= {"fn": _native.UNARY["Relu"], "alpha": 0.0, "beta": 0.0, **picked.fields}
         y, x, bias, residual = buffers
-        self.program = _native.Program([(picked.algorithm, (y, x, weights, bias, residual, None), threads, fields)], 0, threads, 0)
+        operands = y, x, weights, bias, residual, None, choice.lanes(picked)
+        self.program = _native.Program([(picked.algorithm, operands, threads, fields)], 0, threads, 0)
 
     def run(self, workspace: _native.Workspace) -> float:
         """Seconds of one call."""

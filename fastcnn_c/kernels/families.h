@@ -59,14 +59,16 @@ typedef struct fc_half_kernels {
  * interleave3    y[3*i + k] = x[k*ldx + i],  deinterleave3   y[k*ldy + i] = x[3*i + k],  for k < 3, i < n
  * lace           y[p*y_pixel + 2*i + g] = x[p*x_pixel + g*n + i], p < pixels, i < n, g < 2; n a multiple of half a vector
  * pick           y[p*y_pixel + V_LEN*j + l] = x[p*x_pixel + first + lane], p < pixels, V_LEN*j + l < n, where row j of the table,
- *                V_LEN + 2 numbers, is (lane + 0 or V_LEN: from which of the two starts ..., the two starts `first`); reads whole vectors
+ *                V_LEN + 2 numbers, is (lane + 0 or V_LEN: from which of the two starts ..., the two starts `first`); x has `channels`, which
+ *                are read in whole vectors, or all at once where they are fewer than a vector's: both starts are 0 then
  */
 typedef struct fc_transpose_kernels {
     void (*block)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t cols);
     void (*interleave3)(float *y, const float *x, size_t ldx, size_t n);
     void (*deinterleave3)(float *y, size_t ldy, const float *x, size_t n);
     void (*lace)(float *y, size_t y_pixel, const float *x, size_t x_pixel, size_t pixels, size_t n);
-    void (*pick)(float *y, size_t y_pixel, const float *x, size_t x_pixel, const int32_t *table, size_t pixels, size_t n);
+    void (*pick)(float *y, size_t y_pixel, const float *x, size_t x_pixel, size_t channels, const int32_t *table, size_t pixels,
+                 size_t n);
 } fc_transpose_kernels;
 
 /* ---- reduce: accumulations, over a row or down columns; SumExp adds e^(x - shift), the others ignore shift -----------------
@@ -153,10 +155,11 @@ typedef struct fc_depthwise_kernels {
     void (*mean)(float *y, const float *x, size_t pixel, size_t count, size_t n, float scale);
 } fc_depthwise_kernels;
 
-/* ---- grouped: one row of a convolution in groups of `width` channels, one vector of channels, 3 kernel columns ------------------
- * tile[sw - 1][count]   y[j*y_pixel + l] = clamp(bias[l] + residual[j*r_pixel + l]
- *                           + sum_{q < width, r < rows, k < 3} x[r*x_row + (j*sw + k)*V_LEN + m(l, q)] * w[((q*rows + r)*3 + k)*V_LEN + m(l, q)])
+/* ---- grouped: one row of a convolution in groups of `width` channels, one vector of channels -------------------------------------
+ * y[j*y_pixel + l] = clamp(bias[l] + residual[j*r_pixel + l]
+ *                + sum_{q < width, r < rows, k < kw} x[r*x_row + (j*sw + k*dw)*V_LEN + m(l, q)] * w[((q*rows + r)*kw + k)*V_LEN + m(l, q)])
  *   j < count, l < V_LEN; m(l, q): the lane q after l in its group of `width` lanes, cyclically; width a power of two, at most V_LEN
+ * tile[sw - 1][count]   kw = 3, dw = 1, sw 1 or 2            any[count]   reads kw, sw, dw
  */
 typedef struct fc_grouped_args {
     float *y;
@@ -164,7 +167,7 @@ typedef struct fc_grouped_args {
     const float *x;
     size_t x_row;
     const float *w;
-    size_t rows, width;
+    size_t rows, width, kw, sw, dw;
     const float *bias;       /* or NULL */
     const float *residual;   /* or NULL */
     size_t r_pixel;
@@ -173,8 +176,10 @@ typedef struct fc_grouped_args {
 
 enum { FC_GROUPED_MOST = 14 };
 
+typedef void (*fc_grouped_kernel)(const fc_grouped_args *args);
+
 typedef struct fc_grouped_kernels {
-    void (*tile[2][FC_GROUPED_MOST + 1])(const fc_grouped_args *args);
+    fc_grouped_kernel tile[2][FC_GROUPED_MOST + 1], any[FC_GROUPED_MOST + 1];
     int most;                /* outputs of the longest tile */
 } fc_grouped_kernels;
 

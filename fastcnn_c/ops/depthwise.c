@@ -6,6 +6,9 @@
  * band of zeros. Kernels therefore never meet a border, an unaligned pixel or a pitch that aliases in the cache, and every row
  * is read from the tensor once. The copy costs a load and a store an input vector, where reading in place costs as much in
  * cache misses.
+ *
+ * Groups narrower than a vector are computed likewise: the copy lays out, for input channel q of each group, a band whose lanes hold the
+ * channel that the output of that lane sees. An input row is then ic bands, and a window ic times as many rows.
  */
 #include <string.h>
 
@@ -34,6 +37,7 @@ typedef struct pass {
     const layout *l;
     char *scratch;
     const float *x, *bias, *residual, *slope;
+    const int32_t *lanes;        /* of the first vector of the pass, or NULL */
     float *y;
     int64_t channels;
     int64_t column;              /* first output column of the block */
@@ -65,19 +69,20 @@ static size_t take(size_t *bytes, int64_t count, size_t size)
 
 static layout layout_of(const fc_depthwise *p)
 {
-    layout l = {.v = fc_active->vector_length, .tile = fc_depthwise_tile_of(p->kh, p->kw, p->sh, p->sw, p->dh, p->dw, p->oh)};
+    const int64_t rows_of_a_band = p->ic == 1 ? p->oh : 1;                   /* two output rows at once share bands that follow each other */
+    layout l = {.v = fc_active->vector_length, .tile = fc_depthwise_tile_of(p->kh, p->kw, p->sh, p->sw, p->dh, p->dw, rows_of_a_band)};
     l.ring = (l.tile.tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
     const int64_t reach = (p->kw - 1) * p->dw + 1;                           /* columns of one window */
-    const int64_t fits = RING_BYTES / (int64_t)sizeof(float) / l.v / l.ring; /* columns of one vector's ring */
+    const int64_t fits = RING_BYTES / (int64_t)sizeof(float) / l.v / (l.ring * p->ic); /* columns of one vector's ring */
     const int64_t widest = fc_max((fits - reach) / p->sw + 1, fc_min(p->ow, 8));
     l.block = fc_ceil_div(p->ow, fc_ceil_div(p->ow, widest));
     l.span = (l.block - 1) * p->sw + reach;
     const int64_t vectors = fc_ceil_div(p->c, l.v);
     l.group = fc_ceil_div(vectors, fc_ceil_div(vectors, fc_max(1, fc_min(fits / l.span, GROUP_CHANNELS / l.v))));
     l.zero = take(&l.bytes, l.group * l.span * l.v, sizeof(float));
-    l.weights = take(&l.bytes, l.group * p->kh * p->kw * l.v, sizeof(float));
-    l.bands = take(&l.bytes, l.ring * l.group * l.span * l.v, sizeof(float));
-    l.rows = take(&l.bytes, l.ring, sizeof(float *));
+    l.weights = take(&l.bytes, l.group * p->kh * p->ic * p->kw * l.v, sizeof(float));
+    l.bands = take(&l.bytes, l.ring * p->ic * l.group * l.span * l.v, sizeof(float));
+    l.rows = take(&l.bytes, l.ring * p->ic, sizeof(float *));
     l.keys = take(&l.bytes, l.ring, sizeof(int64_t));
     return l;
 }
@@ -88,9 +93,10 @@ size_t fc_scratch_depthwise(const void *params, int threads)
     return fc_depthwise_is_direct(params) ? 0 : layout_of(params).bytes;
 }
 
-static float *band_of(const pass *s, int64_t slot)
+/* The bands of input channel q of the row in a slot. */
+static float *band_of(const pass *s, int64_t slot, int64_t q)
 {
-    return (float *)(void *)(s->scratch + s->l->bands) + slot * s->l->group * s->l->span * s->l->v;
+    return (float *)(void *)(s->scratch + s->l->bands) + (slot * s->p->ic + q) * s->l->group * s->l->span * s->l->v;
 }
 
 /* Where a block's columns lie, and its horizontal padding as zeros in every band. With a single block, the padding of the pass
@@ -108,11 +114,21 @@ static void start_block(pass *s, int padding_is_there)
         keys[i] = -1;
     if (padding_is_there)
         return;
-    for (int64_t i = 0; i < l->ring * l->group; i++) {
-        float *band = band_of(s, 0) + i * l->span * l->v;
+    for (int64_t i = 0; i < l->ring * p->ic * l->group; i++) {
+        float *band = band_of(s, 0, 0) + i * l->span * l->v;
         memset(band, 0, (size_t)(s->left * l->v) * sizeof(float));
         memset(band + (s->left + s->inside) * l->v, 0, (size_t)((span - s->left - s->inside) * l->v) * sizeof(float));
     }
+}
+
+/* `inside` pixels of x to the bands of input channel q, each lane the channel that its output sees. */
+static void pick_bands(const pass *s, float *band, const float *x, int64_t q)
+{
+    const layout *l = s->l;
+    const int64_t row = l->v + 2, vectors = fc_ceil_div(s->p->c, l->v);
+    for (int64_t i = 0; i < fc_ceil_div(s->channels, l->v); i++)
+        fc_active->transpose->pick(band + i * l->span * l->v, (size_t)l->v, x, (size_t)s->p->x_pixel, (size_t)s->p->x_c,
+                                   s->lanes + (q * vectors + i) * row, (size_t)s->inside, (size_t)l->v);
 }
 
 /* Copy input row iy into its slot of the ring, unless it is there. */
@@ -125,10 +141,16 @@ static void load_row(const pass *s, int64_t iy)
     if (keys[slot] == iy)
         return;
     keys[slot] = iy;
-    if (s->inside)
-        fc_active->depthwise->band(band_of(s, slot) + s->left * l->v, (size_t)(l->span * l->v),
-                                   s->x + iy * p->x_row + s->first * p->x_pixel, (size_t)p->x_pixel, (size_t)s->inside,
-                                   (size_t)s->channels);
+    if (!s->inside)
+        return;
+    const float *x = s->x + iy * p->x_row + s->first * p->x_pixel;
+    for (int64_t q = 0; q < p->ic; q++) {
+        float *band = band_of(s, slot, q) + s->left * l->v;
+        if (s->lanes)
+            pick_bands(s, band, x, q);
+        else
+            fc_active->depthwise->band(band, (size_t)(l->span * l->v), x, (size_t)p->x_pixel, (size_t)s->inside, (size_t)s->channels);
+    }
 }
 
 /* Output rows [oy, oy + rows) of the block, for each channel vector. */
@@ -140,7 +162,7 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
     const int64_t needed = p->kh + rows - 1;
     const int64_t at = oy * p->y_row + s->column * p->y_pixel;
     fc_depthwise_args a = {.rows = pointers,
-                           .kh = (size_t)p->kh,
+                           .kh = (size_t)(p->kh * p->ic),
                            .kw = (size_t)p->kw,
                            .sw = (size_t)p->sw,
                            .dw = (size_t)p->dw,
@@ -162,7 +184,8 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
         const int inside = iy >= 0 && iy < p->ih;
         if (inside)
             load_row(s, iy);
-        pointers[r] = inside ? band_of(s, iy % l->ring) : (const float *)(void *)(s->scratch + l->zero);
+        for (int64_t q = 0; q < p->ic; q++)
+            pointers[r * p->ic + q] = inside ? band_of(s, iy % l->ring, q) : (const float *)(void *)(s->scratch + l->zero);
     }
     (rows == l->tile.tile_rows ? l->tile.kernel : l->tile.last_row)(&a);
     for (int64_t i = 0; !s->slope && !fc_is_clamp(p->fn) && i < rows; i++)
@@ -187,11 +210,13 @@ static void run_image(const fc_depthwise *p, const layout *l, void *const *t, ch
                       const int64_t *vectors, const int64_t *rows)
 {
     const float *x = t[1], *w = t[2], *bias = t[3], *residual = t[4], *slope = t[5];
-    const int64_t taps = p->kh * p->kw;
+    const int32_t *lanes = p->x_c ? t[6] : NULL;
+    const int64_t taps = p->kh * p->ic * p->kw;
     for (int64_t v = vectors[0]; v < vectors[1]; v += l->group) {
         const int64_t c = v * l->v;
         pass s = {
-            .p = p, .l = l, .scratch = scratch, .x = x + image * p->x_image + c, .y = (float *)t[0] + image * p->y_image + c};
+            .p = p, .l = l, .scratch = scratch, .x = x + image * p->x_image + (lanes ? 0 : c), .y = (float *)t[0] + image * p->y_image + c};
+        s.lanes = lanes ? lanes + v * (l->v + 2) : NULL;
         s.channels = fc_min(p->c - c, fc_min(l->group, vectors[1] - v) * l->v);
         s.bias = bias ? bias + c : NULL;
         s.slope = slope ? slope + c : NULL;

@@ -11,7 +11,7 @@ enum { MIN_COLUMNS = 20 };
 
 int fc_depthwise_is_direct(const fc_depthwise *p)
 {
-    return p->sw == 2 && p->dw == 1 && (p->kw == 3 || p->kw == 5) && p->ow >= MIN_COLUMNS;
+    return p->x_c == 0 && p->sw == 2 && p->dw == 1 && (p->kw == 3 || p->kw == 5) && p->ow >= MIN_COLUMNS;
 }
 
 /* Taps [*first, *first + count) of a window at `start` that lie inside the extent; returns count. */

@@ -1,4 +1,4 @@
-/* Grouped convolution whose groups are narrower than a vector, three columns wide, without dilation: kernels/grouped.inc.
+/* Grouped convolution whose groups are narrower than a vector and have as many outputs as inputs: kernels/grouped.inc.
  *
  * As for depthwise convolution, the input rows that `block` output rows need are copied to bands, a vector of channels each, pixels next
  * to each other, zeros where there is padding: read in place, pixels a power of two apart would push each other out of L1, width times.
@@ -9,7 +9,7 @@
 #include "epilogue.h"
 
 enum {
-    KW = 3,
+    KW = 3, /* for which there are kernels that load a column once for all outputs */
     TOGETHER = 64, /* channels copied together at most: 4 cache lines a pixel keep the prefetchers going */
 };
 
@@ -18,13 +18,14 @@ typedef struct run {
     const float *w, *bias, *residual, *slope;   /* residual, y: of the image */
     float *y, *band;
     float lo, hi;
+    const fc_grouped_kernel *tile;   /* by the outputs of a tile */
     int64_t v, tiles;        /* vector length, tiles of an output row */
     int64_t together;        /* vectors copied together */
     int64_t row, plane;      /* elements of a band: of one row, of one vector */
 } run;
 
-static int64_t band_rows(const fc_grouped *p, int64_t rows) { return (rows - 1) * p->sh + p->kh; }
-static int64_t band_width(const fc_grouped *p) { return (p->ow - 1) * p->sw + KW; }
+static int64_t band_rows(const fc_grouped *p, int64_t rows) { return (rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
+static int64_t band_width(const fc_grouped *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
 static int64_t vectors_together(const fc_grouped *p, int64_t v) { return fc_min(fc_max(TOGETHER / v, 1), p->c / v); }
 
 size_t fc_scratch_grouped(const void *params, int threads)
@@ -60,14 +61,14 @@ static void run_row(const run *s, const float *x, int64_t oy, int64_t c)
 {
     const fc_grouped *p = s->p;
     fc_grouped_args args = {
-        .y_pixel = (size_t)p->y_pixel, .x_row = (size_t)s->row, .w = s->w + c * p->width * p->kh * KW, .rows = (size_t)p->kh,
-        .width = (size_t)p->width, .bias = s->bias ? s->bias + c : NULL, .r_pixel = (size_t)p->r_pixel, .lo = s->lo, .hi = s->hi};
+        .y_pixel = (size_t)p->y_pixel, .x_row = (size_t)(p->dh * s->row), .w = s->w + c * p->width * p->kh * p->kw,
+        .rows = (size_t)p->kh, .kw = (size_t)p->kw, .sw = (size_t)p->sw, .dw = (size_t)p->dw, .width = (size_t)p->width, .bias = s->bias ? s->bias + c : NULL, .r_pixel = (size_t)p->r_pixel, .lo = s->lo, .hi = s->hi};
     for (int64_t tile = 0; tile < s->tiles; tile++) {
         const int64_t x0 = p->ow * tile / s->tiles, count = p->ow * (tile + 1) / s->tiles - x0;
         args.x = x + x0 * p->sw * s->v;
         args.y = s->y + oy * p->y_row + x0 * p->y_pixel + c;
         args.residual = s->residual ? s->residual + oy * p->r_row + x0 * p->r_pixel + c : NULL;
-        fc_active->grouped->tile[p->sw - 1][count](&args);
+        s->tile[count](&args);
         if (s->slope || !fc_is_clamp(p->fn))
             fc_activate_rows(args.y, count, (size_t)s->v, (size_t)p->y_pixel, p->fn, p->alpha, p->beta, s->slope ? s->slope + c : NULL);
     }
@@ -93,6 +94,8 @@ fc_status fc_run_grouped(const void *params, void *const *t, const fc_team *team
     const fc_grouped *p = params;
     run s = {.p = p, .w = t[2], .bias = t[3], .slope = t[5], .band = team->scratch, .v = fc_active->vector_length,
              .tiles = fc_ceil_div(p->ow, fc_active->grouped->most)};
+    const fc_grouped_kernels *kernels = fc_active->grouped;
+    s.tile = p->kw == KW && p->dw == 1 && p->sw <= 2 ? kernels->tile[p->sw - 1] : kernels->any;
     s.together = vectors_together(p, s.v);
     s.row = band_width(p) * s.v;
     fc_clamp_bounds(s.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &s.lo, &s.hi);

@@ -16,7 +16,8 @@ typedef struct pick_rows {
 static void pixels(void *context, const int64_t *at, int64_t n)
 {
     const pick_rows *r = context;
-    fc_active->transpose->pick(r->y + at[0], r->y_pixel, r->x + at[1], r->x_pixel, r->table, (size_t)n, (size_t)r->p->n);
+    fc_active->transpose->pick(r->y + at[0], r->y_pixel, r->x + at[1], r->x_pixel, (size_t)r->p->channels,
+                                r->table, (size_t)n, (size_t)r->p->n);
 }
 
 fc_status fc_run_pick(const void *params, void *const *t, const fc_team *team)

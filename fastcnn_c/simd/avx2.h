@@ -136,11 +136,10 @@ static inline v_index v_rotation(size_t width)
 static inline v_f32 v_permute(v_f32 x, v_index i) { return _mm256_permutevar8x32_ps(x, i); }
 
 /* Bit 3 of an index says which of the two: at the sign, where blendv looks. */
-static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i)
+static inline v_index v_load_index(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline v_f32 v_pick(v_f32 a, v_f32 b, v_index i)
 {
-    const __m256i index = _mm256_loadu_si256((const __m256i *)i);
-    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, index), _mm256_permutevar8x32_ps(b, index),
-                            _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, i), _mm256_permutevar8x32_ps(b, i), _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
 }
 
 static inline v_f32 v_set1_two(const float *p)

@@ -113,7 +113,8 @@ static inline v_index v_rotation(size_t width)
 
 static inline v_f32 v_permute(v_f32 x, v_index i) { return _mm512_permutexvar_ps(i, x); }
 
-static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i) { return _mm512_permutex2var_ps(a, _mm512_loadu_si512(i), b); }
+static inline v_index v_load_index(const int32_t *p) { return _mm512_loadu_si512(p); }
+static inline v_f32 v_pick(v_f32 a, v_f32 b, v_index i) { return _mm512_permutex2var_ps(a, i, b); }
 
 static inline v_f32 v_set1_two(const float *p)
 {

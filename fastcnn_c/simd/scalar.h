@@ -14,6 +14,7 @@
  *   v_keep(x)        x, which the compiler is to hold in a register: GCC otherwise reads it from memory again at every use
  *   v_rotation(w)    which lane follows each lane in its group of w lanes, cyclically; w a power of two, at most V_LEN
  *   v_permute(x,i)   lane l is lane i[l] of x
+ *   v_load_index(p)  V_LEN lane numbers
  *   v_pick(a,b,i)    lane l is lane i[l] of a, or lane i[l] - V_LEN of b where i[l] >= V_LEN
  *   v_set1_two(p)    p[0] in even lanes, p[1] in odd ones
  *   v_lace(a,b,i,j)  lanes of half i of a alternate with those of half j of b; i, j 0 or 1
@@ -78,7 +79,8 @@ static inline void v_transpose(v_f32 r[V_LEN]) { (void)r; }
 static inline v_f32 v_keep(v_f32 x) { return x; }
 static inline v_index v_rotation(size_t width) { (void)width; return 0; }
 static inline v_f32 v_permute(v_f32 x, v_index i) { (void)i; return x; }
-static inline v_f32 v_pick(v_f32 a, v_f32 b, const int32_t *i) { return *i ? b : a; }
+static inline v_index v_load_index(const int32_t *p) { return *p; }
+static inline v_f32 v_pick(v_f32 a, v_f32 b, v_index i) { return i ? b : a; }
 static inline v_f32 v_set1_two(const float *p) { return *p; }
 static inline v_f32 v_lace(v_f32 a, v_f32 b, int i, int j) { (void)b, (void)i, (void)j; return a; }
 static inline v_f32 v_unlace(v_f32 a, v_f32 b, int i, int j) { (void)b, (void)i, (void)j; return a; }

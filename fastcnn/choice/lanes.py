@@ -1,0 +1,41 @@
+"""Tables by which a vector of channels is picked out of others: the operand of the pick step and of groups narrower than a vector."""
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from fastcnn import _native
+
+
+def pick_table(indices: np.ndarray | None, channels: int) -> np.ndarray | None:
+    """The table of the pick step, a row for each vector: lanes, then the two channels from which they count.
+
+    None where a vector of the result takes from more than two runs as long as a vector.
+    """
+    width = _native.vector_length()
+    if indices is None or indices.ndim != 1 or indices.size == 0 or channels < 1:
+        return None
+    order, rows = indices.astype(np.int64) % channels, []
+    for begin in range(0, order.size, width):
+        part, last = order[begin:begin + width], max(channels - width, 0)
+        first = min(int(part.min()), last)
+        rest = part[part >= first + width]
+        second = min(int(rest.min()), last) if rest.size else first
+        if (rest >= second + width).any():
+            return None
+        lanes = np.where(part < first + width, part - first, part - second + width)
+        rows.append([*lanes, *[0] * (width - part.size), first, second])
+    return np.array(rows, np.int32)
+
+
+def group_tables(groups: int, ic: int, oc: int) -> np.ndarray | None:
+    """[ic] tables of a convolution in groups of ic channels to oc: the q-th of which input channel q of its group each output sees."""
+    return _group_tables(groups, ic, oc, _native.vector_length())
+
+
+@lru_cache(maxsize=256)
+def _group_tables(groups: int, ic: int, oc: int, vector: int) -> np.ndarray | None:
+    firsts = np.arange(groups * oc) // oc * ic
+    tables = [pick_table(firsts + q, groups * ic) for q in range(ic)]
+    return None if any(table is None for table in tables) else np.stack([table for table in tables if table is not None])

@@ -46,7 +46,17 @@ from fastcnn.compat import (
 )
 from fastcnn.compat.absent import MODULE as ABSENT
 from fastcnn.cpu import cpu_info, select_instruction_set
-from fastcnn.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, ShapeError, UnsupportedOperatorError
+from fastcnn.errors import (
+    ConfigurationError,
+    ExecutionError,
+    FastCNNError,
+    InputError,
+    LimitError,
+    ModelError,
+    ShapeError,
+    TimeLimitError,
+    UnsupportedOperatorError,
+)
 from fastcnn.graph import ValueInfo
 from fastcnn.machine.current import select_machine
 from fastcnn.model import Model, load
@@ -54,8 +64,10 @@ from fastcnn.version import __version__
 
 __all__ = [
     "ConfigurationError", "ExecutionError", "ExecutionMode", "ExecutionOrder", "FastCNNError", "GraphOptimizationLevel", "IOBinding",
-    "InferenceSession", "InputError", "Model", "ModelError", "ModelMetadata", "NodeArg", "OrtAllocatorType", "OrtArenaCfg", "OrtDevice",
-    "OrtMemType", "OrtMemoryInfo", "OrtValue", "RunOptions", "SessionOptions", "ShapeError", "UnsupportedOperatorError", "ValueInfo",
+    "InferenceSession", "InputError", "LimitError", "Model", "ModelError", "ModelMetadata", "NodeArg", "OrtAllocatorType",
+    "OrtArenaCfg", "OrtDevice",
+    "OrtMemType", "OrtMemoryInfo", "OrtValue", "RunOptions", "SessionOptions", "ShapeError", "TimeLimitError",
+    "UnsupportedOperatorError", "ValueInfo",
     "__version__", "capi", "copy_tensors", "cpu_info", "create_and_register_allocator", "create_and_register_allocator_v2",
     "cuda_version", "disable_telemetry_events", "enable_telemetry_events", "get_all_providers", "get_available_providers",
     "get_build_info", "get_device", "get_version_string", "has_collective_ops", "load", "package_name", "preload_dlls",

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,17 +72,38 @@ def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
     return min(limits, default=None)
 
 
-def _cgroup_folders(root: Path, own: Path) -> list[Path]:
-    """The process's cgroup and its ancestors, v2 paths and v1's cpu controller."""
+def memory_limit(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Bytes that this process may have at most: the machine's memory, or less by its cgroups or by its address space (ulimit -v)."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+        soft = resource.getrlimit(limit)[0]
+        limits += [soft] if soft != resource.RLIM_INFINITY else []
+    for folder in _cgroup_folders(root, own, "memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            try:
+                text = (folder / name).read_text().strip()
+            except OSError:
+                continue
+            limits += [int(text)] if text.isdigit() and int(text) else []
+    return min(limits)
+
+
+def default_memory() -> int:
+    """Three quarters of memory_limit(): what load() allows a model where it is not told."""
+    return memory_limit() // 4 * 3
+
+
+def _cgroup_folders(root: Path, own: Path, controller: str = "cpu") -> list[Path]:
+    """The process's cgroup and its ancestors, v2 paths and those of one of v1's controllers."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
         lines = []
-    folders = [root, root / "cpu"]
+    folders = [root, root / controller]
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers == "" or "cpu" in controllers.split(","):
-            base = root if controllers == "" else root / "cpu"
+        if controllers == "" or controller in controllers.split(","):
+            base = root if controllers == "" else root / controller
             here = base / path.lstrip("/")
             folders += [here, *(p for p in here.parents if p.is_relative_to(base))]
     return list(dict.fromkeys(folders))

@@ -25,6 +25,14 @@ class InputError(FastCNNError, ValueError):
     """What was fed to run() does not fit: name, dtype, rank or extent."""
 
 
+class LimitError(FastCNNError):
+    """The model asks for more memory, nodes or steps than it may have (load(max_memory=))."""
+
+
+class TimeLimitError(LimitError, TimeoutError):
+    """A run took longer than its timeout."""
+
+
 class ExecutionError(FastCNNError, RuntimeError):
     """A step failed while it ran (an index out of range, a fallback that raised)."""
 

@@ -1,8 +1,10 @@
 """Weights in pages of their own, of a mapped file or computed by passes: read when they are packed, and given back after that."""
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import stat
 from collections.abc import Callable, Iterable
 from typing import BinaryIO
 from weakref import WeakValueDictionary
@@ -59,6 +61,21 @@ class Derived(mmap.mmap):
         if not self.kept:
             self.madvise(mmap.MADV_DONTNEED)
             self.there = False
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """The file, open for reading. Raises OSError for pipes, devices, sockets and folders, without waiting for anybody to write to them."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 _LIVING: WeakValueDictionary[tuple[str, tuple[int, int, int]], Mapping] = WeakValueDictionary()

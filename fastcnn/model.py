@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastcnn.boundary import unforeseen
+from fastcnn.budget import NEVER, Budget
 from fastcnn.choice.decision import Chooser, CostModel
-from fastcnn.cpu import default_threads, respect_quota
-from fastcnn.errors import ConfigurationError, FastCNNError, InputError
+from fastcnn.cpu import default_memory, default_threads, respect_quota
+from fastcnn.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
 from fastcnn.graph import Graph, Shape, ValueInfo
 from fastcnn.locks import Lock, uncut
@@ -32,7 +35,7 @@ PRECISIONS = ("fp32",)
 
 
 def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str = "fp32",
-         tune: bool | str | os.PathLike[str] = False) -> Model:
+         tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None) -> Model:
     """Read an ONNX model and prepare it to run.
 
     model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
@@ -40,18 +43,22 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included
     tune       True: time the candidates for every distinct convolution on this machine when its shapes are first planned and use
                the fastest; answers are remembered in a file, or in the one given here
+    max_memory bytes that one value, the activations of one plan and the packed weights may take, each; None: three quarters of what
+               the machine, the cgroup and ulimit allow
 
     Raises ModelError when the file is not a consistent ONNX model, UnsupportedOperatorError when nothing computes an operator,
-    ShapeError when fixed input shapes contradict the graph, ConfigurationError for options without meaning. Warns once when
-    nodes have no native kernel and fall back to onnx.reference.
+    ShapeError when fixed input shapes contradict the graph, LimitError for what passes max_memory, ConfigurationError for options
+    without meaning. Warns once when nodes have no native kernel and fall back to onnx.reference.
     """
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise ConfigurationError(f"threads={threads!r}: expected a positive integer or None")
     if precision not in PRECISIONS:
         raise ConfigurationError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
+    if max_memory is not None and (not isinstance(max_memory, int) or isinstance(max_memory, bool) or max_memory < 1):
+        raise ConfigurationError(f"max_memory={max_memory!r}: expected a number of bytes or None")
     source = model if isinstance(model, (str, os.PathLike)) else None
     with uncut():
-        return Model(read(model), threads or default_threads(), precision, source, tune)
+        return Model(read(model), threads or default_threads(), precision, source, tune, max_memory)
 
 
 class Model:
@@ -61,7 +68,8 @@ class Model:
     """
 
     def __init__(self, graph: Graph, threads: int, precision: str = "fp32", source: str | os.PathLike[str] | None = None,
-                 tune: bool | str | os.PathLike[str] = False):
+                 tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None):
+        self._budget, self._max_memory = Budget(max_memory or default_memory()), max_memory
         self._graph, self._threads, self._precision, self._tune = graph, threads, precision, tune
         self._chooser = _tuner(tune, graph) if tune else CostModel()
         respect_quota()
@@ -77,13 +85,19 @@ class Model:
         narrowed = {name: tensor_dtype(kind) for name, kind in types.items() if kind in COMPUTED_AS}
         self._narrowed = {name: dtype for name, dtype in narrowed.items() if dtype is not None}
         self._warned = False
-        engine = self._engine(self._output_names)
-        self._default: Engine | None = engine
-        shapes = {**engine.graph.metadata.get("shapes", {}), **self._plan_ahead(engine)}
-        self._outputs = described_outputs(graph, shapes)
+        try:
+            engine = self._engine(self._output_names)
+            self._default: Engine | None = engine
+            shapes = {**engine.graph.metadata.get("shapes", {}), **self._plan_ahead(engine)}
+            self._outputs = described_outputs(graph, shapes)
+        except Exception as error:
+            found = unforeseen(error, ModelError)
+            if found is error:
+                raise
+            raise found from error
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any], run_options: object = None, *,
-            out: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
+            out: Sequence[Any] | Mapping[str, Any] | None = None, timeout: float | None = None) -> list[Any]:
         """Outputs for the given inputs, as onnxruntime's InferenceSession.run.
 
         output_names  names of outputs or of any value inside the graph, in the order wanted, repeated ones too; None or empty: all outputs
@@ -91,18 +105,30 @@ class Model:
         out           arrays for results, in the order of output_names (None: a fresh one) or by name: what fits an output in
                       type and shape, contiguous or not, torch tensors too; they are what is returned in its place.
                       Those of different results must not overlap
+        timeout       seconds after which no step of the model begins any more: TimeLimitError. What has begun ends, planning too
         Returns fresh numpy arrays. Raises InputError when a name, dtype, rank or extent does not fit, ShapeError when extents
         contradict each other inside the graph, ExecutionError when a step fails; the model stays usable.
         """
         if self._default is None:
             raise FastCNNError("the model is closed")
+        try:
+            return self._run(self._default, output_names, feeds, out, NEVER if timeout is None else _end(timeout))
+        except Exception as error:
+            found = unforeseen(error, ExecutionError)
+            if found is error:
+                raise
+            raise found from error
+
+    def _run(self, default: Engine, output_names: Sequence[str] | None, feeds: Mapping[str, Any],
+             out: Sequence[Any] | Mapping[str, Any] | None, until: float) -> list[Any]:
         if self._overridable and not self._overridable.isdisjoint(feeds):
-            return self._variant(self._overridable.intersection(feeds)).run(output_names, feeds, out=out)
+            variant = self._variant(self._overridable.intersection(feeds))
+            return variant._run(variant._engine(variant._output_names), output_names, feeds, out, until)
         names = output_names or self._output_names
-        engine = self._engine(tuple(output_names)) if output_names else self._default
+        engine = self._engine(tuple(output_names)) if output_names else default
         targets = targets_of(names, out) if out is not None else None
         once = len(names) == len(engine.outputs)
-        results = engine.run(self._feeder(feeds), targets if once or targets is None else first_of(engine.outputs, names, targets))
+        results = engine.run(self._feeder(feeds), targets if once or targets is None else first_of(engine.outputs, names, targets), until)
         if engine.fallbacks and not self._warned:
             self._warn(engine)
         if not once:
@@ -178,7 +204,7 @@ class Model:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self._source or self._graph, self._threads, self._precision, self._tune)
+        return _again, (self._source or self._graph, self._threads, self._precision, self._tune, self._max_memory)
 
     def __repr__(self) -> str:
         if self._default is None:
@@ -205,14 +231,15 @@ class Model:
                 graph = run_passes(self._with_outputs(outputs))
                 for file in files:                  # what passes read has become constants of the graph, or is read again
                     file.forget()
-                engine = self._engines[outputs] = Engine(graph, self._threads, self._packs, chooser=self._chooser)
+                engine = self._engines[outputs] = Engine(graph, self._threads, self._packs, None, self._chooser, self._budget)
         return engine
 
     def _variant(self, fed: frozenset[str]) -> Model:
         """The same model with these initializers as inputs."""
         with self._lock:
             if fed not in self._variants:
-                self._variants[fed] = Model(with_inputs(self._graph, sorted(fed)), self._threads, self._precision, None, self._tune)
+                graph = with_inputs(self._graph, sorted(fed))
+                self._variants[fed] = Model(graph, self._threads, self._precision, None, self._tune, self._max_memory)
             return self._variants[fed]
 
     def _with_outputs(self, names: tuple[str, ...]) -> Graph:
@@ -253,10 +280,18 @@ def _tuner(tune: bool | str | os.PathLike[str], graph: Graph) -> Chooser:
     return tuner(tune, sum(array.nbytes for array in graph.constants.values()))
 
 
-def _again(source: str | Graph, threads: int, precision: str, tune: bool | str | os.PathLike[str] = False) -> Model:
+def _end(timeout: float) -> float:
+    """time.monotonic() so many seconds from now."""
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not timeout >= 0:
+        raise InputError(f"timeout={timeout!r}: expected a number of seconds")
+    return time.monotonic() + timeout
+
+
+def _again(source: str | Graph, threads: int, precision: str, tune: bool | str | os.PathLike[str] = False,
+           max_memory: int | None = None) -> Model:
     """A pickled model."""
     path = source if isinstance(source, str) else None
-    return Model(source if isinstance(source, Graph) else read(source), threads, precision, path, tune)
+    return Model(source if isinstance(source, Graph) else read(source), threads, precision, path, tune, max_memory)
 
 
 def _dims(info: ValueInfo) -> str:

@@ -6,7 +6,7 @@ cdef extern from "fastcnn.h" nogil:
     int FC_BASE_ABSOLUTE, FC_BASE_ARENA, FC_BASE_FIRST_IO
 
     ctypedef enum fc_status:
-        FC_OK, FC_ERR_INDEX, FC_ERR_MEMORY
+        FC_OK, FC_ERR_INDEX, FC_ERR_MEMORY, FC_ERR_TIME
 
     ctypedef enum fc_isa:
         FC_ISA_COUNT
@@ -60,7 +60,7 @@ cdef extern from "fastcnn.h" nogil:
     const char *const fc_typed_unary_names[]
     const char *const fc_reduce_names[]
 
-    fc_status fc_program_run(const fc_program *, void *const *, void *, void *, int, double *) noexcept
+    fc_status fc_program_run(const fc_program *, void *const *, void *, void *, int, double *, double) noexcept
     size_t fc_program_state_bytes(const fc_program *, int) noexcept
     int fc_step_together(fc_step_fn, const void *, int) noexcept
     int fc_isa_available(fc_isa) noexcept

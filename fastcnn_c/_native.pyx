@@ -20,6 +20,7 @@ ALIGN = FC_ALIGN
 HAS_OPENMP = bool(fc_built_with_openmp())
 
 STATUS = {FC_ERR_INDEX: "an index points outside the data", FC_ERR_MEMORY: "out of memory"}
+OUT_OF_TIME = FC_ERR_TIME
 
 
 cdef dict _read_kinds():
@@ -190,8 +191,11 @@ cdef class Program:
         """Scratch of all threads together."""
         return self.program.scratch_bytes * self.threads
 
-    def run(self, Workspace workspace not None, list arrays not None, double[::1] seconds=None):
-        """Run on `arrays`, the inputs and outputs in the order of their bases; returns 0 or a status (see STATUS)."""
+    def run(self, Workspace workspace not None, list arrays not None, double[::1] seconds=None, double until=0):
+        """Run on `arrays`, the inputs and outputs in the order of their bases; returns 0 or a status (see STATUS).
+
+        until  time.monotonic() after which no step begins and OUT_OF_TIME is returned; 0: never
+        """
         cdef void *bases[64]
         cdef void **table = bases
         cdef Py_ssize_t k, count = len(arrays)
@@ -215,7 +219,7 @@ cdef class Program:
             table[FC_BASE_FIRST_IO + k] = cnp.PyArray_DATA(<cnp.ndarray?>arrays[k])
         with nogil:
             status = fc_program_run(&self.program, table, workspace.memory + self.arena_bytes,
-                                    workspace.memory + self.arena_bytes + scratch, self.threads, times)
+                                    workspace.memory + self.arena_bytes + scratch, self.threads, times, until)
         if table != bases:
             free(table)
         return status

@@ -22,6 +22,7 @@ typedef struct walk {
     char *scratch;
     char *state;
     double *seconds;
+    double until;
     fc_barrier barrier;
     atomic_int status;
 } walk;
@@ -64,12 +65,14 @@ size_t fc_program_state_bytes(const fc_program *program, int threads)
     return (size_t)program->step_count * progress_bytes(threads);
 }
 
-/* Run one share unless the program has failed already; a failed program is walked to its end, so that no thread is left waiting. */
+/* Run one share unless the program has failed already; a failed program is walked to its end, so that no thread is left waiting.
+ * Where threads meet in a step, all of them have to find the same status: it changes only in steps before. */
 static void run_share(walk *w, const fc_step *step, const fc_team *team)
 {
     if (atomic_load_explicit(&w->status, memory_order_relaxed) != FC_OK)
         return;
-    const fc_status status = run_step(step, w->bases, team);
+    const int late = w->until > 0 && (team->barrier == NULL || team->count == 1) && now() > w->until;
+    const fc_status status = late ? FC_ERR_TIME : run_step(step, w->bases, team);
     if (status != FC_OK)
         atomic_store(&w->status, (int)status);
 }
@@ -112,9 +115,9 @@ static void walk_steps(void *argument, int id, int count)
     }
 }
 
-fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, void *state, int threads, double *seconds)
+fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, void *state, int threads, double *seconds, double until)
 {
-    walk w = {.program = program, .bases = bases, .scratch = scratch, .state = state, .seconds = seconds};
+    walk w = {.program = program, .bases = bases, .scratch = scratch, .state = state, .seconds = seconds, .until = until};
     fc_barrier_init(&w.barrier);
     atomic_init(&w.status, FC_OK);
     const int given = fc_begin_run(threads);

@@ -16,7 +16,7 @@ PYTHON, NATIVE, TESTS = ROOT / "fastcnn", ROOT / "fastcnn_c", ROOT / "tests"
 
 # Rooms: folders, and these of single files. Room -> the rooms it may import from.
 FILES = {
-    "base": {"errors", "locks", "graph", "mapping", "tensor", "version", "epilogue", "resample"},
+    "base": {"boundary", "budget", "errors", "locks", "graph", "mapping", "tensor", "version", "epilogue", "resample"},
     "native": {"_native"},
     "cpu": {"cpu"},
     "expansion": {"expansion"},

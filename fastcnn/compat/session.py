@@ -71,12 +71,12 @@ class InferenceSession(Model):
         self._model_path = None if source is None else os.fspath(source)       # applications look here for files beside the model
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: Any = None, *,
-            out: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
+            out: Sequence[Any] | Mapping[str, Any] | None = None, timeout: float | None = None) -> list[Any]:
         """Model.run; arrays and OrtValues as inputs."""
         if run_options is not None and getattr(run_options, "terminate", False):
             raise Fail("[fastcnn] : 1 : FAIL : Exiting due to terminate flag being set to true.")
         try:
-            return super().run(output_names, input_feed, out=out)
+            return super().run(output_names, input_feed, out=out, timeout=timeout)
         except FastCNNError as error:
             raise translated(error) from error
 

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastcnn.errors import ModelError
-from fastcnn.mapping import bytes_at, mapped
+from fastcnn.mapping import bytes_at, mapped, open_regular
 from fastcnn.onnx_proto.types import text
 
 if TYPE_CHECKING:
     from onnx import TensorProto
+
+
+# What file systems take.
+LONGEST_NAME, LONGEST_PATH = 255, 4095
 
 
 def model_folders(path: Path) -> tuple[Path, ...]:
@@ -39,11 +43,11 @@ def read_external(tensor: TensorProto, folders: tuple[Path, ...] | None, byte_co
             f"{where}: length={length} of external data where the shape {list(tensor.dims)} has {byte_count}"
         )
     path = locate(location, folders, where)
-    size = path.stat().st_size
-    if offset + byte_count > size:
-        raise ModelError(f"{where}: {byte_count} bytes at offset {offset} of {location!r}, which has {size}")
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if offset + byte_count > size:
+                raise ModelError(f"{where}: {byte_count} bytes at offset {offset} of {location!r}, which has {size}")
             return bytes_at(mapped(stream, path), offset, byte_count) if byte_count else np.zeros(0, np.uint8)
     except (OSError, ValueError) as error:
         raise ModelError(f"{where}: {location!r} cannot be read ({error})") from error
@@ -65,6 +69,8 @@ def locate(location: str, folders: tuple[Path, ...], where: str) -> Path:
         raise ModelError(f"{where}: external data location {location!r} leads out of the model's folder")
     if PurePosixPath(location).is_absolute() or PureWindowsPath(location).drive or PureWindowsPath(location).root:
         raise ModelError(f"{where}: external data location {location!r} is absolute")
+    if max(map(len, map(os.fsencode, parts))) > LONGEST_NAME or len(os.fsencode(location)) > LONGEST_PATH:
+        raise ModelError(f"{where}: external data location {location[:40]!r}... of {len(location)} characters")
     path = Path(os.path.realpath(folders[0] / location))
     if not any(path.is_relative_to(folder) for folder in folders):
         raise ModelError(f"{where}: external data location {location!r} is a link out of the model's folder")

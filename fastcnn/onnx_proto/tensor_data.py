@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # Sparse tensors say any size in a few bytes: refuse what could not be a weight of a convolutional network.
 MAX_SPARSE_ELEMENTS = 1 << 28
 
+# More axes than numpy has, more elements than memory addresses, whatever is empty.
+MAX_RANK, MAX_ELEMENTS = 64, 1 << 56
+
 _BITS = {ELEMENT_NUMBERS[name]: bits for name, bits in
          (("int4", 4), ("uint4", 4), ("float4e2m1", 4), ("int2", 2), ("uint2", 2), ("float6e2m3", 6), ("float6e3m2", 6))}
 STRING, COMPLEX = ELEMENT_NUMBERS["string"], (ELEMENT_NUMBERS["complex64"], ELEMENT_NUMBERS["complex128"])
@@ -38,6 +41,8 @@ def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: st
     dims = tuple(int(d) for d in tensor.dims)
     if any(d < 0 for d in dims):
         raise ModelError(f"{where}: negative size in shape {list(dims)}")
+    if len(dims) > MAX_RANK or (0 in dims and math.prod(max(d, 1) for d in dims) > MAX_ELEMENTS):
+        raise ModelError(f"{where}: shape {list(dims[:MAX_RANK])} is larger than any tensor")
     if tensor.data_location == EXTERNAL:
         return _from_bytes(tensor, read_external(tensor, folders, _byte_count(tensor, dims), where), dims)
     if (apart is not None or tensor.HasField("raw_data")) and tensor.data_type != STRING:

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
+from fastcnn.budget import MOST_FOLDED_ROUNDS
 from fastcnn.errors import ExecutionError, ShapeError, UnsupportedOperatorError
-from fastcnn.graph import Graph, Node
+from fastcnn.graph import Graph, Node, is_control_flow
 from fastcnn.passes.sizes import size_values
 from fastcnn.reference import evaluate, infer_outputs
 
@@ -50,6 +51,8 @@ def _folded(graph: Graph, node: Node) -> list[np.ndarray] | None:
     read = sum(graph.constants[v].nbytes for v in node.reads)
     if node.op_type == "ConstantOfShape" and not node.domain:
         return _constant_of_shape(node, graph.constants[node.inputs[0]])
+    if is_control_flow(node) and _rounds(node, inputs) > MOST_FOLDED_ROUNDS:
+        return None
     if node.op_type in GROWING and not _affordable(_inferred_bytes(graph, node, inputs), read):
         return None
     try:
@@ -59,6 +62,15 @@ def _folded(graph: Graph, node: Node) -> list[np.ndarray] | None:
     if not all(isinstance(y, np.ndarray) for y in outputs) or not _affordable(sum(y.nbytes for y in outputs), read):
         return None
     return [np.ascontiguousarray(y).reshape(y.shape) for y in outputs]
+
+
+def _rounds(node: Node, inputs: list[np.ndarray | None]) -> float:
+    """How often the bodies of a node run at most; infinite where nobody knows."""
+    if any(is_control_flow(inner) and inner.op_type != "If" for body in node.bodies.values() for inner in body.nodes):
+        return math.inf                      # loops in loops multiply
+    if node.op_type == "Loop":
+        return math.inf if inputs[0] is None else int(inputs[0].reshape(-1)[0])
+    return max((max(x.shape, default=0) for x in inputs if x is not None), default=0) if node.op_type == "Scan" else 1
 
 
 def _is_random(node: Node) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.budget import NEVER
 from fastcnn.choice.decision import Chooser
 from fastcnn.errors import FastCNNError
 from fastcnn.graph import Node
@@ -47,13 +48,13 @@ class Segment:
     images: int
 
 
-def run_stage(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray]) -> int:
+def run_stage(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray], until: float = NEVER) -> int:
     """The status of the native program, run as often as the stage says."""
     if not isinstance(stage, Repeated):
-        return stage.program.run(workspace, arrays)
+        return stage.program.run(workspace, arrays, None, until)
     images = len(arrays[0]) // stage.times
     for first in range(0, len(arrays[0]), images):
-        status = stage.program.run(workspace, [array[first:first + images] for array in arrays])
+        status = stage.program.run(workspace, [array[first:first + images] for array in arrays], None, until)
         if status:
             return status
     return 0
@@ -178,7 +179,7 @@ def _bind_part(bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spec | 
     last = next(k for k, node in enumerate(nodes) if node is bound.nodes[end - 1].node)
     specs = {name: replace(spec, shape=(images, *spec.shape[1:])) for name, spec in inputs.items() if spec is not None}
     try:
-        part = bind(nodes[:last + 1], specs, bound.constants, {}, opsets)
+        part = bind(nodes[:last + 1], specs, bound.constants, {}, opsets, budget=bound.budget)
     except FastCNNError:
         return None
     same = len(part.nodes) == end and not part.rest and all(

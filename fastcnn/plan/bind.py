@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastcnn import reference
+from fastcnn.budget import MOST_FOLDED_BYTES, UNLIMITED, Budget
+from fastcnn.errors import ShapeError
 from fastcnn.graph import Node
 from fastcnn.mapping import recall
 from fastcnn.ops import OPS
@@ -19,6 +21,10 @@ from fastcnn.schema.axes import check_axes
 from fastcnn.schema.typing import check_dtypes
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+# Operators that can make much out of little, and how much others have to read before the size of what they make is asked for.
+GROWING = {"Expand", "Tile", "OneHot", "Pad", "Resize", "Upsample", "EyeLike", "MatMul", "Gemm", "Einsum",
+           "Col2Im", "ConvTranspose", "CenterCropPad", "MelWeightMatrix", "HannWindow", "HammingWindow", "BlackmanWindow"}
+CHECKED_BYTES = 1 << 20
 READS_SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
 
 
@@ -40,6 +46,7 @@ class Bound:
     """
 
     constants: Mapping[str, np.ndarray]
+    budget: Budget = UNLIMITED
     nodes: list[BoundNode] = field(default_factory=list)
     specs: dict[str, Spec | None] = field(default_factory=dict)
     values: dict[str, np.ndarray] = field(default_factory=dict)
@@ -69,13 +76,15 @@ def spec_of(array: object) -> Spec | None:
 
 
 def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Mapping[str, np.ndarray],
-         values: Mapping[str, np.ndarray], opsets: Mapping[str, int], flows: Mapping[int, Flow] | None = None) -> Bound:
+         values: Mapping[str, np.ndarray], opsets: Mapping[str, int], flows: Mapping[int, Flow] | None = None,
+         budget: Budget = UNLIMITED) -> Bound:
     """Bind nodes in topological order. `values` is what a run has already computed, besides the model's constants.
 
     flows  by the id of an If, Loop or Scan, what infers the specs of its outputs
+    Raises LimitError naming the node whose output is larger than the budget.
     """
     flows = flows or {}
-    bound = Bound(constants, specs=dict(specs), values={**constants, **values})
+    bound = Bound(constants, budget, specs=dict(specs), values={**constants, **values})
     for k, node in enumerate(nodes):
         args = _args(node, bound)
         if node.op_type in READS_SHAPE_ONLY and not node.domain and args.specs[0] is not None:
@@ -88,7 +97,7 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
             check_axes(node, [len(spec.shape) if spec is not None else None for spec in args.specs])
         if flow is None and _foldable(node, args):
             results = _folded(node, args, bound, opsets)
-            if all(isinstance(result, np.ndarray) for result in results):
+            if results is not None and all(isinstance(result, np.ndarray) for result in results):
                 _keep(bound, node, results)
                 continue
         opaque = any(name and name not in bound.values and bound.specs.get(name) is None for name in node.reads)
@@ -103,6 +112,9 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
         if flow is None and _nothing(node, outputs):
             _keep(bound, node, _empties(outputs))
             continue
+        for spec in outputs:
+            if spec is not None:
+                budget.check_value(spec.dtype, spec.shape, node.where())
         bound.nodes.append(BoundNode(node, op, args))
         bound.specs.update((name, spec) for name, spec in zip(node.outputs, outputs) if name and spec is not None)
         padded = [*outputs, *[None] * len(node.outputs)]
@@ -137,16 +149,45 @@ def _empties(outputs: Sequence[Spec | None]) -> list[np.ndarray]:
     return [np.empty(spec.shape, spec.dtype) for spec in outputs if spec is not None]
 
 
-def _folded(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> Sequence[Any]:
-    """The outputs of a node whose inputs are known; numpy need not be able to compute what has no elements."""
-    if any(value is not None and value.size == 0 for value in args.values):
+def _folded(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> Sequence[Any] | None:
+    """The outputs of a node whose inputs are known, None where they are better computed by the run."""
+    if node.op_type in GENERATED and not node.domain:
+        return GENERATED[node.op_type](node, args, bound.budget)
+    read = sum(value.nbytes for value in args.values if value is not None)
+    if node.op_type in GROWING or read > CHECKED_BYTES or any(value is not None and value.size == 0 for value in args.values):
         outputs = _infer(node, args, bound, opsets)[1]
-        if _nothing(node, outputs):
+        if _nothing(node, outputs):              # numpy need not be able to compute what has no elements
             return _empties(outputs)
+        made = sum(spec.size * spec.dtype.itemsize for spec in outputs if spec is not None)
+        bound.budget.check(made, node.where())
+        if max(read, made) > MOST_FOLDED_BYTES and None not in outputs:
+            return None
     for value in args.values:
         if value is not None:
             recall(value)
     return reference.evaluate(node, list(args.values), {}, opsets)
+
+
+def _repeated_value(node: Node, args: Args, budget: Budget) -> Sequence[Any] | None:
+    """ConstantOfShape: one element repeated by strides of zero."""
+    value, sizes = node.attrs.get("value", np.zeros(1, np.float32)), args.ints(0) or []
+    if value.size != 1 or any(size < 0 for size in sizes):
+        raise ShapeError(f"{node.where()}: {value.size} elements for shape {sizes}")
+    budget.check_value(value.dtype, tuple(sizes), node.where())
+    return [np.broadcast_to(value.reshape(()), sizes)]
+
+
+def _range(node: Node, args: Args, budget: Budget) -> Sequence[Any] | None:
+    """Range, once it is known to be short enough."""
+    start, limit, step = (value.reshape(-1)[0].item() if value is not None and value.size == 1 else None for value in args.values[:3])
+    if start is None or limit is None or not step or not np.isfinite([start, limit, step]).all():
+        raise ShapeError(f"{node.where()}: from {start} to {limit} by {step}")
+    budget.check_value(args.spec(0).dtype, (max(int((limit - start) / step), 0),), node.where())
+    return reference.evaluate(node, list(args.values))
+
+
+# Operators whose outputs are always known before a run, or bound during it, and may be much larger than what they are made of.
+GENERATED = {"ConstantOfShape": _repeated_value, "Range": _range}
 
 
 def _keep(bound: Bound, node: Node, results: Sequence[np.ndarray]) -> None:

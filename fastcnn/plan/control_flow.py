@@ -1,13 +1,15 @@
 """If, Loop and Scan: bodies are engines of their own, called from Python; a round costs a call and its kernels."""
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from fastcnn.errors import ExecutionError, FastCNNError, ModelError
+from fastcnn.budget import NEVER, UNLIMITED, Budget
+from fastcnn.errors import ExecutionError, FastCNNError, LimitError, ModelError, TimeLimitError
 from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.ops.base import Args, Spec
 from fastcnn.plan.plan import Plan
@@ -22,7 +24,7 @@ class Runner(Protocol):
 
     def plan(self, specs: Mapping[str, Spec | None]) -> Plan: ...
 
-    def run(self, feeds: Mapping[str, Value]) -> list[Value]: ...
+    def run(self, feeds: Mapping[str, Value], out: None = None, until: float = NEVER) -> list[Value]: ...
 
     def trim(self) -> None: ...
 
@@ -41,11 +43,11 @@ class Body:
         self.feeds = [info.name for info in inputs]
         self.engine = engine_of(replace(graph, nodes=nodes, inputs=inputs, outputs=[ValueInfo(v, "", None) for v in self.computed]))
 
-    def run(self, inputs: Sequence[Value], captured: Mapping[str, Value]) -> list[Value]:
+    def run(self, inputs: Sequence[Value], captured: Mapping[str, Value], until: float) -> list[Value]:
         """Outputs for the formal inputs in order and for captured values by the name inside."""
         env = {**captured, **dict(zip(self.formal, inputs))}
         if self.computed:
-            env.update(zip(self.computed, self.engine.run({name: env[name] for name in self.feeds})))
+            env.update(zip(self.computed, self.engine.run({name: env[name] for name in self.feeds}, None, until)))
         return [env[name] if name in env else np.array(self.constants[name]) for name in self.outputs]
 
     def infer(self, inputs: Specs, captured: Mapping[str, Spec | None]) -> list[Spec | None]:
@@ -81,17 +83,26 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
 class ControlFlow:
     """A control-flow node with its bodies ready to run. Raises ModelError where their inputs and outputs do not fit the node's."""
 
-    def __init__(self, node: Node, engine_of: Callable[[Graph], Runner]):
+    def __init__(self, node: Node, engine_of: Callable[[Graph], Runner], budget: Budget = UNLIMITED):
+        self.budget = budget
         captured = frozenset(inner for inner, _ in node.captures)
         self.node = node
         self.bodies = {key: Body(body, captured, engine_of) for key, body in node.bodies.items()}
-        _check_counts(node, self.bodies)
+        self.rows = _check_counts(node, self.bodies)
         self._by_graph = {id(body): self.bodies[key] for key, body in node.bodies.items()}
 
-    def run(self, inputs: Sequence[Value], captured: Mapping[str, Value]) -> list[Value]:
+    def run(self, inputs: Sequence[Value], captured: Mapping[str, Value], until: float = NEVER) -> list[Value]:
         """Outputs in order, apart from the arrays given. Errors say which node of which body."""
+        kept = 0
+
         def body(graph: Graph, values: Sequence[Value]) -> list[Value]:
-            return self._by_graph[id(graph)].run(values, captured)
+            nonlocal kept
+            if until != NEVER and time.monotonic() > until:
+                raise TimeLimitError("the run took longer than its timeout")
+            outputs = self._by_graph[id(graph)].run(values, captured, until)
+            kept += sum(array.nbytes for array in outputs[self.rows:] if isinstance(array, np.ndarray))
+            self.budget.check(kept, "what the rounds make")
+            return outputs
 
         try:
             outputs = run_control_flow(self.node, inputs, body)
@@ -110,12 +121,14 @@ class ControlFlow:
         """Specs of the outputs where they do not depend on data; bodies are planned on the way. Errors wait for the run."""
         try:
             return _INFER[self.node.op_type](self, args, captured)
+        except LimitError:
+            raise
         except FastCNNError:                  # of a branch not taken, or a body that never runs, perhaps
             return [None] * len(self.node.outputs)
 
 
-def _check_counts(node: Node, bodies: Mapping[str, Body]) -> None:
-    """Into the body of a Loop go number, condition and what is carried, of a Scan states and slices."""
+def _check_counts(node: Node, bodies: Mapping[str, Body]) -> int:
+    """Into the body of a Loop go number, condition and what is carried, of a Scan states and slices. Returns where scan outputs begin."""
     given = len(node.inputs) - (node.op_type == "Scan" and node.version < 9)
     inputs = {"If": 0, "Loop": max(given, 2), "Scan": given}[node.op_type]
     carried = {"If": 0, "Loop": inputs - 2, "Scan": inputs - node.attrs.get("num_scan_inputs", 0)}[node.op_type]
@@ -128,6 +141,7 @@ def _check_counts(node: Node, bodies: Mapping[str, Body]) -> None:
             raise ModelError(f"{node.where()}: {key} has {len(body.formal)} inputs, the node gives it {inputs}")
         if len(body.outputs) - first < least:
             raise ModelError(f"{node.where()}: {key} has {len(body.outputs)} outputs, too few for {least} of the node")
+    return carried + first
 
 
 def _apart(values: Sequence[Value], others: Sequence[Value]) -> list[Value]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native, reference
+from fastcnn.budget import NEVER, UNLIMITED, Budget
 from fastcnn.choice.decision import Chooser, CostModel
-from fastcnn.errors import ExecutionError, UnsupportedOperatorError
+from fastcnn.errors import ExecutionError, TimeLimitError, UnsupportedOperatorError
 from fastcnn.graph import Graph, Node, is_control_flow
 from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import mappings_of
@@ -50,13 +52,14 @@ class Engine:
     """
 
     def __init__(self, graph: Graph, threads: int, packs: dict[Hashable, np.ndarray], fallbacks: dict[int, Node] | None = None,
-                 chooser: Chooser | None = None):
+                 chooser: Chooser | None = None, budget: Budget = UNLIMITED):
+        self.budget = budget
         self.graph, self.threads, self.packs = graph, threads, packs
         self.max_plans = MAX_PLANS
         self.chooser: Chooser = chooser or CostModel()
         self.fallbacks: dict[int, Node] = {} if fallbacks is None else fallbacks
         check_operators(graph)
-        self.flows = {id(node): ControlFlow(node, self._inner) for node in graph.nodes if is_control_flow(node)}
+        self.flows = {id(node): ControlFlow(node, self._inner, budget) for node in graph.nodes if is_control_flow(node)}
         self.outputs = tuple(info.name for info in graph.outputs)
         self.files = mappings_of(graph.constants.values())
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
@@ -67,10 +70,11 @@ class Engine:
         """The plan for these input specs, made at the first call."""
         return self._plan(tuple(spec.shape if spec else None for spec in specs.values()), self.graph.nodes, specs, {})
 
-    def run(self, feeds: Mapping[str, Any], out: Sequence[np.ndarray | None] | None = None) -> list[Any]:
+    def run(self, feeds: Mapping[str, Any], out: Sequence[np.ndarray | None] | None = None, until: float = NEVER) -> list[Any]:
         """Outputs in the graph's order for inputs as the Feeder gives them: all of them, in order, C-contiguous, of the right dtypes.
 
-        out  arrays to compute into where that needs no copy; the caller looks whether a result is the array it gave
+        out    arrays to compute into where that needs no copy; the caller looks whether a result is the array it gave
+        until  time.monotonic() after which no step and no round begins: TimeLimitError
         """
         key = tuple([getattr(value, "shape", None) for value in feeds.values()])
         plan = self.plans.get(key)
@@ -82,8 +86,8 @@ class Engine:
             workspace = _native.Workspace()
         try:
             if plan.direct is not None:
-                return self._run_stage(plan.direct, list(feeds.values()), workspace, out)
-            return self._run_stages(plan, dict(feeds), workspace)
+                return self._run_stage(plan.direct, list(feeds.values()), workspace, out, until)
+            return self._run_stages(plan, dict(feeds), workspace, until)
         finally:
             self.workspaces.append(workspace)
 
@@ -110,7 +114,7 @@ class Engine:
 
     def _inner(self, body: Graph) -> Engine:
         """The engine of a body; its fallbacks count as this one's."""
-        engine = Engine(body, self.threads, {}, self.fallbacks, self.chooser)
+        engine = Engine(body, self.threads, {}, self.fallbacks, self.chooser, self.budget)
         engine.max_plans = MAX_BODY_PLANS
         return engine
 
@@ -124,7 +128,7 @@ class Engine:
                     file.check()
                 try:
                     plan = self.plans[key] = make_plan(nodes, specs, self.graph.constants, values, self.outputs, self.graph.opsets,
-                                                       self.threads, self.packs, self.flows, self.chooser)
+                                                       self.threads, self.packs, self.flows, self.chooser, self.budget)
                 finally:
                     self.chooser.planned()
                 self.fallbacks.update((id(node), node) for node in plan.fallbacks)
@@ -142,9 +146,11 @@ class Engine:
         return self._plan(key, plan.rest, specs, values)
 
     def _run_stage(self, stage: Stage, inputs: list[np.ndarray], workspace: _native.Workspace,
-                   out: Sequence[np.ndarray | None] | None = None) -> list[np.ndarray]:
+                   out: Sequence[np.ndarray | None] | None = None, until: float = NEVER) -> list[np.ndarray]:
         results = self._fresh(stage) if out is None else _targets(stage, inputs, out)
-        status = run_stage(stage, workspace, inputs + results)
+        status = run_stage(stage, workspace, inputs + results, until)
+        if status == _native.OUT_OF_TIME:
+            raise TimeLimitError(f"the run took longer than its timeout, between {stage.steps[0].node!r} and {stage.steps[-1].node!r}")
         if status:
             raise ExecutionError(f"{_failed_node(stage, workspace, inputs + results)}: {_native.STATUS[status]}")
         return stage.trimmed(results) if stage.trims else results
@@ -156,16 +162,16 @@ class Engine:
                 else _native.aligned_empty(math.prod(shape)).reshape(shape)
                 for name, (shape, dtype) in zip(names, stage.allocations)]
 
-    def _run_stages(self, plan: Plan, env: dict[str, Any], workspace: _native.Workspace) -> list[Any]:
+    def _run_stages(self, plan: Plan, env: dict[str, Any], workspace: _native.Workspace, until: float) -> list[Any]:
         borrowed = list(env.values())
         while True:
             borrowed += plan.values.values()
             for stage in plan.stages:
                 if isinstance(stage, Stage):
-                    results = self._run_stage(stage, [env[name] for name in stage.inputs], workspace)
+                    results = self._run_stage(stage, [env[name] for name in stage.inputs], workspace, None, until)
                     env.update(zip(stage.outputs, results))
                 else:
-                    self._run_fallback(stage, env, plan)
+                    self._run_fallback(stage, env, plan, until)
             if not plan.rest:
                 break
             left, plan = len(plan.rest), self._plan_rest(plan, env)
@@ -173,7 +179,10 @@ class Engine:
                 raise ExecutionError(f"{plan.rest[0].where()}: the shape of its output cannot be told from its inputs")
         return apart([env[name] if name in env else plan.values[name] for name in self.outputs], borrowed)
 
-    def _run_fallback(self, node: Node, env: dict[str, Any], plan: Plan) -> None:
+    def _run_fallback(self, node: Node, env: dict[str, Any], plan: Plan, until: float) -> None:
+        if until != NEVER and time.monotonic() > until:
+            raise TimeLimitError(f"the run took longer than its timeout, before {node.where()}")
+
         def value(name: str) -> Any:
             return env[name] if name in env else plan.values[name]
 
@@ -181,7 +190,7 @@ class Engine:
         captured = {inner: value(outer) for inner, outer in node.captures}
         flow = self.flows.get(id(node))
         if flow is not None:
-            results = flow.run([_contiguous(x) for x in inputs], {name: _contiguous(x) for name, x in captured.items()})
+            results = flow.run([_contiguous(x) for x in inputs], {name: _contiguous(x) for name, x in captured.items()}, until)
         else:
             results = reference.evaluate(node, inputs, captured, self.graph.opsets)
         for name, result in zip(node.outputs, results):

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.budget import MOST_STEPS, MOST_WORK
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places, without_weights
 from fastcnn.choice.decision import Chooser, Decision, Selection
 from fastcnn.choice.width import MAX_NV, keep_width
+from fastcnn.errors import LimitError
 from fastcnn.graph import Node
 from fastcnn.mapping import VIEWED_BYTES, give_back, recall, resident
 from fastcnn.ops.base import F32, Capped, Spec
@@ -105,13 +107,14 @@ class StageLowering:
         for k, name in enumerate(self.inputs):
             self.tensors[name] = self._io(bound.spec(name), k, self.inner.get(name) or "dense")
         self.node, self.args = nodes[0].node, nodes[0].args
+        self.emitted = 0                         # steps of this node
 
     def lower(self) -> Stage:
         """Lower every node, copy out what does not lie in its output yet, and build the program."""
         for bound_node in self.nodes:
             self.node, self.args = bound_node.node, bound_node.args
             assert bound_node.op is not None
-            before = len(self.chosen)
+            before, self.emitted = len(self.chosen), 0
             bound_node.op.lower(self)
             self._note_selection(before)
             self._forget_weights()
@@ -173,6 +176,7 @@ class StageLowering:
 
     def constant(self, array: np.ndarray) -> Tensor:
         if not array.flags.c_contiguous:
+            self.bound.budget.check(array.nbytes, self.node.where())
             array = np.array(array, order="C")
         return Tensor(Buffer(array.dtype, array.size, array), array.shape, dense_strides(array.shape))
 
@@ -183,6 +187,8 @@ class StageLowering:
         if key not in self.packs:
             self._recall_weights()
             self.packs[key] = resident(make())
+            held = sum(pack.nbytes for pack in self.packs.values()) if self.packs[key].nbytes > self.bound.budget.memory >> 8 else 0
+            self.bound.budget.check(held, f"{self.node.where()}: with its weights the model")
         return self.constant(self.packs[key])
 
     def contents(self, i: int) -> np.ndarray:
@@ -207,6 +213,11 @@ class StageLowering:
         return decision.choice
 
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
+        self.emitted += 1
+        if self.emitted > MOST_STEPS:
+            raise LimitError(f"{self.node.where()}: more than {MOST_STEPS} steps")
+        if work > MOST_WORK:
+            raise LimitError(f"{self.node.where()}: {work} operations in one step")
         if operands[0] is None or operands[0].size == 0:
             return
         for tensor in operands:
@@ -294,7 +305,11 @@ class StageLowering:
         steps = [(kind, tuple(self._operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
         ahead = look_ahead(steps, [info.work for info in self.info], threads)
         asking = [(*step, ranges) for step, ranges in zip(steps, ahead)]
-        return _native.Program(asking, arena_bytes, threads, len(self.inputs) + len(self.outputs) + len(self.trims))
+        program = _native.Program(asking, arena_bytes, threads, len(self.inputs) + len(self.outputs) + len(self.trims))
+        made = sum(math.prod(shape) * dtype.itemsize for shape, dtype in map(self._allocation, self.outputs))
+        self.bound.budget.check(arena_bytes + program.scratch_bytes + made, f"the part from {self.nodes[0].node.where()} to "
+                                f"{self.nodes[-1].node.where()}")
+        return program
 
     def _operand(self, tensor: Tensor | None) -> Any:
         if tensor is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.choice.decision import Chooser
 from fastcnn.graph import Node, is_control_flow
 from fastcnn.mapping import is_lent, resident
@@ -43,9 +44,13 @@ class Plan:
 
 def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Mapping[str, np.ndarray],
               values: Mapping[str, np.ndarray], outputs: Sequence[str], opsets: Mapping[str, int], threads: int,
-              packs: MutableMapping[Hashable, np.ndarray], flows: Mapping[int, Flow], chooser: Chooser) -> Plan:
+              packs: MutableMapping[Hashable, np.ndarray], flows: Mapping[int, Flow], chooser: Chooser,
+              budget: Budget = UNLIMITED) -> Plan:
     """Bind, cut into stages, lower. `outputs` are the names that the caller wants in the end."""
-    bound = bind(nodes, specs, constants, values, opsets, flows)
+    for name, spec in specs.items():
+        if spec is not None:
+            budget.check_value(spec.dtype, spec.shape, f"input {name!r}")
+    bound = bind(nodes, specs, constants, values, opsets, flows, budget)
     runs = _runs(bound.nodes)
     whole = len(runs) == 1 and runs[0][0].op is not None and not bound.rest and not values
     parts = lower_in_parts(bound, nodes, specs, outputs, opsets, threads, packs, chooser) if whole else None

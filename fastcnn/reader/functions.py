@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import onnx.inliner
 from onnx import ModelProto, NodeProto, TensorProto
 
-from fastcnn.errors import ModelError
+from fastcnn.budget import MOST_NODES
+from fastcnn.errors import LimitError, ModelError
 from fastcnn.onnx_proto.types import normal_domain
 
 Key = tuple[str, str]
@@ -18,6 +19,7 @@ def inline(proto: ModelProto) -> ModelProto:
     Raises ModelError for functions that call themselves or cannot be inlined.
     """
     _refuse_recursion(proto)
+    _refuse_explosion(proto)
     try:
         light = _without_weights(proto)
         for convert in (False, True):        # True: a function of another opset is converted to the model's
@@ -28,6 +30,30 @@ def inline(proto: ModelProto) -> ModelProto:
         raise ModelError(f"functions of the model cannot be inlined: {error}") from error
     left = ", ".join(sorted(f"{f.domain}::{f.name}" for f in inlined.functions)[:8])
     raise ModelError(f"functions of the model cannot be inlined: {left}")
+
+
+def _refuse_explosion(proto: ModelProto) -> None:
+    """Raises LimitError naming the function that makes too many nodes of itself and what it calls."""
+    bodies = {(normal_domain(f.domain), f.name): f.node for f in proto.functions}
+    counts: dict[Key, int] = {}
+
+    def count(nodes: Iterable[NodeProto]) -> int:
+        total = 0
+        for node in nodes:
+            key = (normal_domain(node.domain), node.op_type)
+            if key in bodies and key not in counts:
+                counts[key] = count(bodies[key])
+                if counts[key] > MOST_NODES:
+                    raise LimitError(f"function {key[0]}::{key[1]} expands to {counts[key]} nodes, at most {MOST_NODES} are possible")
+            total += counts.get(key, 1)
+            for attribute in node.attribute:
+                for body in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+                    total += count(body.node)
+        return total
+
+    total = count(proto.graph.node)
+    if total > MOST_NODES:
+        raise LimitError(f"graph {proto.graph.name!r}: expands to {total} nodes, at most {MOST_NODES} are possible")
 
 
 def _without_weights(proto: ModelProto) -> ModelProto:

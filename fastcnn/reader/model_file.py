@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcnn.errors import FormatError, ModelError
+from fastcnn.boundary import unforeseen
+from fastcnn.budget import MOST_NODES
+from fastcnn.errors import FormatError, LimitError, ModelError
 from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.inference.types import infer_types
-from fastcnn.mapping import Mapping, mapped
+from fastcnn.mapping import Mapping, mapped, open_regular
 from fastcnn.onnx_proto.attributes import attribute_value
 from fastcnn.onnx_proto.external_data import model_folders
 from fastcnn.onnx_proto.messages import Message, OddMessage, decode
@@ -50,6 +52,16 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     Raises ModelError for what is not ONNX or contradicts itself; external data is read only for a path. Warns once of operators
     that are newer than the model's opset.
     """
+    try:
+        return _read(model)
+    except Exception as error:
+        found = unforeseen(error, ModelError)
+        if found is error:
+            raise
+        raise found from error
+
+
+def _read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     proto, weights, folders = _load(model)
     opsets = _opsets(proto)
     nodes = _inlined_nodes(proto)
@@ -84,11 +96,11 @@ def _load(model: Any) -> tuple[ModelProto | Message, Weights, tuple[Path, ...] |
 
 
 def _content(path: Path) -> bytes | Mapping:
-    """The file's bytes, mapped where it is a file."""
-    with path.open("rb") as stream:
+    """The file's bytes, mapped. Raises OSError for what is no regular file."""
+    with open_regular(path) as stream:
         try:
             return mapped(stream, path)
-        except (OSError, ValueError):         # a pipe or an empty file
+        except (OSError, ValueError):         # an empty file, or a file system that maps nothing
             return stream.read()
 
 
@@ -158,6 +170,7 @@ class _Build:
     taken: set[str] = field(default_factory=set)
     early: set[tuple[str, int]] = field(default_factory=set)
     depth: int = 0
+    read: list[int] = field(default_factory=lambda: [0])        # nodes so far, bodies included
 
     def constant(self, name: str, array: np.ndarray, where: str) -> None:
         if not text(name, where):
@@ -168,6 +181,9 @@ class _Build:
 
     def add_nodes(self, protos: Iterable[NodeProto]) -> None:
         protos = list(protos)
+        self.read[0] += len(protos)
+        if self.read[0] > MOST_NODES:
+            raise LimitError(f"{self.read[0]} nodes, at most {MOST_NODES} are possible")
         self.taken = {p.name for p in protos}
         for index, proto in enumerate(protos):
             node = self.node(proto, index)
@@ -205,7 +221,7 @@ class _Build:
         """A body of control flow: free names in it are values of the graphs around it."""
         if self.depth == MAX_DEPTH:
             raise ModelError(f"graph {graph.name!r}: bodies nested more than {MAX_DEPTH} deep")
-        inner = _Build(self.opsets, self.folders, early=self.early, depth=self.depth + 1)
+        inner = _Build(self.opsets, self.folders, early=self.early, depth=self.depth + 1, read=self.read)
         _read_tensors(inner, graph, [])
         inner.add_nodes(graph.node)
         inputs = [_value_info(i, "input") for i in graph.input if i.name not in inner.constants]

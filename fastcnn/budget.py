@@ -1,0 +1,43 @@
+"""What a model may take: memory, nodes, steps, rounds. What passes it is refused with an error that names the node."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastcnn.errors import LimitError
+
+# Nodes of a graph with its functions and bodies expanded: the largest published networks have some ten thousand.
+MOST_NODES = 100_000
+# Native steps of one node: a transposed convolution has one for each position of its stride, one over volumes one for each depth.
+MOST_STEPS = 20_000
+# What a program computes in one step: 10 minutes of all the arithmetic that a large machine has.
+MOST_WORK = 1 << 50
+# Rounds of a Loop or Scan that are computed when a model is loaded, because nothing in them depends on its inputs.
+MOST_FOLDED_ROUNDS = 1000
+# Known values, computed when shapes are bound: larger ones are computed by the run, in the arena.
+MOST_FOLDED_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Budget:
+    """memory: bytes that one value, the activations of a plan and the packed weights of a model may take, each."""
+
+    memory: int
+
+    def check(self, nbytes: int, where: str) -> None:
+        """Raises LimitError when so many bytes are too many; where: who wants them."""
+        if nbytes > self.memory:
+            raise LimitError(f"{where} takes {nbytes} bytes, at most {self.memory} are allowed (max_memory)")
+
+    def check_value(self, dtype: np.dtype, shape: tuple[int, ...], where: str) -> None:
+        """check() of a tensor's bytes."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        if nbytes > self.memory:
+            self.check(nbytes, f"{where}: {dtype}{list(shape)}")
+
+
+UNLIMITED = Budget(1 << 62)
+# Seconds of time.monotonic() at which a run without a timeout has to end.
+NEVER = 0.0

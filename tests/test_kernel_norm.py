@@ -69,6 +69,17 @@ def test_layer_norm_far_from_zero(isa):
     assert_close(y.array, (wide - wide.mean(1, keepdims=True)) / wide.std(1, keepdims=True), 1e-4)
 
 
+@pytest.mark.parametrize("offset", [0, 100])
+def test_layer_norm_of_a_long_row(isa, offset):
+    """Sums of a million values in float alone are off by 1e-5 of the largest one, more where the mean is far from zero."""
+    x = (RNG.standard_normal(1_000_003) + offset).astype(np.float32)
+    y = Guarded(np.zeros_like(x), output=True)
+    assert run_step("layer_norm", [y, x, None, None], ndim=1, shape=[1], y_strides=[x.size], x_strides=[x.size], axis=x.size, rms=0,
+                    epsilon=1e-5, plane=0, planes=0) == 0
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(y.array, (wide - wide.mean()) / np.sqrt(wide.var() + 1e-5), rtol=0, atol=1e-6 + 6e-8 * offset)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("n, c, group, plane", [(2, 5, 1, 37), (1, 6, 3, 20), (3, 4, 2, 1)])
 def test_layer_norm_of_planes(isa, n, c, group, plane, threads):

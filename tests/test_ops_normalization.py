@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graph_helper import model, onnxruntime_run
+from onnx import helper
 from single_node import check_native, single_node
 
 import fastcnn
@@ -39,6 +41,25 @@ def test_group_normalization(opset, groups):
     vector = groups if opset == 18 else 12
     inputs = {"x": normal(2, 12, 7, 5) + 1, "scale": normal(vector), "bias": normal(vector)}
     check_native("GroupNormalization", inputs, ["scale", "bias"], rtol=2e-5, opset=opset, num_groups=groups)
+
+
+@pytest.mark.parametrize("then", ["Relu", "Sigmoid"])
+@pytest.mark.parametrize("before", ["Conv", "Reshape"])
+@pytest.mark.parametrize("shape", [(2, 12, 7, 5), (1, 12, 1, 3), (1, 12, 60)], ids=str)
+def test_group_normalization_inside_a_network(shape, before, then):
+    """Channels last behind a convolution, row-major behind a Reshape; with an activation."""
+    ones = [1] * (len(shape) - 2)
+    first = helper.make_node("Conv", ["x", "w"], ["a"]) if before == "Conv" else helper.make_node("Reshape", ["x", "to"], ["a"])
+    nodes = [first, helper.make_node("GroupNormalization", ["a", "s", "b"], ["n"], num_groups=3), helper.make_node(then, ["n"], ["t"]),
+             helper.make_node("Add", ["t", "a"], ["y"])]
+    constants = {"w": normal(12, 12, *ones), "to": np.array(shape), "s": normal(12), "b": normal(12)}
+    x = normal(*shape) if before == "Conv" else normal(int(np.prod(shape)))
+    proto = model(nodes, {"x": x.shape}, ["y"], constants, 21)
+    for threads in (1, 3):
+        with fastcnn.load(proto, threads=threads) as session:
+            got, = session.run(None, {"x": x})
+            assert not session.fallback_nodes
+        np.testing.assert_allclose(got, onnxruntime_run(proto, {"x": x})[0], rtol=0, atol=3e-5)
 
 
 @pytest.mark.parametrize("axis", [-1, 1, 2, 3])

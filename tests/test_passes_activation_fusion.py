@@ -73,7 +73,10 @@ BEFORE: dict[str, tuple[list[str], dict[str, np.ndarray], list[int]]] = {
         {"s": floats(3), "b": floats(3), "m": floats(3), "v": np.abs(floats(3))},
         [1, 3, 4, 4],
     ),
+    "InstanceNormalization": (["s", "b"], {"s": floats(3), "b": floats(3)}, [1, 3, 4, 4]),
+    "GroupNormalization": (["s", "b"], {"s": floats(6), "b": floats(6)}, [1, 6, 4, 4]),
 }
+ATTRIBUTES = {"GroupNormalization": {"num_groups": 2}}
 
 
 # LocallyConnected has no form in a file: test_passes_unshared_convolution makes it.
@@ -81,7 +84,7 @@ BEFORE: dict[str, tuple[list[str], dict[str, np.ndarray], list[int]]] = {
 def test_operator_takes_an_activation(op: str) -> None:
     names, constants, shape = BEFORE[op]
     check_rewrite(
-        model([node(op, ["x", *names], ["c"]), node("Relu", ["c"], ["y"])], {"x": shape}, ["y"], constants),
+        model([node(op, ["x", *names], ["c"], **ATTRIBUTES.get(op, {})), node("Relu", ["c"], ["y"])], {"x": shape}, ["y"], constants, 21),
         activation_fusion,
         [f"{op}+Relu"],
     )

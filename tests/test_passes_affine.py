@@ -308,3 +308,20 @@ def test_normalised_value_read_elsewhere_stays() -> None:
         {"k": floats(4, 1, 1), "w": floats(8, 4, 1, 1)},
     )
     check_rewrite(proto, affine_before, ["Mul", "Conv", "Relu"])
+
+
+@pytest.mark.parametrize("op, shape, first", AFFINE, ids=str)
+@pytest.mark.parametrize("norm, version", [("InstanceNormalization", 17), ("GroupNormalization", 21)])
+def test_arithmetic_a_channel_folds_into_the_normalisation_before(norm: str, version: int, op: str, shape: tuple[int, ...],
+                                                                  first: bool) -> None:
+    attrs = {"num_groups": 2} if norm == "GroupNormalization" else {}
+    inputs = ["k", "c"] if first else ["c", "k"]
+    proto = model([node(norm, ["x", "s", "b"], ["c"], **attrs), node(op, inputs, ["y"])], {"x": [2, C, 7, 8]}, ["y"],
+                  {"s": floats(C), "b": floats(C, seed=2), "k": floats(*shape, seed=3)}, version)
+    check_rewrite(proto, affine_after, [norm])
+
+
+def test_arithmetic_stays_behind_a_normalisation_whose_parameters_belong_to_groups() -> None:
+    nodes = [node("GroupNormalization", ["x", "s", "b"], ["c"], num_groups=2), node("Mul", ["c", "k"], ["y"])]
+    proto = model(nodes, {"x": [2, C, 7, 8]}, ["y"], {"s": floats(2), "b": floats(2, seed=2), "k": floats(C, 1, 1)}, 18)
+    assert not affine_after(read(proto))

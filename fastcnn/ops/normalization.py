@@ -11,6 +11,8 @@ from fastcnn.ops.conv_emit import epilogue, vector_of
 from fastcnn.ops.image import image_fields, is_image, read_image, write_image
 from fastcnn.tensor import Tensor, is_dense, strides_like, walk
 
+LEAST_PLANE = 16        # pixels of a plane that are worth a call of the kernels that scale it
+
 
 class SameShape(Op):
     """y has the shape of x; channel vectors (inputs 1 and on) have C elements."""
@@ -106,10 +108,9 @@ def _vector_by_group(low: Lowering, i: int, channels: int) -> Tensor:
 
 
 def emit_group_norm(low: Lowering, group: int, scale: Tensor | None, bias: Tensor | None) -> None:
-    """The step for statistics over `group` channels of an image."""
+    """The step for statistics over `group` channels of an image: where x lies row-major, over its planes, else over its pixels."""
     x = low.read(0)
-    stays = is_dense(x.shape, x.strides) and low.dense_output() and low.node.activation is None
-    if stays and scale is not None and bias is not None:
+    if is_dense(x.shape, x.strides) and math.prod(x.shape[2:]) >= LEAST_PLANE and scale is not None and bias is not None:
         _emit_planes(low, x, group, scale, bias)
         return
     flat = low.args.spec(0).rank != 4
@@ -123,8 +124,13 @@ def _emit_planes(low: Lowering, x: Tensor, group: int, scale: Tensor, bias: Tens
     y, (n, c, *spatial) = low.write(0, "dense"), x.shape
     pixels = math.prod(spatial)
     run = group * pixels
-    low.emit("layer_norm", [y, x, scale, bias], 4 * x.size, ndim=1, shape=(n * c // group,), y_strides=(run,), x_strides=(run,), axis=run,
+    to = y if is_dense(y.shape, y.strides) else low.temp(y.shape)
+    low.emit("layer_norm", [to, x, scale, bias], 4 * x.size, ndim=1, shape=(n * c // group,), y_strides=(run,), x_strides=(run,), axis=run,
              rms=0, epsilon=low.node.attrs.get("epsilon", 1e-5), plane=pixels, planes=c)
+    if to is not y or low.node.activation is not None:
+        shape, (y_strides, x_strides) = walk(y.shape, y.strides, to.strides)
+        low.emit("unary", [y, to], y.size, ndim=len(shape), shape=shape, y_strides=y_strides, x_strides=x_strides,
+                 **epilogue(low.node.activation))
 
 
 class LayerNormalization(Op):

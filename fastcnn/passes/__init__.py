@@ -20,6 +20,7 @@ from fastcnn.passes.contrib_forms import contrib_forms
 from fastcnn.passes.dead_code import dead_code
 from fastcnn.passes.duplicate_removal import duplicate_removal
 from fastcnn.passes.experimental_forms import experimental_forms
+from fastcnn.passes.group_normalization import group_normalization
 from fastcnn.passes.identity_removal import identity_removal
 from fastcnn.passes.normalization_patterns import normalization_patterns
 from fastcnn.passes.pad_folding import pad_folding
@@ -53,6 +54,7 @@ PASSES: list[Pass] = [
     identity_removal,  # nodes that do nothing stand between producers and consumers
     duplicate_removal,  # two readers of two equal nodes would both be kept from fusing
     transpose_merging,  # may leave transposes that identity_removal takes out in the next round
+    group_normalization,  # before reshape_merging, which would join its Reshapes to others, and before affine_after
     shuffle_to_gather,  # before reshape_merging, which would take the middle out of one shuffle after another
     gather_slicing,
     reshape_merging,

@@ -13,7 +13,8 @@ from fastcnn.passes.facts import absorb_readers, clip_limits, has_slope, is_floa
 from fastcnn.passes.rewrite import constant
 
 # Operators whose kernels apply an activation to what they are about to store.
-TAKES_ACTIVATION = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "LocallyConnected"})
+TAKES_ACTIVATION = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "InstanceNormalization",
+                              "GroupNormalization", "LocallyConnected"})
 
 
 def activation_fusion(graph: Graph) -> bool:

@@ -1,4 +1,4 @@
-"""Scale and shift after a linear operator go into its weights: BatchNormalization, Mul, Div, Add and Sub a channel.
+"""Scale and shift after a linear operator or a normalisation go into its weights: BatchNormalization, Mul, Div, Add and Sub a channel.
 
 s * (W x + b) + t = (s W) x + (s b + t), computed in float64. The rewritten weights get names of their own.
 """
@@ -14,6 +14,7 @@ from fastcnn.expansion import add_constant, shape_of
 from fastcnn.graph import Graph, Node
 from fastcnn.mapping import derived, filler, forget, is_derived
 from fastcnn.passes.facts import absorb_readers, affine, batch_affine, has_epilogue
+from fastcnn.passes.group_normalization import BY_CHANNEL
 from fastcnn.passes.rewrite import constant
 
 
@@ -114,9 +115,27 @@ def _fold_batch_norm(graph: Graph, node: Node, reader: Node) -> Node | None:
     return replace(node, inputs=(node.inputs[0], *names, *node.inputs[3:]))
 
 
+def _fold_norm(graph: Graph, node: Node, reader: Node) -> Node | None:
+    """Instance and group normalisation end with scale and bias a channel; before version 21 those of groups are left alone."""
+    gamma, beta, shape = constant(graph, node, 1), constant(graph, node, 2), shape_of(graph, node.outputs[0])
+    by_group = node.op_type == "GroupNormalization" and node.version < BY_CHANNEL
+    if gamma is None or beta is None or shape is None or by_group:
+        return None
+    found = affine(graph, reader, node.outputs[0], len(shape), gamma.size, 1)
+    if found is None:
+        return None
+    scaled, shifted = (gamma * found[0]).astype(gamma.dtype), (beta * found[0] + found[1]).astype(beta.dtype)
+    if not np.isfinite([*scaled, *shifted]).all():
+        return None
+    names = add_constant(graph, f"{node.inputs[1]}.scaled", scaled), add_constant(graph, f"{node.inputs[2]}.shifted", shifted)
+    return replace(node, inputs=(node.inputs[0], *names))
+
+
 FOLDS: dict[str, Callable[[Graph, Node, Node], Node | None]] = {
     "Conv": _fold_conv,
     "BatchNormalization": _fold_batch_norm,
+    "InstanceNormalization": _fold_norm,
+    "GroupNormalization": _fold_norm,
     "ConvTranspose": _fold_conv,
     "Gemm": _fold_gemm,
     "MatMul": _fold_matmul,

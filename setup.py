@@ -59,6 +59,8 @@ def openmp_flags():
 OPENMP = openmp_flags()
 HEADERS = sorted(str(p) for p in (HERE / SOURCE).rglob("*") if p.suffix in (".h", ".inc"))
 HEADERS = [os.path.relpath(h, HERE) for h in HEADERS]
+# What the linked libraries are made of: build_ext does not look at them itself.
+SOURCES = sorted(os.path.relpath(p, HERE) for p in (HERE / SOURCE).rglob("*.c") if p.name != "_native.c")
 
 
 def library(name, sources, flags):
@@ -83,7 +85,7 @@ class BuildExt(build_ext):
 
 native = Extension(
     "_native", [str(SOURCE / "_native.pyx")], include_dirs=[str(SOURCE), numpy.get_include()],
-    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")], depends=HEADERS,
+    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")], depends=[*HEADERS, *SOURCES],
     extra_compile_args=["-O1" if DEBUG else "-O2", "-g1" if DEBUG else "-g0", "-Wno-unused-function", *OPENMP,
                         *(SANITIZE if DEBUG else [])],
     extra_link_args=[*OPENMP, *(SANITIZE if DEBUG else [])])

@@ -36,6 +36,22 @@ def test_grid_sample_three_axes(mode, padding, align):
     check_native("GridSample", {"x": VOLUME, "grid": VOLUME_GRID}, opset=20, mode=mode, padding_mode=padding, align_corners=align)
 
 
+@pytest.mark.parametrize("align", [0, 1])
+def test_grid_sample_cubic_in_three_axes(align):
+    """onnxruntime lacks it; onnx.reference reads nothing but zeros outside, as we do."""
+    check_native("GridSample", {"x": VOLUME, "grid": VOLUME_GRID}, opset=20, mode="cubic", align_corners=align, peer="onnx.reference")
+
+
+@pytest.mark.parametrize("padding", ["border", "reflection"])
+def test_grid_sample_cubic_in_three_axes_is_that_of_two_where_depth_is_one(padding):
+    grid = np.concatenate([GRID, np.zeros((*GRID.shape[:3], 1), np.float32)], 3)[:, None]
+    flat = single_node("GridSample", {"x": X, "grid": GRID}, opset=20, mode="cubic", padding_mode=padding)
+    deep = single_node("GridSample", {"x": X[:, :, None], "grid": grid}, opset=20, mode="cubic", padding_mode=padding)
+    wanted, = expected_outputs(flat, {"x": X, "grid": GRID})
+    y, = fastcnn.load(deep).run(None, {"x": X[:, :, None], "grid": grid})
+    np.testing.assert_allclose(y[:, :, 0], wanted, rtol=0, atol=2e-5)
+
+
 def test_grid_sample_far_and_undefined_coordinates_are_padding():
     grid = np.array([1e30, -1e30, np.nan, np.inf], np.float32).reshape(1, 1, 2, 2)
     model = single_node("GridSample", {"x": X[:1], "grid": grid}, opset=16)

@@ -14,15 +14,14 @@ MAX_OFFSET = 2 ** 31               # elements of one image: kernels take 32-bit 
 class GridSample(Op):
     """y[n,c,i,j] = x[n,c,.,.] interpolated at grid[n,i,j] = (x, y), where -1 and 1 are the borders.
 
-    x: (N, C, H, W), grid: (N, H', W', 2); or (N, C, D, H, W) and (N, D', H', W', 3) without cubic. float32. mode nearest,
+    x: (N, C, H, W), grid: (N, H', W', 2); or (N, C, D, H, W) and (N, D', H', W', 3). float32. mode nearest,
     linear, cubic; padding_mode zeros, border, reflection; align_corners. ONNX GridSample-16, 20, 22. Raises ShapeError.
     """
 
     def native(self, args: Args) -> bool:
         x, attrs = args.spec(0), args.node.attrs
         mode, padding = attrs.get("mode", "linear"), attrs.get("padding_mode", "zeros")
-        known = mode in MODES and padding in PADDINGS and (x.rank == 4 or MODES[mode] != 2)
-        return super().native(args) and is_image(x, (4, 5)) and x.size < MAX_OFFSET and known
+        return super().native(args) and is_image(x, (4, 5)) and x.size < MAX_OFFSET and mode in MODES and padding in PADDINGS
 
     def infer(self, args: Args) -> list[Spec]:
         x, grid = args.spec(0), args.spec(1)

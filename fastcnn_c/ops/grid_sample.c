@@ -9,7 +9,7 @@
 #include "../kernels/kernels.h"
 
 enum { GRID_NEAREST = 0, GRID_LINEAR = 1, GRID_CUBIC = 2, GRID_ZEROS = 0, GRID_BORDER = 1, GRID_REFLECTION = 2 };
-enum { GRID_RUN = 64, GRID_MAX_TAPS = 16 };
+enum { GRID_RUN = 64, GRID_MAX_TAPS = 64 };
 
 size_t fc_scratch_grid_sample(const void *params, int threads)
 {
@@ -126,11 +126,11 @@ static inline __attribute__((always_inline)) int list_taps(const fc_grid_sample 
 
 static int list_run(const fc_grid_sample *p, const float *grid, int64_t run, int32_t *index, float *w)
 {
+    if (p->mode == GRID_CUBIC)
+        return p->axes == 3 ? list_taps(p, GRID_CUBIC, 3, grid, run, index, w) : list_taps(p, GRID_CUBIC, 2, grid, run, index, w);
     if (p->axes == 3)
         return p->mode == GRID_NEAREST ? list_taps(p, GRID_NEAREST, 3, grid, run, index, w)
                                        : list_taps(p, GRID_LINEAR, 3, grid, run, index, w);
-    if (p->mode == GRID_CUBIC)
-        return list_taps(p, GRID_CUBIC, 2, grid, run, index, w);
     return p->mode == GRID_NEAREST ? list_taps(p, GRID_NEAREST, 2, grid, run, index, w)
                                    : list_taps(p, GRID_LINEAR, 2, grid, run, index, w);
 }

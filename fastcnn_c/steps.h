@@ -127,6 +127,16 @@
  * iw floats or a vector), column weight [taps_w][vectors of ow][V] ; the same sum over dense planes. */
 #define FC_FIELDS_resize_planes(I, F, V) I(planes) I(ih) I(iw) I(oh) I(ow) I(taps_h) I(taps_w)
 
+/* y [planes][oh][ow], x [planes][ih][iw], row index [oh][2] int32, row weight, column index [taps_w][ow] int32, column weight ; integers
+ * of `dtype` (int8, uint8, int32), linear: (column weight * row weight) * x summed over rows, then columns, as onnxruntime rounds it, and
+ * truncated. fixed: weights are int32 with 10 bits behind the point, else float. */
+#define FC_FIELDS_resize_terms(I, F, V) I(planes) I(ih) I(iw) I(oh) I(ow) I(taps_w) I(dtype) I(fixed)
+/* y [planes][oh][ow][inner], x [planes][ih][iw][inner], row index [oh] int32, column index [ow] int32 ; y[i][j] = x[row[i]][column[j]]. */
+#define FC_FIELDS_resize_nearest(I, F, V) I(planes) I(ih) I(iw) I(oh) I(ow) I(inner) I(elem_bytes)
+/* y [outer][out][inner], x [outer][in][inner], first [out] int32, weight [out][taps] int32 ; bytes of `dtype` along one axis: y[j] = sum of
+ * weight[j][k] * x[first[j] + k], with 22 bits behind the point, rounded and brought into the type's range. */
+#define FC_FIELDS_resize_fixed(I, F, V) I(outer) I(in) I(out) I(inner) I(taps) I(dtype)
+
 /* state, y?, y_h?, y_c?, z, r, extra?, lens?, h0?, c0?, parameters? ; the recurrent half of RNN (cell 0), LSTM (1), GRU (2) and GRU with
  * linear_before_reset (3): y[t] from z[t], the input projection with the biases, and the state before it. The h hidden units are
  * cut into blocks of a vector, V; H = h rounded up to blocks, zero filled. Each cell has G = 1, 4, 3, 3 gates, which it computes
@@ -216,6 +226,7 @@
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \
     X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(resize, fc_scratch_resize) X(resize_planes, fc_scratch_resize_planes) \
+    X(resize_nearest, fc_scratch_none) X(resize_terms, fc_scratch_resize_terms) X(resize_fixed, fc_scratch_resize_fixed) \
     X(max_pool_index, fc_scratch_max_pool_index) X(max_unpool, fc_scratch_max_unpool) X(grid_sample, fc_scratch_grid_sample) \
     X(roi_align, fc_scratch_roi_align) X(max_roi_pool, fc_scratch_none) X(col2im, fc_scratch_none) \
     X(deform_conv, fc_scratch_deform_conv) X(local_conv, fc_scratch_local_conv) X(pack_weights, fc_scratch_none) X(scale_weights, fc_scratch_none) \

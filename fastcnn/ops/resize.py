@@ -8,23 +8,26 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.choice.lanes import pick_table
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
-from fastcnn.ops.conv_emit import place
 from fastcnn.ops.image import depth_images, depth_rows, is_image, read_image, write_image
-from fastcnn.ops.layout import movable, own_output, scalar
-from fastcnn.resample import COORDINATES, MODES, Axis, Sampling, is_old, outside, resized_axes, sampling, taps
-from fastcnn.tensor import Tensor, is_dense, walk
+from fastcnn.ops.layout import movable, own_output
+from fastcnn.ops.resize_integer import INTEGERS, lower_integer
+from fastcnn.ops.resize_steps import IDLE, emit_resize, extrapolate, lower_dense, lower_nearest
+from fastcnn.resample import COORDINATES, MODES, Axis, Sampling, is_old, resized_axes, sampling, taps
+from fastcnn.tensor import is_dense
 
 
 class Resize(Op):
     """y = x sampled at the coordinates of its outputs: nearest, linear or cubic, each axis on its own.
 
-    x: float32, best (N, C, L), (N, C, H, W) or (N, C, D, H, W) with N and C unchanged. ONNX Upsample-7, 9; Resize-10 to 19 with
-    antialias, axes, all coordinate and nearest modes, extrapolation_value. Raises ShapeError.
+    x: float32, best (N, C, L), (N, C, H, W) or (N, C, D, H, W) with N and C unchanged; int8, uint8 and int32, which are rounded as
+    onnxruntime rounds them; for nearest any type. ONNX Upsample-7, 9; Resize-10 to 19 with antialias, axes, all coordinate and nearest
+    modes, extrapolation_value. Raises ShapeError.
     """
 
     def native(self, args: Args) -> bool:
         x, how = args.spec(0), sampling(args.node)
-        return x.dtype == F32 and movable(x) and x.size > 0 and how.mode in MODES and how.coordinates in COORDINATES
+        computed = x.dtype == F32 or x.dtype in INTEGERS or how.mode == "nearest"
+        return computed and movable(x) and x.size > 0 and how.mode in MODES and how.coordinates in COORDINATES
 
     def infer(self, args: Args) -> list[Spec]:
         out = tuple(axis.out for axis in axes_of(args))
@@ -35,44 +38,34 @@ class Resize(Op):
     def lower(self, low: Lowering) -> None:
         how, every = sampling(low.node), axes_of(low.args)
         axes = every[2:]
-        if not is_image(low.args.spec(0), (3, 4, 5)) or not all(axis.idle for axis in every[:2]):
-            _lower_any(low, every, how)
+        if low.args.spec(0).dtype != F32:
+            lower_integer(low, every, how)
+            return
+        if not is_image(low.args.spec(0), (3, 4, 5)) or not all(axis.idle for axis in every[:2]) or _is_thinning(low, how):
+            y, by_axis = own_output(low, 0), lower_nearest if how.mode == "nearest" else lower_dense
+            by_axis(low, y, low.read(0, "dense"), every, how)
+            extrapolate(low, y, every, how)
             return
         if len(axes) == 3:
             _lower_volume(low, axes, how)
         elif not _lower_planes(low, [IDLE] * (2 - len(axes)) + axes, how):
-            _emit(low, write_image(low), read_image(low, 0), [IDLE] * (2 - len(axes)) + axes, how)
-        if how.coordinates == "tf_crop_and_resize" and how.extrapolation != 0.0:
-            _extrapolate(low, low.write(0, "channels_last"), every, how)
+            emit_resize(low, write_image(low), read_image(low, 0), [IDLE] * (2 - len(axes)) + axes, how)
+        extrapolate(low, low.write(0, "channels_last"), every, how)
 
 
-IDLE = Axis(1, 1)
-
-
-def _lower_any(low: Lowering, axes: list[Axis], how: Sampling) -> None:
-    """Axis after axis of a dense tensor: the axes before it are images, those after it channels."""
-    x, y = low.read(0, "dense"), own_output(low, 0)
-    left = [k for k, axis in enumerate(axes) if not axis.idle]
-    for k in left:
-        n, c, axis = math.prod(x.shape[:k]), math.prod(x.shape[k + 1:]), axes[k]
-        shape = (*x.shape[:k], axis.out, *x.shape[k + 1:])
-        made = y if k == left[-1] else low.temp(shape)
-        to, source = (Tensor(t.buffer, (n, c, 1, w), (w * c, 1, w * c, c), t.offset) for t, w in ((made, axis.out), (x, axis.size)))
-        _emit(low, to, source, [IDLE, axis], how)
-        x = made
-    if not left:
-        low.copy(y, x)
-    if how.coordinates == "tf_crop_and_resize" and how.extrapolation != 0.0:
-        _extrapolate(low, y, axes, how)
+def _is_thinning(low: Lowering, how: Sampling) -> bool:
+    """Whether single elements are picked from rows as they lie, which then leave the program so."""
+    x, spec = low.read(0), low.output_spec()
+    return how.mode == "nearest" and x.size > spec.size and low.dense_output() and is_dense(x.shape, x.strides)
 
 
 def _lower_volume(low: Lowering, axes: list[Axis], how: Sampling) -> None:
     """Height and width of every depth, then depths."""
     x, y = low.read(0, "channels_last"), low.write(0, "channels_last")
     middle = low.temp((*x.shape[:3], *y.shape[3:]), layout="channels_last")
-    _emit(low, depth_images(low, middle), depth_images(low, x), axes[1:], how)
+    emit_resize(low, depth_images(low, middle), depth_images(low, x), axes[1:], how)
     pixels = y.shape[3] * y.shape[4]
-    _emit(low, depth_rows(y), depth_rows(middle), [axes[0], Axis(pixels, pixels)], how)
+    emit_resize(low, depth_rows(y), depth_rows(middle), [axes[0], Axis(pixels, pixels)], how)
 
 
 def _lower_planes(low: Lowering, axes: list[Axis], how: Sampling) -> bool:
@@ -92,29 +85,6 @@ def _lower_planes(low: Lowering, axes: list[Axis], how: Sampling) -> bool:
              planes=math.prod(x.shape[:2]), ih=axes[0].size, iw=axes[1].size, oh=axes[0].out, ow=axes[1].out, taps_h=rows.shape[1],
              taps_w=columns.shape[1])
     return True
-
-
-def _emit(low: Lowering, y: Tensor, x: Tensor, axes: list[Axis], how: Sampling) -> None:
-    """The step over two axes."""
-    (rows, row_weights), (columns, column_weights) = (taps(axis, how) for axis in axes)
-    tables = [low.constant(table) for table in (rows, row_weights, columns, column_weights)]
-    n, c, oh, ow = y.shape
-    low.emit("resize", [y, x, *tables], y.size * (rows.shape[1] + columns.shape[1]), n=n, c=c, ih=x.shape[2],
-             iw=x.shape[3], oh=oh, ow=ow, taps_h=rows.shape[1], taps_w=columns.shape[1], **place("x", x),
-             **place("y", y))
-
-
-def _extrapolate(low: Lowering, y: Tensor, axes: list[Axis], how: Sampling) -> None:
-    """y = extrapolation_value where a coordinate of any axis lies outside x."""
-    beyond = np.zeros([1] * len(axes), bool)
-    for k, axis in enumerate(axes):
-        beyond = beyond | outside(axis, how).reshape([-1 if d == k else 1 for d in range(beyond.ndim)])
-    if not beyond.any():
-        return
-    value, mask = scalar(low, how.extrapolation).broadcast(y.shape), low.constant(beyond).broadcast(y.shape)
-    shape, strides = walk(y.shape, y.strides, mask.strides, value.strides, y.strides)
-    low.emit("where", [y, mask, value, y], y.size, ndim=len(shape), shape=shape, elem_bytes=4,
-             **dict(zip(("y_strides", "c_strides", "a_strides", "b_strides"), strides)))
 
 
 def axes_of(args: Args) -> list[Axis]:

@@ -297,6 +297,8 @@ typedef struct fc_norm_kernels {
  * picks          y[j] = sum_k w[k][j] * x[index of tap k at j], j < vectors*V_LEN; table [taps][vectors] rows as for pick; whole
  *                vectors of y are written
  * taps 1..4 by index; [0] takes any number.
+ * terms          sum[i] += (w[i] * row) * x[i], each product and sum rounded; terms_i32 the same in integers
+ * mac_u8, mac_i8 sum[i] += w * x[i]
  */
 enum { FC_RESIZE_MAX_TAPS = 4 };
 
@@ -330,6 +332,10 @@ typedef struct fc_resize_kernels {
     void (*columns[FC_RESIZE_MAX_TAPS + 1])(const fc_resize_columns_args *args);
     void (*rows[FC_RESIZE_MAX_TAPS + 1])(const fc_resize_rows_args *args);
     void (*picks)(const fc_resize_picks_args *args);
+    void (*terms)(float *sum, const float *w, float row, const float *x, size_t n);
+    void (*terms_i32)(int32_t *sum, const int32_t *w, int32_t row, const int32_t *x, size_t n);
+    void (*mac_u8)(int32_t *sum, int32_t w, const uint8_t *x, size_t n);
+    void (*mac_i8)(int32_t *sum, int32_t w, const int8_t *x, size_t n);
 } fc_resize_kernels;
 
 /* ---- recurrent: one time step of one row, `count` blocks of V_LEN hidden units, whole vectors -----------------------------------

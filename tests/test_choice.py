@@ -78,3 +78,9 @@ def test_pixels_beyond_l2_are_written_in_wide_strips(machine: Machine) -> None:
     large, small = pointwise(side_of(machine.l2_bytes, 64), 16, 64), pointwise(14, 16, 64)
     assert conv.implicit_gemm(large, places(large), 1).fields["nv"] == 4
     assert conv.streamed(small, places(small), 1) == 0
+
+
+def test_a_row_of_x_takes_tiles_with_several_sums(isa: str, machine: Machine) -> None:
+    """One chain of sums takes a line of weights in four cycles; L3 and L2 give more."""
+    shape = pointwise(1, 1280, 1000)
+    assert conv.implicit_gemm(shape, places(shape), 1).fields["nv"] >= 3

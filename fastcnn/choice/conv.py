@@ -238,7 +238,7 @@ def implicit_gemm(shape: ConvShape, places: Places, threads: int) -> ConvChoice:
 
     Short runs of k too: 28x28, one channel to 32, 3x3 takes 3.7 us in place and 21.6 by im2col, which is faster nowhere (2026-11-21, Xeon).
     """
-    nv = 1 if streams_weights(shape) else best_nv(shape.oc, shape.ow, shape.k, streamed(shape, places, threads))
+    nv = best_nv(shape.oc, shape.ow, shape.k, streamed(shape, places, threads))
     dense = places[0][3] == shape.ic and shape.groups == 1
     band = shape.splits_taps or (shape.kw > 1 and not dense and shape.ic < CACHE_LINE_FLOATS)
     nv = pair_nv(shape, band) or nv
@@ -278,7 +278,7 @@ def im2col(shape: ConvShape, nv: int) -> ConvChoice:
 
 
 def streams_weights(shape: ConvShape) -> bool:
-    """One row of x against weights from memory: one vector wide panels are the plainest stream (AlexNet's 9216x4096: 15.9 -> 18.7 GB/s)."""
+    """One row of x against weights from beyond L2: panels of any width are the same stream."""
     return shape.n * shape.oh * shape.ow == 1 and 4 * shape.k * shape.oc * shape.groups > current().l2_bytes
 
 

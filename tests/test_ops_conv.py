@@ -161,6 +161,7 @@ TRANSPOSED = [
     Case("output_shape", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2], "output_shape": [10, 10]}),
     Case("SAME_UPPER", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
     Case("SAME_LOWER", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2], "auto_pad": "SAME_LOWER"}),
+    Case("SAME_UPPER with gaps", (1, 3, 5, 5), (3, 4, 2, 2), {"strides": [3, 2], "auto_pad": "SAME_UPPER"}),
     Case("bilinear x8, FCN's", (1, 2, 7, 7), (2, 2, 16, 16), {"strides": [8, 8], "pads": [4, 4, 4, 4]}),
     Case("without bias", (1, 3, 5, 5), (3, 4, 3, 3), {"strides": [2, 2]}, bias=False),
     Case("1-D", (1, 6, 11), (6, 5, 4), {"strides": [2], "pads": [1, 1]}),

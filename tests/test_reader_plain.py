@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,6 @@ from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
 import fastcnn
 from fastcnn.graph import Graph
-from fastcnn.inference import types as inference
-from fastcnn.inference.by_onnx import infer_by_onnx
-from fastcnn.inference.plain import RULES
-from fastcnn.inference.symbolic import refine
 from fastcnn.onnx_proto.attributes import Kind
 from fastcnn.onnx_proto.messages import MESSAGES, Message, OddMessage, decode
 from fastcnn.onnx_proto.types import ELEMENT_NAMES, element_name, numpy_type
@@ -112,83 +107,6 @@ def test_numbers_of_element_types_and_attributes_are_onnx_s() -> None:
 def test_signatures_are_those_of_onnx(operator: str) -> None:
     for opset in range(OLDEST_OPSET, min(NEWEST_OPSET, onnx.defs.onnx_opset_version()) + 1):
         assert schema.signature(operator, opset, "") == schema._signature_of_schema(operator, opset, "")
-
-
-ANY = ["n", 8, 6, 5]
-# Nodes whose second input is a constant, and the sizes of x.
-CASES: dict[str, tuple[Callable[[], onnx.NodeProto], list[int | str], np.ndarray]] = {
-    "conv": (lambda: node("Conv", ["x", "w"], ["y"], strides=[2, 1], dilations=[1, 2], pads=[1, 0, 2, 3]), ANY, floats(7, 8, 3, 2)),
-    "conv groups": (lambda: node("Conv", ["x", "w"], ["y"], group=4, auto_pad="VALID"), ANY, floats(4, 2, 3, 3)),
-    "transposed": (lambda: node("ConvTranspose", ["x", "w"], ["y"], group=2, strides=[2, 3], output_padding=[1, 0]), ANY,
-                   floats(8, 3, 3, 2)),
-    "pool up": (lambda: node("MaxPool", ["x"], ["y"], kernel_shape=[3, 2], strides=[2, 2], ceil_mode=1), ANY, floats(1)),
-    "average": (lambda: node("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]), ANY, floats(1)),
-    "add": (lambda: node("Add", ["x", "w"], ["y"]), ANY, floats(8, 1, 5)),
-    "add rank": (lambda: node("Mul", ["x", "w"], ["y"]), [6, 5], floats(3, 1, 1)),
-    "concat": (lambda: node("Concat", ["x", "w", "x"], ["y"], axis=-3), [2, 8, 6, 5], floats(2, 3, 6, 5)),
-    "transpose": (lambda: node("Transpose", ["x"], ["y"], perm=[0, 2, 3, 1]), ANY, floats(1)),
-    "reversed": (lambda: node("Transpose", ["x"], ["y"]), ANY, floats(1)),
-    "mean": (lambda: node("ReduceMean", ["x"], ["y"], axes=[-1, 2], keepdims=0), ANY, floats(1)),
-    "mean kept": (lambda: node("ReduceMax", ["x"], ["y"], axes=[2]), ANY, floats(1)),
-    "mean of all": (lambda: node("ReduceMean", ["x"], ["y"]), ANY, floats(1)),
-    "sum": (lambda: node("ReduceSum", ["x", "w"], ["y"]), ANY, np.array([1, -1])),
-    "flatten": (lambda: node("Flatten", ["x"], ["y"], axis=1), ANY, floats(1)),
-    "flatten all": (lambda: node("Flatten", ["x"], ["y"], axis=0), [2, 8, 3], floats(1)),
-    "reshape": (lambda: node("Reshape", ["x", "w"], ["y"]), ANY, np.array([0, -1])),
-    "reshape batch": (lambda: node("Reshape", ["x", "w"], ["y"]), ["n", 8, 1, 1], np.array([-1, 8])),
-    "reshape numbers": (lambda: node("Reshape", ["x", "w"], ["y"]), [2, 8, 3], np.array([4, -1, 2])),
-    "squeeze": (lambda: node("Squeeze", ["x", "w"], ["y"]), ["n", 8, 1, 1], np.array([2, -1])),
-    "unsqueeze": (lambda: node("Unsqueeze", ["x", "w"], ["y"]), ["n", 8], np.array([-1, 0])),
-    "gemm": (lambda: node("Gemm", ["x", "w"], ["y"], transB=1), ["n", 8], floats(5, 8)),
-    "gemm columns": (lambda: node("Gemm", ["x", "w"], ["y"], transA=1), [8, 3], floats(8, 5)),
-    "matmul": (lambda: node("MatMul", ["x", "w"], ["y"]), ["n", 7, 8], floats(8, 5)),
-    "matmul stacks": (lambda: node("MatMul", ["x", "w"], ["y"]), [4, 7, 8], floats(3, 1, 8, 5)),
-    "depth to space": (lambda: node("DepthToSpace", ["x"], ["y"], blocksize=2), ANY, floats(1)),
-    "global": (lambda: node("GlobalMaxPool", ["x"], ["y"]), ANY, floats(1)),
-    "slope": (lambda: node("PRelu", ["x", "w"], ["y"]), ANY, floats(8, 1, 1)),
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_plain_inference_is_onnx_s(case: str) -> None:
-    made, sizes, w = CASES[case]
-    graph = read(model([made()], {"x": sizes}, ["y"], {"w": w}))
-    types, shapes = ({key: {k: v for k, v in graph.metadata[key].items() if k != "y"} for key in ("types", "shapes")}[k]
-                     for k in ("types", "shapes"))
-    found = inference.infer_plain(graph, types, shapes)
-    assert found is not None
-    infer_by_onnx(graph, types, shapes)
-    refine(graph, shapes)
-    assert found[0] == types and len(found[1]["y"]) == len(shapes["y"])
-    for ours, theirs in zip(found[1]["y"], shapes["y"]):
-        assert ours == theirs or (isinstance(ours, str) and str(theirs).startswith("unk__"))
-
-
-def test_plain_inference_knows_no_operator_that_has_no_signature() -> None:
-    assert RULES.keys() <= SIGNATURES.keys()
-
-
-@pytest.mark.parametrize("window", [{"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1]},
-                                    {"kernel_shape": [1, 2], "strides": [4, 3]}], ids=["padded", "apart"])
-def test_windows_that_would_start_after_the_last_element_do_not_count(window: dict[str, list[int]]) -> None:
-    pool = node("MaxPool", ["x"], ["y"], ceil_mode=1, **window)
-    graph = read(model([pool], {"x": [1, 3, 5, 6]}, ["y"]))
-    assert graph.metadata["shapes"]["y"] == fastcnn.load(model([pool], {"x": [1, 3, 5, 6]}, ["y"]))(floats(1, 3, 5, 6)).shape
-
-
-@pytest.mark.parametrize("nodes, sizes", [
-    ([node("Add", ["x", "w"], ["y"])], [1, 2]),
-    ([node("Shape", ["x"], ["y"])], [1, 3]),
-    ([node("Concat", ["x", "w"], ["y"], axis=5)], [1, 3]),
-    ([node("Flatten", ["x"], ["y"], axis=3)], [1, 3]),
-    ([node("MaxPool", ["x"], ["y"], kernel_shape=[12])], [1, 3, 9]),
-], ids=["contradiction", "operator", "axis", "flatten", "window"])
-def test_what_is_not_plain_is_left_to_onnx(nodes: list[onnx.NodeProto], sizes: list[int]) -> None:
-    proto = model(nodes, {"x": sizes}, ["y"], {"w": floats(1, 3)})
-    build = model_file._Build({"": 13}, None)
-    build.add_nodes(proto.graph.node)
-    graph = Graph(build.nodes, [], [], {}, {"": 13})
-    assert inference.infer_plain(graph, {"x": "tensor(float)", "w": "tensor(float)"}, {"x": tuple(sizes), "w": (1, 3)}) is None
 
 
 def test_a_plain_network_runs_without_onnx(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def transposed_window(args: Args) -> Window:
     auto_pad = attrs.get("auto_pad", "NOTSET") or "NOTSET"
     out = attrs.get("output_shape")
     if out is not None or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        out = list(out)[-rank:] if out is not None else [n * s for n, s in zip(x.shape[2:], strides)]
+        out = list(out)[-rank:] if out is not None else [min(n * s, f) for n, s, f in zip(x.shape[2:], strides, full)]
         total = [max(f - o, 0) for f, o in zip(full, out)]
         before = [t // 2 if auto_pad == "SAME_UPPER" else t - t // 2 for t in total]
         after = [t - b for t, b in zip(total, before)]

@@ -8,7 +8,6 @@ import numpy as np
 from fastcnn.budget import MOST_FOLDED_ROUNDS
 from fastcnn.errors import ExecutionError, ShapeError, UnsupportedOperatorError
 from fastcnn.graph import Graph, Node, is_control_flow
-from fastcnn.passes.sizes import size_values
 from fastcnn.reference import evaluate, infer_outputs
 
 # A folded value costs memory for as long as the model lives: large ones only where the inputs are about as large.
@@ -28,7 +27,7 @@ GROWING = frozenset({"EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "T
 
 def constant_folding(graph: Graph) -> bool:
     """Replaces nodes by constants."""
-    sizes = size_values(graph)
+    sizes = graph.metadata.get("contents", {})
     kept: list[Node] = []
     before = len(graph.nodes)
     for node in graph.nodes:
@@ -93,7 +92,7 @@ def _affordable(size: int | None, read: int) -> bool:
 def _inferred_bytes(graph: Graph, node: Node, inputs: list[np.ndarray | None]) -> int | None:
     types = [None if x is None else (x.dtype, x.shape) for x in inputs]
     try:
-        outputs = infer_outputs(node, types, graph.constants, graph.opsets)
+        outputs = infer_outputs(node, types, graph.constants)
     except ShapeError:
         return None
     if any(t is None for t in outputs):

@@ -10,12 +10,11 @@ import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.graph import Dim, Graph
-from fastcnn.passes.sizes import size_values
 
 
 def reshape_targets(graph: Graph) -> bool:
     """Writes constant targets where at most one size is not a number and not one of the input's in its place."""
-    known = size_values(graph)
+    known = graph.metadata.get("contents", {})
     changed = False
     for i, node in enumerate(graph.nodes):
         if node.op_type != "Reshape" or node.domain or node.inputs[1] not in known or node.attrs.get("allowzero", 0):

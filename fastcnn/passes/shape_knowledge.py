@@ -11,7 +11,7 @@ def shape_knowledge(graph: Graph) -> bool:
     before = _known(graph, values)
     if before[1] == len(values):
         return False
-    graph.metadata["types"], graph.metadata["shapes"] = infer_types(graph)
+    graph.metadata.update(infer_types(graph).facts())
     return _known(graph, values) > before
 
 

@@ -103,7 +103,7 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
         opaque = any(name and name not in bound.values and bound.specs.get(name) is None for name in node.reads)
         try:
             if opaque or flow is None:
-                op, outputs = (None, [None]) if opaque else _infer(node, args, bound, opsets)
+                op, outputs = (None, [None]) if opaque else _infer(node, args)
             else:
                 op, outputs = None, flow.infer(args, {inner: bound.known(outer) for inner, outer in node.captures})
         except DataDependent as waits:
@@ -155,7 +155,7 @@ def _folded(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> 
         return GENERATED[node.op_type](node, args, bound.budget)
     read = sum(value.nbytes for value in args.values if value is not None)
     if node.op_type in GROWING or read > CHECKED_BYTES or any(value is not None and value.size == 0 for value in args.values):
-        outputs = _infer(node, args, bound, opsets)[1]
+        outputs = _infer(node, args)[1]
         if _nothing(node, outputs):              # numpy need not be able to compute what has no elements
             return _empties(outputs)
         made = sum(spec.size * spec.dtype.itemsize for spec in outputs if spec is not None)
@@ -196,11 +196,11 @@ def _keep(bound: Bound, node: Node, results: Sequence[np.ndarray]) -> None:
             bound.specs[name], bound.values[name] = spec_of(result), result
 
 
-def _infer(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> tuple[Op | None, Sequence[Spec | None]]:
+def _infer(node: Node, args: Args) -> tuple[Op | None, Sequence[Spec | None]]:
     op = OPS.get((node.domain, node.op_type))
     if op is not None and op.native(args):
         return op, op.infer(args)
     known = {name: value for name, value in zip(node.inputs, args.values) if name and value is not None}
     inputs = [(spec.dtype, spec.shape) if spec is not None else None for spec in args.specs]
-    outputs = reference.infer_outputs(node, inputs, known, opsets)
+    outputs = reference.infer_outputs(node, inputs, known)
     return None, [Spec(np.dtype(o[0]), tuple(o[1])) if o is not None else None for o in outputs]

@@ -72,8 +72,8 @@ def _read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
         warnings.warn(early_warning(opsets[""], build.early), UserWarning, stacklevel=3)
     graph = upgraded(_assemble(build, proto))
     types = check_types(graph)
-    inferred, graph.metadata["shapes"] = infer_types(graph)
-    graph.metadata["types"] = {**inferred, **types}
+    facts = infer_types(graph).facts()
+    graph.metadata.update({**facts, "types": {**facts["types"], **types}})
     check_graph(graph)
     return graph
 

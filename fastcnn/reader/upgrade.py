@@ -42,8 +42,8 @@ def _known(graph: Graph, around: Known) -> dict[str, ValueInfo]:
     infos = [around[name] for name in graph.free_names() if name in around]
     probe = _raised(replace(graph, inputs=[*graph.inputs, *infos]))
     _expand(probe, {name: rule for name, (_, rule) in OLD_FORMS.items()} | STAND_INS)
-    types, shapes = infer_types(probe)
-    return {name: ValueInfo(name, kind, shapes.get(name)) for name, kind in types.items()}
+    found = infer_types(probe)
+    return {name: ValueInfo(name, kind, found.shapes.get(name)) for name, kind in found.types.items()}
 
 
 def _raised(graph: Graph) -> Graph:

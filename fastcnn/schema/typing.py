@@ -58,6 +58,8 @@ def output_types(node: Node, types: Types) -> list[str | None]:
     rule = _BY_ATTRIBUTE.get(node.op_type) if not node.domain else None
     if rule is not None and found:
         found[0] = _checked(node, rule(node, types), found[0])
+    if node.op_type == "LayerNormalization" and not node.domain:
+        found[1:] = [_named("stash_type", _float)(node, types)] * (len(found) - 1)
     return found
 
 
@@ -207,12 +209,14 @@ def _filled(node: Node, types: Types) -> str | None:
 
 
 _BY_ATTRIBUTE: dict[str, Callable[[Node, Types], str | None]] = {
+    "BitCast": _named("to", lambda _: None),
     "Cast": _named("to", lambda _: None),
     "ConstantOfShape": _filled,
     **dict.fromkeys(("EyeLike", "RandomNormalLike", "RandomUniformLike", "Bernoulli"), _named("dtype", _first)),
     **dict.fromkeys(("RandomNormal", "RandomUniform"), _named("dtype", _float)),
     "Multinomial": _named("dtype", lambda _: "tensor(int32)"),
     **dict.fromkeys(("BlackmanWindow", "HannWindow", "HammingWindow", "MelWeightMatrix"), _named("output_datatype", _float)),
+    "SequenceEmpty": lambda node, types: f"seq({_named('dtype', _float)(node, types)})",
     "QuantizeLinear": _quantized,
     "DequantizeLinear": _dequantized,
 }

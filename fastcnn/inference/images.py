@@ -1,0 +1,94 @@
+"""Shapes of what samples images: Resize, Upsample, GridSample, AffineGrid."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastcnn.graph import Dim
+from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site
+from fastcnn.inference.sizes import function
+
+
+def resize(site: Site) -> Outputs:
+    """Sizes by scales, rounded down in float32 as onnxruntime does, or as they are given."""
+    x = site.shape(0)
+    if x is None:
+        return [None]
+    if site.node.version < 11:
+        return [_scaled(x, list(range(len(x))), _scales(site, 1))]
+    given = site.attrs.get("axes")
+    axes = list(range(len(x))) if not given else site.axes(list(given), len(x))
+    sizes = site.shape(3)
+    if site.given(3) and sizes != (0,):
+        return [_sized(site, x, axes)]
+    return [_scaled(x, axes, _scales(site, 2))]
+
+
+def _scales(site: Site, i: int) -> np.ndarray | None:
+    """The scales where they are known; not those of no elements, which stand for none."""
+    if "scales" in site.attrs and not site.given(i):
+        return np.asarray(site.attrs["scales"], np.float32)
+    array = site.array(i)
+    return array.reshape(-1) if array is not None and array.size else None
+
+
+def _scaled(x: Sequence[Dim], axes: list[int], scales: np.ndarray | None) -> list[Dim]:
+    if scales is not None and len(scales) != len(axes):
+        raise Mismatch(f"{len(scales)} scales for {len(axes)} axes")
+    sizes = list(x)
+    for k, axis in enumerate(axes):
+        sizes[axis] = _scaled_size(x[axis], None if scales is None else float(scales[k]))
+    return sizes
+
+
+def _scaled_size(size: Dim, scale: float | None) -> Dim:
+    if scale is None or not math.isfinite(scale) or scale < 0:
+        return None
+    if not isinstance(size, int):
+        return size if scale == 1 else function("scaled", size, repr(scale))
+    return int(np.float32(size) * np.float32(scale))
+
+
+def _sized(site: Site, x: Sequence[Dim], axes: list[int]) -> list[Dim]:
+    """The sizes given, or, keeping the ratio, the largest within them or the smallest around them."""
+    wanted = site.dims(3)
+    found = list(x)
+    if wanted is not None and len(wanted) != len(axes):
+        raise Mismatch(f"{len(wanted)} sizes for {len(axes)} axes")
+    policy = site.attrs.get("keep_aspect_ratio_policy", "stretch")
+    if wanted is not None and policy != "stretch":
+        pairs = [(x[a], n) for a, n in zip(axes, wanted)]
+        numbers = [(size, n) for size, n in pairs if isinstance(size, int) and isinstance(n, int) and size > 0]
+        if len(numbers) < len(pairs):
+            wanted = None
+        else:
+            ratios = [float(np.float32(n) / np.float32(size)) for size, n in numbers]
+            scale = min(ratios) if policy == "not_larger" else max(ratios)
+            wanted = tuple(math.floor(scale * size + 0.5) for size, _ in numbers)
+    for k, axis in enumerate(axes):
+        found[axis] = None if wanted is None else wanted[k]
+    return found
+
+
+def grid_sample(site: Site) -> Outputs:
+    """(N, C, grid's extents)."""
+    x, grid = site.shape(0), site.shape(1)
+    if grid is None or x is None:
+        return [None if x is None else [*x[:2], *[None] * (len(x) - 2)]]
+    if len(grid) != len(x) or len(x) < 3:
+        raise Mismatch(f"the grid must be ({x[0] if x else '?'}, ..., {len(x) - 2})")
+    return [[x[0], x[1], *grid[1:-1]]]
+
+
+def affine_grid(site: Site) -> Outputs:
+    """(N, extents, their number) for size (N, C, extents)."""
+    size = site.dims(1)
+    if size is None:
+        count = site.shape(1)
+        rank = count[0] if count and isinstance(count[0], int) and count[0] <= MAX_ELEMENTS else None
+        return [[None] * (rank - 1) + [rank - 2] if rank is not None and rank > 2 else None]
+    if len(size) not in (4, 5):
+        raise Mismatch(f"size={list(size)}")
+    return [[size[0], *size[2:], len(size) - 2]]

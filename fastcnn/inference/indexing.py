@@ -1,0 +1,163 @@
+"""Shapes of reductions, of what picks and places elements, and of what looks for the best."""
+from __future__ import annotations
+
+from fastcnn.graph import Dim
+from fastcnn.inference.site import Mismatch, Outputs, Site
+from fastcnn.inference.sizes import times
+
+
+def reduced(site: Site) -> Outputs:
+    """The axes at 1 or gone; all of them when none is named, unless noop_with_empty_axes."""
+    x, keep = site.shape(0), site.attrs.get("keepdims", 1)
+    if x is None:
+        return [() if site.missing(1, "axes") and not keep and not site.attrs.get("noop_with_empty_axes", 0) else None]
+    given: list[int] | None = []
+    if not site.missing(1, "axes"):
+        given = site.ints(1, "axes")
+        if given is None:
+            return [[None] * len(x) if keep else None]
+    if not given and site.attrs.get("noop_with_empty_axes", 0):
+        return [x]
+    axes = set(site.axes(given, len(x))) if given else set(range(len(x)))
+    return [[1 if k in axes else d for k, d in enumerate(x) if keep or k not in axes]]
+
+
+def arg(site: Site) -> Outputs:
+    """x without the axis, or with it at 1."""
+    x = site.shape(0)
+    if x is None:
+        return [None]
+    axis = site.axis(site.attrs.get("axis", 0), len(x))
+    if x[axis] == 0:
+        raise Mismatch(f"axis={axis} is empty")
+    return [[*x[:axis], *([1] if site.attrs.get("keepdims", 1) else []), *x[axis + 1:]]]
+
+
+def top_k(site: Site) -> Outputs:
+    """x with k elements along `axis`; their indices likewise."""
+    x = site.shape(0)
+    if x is None:
+        return site.outputs(None)
+    axis = site.axis(site.attrs.get("axis", -1), len(x))
+    given = [site.attrs["k"]] if "k" in site.attrs and not site.given(1) else site.dims(1)
+    if given is not None and len(given) != 1:
+        raise Mismatch(f"k={', '.join(map(str, given))} of {x[axis]}")
+    k = given[0] if given is not None else None
+    extent = x[axis]
+    if isinstance(k, int) and (k < 0 or (isinstance(extent, int) and k > extent)):
+        raise Mismatch(f"k={k} of {extent}")
+    return site.outputs([*x[:axis], k, *x[axis + 1:]])
+
+
+def gather_elements(site: Site) -> Outputs:
+    """The shape of the indices."""
+    _check_indices(site)
+    return [site.shape(1)]
+
+
+def scatter_elements(site: Site) -> Outputs:
+    """The shape of x."""
+    _check_indices(site)
+    return [site.shape(0)]
+
+
+def _check_indices(site: Site) -> None:
+    """Indices have the rank of x and lie within it along all other axes."""
+    x, indices = site.shape(0), site.shape(1)
+    if x is None or indices is None:
+        return
+    if len(x) != len(indices) or not x:
+        raise Mismatch("indices must have the rank of x")
+    axis = site.axis(site.attrs.get("axis", 0), len(x))
+    if any(isinstance(i, int) and isinstance(n, int) and i > n for k, (i, n) in enumerate(zip(indices, x)) if k != axis):
+        raise Mismatch(f"indices reach out of x beside axis={axis}")
+
+
+def gather_nd(site: Site) -> Outputs:
+    """x at tuples of indices, slices where these are shorter than x has axes."""
+    x, indices, batch = site.shape(0), site.shape(1), site.attrs.get("batch_dims", 0)
+    if x is None or indices is None:
+        return [None]
+    if not 0 <= batch < min(len(x), len(indices)):
+        raise Mismatch(f"batch_dims={batch}")
+    length = indices[-1]
+    if not isinstance(length, int):
+        return [None]
+    if length < 0 or batch + length > len(x):
+        raise Mismatch(f"batch_dims={batch}")
+    return [[*indices[:-1], *x[batch + length:]]]
+
+
+def scatter_nd(site: Site) -> Outputs:
+    """The shape of x."""
+    x, indices = site.shape(0), site.shape(1)
+    if x is not None and indices is not None and (not indices or (isinstance(indices[-1], int) and indices[-1] > len(x))):
+        raise Mismatch("indices are longer than x has axes")
+    return [x]
+
+
+def one_hot(site: Site) -> Outputs:
+    """The indices with an axis of `depth` more."""
+    indices, depth = site.shape(0), site.dims(1)
+    if indices is None:
+        return [None]
+    if depth is not None and (len(depth) != 1 or (isinstance(depth[0], int) and depth[0] < 0)):
+        raise Mismatch(f"depth={list(depth)}")
+    axis = site.axis(site.attrs.get("axis", -1), len(indices) + 1)
+    return [[*indices[:axis], depth[0] if depth is not None else None, *indices[axis:]]]
+
+
+def non_zero(site: Site) -> Outputs:
+    """(rank of x, as many as there are)."""
+    x = site.shape(0)
+    return [[None if x is None else len(x), None]]
+
+
+def non_max_suppression(site: Site) -> Outputs:
+    """Rows (image, class, box), as many as there are."""
+    boxes, scores = site.shape(0), site.shape(1)
+    for shape in (boxes, scores):
+        if shape is not None and len(shape) != 3:
+            raise Mismatch("boxes must be (N, B, 4), scores (N, C, B)")
+    return [[None, 3]]
+
+
+def unique(site: Site) -> Outputs:
+    """The unique elements or slices, and vectors of indices and counts."""
+    x, axis = site.shape(0), site.attrs.get("axis")
+    first: list[Dim] | None = [None]
+    if axis is not None:
+        if x is None:
+            first = None
+        else:
+            place = site.axis(axis, len(x))
+            first = [None if k == place else d for k, d in enumerate(x)]
+    return [first, [None], [None], [None]][:len(site.node.outputs)]
+
+
+def rows_of_regions(site: Site) -> Outputs:
+    """RoiAlign: (R, C, bins) for rois (R, 4)."""
+    x, rois = site.shape(0), site.shape(1)
+    bins = site.attrs.get("output_height", 1), site.attrs.get("output_width", 1)
+    if min(bins) < 1:
+        raise Mismatch(f"output_height={bins[0]}, output_width={bins[1]}")
+    if rois is not None and (len(rois) != 2 or (isinstance(rois[1], int) and rois[1] != 4)):
+        raise Mismatch("rois must be (R, 4) and batch_indices (R,)")
+    return [[rois[0] if rois else None, x[1] if x is not None and len(x) > 1 else None, *bins]]
+
+
+def pooled_regions(site: Site) -> Outputs:
+    """MaxRoiPool: (R, C, pooled_shape) for rois (R, 5)."""
+    x, rois, shape = site.shape(0), site.shape(1), site.attrs.get("pooled_shape") or []
+    wrong = rois is not None and (len(rois) != 2 or (isinstance(rois[1], int) and rois[1] != 5))
+    if wrong or len(shape) != 2 or min(shape) < 1:
+        raise Mismatch(f"rois must be (R, 5), pooled_shape={shape} two extents")
+    return [[rois[0] if rois else None, x[1] if x is not None and len(x) > 1 else None, *shape]]
+
+
+def flattened_size(site: Site) -> Dim:
+    """How many elements x has."""
+    total: Dim = 1
+    for n in site.shape(0) or (None,):
+        total = times(total, n)
+    return total

@@ -1,0 +1,80 @@
+"""Types and shapes of a graph's values, node by node: types by the schemas, shapes by the table of rules."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fastcnn.errors import ModelError
+from fastcnn.graph import Dim, Graph, Node
+from fastcnn.inference import control_flow
+from fastcnn.inference.rules import OTHERS, RULES
+from fastcnn.inference.site import Known, Mismatch, Outputs, Rule, Site
+from fastcnn.inference.sizes import LARGEST
+from fastcnn.schema.typing import output_types
+
+CONTROL_FLOW: dict[str, Callable[[Site], list[control_flow.Info]]] = {
+    "If": control_flow.if_, "Loop": control_flow.loop, "Scan": control_flow.scan}
+# What attributes that nobody has checked yet make rules raise.
+ODD = (Mismatch, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+# Sizes that onnx's own types say nothing of.
+NOTHING: Outputs = ()
+
+
+def infer_graph(graph: Graph, known: Known) -> None:
+    """Adds to what is known of inputs and constants what follows for the other values; never fails."""
+    for node in graph.nodes:
+        infer_node(node, known)
+
+
+def infer_node(node: Node, known: Known) -> None:
+    """Adds the outputs of a node. What its inputs do not say is unknown; so are the shapes where they contradict each other."""
+    site, rule = Site(node, known, infer_graph), rule_of(node)
+    types: Sequence[str | None] = ()
+    try:
+        types, shapes = outputs_of(site, rule)
+    except ODD:
+        types, shapes = types_of(node, known), NOTHING
+    for name, kind in zip(node.outputs, types):
+        if name and kind:
+            known.types[name] = kind
+    for name, shape in zip(node.outputs, shapes):
+        if name and shape is not None and all([isinstance(d, str) or d is None or 0 <= d <= LARGEST for d in shape]):
+            known.shapes[name] = tuple([known.fresh(name, axis) if d is None else d for axis, d in enumerate(shape)])
+    if rule is not None and rule.contents is not None:
+        _add_contents(site, rule)
+
+
+def _add_contents(site: Site, rule: Rule) -> None:
+    try:
+        contents = rule.contents(site) if rule.contents is not None else None
+    except ODD:
+        contents = None
+    if contents is not None:
+        site.known.contents[site.node.outputs[0]] = contents
+
+
+def rule_of(node: Node) -> Rule | None:
+    """The rule of a node's operator."""
+    return OTHERS.get((node.domain, node.op_type)) if node.domain else RULES.get(node.op_type)
+
+
+def outputs_of(site: Site, rule: Rule | None) -> tuple[Sequence[str | None], Sequence[Sequence[Dim] | None]]:
+    """Types and shapes of the outputs. Raises one of ODD where inputs contradict each other."""
+    node = site.node
+    if rule is not None:
+        return types_of(node, site.known), rule.shapes(site)
+    flow = CONTROL_FLOW.get(node.op_type) if not node.domain else None
+    if flow is None:
+        return types_of(node, site.known), NOTHING
+    found = flow(site)
+    return [kind for kind, _ in found], [shape for _, shape in found]
+
+
+def types_of(node: Node, known: Known) -> Sequence[str | None]:
+    """Of the outputs, None where they are unknown, all of them where the inputs' do not do."""
+    kinds = [known.type(v) or None if v else None for v in node.inputs]
+    if node.domain and (node.domain, node.op_type) in OTHERS:
+        return kinds[:1]
+    try:
+        return output_types(node, kinds)
+    except ModelError:
+        return ()

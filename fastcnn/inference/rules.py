@@ -1,0 +1,131 @@
+"""The table of operators: the shape of what each makes and, where sizes are computed with it, the elements."""
+from __future__ import annotations
+
+from fastcnn.inference import (
+    contents,
+    generators,
+    images,
+    indexing,
+    layout,
+    pointwise,
+    products,
+    quantized,
+    recurrent,
+    windows,
+)
+from fastcnn.inference.site import Rule
+
+LIKE_INPUT = Rule(pointwise.same)
+BROADCAST = Rule(pointwise.broadcasting)
+BINARY = Rule(pointwise.binary)
+COMPUTED = Rule(pointwise.binary, contents.computed)
+WINDOWED = Rule(windows.pool)
+REDUCED = Rule(indexing.reduced)
+
+# By operator of the default domain.
+RULES: dict[str, Rule] = {
+    # element by element
+    **dict.fromkeys((
+        "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Elu", "Erf", "Exp",
+        "Floor", "Gelu", "HardSigmoid", "HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Log", "LRN", "Mish", "Neg", "Not", "Reciprocal",
+        "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
+        "ThresholdedRelu", "CastLike", "Dropout", "DequantizeLinear", "QuantizeLinear", "RegexFullMatch", "ReverseSequence",
+        "RotaryEmbedding", "SwiGLU", "TensorScatter"), LIKE_INPUT),
+    **dict.fromkeys((
+        "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mod",
+        "Or", "Pow", "StringConcat", "Xor"), BINARY),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), COMPUTED),
+    **dict.fromkeys(("Max", "Min"), Rule(pointwise.broadcasting, contents.computed)),
+    **dict.fromkeys(("Sum", "Mean"), BROADCAST),
+    "PRelu": Rule(pointwise.parametric_relu),
+    "Where": Rule(pointwise.broadcasting),
+    "Cast": Rule(pointwise.same, contents.cast),
+    "Identity": Rule(pointwise.same, contents.kept),
+    # normalisation
+    "BatchNormalization": Rule(pointwise.batch_normalized),
+    "InstanceNormalization": Rule(pointwise.channel_normalized),
+    "GroupNormalization": Rule(pointwise.group_normalized),
+    **dict.fromkeys(("LayerNormalization", "RMSNormalization"), Rule(pointwise.normalized)),
+    "MeanVarianceNormalization": Rule(pointwise.over_axes),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax", "LpNormalization"), Rule(pointwise.along_axis)),
+    **dict.fromkeys(("CumSum", "CumProd"), Rule(pointwise.cumulative)),
+    "Trilu": Rule(pointwise.triangle),
+    # convolution, pooling, regions
+    "Conv": Rule(windows.convolution),
+    "ConvTranspose": Rule(windows.transposed),
+    "DeformConv": Rule(windows.deformed),
+    "ConvInteger": Rule(windows.integer_convolution),
+    "QLinearConv": Rule(windows.quantized_convolution),
+    "Col2Im": Rule(windows.blocks_to_image),
+    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), WINDOWED),
+    **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"), Rule(windows.global_pool)),
+    "MaxUnpool": Rule(windows.unpool),
+    "RoiAlign": Rule(indexing.rows_of_regions),
+    "MaxRoiPool": Rule(indexing.pooled_regions),
+    **dict.fromkeys(("Resize", "Upsample"), Rule(images.resize)),
+    "GridSample": Rule(images.grid_sample),
+    "AffineGrid": Rule(images.affine_grid),
+    "CenterCropPad": Rule(layout.center_fit),
+    # products
+    "Gemm": Rule(products.gemm),
+    "MatMul": Rule(products.matmul),
+    "Einsum": Rule(products.einsum),
+    "MatMulInteger": Rule(products.matmul),
+    "QLinearMatMul": Rule(products.quantized_matmul),
+    "Attention": Rule(products.attention),
+    "Det": Rule(generators.determinant),
+    # recurrent
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), Rule(recurrent.recurrent)),
+    # reductions and selection
+    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
+                     "ReduceLogSumExp"), REDUCED),
+    "ReduceProd": Rule(indexing.reduced, contents.multiplied),
+    **dict.fromkeys(("ArgMax", "ArgMin"), Rule(indexing.arg)),
+    "TopK": Rule(indexing.top_k),
+    "NonZero": Rule(indexing.non_zero),
+    "NonMaxSuppression": Rule(indexing.non_max_suppression),
+    "Compress": Rule(layout.compress),
+    "Unique": Rule(indexing.unique),
+    # indexing
+    "Gather": Rule(layout.gather, contents.gathered),
+    "GatherElements": Rule(indexing.gather_elements),
+    "GatherND": Rule(indexing.gather_nd),
+    **dict.fromkeys(("Scatter", "ScatterElements"), Rule(indexing.scatter_elements)),
+    "ScatterND": Rule(indexing.scatter_nd),
+    "OneHot": Rule(indexing.one_hot),
+    # shapes, slicing, joining
+    "Reshape": Rule(layout.reshape, contents.recut),
+    "Flatten": Rule(layout.flatten),
+    "Squeeze": Rule(layout.squeeze, contents.recut),
+    "Unsqueeze": Rule(layout.unsqueeze, contents.recut),
+    "Transpose": Rule(layout.transpose),
+    "Expand": Rule(layout.expand),
+    "Tile": Rule(layout.tile),
+    "Concat": Rule(layout.concat, contents.joined),
+    "Split": Rule(layout.split),
+    "Slice": Rule(layout.slice_, contents.sliced),
+    "Pad": Rule(layout.pad),
+    "DepthToSpace": Rule(layout.depth_to_space),
+    "SpaceToDepth": Rule(layout.space_to_depth),
+    # made of sizes, or of nothing
+    "Shape": Rule(generators.shape_of, contents.shape),
+    "Size": Rule(generators.scalar, contents.size),
+    "ConstantOfShape": Rule(generators.filled, contents.filled),
+    "Range": Rule(generators.range_),
+    "EyeLike": Rule(generators.like),
+    **dict.fromkeys(("RandomNormal", "RandomUniform"), Rule(generators.of_attribute)),
+    **dict.fromkeys(("RandomNormalLike", "RandomUniformLike", "Bernoulli"), Rule(generators.like)),
+    "Multinomial": Rule(generators.multinomial),
+    **dict.fromkeys(("HannWindow", "HammingWindow", "BlackmanWindow"), Rule(generators.window)),
+    # quantisation
+    "DynamicQuantizeLinear": Rule(quantized.dynamically_quantized),
+    # sequences and optionals
+    **dict.fromkeys(("SequenceLength", "OptionalHasElement"), Rule(generators.scalar)),
+}
+
+# Operators of other domains.
+OTHERS: dict[tuple[str, str], Rule] = {
+    ("fastcnn", "LocallyConnected"): Rule(windows.unshared),
+    **dict.fromkeys((("com.microsoft", "QLinearAdd"), ("com.microsoft", "QLinearMul")), Rule(quantized.quantized_binary)),
+    **dict.fromkeys((("com.microsoft", name) for name in ("QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax")), LIKE_INPUT),
+}

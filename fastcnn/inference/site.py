@@ -1,0 +1,131 @@
+"""A node among what is known of values: what a shape rule may ask, and how it says that inputs do not fit."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastcnn.errors import FastCNNError
+from fastcnn.graph import Dim, Graph, Node, Shape
+from fastcnn.inference.sizes import Contents, symbol
+from fastcnn.onnx_proto.types import element_name
+
+# At most so many elements of a tensor are looked at as sizes, axes, pads or scales.
+MAX_ELEMENTS = 64
+
+Types = dict[str, str]
+Shapes = dict[str, Shape]
+Outputs = Sequence["Sequence[Dim] | None"]      # the shape of each output; None: of no known rank
+
+
+class Mismatch(FastCNNError):
+    """Inputs and attributes of a node that contradict each other: why, without its name."""
+
+
+@dataclass
+class Known:
+    """What is known of values: type strings, shapes, constants, and the elements of small integer tensors that sizes make.
+
+    scope  stands before the symbols of values in a body; depth: how many graphs are around it
+    """
+
+    types: Types = field(default_factory=dict)
+    shapes: Shapes = field(default_factory=dict)
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    contents: dict[str, Contents] = field(default_factory=dict)
+    scope: str = ""
+    depth: int = 0
+
+    def fresh(self, name: str, axis: int) -> str:
+        """The size of that axis of a value, of which nothing else is known."""
+        return self.scope + symbol(name, axis)
+
+    def facts(self) -> dict[str, Any]:
+        """As Graph.metadata has them."""
+        return {"types": self.types, "shapes": self.shapes, "contents": self.contents}
+
+    def type(self, name: str) -> str:
+        """"tensor(float)" of a value, "" when unknown."""
+        array = self.constants.get(name)
+        return f"tensor({element_name(array.dtype)})" if array is not None else self.types.get(name, "")
+
+    def shape(self, name: str) -> Shape | None:
+        """Sizes of a value, None when its rank is unknown."""
+        array = self.constants.get(name)
+        return array.shape if array is not None else self.shapes.get(name)
+
+
+class Site:
+    """The node and its inputs by position."""
+
+    __slots__ = ("attrs", "infer_body", "known", "node")
+
+    def __init__(self, node: Node, known: Known, infer_body: Callable[[Graph, Known], None]):
+        self.node, self.attrs, self.known, self.infer_body = node, node.attrs, known, infer_body
+
+    def given(self, i: int) -> bool:
+        """Whether input i is there."""
+        inputs = self.node.inputs
+        return i < len(inputs) and bool(inputs[i])
+
+    def shape(self, i: int) -> Shape | None:
+        """Of input i; None where it is left out or its rank is unknown."""
+        inputs = self.node.inputs
+        return self.known.shape(inputs[i]) if i < len(inputs) and inputs[i] else None
+
+    def type(self, i: int) -> str:
+        """Of input i, "" where it is left out or unknown."""
+        inputs = self.node.inputs
+        return self.known.type(inputs[i]) if i < len(inputs) and inputs[i] else ""
+
+    def array(self, i: int) -> np.ndarray | None:
+        """Input i where it is a constant of few elements."""
+        array = self.known.constants.get(self.node.input(i))
+        return array if array is not None and array.size <= MAX_ELEMENTS else None
+
+    def dims(self, i: int) -> tuple[Dim, ...] | None:
+        """The elements of input i as sizes, None where nothing is known of them."""
+        array = self.array(i)
+        if array is not None:
+            return tuple(int(v) for v in array.reshape(-1).tolist())
+        found = self.known.contents.get(self.node.input(i))
+        return found.dims if found is not None else None
+
+    def ints(self, i: int, attribute: str = "") -> list[int] | None:
+        """Input i, or the attribute, as numbers: operators have changed from one to the other. None where they are not known."""
+        if attribute in self.attrs and not self.given(i):
+            return list(self.attrs[attribute])
+        dims = self.dims(i)
+        return None if dims is None else [d for d in dims if isinstance(d, int)] if all(isinstance(d, int) for d in dims) else None
+
+    def missing(self, i: int, attribute: str = "") -> bool:
+        """Whether neither the input nor the attribute is there."""
+        return not self.given(i) and attribute not in self.attrs
+
+    def axis(self, axis: int, rank: int) -> int:
+        """Counted from the front. Raises Mismatch outside [-rank, rank)."""
+        return self.axes([axis], rank)[0]
+
+    def axes(self, axes: Sequence[int], rank: int) -> list[int]:
+        """Counted from the front. Raises Mismatch outside [-rank, rank) or when one comes twice."""
+        found = [a + rank if a < 0 else a for a in axes]
+        if any(not 0 <= a < rank for a in found) or len(set(found)) != len(found):
+            raise Mismatch(f"axes={list(axes)} for rank {rank}")
+        return found
+
+    def outputs(self, shape: Sequence[Dim] | None) -> Outputs:
+        """The same shape for every output."""
+        return [shape] * len(self.node.outputs)
+
+
+class Rule(NamedTuple):
+    """How the shapes of an operator's outputs follow from its inputs.
+
+    shapes    the shape of each output. Raises Mismatch
+    contents  the elements of the first output where it is made of sizes
+    """
+
+    shapes: Callable[[Site], Outputs]
+    contents: Callable[[Site], Contents | None] | None = None

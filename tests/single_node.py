@@ -27,7 +27,8 @@ def single_node(op_type: str, inputs: Mapping[str, np.ndarray | None], constants
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid(domain, opset)], ir_version=8)
     results = [result.type.tensor_type.elem_type for result in onnx.shape_inference.infer_shapes(model).graph.output]
     for result, kind in zip(model.graph.output, results):
-        result.CopyFrom(helper.make_tensor_value_info(result.name, kind or TensorProto.FLOAT, None))
+        if kind or domain:          # where onnx infers no type of its own operators, none is declared
+            result.CopyFrom(helper.make_tensor_value_info(result.name, kind or TensorProto.FLOAT, None))
     return model
 
 

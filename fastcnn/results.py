@@ -8,6 +8,7 @@ import numpy as np
 
 from fastcnn.errors import InputError
 from fastcnn.graph import Graph, Shape, ValueInfo
+from fastcnn.inference.sizes import symbol
 from fastcnn.plan.apart import copied
 
 # Whether two strided arrays overlap can be hard to say: after this much work they count as overlapping.
@@ -20,7 +21,7 @@ def described_outputs(graph: Graph, shapes: Mapping[str, Shape]) -> list[ValueIn
     shapes  inferred ones, with symbols as infer_types() names them; their numbers count more than what the file says
     """
     types = graph.metadata.get("types", {})
-    symbols = {f"{info.name}.{axis}": size for info in graph.inputs for axis, size in enumerate(info.shape or ())}
+    symbols = {symbol(info.name, axis): size for info in graph.inputs for axis, size in enumerate(info.shape or ())}
     outputs = []
     for info in graph.outputs:
         found, said = shapes.get(info.name), info.shape

@@ -38,7 +38,7 @@ ARROWS = {
     "tune": {"base", "native", "machine", "choice"},
     "ops": {"base", "native", "machine", "choice"},
     "plan": {"base", "native", "schema", "reference", "machine", "choice", "ops"},
-    "model": {"base", "cpu", "reader", "passes", "choice", "tune", "ops", "plan"},
+    "model": {"base", "cpu", "inference", "reader", "passes", "choice", "tune", "ops", "plan"},
     "backend": {"base", "model", "onnx_proto"},
     "compat": {"base", "model", "reader", "cpu", "onnx_proto"},
     "capi": {"compat"},

@@ -8,6 +8,9 @@ import numpy as np
 
 from fastcnn.graph import Activation, Node
 
+# Element type -> the operator of this package's own domain that rounds floats to what the type can hold.
+OWN_DOMAIN = "fastcnn"
+ROUNDINGS = {"tensor(float16)": "RoundFloat16", "tensor(bfloat16)": "RoundBfloat16"}
 # Inputs ONNX's own form of an operator has at most; a fused residual, slope or bias stands after them.
 _ONNX_ARITY = {"Conv": 3, "ConvTranspose": 3, "MatMul": 2}
 
@@ -54,6 +57,13 @@ def _gelu_tanh(x: np.ndarray, *_: float) -> np.ndarray:
     return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))
 
 
+def _bfloat16(x: np.ndarray) -> np.ndarray:
+    """The upper half of a float32, to nearest even."""
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> 16 & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), np.float32(np.nan), rounded.view(np.float32))
+
+
 # f(x, alpha, beta): the formulas of ONNX's operators of the same names.
 ACTIVATIONS: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {
     "Relu": lambda x, a, b: np.maximum(x, 0),
@@ -71,4 +81,6 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {
     "Gelu": _gelu,
     "GeluTanh": _gelu_tanh,
     "Swish": lambda x, a, b: x * _sigmoid(a * x),
+    "RoundFloat16": lambda x, a, b: x.astype(np.float16),
+    "RoundBfloat16": lambda x, a, b: _bfloat16(x),
 }

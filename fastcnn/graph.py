@@ -28,7 +28,8 @@ class Activation:
     """y = f(x) applied in a node's epilogue; `name` is ONNX's operator, alpha and beta its parameters in ONNX's order.
 
     Relu, LeakyRelu(alpha), Clip(alpha=min, beta=max), Sigmoid, Tanh, HardSigmoid(alpha, beta), HardSwish, Elu(alpha),
-    Selu(alpha, beta=gamma), Softplus, Softsign, Mish, Gelu (erf), GeluTanh, Swish(alpha: x * sigmoid(alpha * x)).
+    Selu(alpha, beta=gamma), Softplus, Softsign, Mish, Gelu (erf), GeluTanh, Swish(alpha: x * sigmoid(alpha * x)); RoundFloat16 and
+    RoundBfloat16, which are the operators of this package that a Cast to these types becomes.
     """
 
     name: str

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
 from step_helper import Guarded, run_step, unary_number
@@ -55,6 +56,8 @@ CASES = {
         ("Tan", np.tan), ("Asin", np.arcsin), ("Acos", np.arccos), ("Atan", np.arctan), ("Sinh", np.sinh), ("Cosh", np.cosh),
         ("Asinh", np.arcsinh), ("Acosh", np.arccosh), ("Atanh", np.arctanh))},
     "Affine": (0.7, -0.3, lambda x, a, b: a * x + b, 1.6, 2e-7),
+    "RoundFloat16": (0, 0, lambda x, a, b: x.astype(np.float16).astype(np.float64), 0, 0),
+    "RoundBfloat16": (0, 0, lambda x, a, b: x.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float64), 0, 0),
     "ScaledTanh": (1.7, 0.6, lambda x, a, b: a * np.tanh(b * x), 4.5, 0),
 }
 POSITIVE_ONLY = {"Log", "Sqrt"}

@@ -9,6 +9,7 @@ import pytest
 from graph_helper import check_rewrite, floats, model, node, ops
 
 from fastcnn.epilogue import ACTIVATIONS as FORMULAS
+from fastcnn.epilogue import ROUNDINGS
 from fastcnn.graph import Activation
 from fastcnn.passes.activation_fusion import ACTIVATIONS, TAKES_ACTIVATION, activation_fusion, composed
 from fastcnn.reader import read
@@ -57,8 +58,9 @@ def test_activation_behind_a_conv(case: tuple[str, dict[str, np.ndarray], dict[s
 
 
 def test_every_activation_has_a_case_and_a_formula() -> None:
-    assert {c[0] for c in CASES} == set(ACTIVATIONS)
-    assert {c[3] for c in CASES} == set(FORMULAS)
+    roundings = set(ROUNDINGS.values())      # test_passes_widen_half.py
+    assert {c[0] for c in CASES} == set(ACTIVATIONS) - roundings
+    assert {c[3] for c in CASES} == set(FORMULAS) - roundings
 
 
 BEFORE: dict[str, tuple[list[str], dict[str, np.ndarray], list[int]]] = {

@@ -1,6 +1,7 @@
 """The table of operators: the shape of what each makes and, where sizes are computed with it, the elements."""
 from __future__ import annotations
 
+from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS
 from fastcnn.inference import (
     contents,
     generators,
@@ -126,6 +127,7 @@ RULES: dict[str, Rule] = {
 # Operators of other domains.
 OTHERS: dict[tuple[str, str], Rule] = {
     ("fastcnn", "LocallyConnected"): Rule(windows.unshared),
+    **dict.fromkeys(((OWN_DOMAIN, name) for name in ROUNDINGS.values()), LIKE_INPUT),
     **dict.fromkeys((("com.microsoft", "QLinearAdd"), ("com.microsoft", "QLinearMul")), Rule(quantized.quantized_binary)),
     **dict.fromkeys((("com.microsoft", name) for name in ("QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax")), LIKE_INPUT),
 }

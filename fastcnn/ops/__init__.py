@@ -1,6 +1,7 @@
 """The operators with native kernels: (domain, ONNX name) -> Op. Everything else runs in the fallback."""
 from __future__ import annotations
 
+from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS
 from fastcnn.ops.base import Op
 from fastcnn.ops.col2im import Col2Im
 from fastcnn.ops.conv import Conv
@@ -72,7 +73,7 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "SpaceToDepth"): SpaceToDepth(),
     ("", "Softmax"): Softmax(),
     ("", "LogSoftmax"): Softmax(log=True),
-    **{("", name): op for name, op in ELEMENTWISE.items()},
+    **{(OWN_DOMAIN if name in ROUNDINGS.values() else "", name): op for name, op in ELEMENTWISE.items()},
     **{("", name): op for name, op in REDUCTIONS.items()},
     **{("", name): op for name, op in RECURRENT.items()},
     **{("", name): op for name, op in SELECTION.items()},

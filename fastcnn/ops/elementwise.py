@@ -27,6 +27,7 @@ UNARY: dict[str, Parameters] = {
     "Shrink": (("lambd", 0.5), ("bias", 0.0)), "Abs": (), "Neg": (), "Exp": (), "Log": (), "Sqrt": (), "Reciprocal": (), "Erf": (),
     "Floor": (), "Ceil": (), "Round": (), "Sign": (), "Sin": (), "Cos": (),
     "Tan": (), "Asin": (), "Acos": (), "Atan": (), "Sinh": (), "Cosh": (), "Asinh": (), "Acosh": (), "Atanh": (),
+    "RoundFloat16": (), "RoundBfloat16": (),
 }
 TYPED_UNARY = frozenset(("Abs", "Neg", "Sign"))
 

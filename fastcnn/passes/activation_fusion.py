@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.epilogue import ROUNDINGS
 from fastcnn.expansion import add_constant
 from fastcnn.graph import Activation, Graph, Node
 from fastcnn.passes.facts import absorb_readers, clip_limits, has_slope, is_float
@@ -24,7 +25,8 @@ def activation_fusion(graph: Graph) -> bool:
 
 def _fused(graph: Graph, node: Node, reader: Node) -> Node | None:
     value = node.outputs[0]
-    if reader.domain or reader.inputs[0] != value or not is_float(graph, value) or has_slope(node):
+    ours = not reader.domain or reader.op_type in ROUNDINGS.values()
+    if not ours or reader.inputs[0] != value or not is_float(graph, value) or has_slope(node):
         return None
     if reader.op_type == "PRelu" and node.activation is None:
         return _with_slope(graph, node, reader)
@@ -112,5 +114,6 @@ ACTIVATIONS: dict[str, Callable[[Graph, Node], Activation | None]] = {
     "Softsign": _plain("Softsign"),
     "Mish": _plain("Mish"),
     "Gelu": _gelu,
+    **{name: _plain(name) for name in ROUNDINGS.values()},
     "Swish": _with("Swish", ("alpha", 1.0)),
 }

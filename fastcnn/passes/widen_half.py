@@ -1,26 +1,34 @@
-"""float16 and bfloat16 arithmetic in float32: weights widened at load, casts to half turned into casts to float32.
+"""float16 and bfloat16 arithmetic in float32: weights widened at load, casts to half turned into roundings of floats.
 
-Exact for the weights. Results keep more digits than half precision would; the graph's inputs and outputs keep their types,
-Model converts them at the border.
+Exact for the weights. Results of arithmetic keep more digits than half precision would; a Cast or CastLike asks for the rounding and gets
+it, up to infinity. The graph's inputs and outputs keep their types, Model converts them at the border.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Graph
+from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS
+from fastcnn.graph import Graph, Node
+from fastcnn.onnx_proto.types import element_name
 
 HALF_TYPES, FLOAT_TYPE = ("tensor(float16)", "tensor(bfloat16)"), "tensor(float)"
 # TensorProto.DataType: FLOAT16 and BFLOAT16, and FLOAT in their stead. The attributes that name an element type:
-HALF_CODES, FLOAT_CODE = (10, 16), 1
+HALF_CODES, FLOAT_CODE = {10: "tensor(float16)", 16: "tensor(bfloat16)"}, 1
 TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
 
 
 def widen_half(graph: Graph) -> bool:
     """Every half-precision constant, element type attribute and tensor attribute as float32; True when there was one."""
-    changed = False
+    types = dict(graph.metadata.get("types", {}))
+    types.update((info.name, info.type) for info in graph.inputs if info.type)
+    types.update((name, f"tensor({element_name(array.dtype)})") for name, array in graph.constants.items() if _is_half(array.dtype))
+    nodes = [made for node in graph.nodes for made in _rounded(graph, node, types)]
+    changed = len(nodes) != len(graph.nodes) or any(made is not node for made, node in zip(nodes, graph.nodes))
+    graph.nodes = nodes
     for name, array in graph.constants.items():
         if _is_half(array.dtype):
             graph.constants[name] = array.astype(np.float32)
@@ -30,11 +38,29 @@ def widen_half(graph: Graph) -> bool:
         if any(widened[key] is not value for key, value in node.attrs.items()):
             graph.nodes[k] = replace(node, attrs=widened)
             changed = True
-    types = graph.metadata.get("types", {})
-    if any(kind in HALF_TYPES for kind in types.values()):
-        graph.metadata["types"] = {name: "tensor(float)" if kind in HALF_TYPES else kind for name, kind in types.items()}
+    known = graph.metadata.get("types", {})
+    if any(kind in HALF_TYPES for kind in known.values()):
+        graph.metadata["types"] = {name: FLOAT_TYPE if kind in HALF_TYPES else kind for name, kind in known.items()}
         changed = True
     return changed
+
+
+def _rounded(graph: Graph, node: Node, types: Mapping[str, str]) -> list[Node]:
+    """A cast to a half type as the rounding of floats, with a cast to float before it where x is not known to be one.
+
+    Doubles are rounded twice so. What is of that type already is left alone.
+    """
+    if node.domain or node.op_type not in ("Cast", "CastLike"):
+        return [node]
+    source = types.get(node.inputs[0], "")
+    target = HALF_CODES.get(node.attrs.get("to", 0), "") if node.op_type == "Cast" else types.get(node.inputs[1], "")
+    if target not in ROUNDINGS or target == source:
+        return [node]
+    before, x = [], node.inputs[0]
+    if source not in (FLOAT_TYPE, *HALF_TYPES):
+        x = graph.fresh_name(f"{node.outputs[0]}.float")
+        before = [Node("Cast", node.inputs[:1], (x,), {"to": FLOAT_CODE}, f"{node.name}/float", "", node.version)]
+    return [*before, Node(ROUNDINGS[target], (x,), node.outputs, {}, node.name, OWN_DOMAIN, 1)]
 
 
 def _is_half(dtype: np.dtype) -> bool:

@@ -1,4 +1,4 @@
-"""Quantised operators of com.microsoft: onnx.reference does not know them. (Those on floats are rewritten by passes.)
+"""Operators that onnx.reference does not know: quantised ones of com.microsoft and our own. (Those on floats are rewritten by passes.)
 
 They compute on real values (x - zero_point) * scale and round the result half to even, as in onnxruntime.
 """
@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Node
+from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS, activate
+from fastcnn.graph import Activation, Node
 from fastcnn.reference.conv import mean_windows
 
 Inputs = Sequence[Any]
@@ -85,6 +86,10 @@ def locally_connected(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [(y if bias is None else y + bias.transpose(2, 0, 1)).astype(x.dtype)]
 
 
+def _rounding(name: str) -> Contrib:
+    return lambda node, inputs: [activate(inputs[0], Activation(name))]
+
+
 CONTRIB: dict[tuple[str, str], Contrib] = {
     ("com.microsoft", "QLinearAdd"): _binary(np.add),
     ("com.microsoft", "QLinearAveragePool"): _unary(_average_pool),
@@ -97,4 +102,5 @@ CONTRIB: dict[tuple[str, str], Contrib] = {
     ("com.microsoft", "QLinearSigmoid"): _unary(lambda node, x: 1 / (1 + np.exp(-x))),
     ("com.microsoft", "QLinearSoftmax"): _unary(_softmax),
     ("fastcnn", "LocallyConnected"): locally_connected,
+    **{(OWN_DOMAIN, name): _rounding(name) for name in ROUNDINGS.values()},
 }

@@ -44,4 +44,11 @@ static inline uint16_t fc_half_of_float(float x)
     return (uint16_t)(sign | (rest + 0xfffu + (rest >> 13 & 1u) - (112u << 23)) >> 13);
 }
 
+/* The nearest bfloat16, the even one of two, as a float: the upper 16 bits. */
+static inline float fc_bfloat_of_float(float x)
+{
+    const uint32_t bits = fc_bits_of_float(x);
+    return x != x ? x : fc_float_of_bits((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
+}
+
 #endif

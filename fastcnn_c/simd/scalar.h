@@ -22,6 +22,7 @@
  *   v_load_even(p)   p[0], p[2], p[4] ...; 2*V_LEN floats are read
  *   v_load3/store3   3*V_LEN floats as triples: lane i of a, b, c is p[3i], p[3i+1], p[3i+2]
  *   v_load_half/store_half   V_LEN IEEE halves, rounded to nearest even
+ *   v_round_half/bfloat      x rounded to what IEEE halves or bfloat16 can hold, to nearest even
  */
 #ifndef FC_SIMD_H
 #define FC_SIMD_H
@@ -89,5 +90,7 @@ static inline void v_load3(const float *p, v_f32 *a, v_f32 *b, v_f32 *c) { *a = 
 static inline void v_store3(float *p, v_f32 a, v_f32 b, v_f32 c) { p[0] = a; p[1] = b; p[2] = c; }
 static inline v_f32 v_load_half(const uint16_t *p) { return fc_float_of_half(*p); }
 static inline void v_store_half(uint16_t *p, v_f32 x) { *p = fc_half_of_float(x); }
+static inline v_f32 v_round_half(v_f32 x) { return fc_float_of_half(fc_half_of_float(x)); }
+static inline v_f32 v_round_bfloat(v_f32 x) { return fc_bfloat_of_float(x); }
 
 #endif

@@ -10,17 +10,19 @@ from typing import Any
 
 from fastcnn import _native
 from fastcnn.errors import ConfigurationError
-from fastcnn.machine.current import current
+from fastcnn.machine.current import current, measured_before
 
 
 def cpu_info() -> dict[str, Any]:
     """vendor, model, features, cache sizes in bytes, instruction sets of this build that the CPU has, the one in use, OpenMP and others.
 
     threads is the default of load(): min(affinity mask, cgroup CPU quota, physical cores). machine holds the numbers that plans are made
-    with: those of the processor's family, or of FASTCNN_MACHINE.
+    with: those of the processor's family, or of FASTCNN_MACHINE; measured those of `python -m fastcnn.machine --measure`, or None.
     """
+    measured = measured_before()
     return {**_native.cpu(), "instruction_sets": _native.isas(), "instruction_set": _native.current_isa(),
-            "openmp": _native.HAS_OPENMP, "threads": default_threads(), "machine": asdict(current())}
+            "openmp": _native.HAS_OPENMP, "threads": default_threads(), "machine": asdict(current()),
+            "measured": asdict(measured) if measured else None}
 
 
 def default_threads() -> int:

@@ -72,6 +72,7 @@ cdef extern from "fastcnn.h" nogil:
     void fc_set_cpus(int) noexcept
     void fc_set_cpu_quota(int) noexcept
     const fc_cpu *fc_cpu_info() noexcept
+    int64_t fc_multiply_chain(int64_t) noexcept nogil
     const char *fc_kernel_name(fc_isa, size_t) noexcept
     int64_t fc_vector_length() noexcept
     int64_t fc_gemm_max_mr(int64_t) noexcept

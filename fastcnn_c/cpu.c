@@ -108,3 +108,13 @@ static fc_cpu the_cpu;
 __attribute__((constructor)) static void read_cpu_at_load(void) { read_cpu(&the_cpu); }
 
 const fc_cpu *fc_cpu_info(void) { return &the_cpu; }
+
+int64_t fc_multiply_chain(int64_t count)
+{
+    uint32_t x = 3, by = 5;
+    for (int64_t k = 0; k < count; k++) {
+        x *= by;
+        __asm__ volatile("" : "+r"(x), "+r"(by));      /* no constant, no shift, no shorter chain */
+    }
+    return x;
+}

@@ -115,6 +115,9 @@ typedef struct fc_cpu {
     int64_t l1d_bytes, l2_bytes, l3_bytes;      /* 0: the processor does not say */
 } fc_cpu;
 const fc_cpu *fc_cpu_info(void);
+/* So many multiplications of 32 bits, each of the result before it: three cycles each on every x86-64 processor since Nehalem and Zen. The
+ * clock is measured by them. */
+int64_t fc_multiply_chain(int64_t count);
 
 /* Names of every microkernel an instruction set has, in the grammar of README.md; NULL past the end. */
 const char *fc_kernel_name(fc_isa isa, size_t index);

@@ -16,6 +16,8 @@ import fastcnn
 from fastcnn import _native
 from fastcnn.choice.conv import ConvChoice, ConvShape, choose
 from fastcnn.choice.tile import best_nv
+from fastcnn.machine import __main__ as command
+from fastcnn.machine import measure
 from fastcnn.machine.current import current, measured_file, named, using
 from fastcnn.machine.numbers import Core, Machine, from_json
 from fastcnn.machine.table import FAMILIES, ROWS, machine_of, row_of
@@ -138,11 +140,13 @@ def test_a_file_with_other_numbers_is_refused(text: str, message: str) -> None:
 
 def test_measured_numbers_lie_beside_the_answers_of_tuning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FASTCNN_CACHE", str(tmp_path))
-    assert measured_file() == tmp_path / "machine.json"
+    assert measured_file().parent == tmp_path and fastcnn.cpu_info()["measured"] is None
     with pytest.raises(fastcnn.ConfigurationError, match="'measured'"):
         named("measured")
     measured_file().write_text(ROWS["zen2"].to_json())
-    assert named("measured") == ROWS["zen2"]
+    assert named("measured") == ROWS["zen2"] and fastcnn.cpu_info()["measured"]["name"] == "zen2"
+    measured_file().write_text("{")
+    assert fastcnn.cpu_info()["measured"] is None
 
 
 def in_child(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -164,6 +168,48 @@ def test_environment_machine_unknown_is_refused_at_import() -> None:
     result = in_child("import fastcnn", FASTCNN_MACHINE="abacus")
     assert result.returncode
     assert all(part in result.stderr for part in ("ConfigurationError", "FASTCNN_MACHINE='abacus'", "zen4", "measured"))
+
+
+def slower(machine: Machine) -> Machine:
+    """What a measurement on a machine with half the memory bandwidth would give."""
+    return replace(machine, name="measured, slower", memory=machine.memory / 3)
+
+
+def test_command_shows_measures_and_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FASTCNN_CACHE", str(tmp_path / "folder"))
+    monkeypatch.setattr(command, "measured", slower)
+    own = machine_of(_native.cpu())
+    assert command.main([]) == 0 and own.name in capsys.readouterr().out and not measured_file().exists()
+    assert command.main(["--measure"]) == 0
+    assert "FASTCNN_MACHINE=measured" in capsys.readouterr().out and named("measured") == slower(own)
+
+
+@pytest.mark.parametrize("within, status", [(2.0, 1), (4.0, 0)])
+def test_command_checks_the_machine_against_its_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], within: float,
+                                                    status: int) -> None:
+    monkeypatch.setattr(command, "measured", slower)
+    assert command.main(["--check", "--within", str(within)]) == status
+    printed = capsys.readouterr().out
+    assert ("memory" in printed.splitlines()[-1]) == (printed.count("<--") == 1) == bool(status)
+
+
+def test_measuring_gives_numbers_that_plans_can_be_made_with(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the clock says: it runs, leaves the instruction set, replaces what it measures and nothing else."""
+    monkeypatch.setattr(measure, "SECONDS", 0.0)
+    monkeypatch.setattr(measure, "LARGEST", 1 << 22)
+    row = ROWS["zen4"]
+    found = measure.measured(row)
+    assert _native.current_isa() == isa and from_json(found.to_json(), "") == found
+    timed = ("name", "wide", "narrow", "tile", "l2_read", "l3_weights", "memory")
+    assert replace(found, **{name: getattr(row, name) for name in timed}) == row
+    assert (found.wide == row.wide) == ("avx512" not in _native.isas()) and found.wide.products == row.wide.products
+    with using(found):
+        assert picks()
+
+
+def test_multiplications_follow_each_other() -> None:
+    for count in (0, 1, 7, 1000):
+        assert _native.multiply_chain(count) == 3 * pow(5, count, 2 ** 32) % 2 ** 32
 
 
 def test_every_number_is_said_what_it_is(plan_for: Callable[..., Machine]) -> None:

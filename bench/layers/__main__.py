@@ -19,7 +19,7 @@ from bench.layers import FOLDER, Layer, read_layers
 from fastcnn import _native
 from fastcnn.choice.candidates import candidates, name_of
 from fastcnn.choice.conv import choose
-from fastcnn.machine.peak import peak_gflops
+from fastcnn.machine.clock import peak_gflops
 from fastcnn.tune.trial import Eviction, Trials, own_places
 
 

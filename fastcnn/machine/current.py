@@ -75,8 +75,17 @@ def named(name: str) -> Machine:
 
 
 def measured_file() -> Path:
-    """machine.json beside the answers of tuning."""
-    return cache_folder() / "machine.json"
+    """Where the numbers measured on this processor are kept, beside the answers of tuning; other processors may share the folder."""
+    cpu = _native.cpu()
+    return cache_folder() / f"machine-{cpu['vendor']}-{cpu['family']}-{cpu['model_number']}-{cpu['l2_bytes'] >> 10}.json"
+
+
+def measured_before() -> Machine | None:
+    """What `python -m fastcnn.machine --measure` has found on this processor; None where there is nothing, or nothing of sense."""
+    try:
+        return from_json(measured_file().read_text(), str(measured_file()))
+    except (OSError, ValueError):
+        return None
 
 
 def cache_folder() -> Path:

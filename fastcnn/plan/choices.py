@@ -9,7 +9,7 @@ from fastcnn import _native
 from fastcnn.choice import cost
 from fastcnn.choice.decision import Decision
 from fastcnn.graph import Node
-from fastcnn.machine.peak import cycles_per_second
+from fastcnn.machine.clock import cycles_per_second
 
 BLOCKING = ("block", "tiles", "split_columns")
 # What is kept of a fused step's forty fields: all of them were a fifth of the Python objects of a plan of MobileNetV2 (91 KB).

@@ -1,0 +1,60 @@
+"""The clock and the peak of one core, by measuring: for predictions in seconds and shares of the peak."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from fastcnn import _native
+
+CHAIN = 100_000                     # multiplications
+CHAIN_CYCLES = 3                    # of each
+PEAK_CHANNELS = 256                 # of the product that measures the peak: both operands stay in L1
+PEAK_REPEATS = 400
+
+
+def least_seconds(run: Callable[[], object], seconds: float, rounds: int = 3) -> float:
+    """The shortest of the runs that fit into so many seconds, of `rounds` at least."""
+    least, end = float("inf"), time.perf_counter() + seconds
+    while rounds > 0 or time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        least = min(least, time.perf_counter() - start)
+        rounds -= 1
+    return least
+
+
+@cache
+def cycles_per_second() -> float:
+    """The clock of one core: a few milliseconds at the first call."""
+    return CHAIN_CYCLES * CHAIN / least_seconds(lambda: _native.multiply_chain(CHAIN), 0.005)
+
+
+def peak_gflops(seconds: float = 0.3) -> float:
+    """FMA peak of one core as the best register tile reaches it on operands in L1."""
+    best = 0.0
+    tiles = [(nv, _native.gemm_max_mr(nv)) for nv in range(1, 5) if _native.gemm_max_mr(nv)]
+    for nv, mr in tiles:
+        took = least_seconds(row(nv, mr, 1, PEAK_CHANNELS, PEAK_REPEATS), seconds / len(tiles))
+        best = max(best, 2e-9 * PEAK_REPEATS * mr * nv * _native.vector_length() * PEAK_CHANNELS / took)
+    return best
+
+
+def row(nv: int, pixels: int, panels: int, k: int, repeats: int) -> Callable[[], object]:
+    """A row of pixels, k channels each, times `panels` panels of nv vectors: a 1x1 convolution, `repeats` times on the same operands."""
+    oc = panels * nv * _native.vector_length()
+    rng = np.random.default_rng(0)
+    packed = _native.pack_gemm_b(rng.random((oc, k), np.float32), False, nv)
+    fields = {"n": repeats, "groups": 1, "ic": k, "oc": oc, "iw": pixels, "ow": pixels, "nv": nv, "x_pixel": k, "y_pixel": oc,
+              "block": pixels}
+    fields |= dict.fromkeys(("kh", "kw", "sh", "sw", "dh", "dw", "ih", "oh"), 1)
+    return step("conv", (np.empty(pixels * oc, np.float32), rng.random(pixels * k, np.float32), packed, None, None, None), fields)
+
+
+def step(kind: str, operands: tuple[np.ndarray | None, ...], fields: dict[str, int]) -> Callable[[], object]:
+    """A native step on one thread; fields that are not given are 0."""
+    given = {**dict.fromkeys(_native.step_fields()[kind], 0), **fields}
+    program, workspace = _native.Program([(kind, operands, 1, given)], 0, 1, 0), _native.Workspace()
+    return lambda: program.run(workspace, [])

@@ -1,0 +1,148 @@
+"""The numbers of this machine by measuring: a second or two on a quiet machine, one thread.
+
+What takes whole networks to find out (ring_bytes, line, spill, l2_weights, ahead, products) stays as the processor's row has it. Nothing
+here runs unless it is asked for: plans depend on what was measured only where FASTCNN_MACHINE says so.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.machine.clock import cycles_per_second, least_seconds, row, step
+from fastcnn.machine.numbers import WIDE, Core, Machine
+
+SECONDS = 0.02              # of each time
+SIDE, MANY = 32, 8          # of the maps of whole convolutions; vectors of their channels
+LARGEST = 128 << 20         # bytes of weights that are in no cache
+# What is hidden behind arithmetic comes out as about nothing, once more and once less. It is taken for so many cycles, bytes a cycle.
+HIDDEN, HIDDEN_RATE = 0.5, 64.0
+
+
+def measured(machine: Machine) -> Machine:
+    """The machine with what can be measured in its place. Leaves the instruction set as it was."""
+    before = _native.current_isa()
+    try:
+        _native.set_isa(_native.isas()[-1])
+        machine = replace(machine, name=f"measured, {machine.name}", **_memory(machine))
+        for isa in _native.isas():
+            _native.set_isa(isa)
+            vector = _native.vector_length()
+            if vector >= WIDE:
+                machine = replace(machine, wide=_core(machine, vector))
+            elif vector > 1:
+                machine = replace(machine, narrow=_core(machine, vector))
+    finally:
+        _native.set_isa(before)
+    return machine
+
+
+def cycles(run: Callable[[], object], seconds: float = SECONDS) -> float:
+    """The shortest time of a run."""
+    run()
+    return cycles_per_second() * least_seconds(run, seconds)
+
+
+def _core(machine: Machine, vector: int) -> Core:
+    """Rates with vectors of the current instruction set."""
+    tiles = [(nv, _native.gemm_max_mr(nv)) for nv in range(1, 5) if _native.gemm_max_mr(nv)]
+    steps = {(nv, mr): _step_of_k(nv, mr) for nv, mr in [*tiles, (1, 1)]}
+    core = replace(machine.core(vector), fmas=_rounded(max(mr * nv / steps[nv, mr] for nv, mr in tiles)),
+                   load=_rounded(steps[tiles[0]] / (tiles[0][0] + tiles[0][1])), chains=_rounded(steps[1, 1]))
+    nv, mr = max(tiles, key=lambda tile: tile[0] * tile[1])
+    k = machine.l2_bytes // 2 // (4 * nv * vector)
+    panel = (cycles(row(nv, mr, 1, k, 1)) / k - steps[nv, mr]) / nv
+    return replace(core, panel=_beside(panel), **_convolutions(core, vector))
+
+
+def _step_of_k(nv: int, mr: int) -> float:
+    """Cycles of a step of k of a tile, operands in L1."""
+    short, long = (cycles(row(nv, mr, 1, k, 200)) / 200 for k in (32, 96))
+    return (long - short) / 64
+
+
+def _convolutions(core: Core, vector: int) -> dict[str, float]:
+    """What happens around the products of whole convolutions, by comparing two of each that differ in it."""
+    pixels, few, many = SIDE * SIDE, 2 * vector, MANY * vector
+    found = {}
+    for name, kernel in (("both", (3, 3)), ("one", (1, 3))):
+        positions = 36 if name == "both" else 6
+        tiles = pixels // 16 if name == "both" else pixels // 4
+        products = few * MANY * core.products / core.fmas
+        wide, narrow = (cycles(_winograd(kernel, ic, oc)) / (tiles * positions) - products for ic, oc in ((many, few), (few, many)))
+        found[f"{name}_in"] = _beside((MANY * wide - 2 * narrow) / (MANY * MANY - 4))
+        found[f"{name}_out"] = _beside((MANY * narrow - 2 * wide) / (MANY * MANY - 4))
+    work = 9 * pixels * MANY
+    plain = cycles(_dense("conv", many, few, padding=0))
+    found["band"] = _beside((cycles(_dense("conv", many, few, padding=1)) - plain) / work)
+    found["gather"] = _beside((cycles(_dense("im2col", many, few, padding=1)) - plain) / work)
+    found["depthwise"] = _rounded(cycles(_depthwise(many)) / work)
+    return found
+
+
+def _memory(machine: Machine) -> dict[str, Any]:
+    """Rates of the levels beyond L1, and a tile's own time."""
+    nv = 2 if _native.gemm_max_mr(2) else 1
+    mr = _native.gemm_max_mr(nv)
+    long = _step_of_k(nv, mr)
+    near = cycles(row(nv, 16 * mr, 1, 32, 20)) / 320
+    tiles = max(4, machine.l2_bytes // 4 // (4 * 64 * mr))
+    far, beside = (cycles(row(nv, count * mr, 4, 64, 1)) / (count * 4) for count in (tiles, 2))
+    return {"tile": _beside(near - 32 * long), "l2_read": _rounded(4 * 64 * mr / max(far - beside, 4 * 64 * mr / HIDDEN_RATE)),
+            "l3_weights": _rounded(_stream(min(machine.l3_bytes // 2, 8 * machine.l2_bytes))), "memory": _rounded(_stream(LARGEST))}
+
+
+def _stream(nbytes: int) -> float:
+    """Bytes a cycle of weights that a matrix times a vector reads."""
+    k, width = 4096, 4 * _native.vector_length()
+    panels = max(1, nbytes // (4 * k * width))
+    return 4 * k * width * panels / cycles(row(4 if _native.gemm_max_mr(4) else 1, 1, panels, k, 1), 5 * SECONDS)
+
+
+def _places(ic: int, oc: int, kernel: tuple[int, int], padding: int = 1) -> dict[str, int]:
+    """Fields of a window of stride 1 over a map whose extents it keeps; padding 0: x has the border."""
+    (kh, kw), width = kernel, SIDE if padding else SIDE + kernel[1] - 1
+    fields = dict.fromkeys(("n", "sh", "sw", "dh", "dw", "inner"), 1)
+    return fields | {"kh": kh, "kw": kw, "pt": padding * (kh // 2), "pl": padding * (kw // 2), "oh": SIDE, "ow": SIDE, "iw": width,
+                     "ih": SIDE if padding else SIDE + kh - 1, "x_row": width * ic, "x_pixel": ic, "y_row": SIDE * oc, "y_pixel": oc}
+
+
+def _step(kind: str, ic: int, oc: int, weights: np.ndarray, fields: dict[str, int]) -> Callable[[], object]:
+    known = _native.step_fields()[kind]
+    x = np.random.default_rng(0).random(fields["ih"] * fields["x_row"], np.float32)
+    y = np.empty(fields["oh"] * fields["y_row"], np.float32)
+    operands: tuple[np.ndarray | None, ...] = (y, x, weights, None, None, None)
+    return step(kind, operands, {name: value for name, value in fields.items() if name in known})
+
+
+def _weights(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).random(shape, np.float32)
+
+
+def _winograd(kernel: tuple[int, int], ic: int, oc: int) -> Callable[[], object]:
+    packed = _native.pack_winograd(_weights(oc, ic, *kernel), 4, 2)
+    return _step("winograd", ic, oc, packed, {**_places(ic, oc, kernel), "ic": ic, "oc": oc, "nv": 2, "m": 4, "tiles": 16})
+
+
+def _dense(kind: str, ic: int, oc: int, padding: int) -> Callable[[], object]:
+    """3x3 by the implicit GEMM, through a band where there is padding, or by im2col."""
+    packed = _native.pack_conv(_weights(oc, ic, 3, 3), 1, 2)
+    fields = {**_places(ic, oc, (3, 3), padding), "groups": 1, "ic": ic, "oc": oc, "nv": 2, "band": padding}
+    return _step(kind, ic, oc, packed, {**fields, "block": 4 if padding else SIDE})
+
+
+def _depthwise(c: int) -> Callable[[], object]:
+    return _step("depthwise", c, c, _weights(3, 3, c).ravel(), {**_places(c, c, (3, 3)), "c": c, "ic": 1})
+
+
+def _rounded(value: float) -> float:
+    """Three digits."""
+    return float(f"{value:.3g}")
+
+
+def _beside(value: float) -> float:
+    """A difference of two times."""
+    return _rounded(max(value, HIDDEN))

@@ -20,8 +20,8 @@
     X(Add) X(Sub) X(Mul) X(Div) X(Max) X(Min) X(Pow) X(Mod) X(FMod) X(Equal) X(Less) X(LessOrEqual) X(Greater) \
     X(GreaterOrEqual) X(And) X(Or) X(Xor) X(BitwiseAnd) X(BitwiseOr) X(BitwiseXor) X(ShiftLeft) X(ShiftRight)
 #define FC_TYPED_UNARY_LIST(X) X(Not) X(Abs) X(Neg) X(Sign) X(IsNaN) X(IsInf) X(BitwiseNot)
-/* fp32 reductions; Mean divides by the count, L2 is sqrt of SumSquare. */
-#define FC_REDUCE_LIST(X) X(Sum) X(Mean) X(Max) X(Min) X(Prod) X(L1) X(L2) X(SumSquare) X(LogSum) X(LogSumExp)
+/* fp32 reductions; Mean divides by the count, L2 is sqrt of SumSquare. NaN in x is the Max and the Min; to MaxNumber, max pooling's, it is -inf. */
+#define FC_REDUCE_LIST(X) X(Sum) X(Mean) X(Max) X(Min) X(Prod) X(L1) X(L2) X(SumSquare) X(LogSum) X(LogSumExp) X(MaxNumber)
 
 #define FC_ENUM_UNARY(name) FC_FN_##name,
 typedef enum fc_unary_fn { FC_UNARY_LIST(FC_ENUM_UNARY) FC_UNARY_COUNT } fc_unary_fn;

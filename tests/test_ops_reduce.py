@@ -6,6 +6,7 @@ import pytest
 from single_node import check_fallback, check_native
 
 from fastcnn import _native
+from fastcnn.ops.reduce import MAX_POOLING
 
 X = np.random.default_rng(0).random((2, 5, 7, 6)).astype(np.float32) + np.float32(0.2)
 # operator: the opset from which axes are an input
@@ -14,7 +15,7 @@ KINDS = {"ReduceSum": 13, "ReduceMean": 18, "ReduceMax": 18, "ReduceMin": 18, "R
 
 
 def test_every_kind_is_here():
-    assert KINDS.keys() == {f"Reduce{kind}" for kind in _native.REDUCE}
+    assert KINDS.keys() == {f"Reduce{kind}" for kind in _native.REDUCE if kind != MAX_POOLING}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,7 +10,7 @@ from fastcnn import _native
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.conv_emit import place, two_axes
 from fastcnn.ops.image import depth_images, depth_rows, four_strides, is_image, planes, read_image, volume, write_image
-from fastcnn.ops.reduce import emit_reduce
+from fastcnn.ops.reduce import MAX_POOLING, emit_reduce
 from fastcnn.ops.window import Window, resolve
 from fastcnn.tensor import Tensor, depth_inner_strides, is_channels_last, is_dense, is_depth_inner
 
@@ -22,8 +22,8 @@ SHORTEST_ROW = 24                   # of row-major planes: shorter rows leave ve
 class Pool(Op):
     """y[n,c,i,j] = max, mean or Lp norm over the window of x[n,c,:,:].
 
-    Padding never wins and adds nothing; an average counts it only with count_include_pad. x: (N, C, L), (N, C, H, W) or
-    (N, C, D, H, W) float32. ONNX MaxPool-1 to 22, AveragePool-1 to 22, LpPool-2 to 22: strides, dilations, auto_pad,
+    Padding never wins and adds nothing; an average counts it only with count_include_pad. In a maximum NaN counts as -inf, as
+    onnxruntime and OpenVINO have it in most of their kernels; the standard says nothing. x: (N, C, L), (N, C, H, W) or (N, C, D, H, W) float32. ONNX MaxPool-1 to 22, AveragePool-1 to 22, LpPool-2 to 22: strides, dilations, auto_pad,
     ceil_mode, the Indices output with storage_order. All three kinds separate: a third axis is a second step.
     """
 
@@ -52,7 +52,7 @@ class Pool(Op):
 
 
 class GlobalPool(Op):
-    """y[n,c,0,0] = max, mean or Lp norm of x[n,c,:,:].
+    """y[n,c,0,0] = max, mean or Lp norm of x[n,c,:,:], NaN as in Pool.
 
     x: (N, C, spatial...) float32. ONNX GlobalMaxPool-1, GlobalAveragePool-1, GlobalLpPool-2 to 22.
     """
@@ -73,7 +73,7 @@ class GlobalPool(Op):
         whole = low.read(0)
         if self.kind != LP and is_dense(whole.shape, whole.strides):
             y = low.write(0, "channels_last")
-            emit_reduce(low, "Max" if self.kind == MAX else "Mean", y, y.strides[:2], whole, range(2, len(whole.shape)))
+            emit_reduce(low, MAX_POOLING if self.kind == MAX else "Mean", y, y.strides[:2], whole, range(2, len(whole.shape)))
             return
         x, y = read_image(low, 0), write_image(low, flat=True)
         window = Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0), (1, 1))

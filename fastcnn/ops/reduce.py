@@ -12,6 +12,7 @@ from fastcnn.tensor import Strides, Tensor, is_channels_last, strides_like, walk
 
 # What joins two elements of other types than float32.
 TYPED = {"Sum": "Add", "Mean": "Add", "L1": "Add", "SumSquare": "Add", "Max": "Max", "Min": "Min", "Prod": "Mul"}
+MAX_POOLING = "MaxNumber"       # the kind that no Reduce operator is
 
 
 class Reduce(Op):
@@ -102,4 +103,4 @@ def _given(args: Args) -> list[int]:
     return list((args.ints(1) if args.has(1) else args.node.attrs.get("axes")) or [])
 
 
-REDUCTIONS: dict[str, Op] = {f"Reduce{kind}": Reduce(kind) for kind in _native.REDUCE}
+REDUCTIONS: dict[str, Op] = {f"Reduce{kind}": Reduce(kind) for kind in _native.REDUCE if kind != MAX_POOLING}

@@ -140,12 +140,22 @@ def _transpose_extents(
     return before, list(wanted[-rank:]) if wanted else [f + e - cut for f, e, cut in zip(full, extra, cuts)]
 
 
+def numbers(x: np.ndarray) -> np.ndarray:
+    """x with -inf for NaN, as max pooling takes it."""
+    return x if x.dtype.kind in "iu" else np.where(np.isnan(x), x.dtype.type(-np.inf), x)
+
+
+def global_max_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """Largest element over the spatial axes; NaN counts as -inf."""
+    return [numbers(inputs[0]).max(tuple(range(2, inputs[0].ndim)), keepdims=True)]
+
+
 def max_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """Largest element of each window, never the padding.
+    """Largest element of each window, never the padding; NaN counts as -inf.
 
     Indices count in x flattened, columns first with storage_order=1.
     """
-    x, kernel = inputs[0], node.attrs["kernel_shape"]
+    x, kernel = numbers(inputs[0]), node.attrs["kernel_shape"]
     strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
     extents = pool_extents(x.shape[2:], kernel, strides, dilations, before, after, bool(node.attrs.get("ceil_mode", 0)))
     lowest = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn.graph import Node
-from fastcnn.reference.conv import average_pool, conv, conv_transpose, lp_pool, max_pool, wide
+from fastcnn.reference.conv import average_pool, conv, conv_transpose, global_max_pool, lp_pool, max_pool, wide
 from fastcnn.reference.resize import resize
 from fastcnn.reference.rnn import gru, lstm
 
@@ -207,6 +207,7 @@ OVERRIDES: dict[str, Override] = {
     "LogSoftmax": log_softmax,                      # before opset 13: one axis only
     "LpNormalization": lp_normalization,            # p=1 without absolute values
     "LpPool": lp_pool,                              # minutes: loops over elements
+    "GlobalMaxPool": global_max_pool,               # NaN as in MaxPool
     "MaxPool": max_pool,                            # fails on padded integers; SAME_LOWER sizes; storage_order=1
     "MaxRoiPool": max_roi_pool,                     # none
     "NonMaxSuppression": non_max_suppression,       # fails without its optional inputs

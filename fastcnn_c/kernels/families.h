@@ -75,7 +75,7 @@ typedef struct fc_transpose_kernels {
  * row        the accumulation of x[0..n); n = 0 gives the identity
  * columns    out[j] = out[j] (+) accumulation over i < rows of x[i*ldx + j], j < n; shift[j], or NULL for 0
  */
-#define FC_ACCUMULATE_LIST(X) X(Sum) X(SumAbs) X(SumSquare) X(SumExp) X(Max) X(Min) X(Prod)
+#define FC_ACCUMULATE_LIST(X) X(Sum) X(SumAbs) X(SumSquare) X(SumExp) X(Max) X(Min) X(Prod) X(MaxNumber)
 #define FC_ENUM_ACCUMULATE(name) FC_ACC_##name,
 typedef enum fc_accumulate { FC_ACCUMULATE_LIST(FC_ENUM_ACCUMULATE) FC_ACCUMULATE_COUNT } fc_accumulate;
 typedef float (*fc_reduce_row_kernel)(const float *x, size_t n, float shift);

@@ -19,7 +19,8 @@ enum {
 static const int accumulate_of[FC_REDUCE_COUNT] = {
     [FC_RED_Sum] = FC_ACC_Sum, [FC_RED_Mean] = FC_ACC_Sum, [FC_RED_Max] = FC_ACC_Max, [FC_RED_Min] = FC_ACC_Min,
     [FC_RED_Prod] = FC_ACC_Prod, [FC_RED_L1] = FC_ACC_SumAbs, [FC_RED_L2] = FC_ACC_SumSquare, [FC_RED_SumSquare] = FC_ACC_SumSquare,
-    [FC_RED_LogSum] = FC_ACC_Sum, [FC_RED_LogSumExp] = FC_ACC_SumExp};
+    [FC_RED_LogSum] = FC_ACC_Sum, [FC_RED_LogSumExp] = FC_ACC_SumExp,
+    [FC_RED_MaxNumber] = FC_ACC_MaxNumber};
 
 typedef struct reduce_rows {
     int64_t kind;
@@ -32,13 +33,14 @@ typedef struct reduce_rows {
 
 static float identity_of(int acc)
 {
-    return acc == FC_ACC_Max ? -INFINITY : acc == FC_ACC_Min ? INFINITY : acc == FC_ACC_Prod ? 1.0f : 0.0f;
+    return acc == FC_ACC_Max || acc == FC_ACC_MaxNumber ? -INFINITY : acc == FC_ACC_Min ? INFINITY : acc == FC_ACC_Prod ? 1.0f : 0.0f;
 }
 
-/* NaN in either stays. */
+/* NaN in either stays; in MaxNumber there is none. */
 static double join(int acc, double total, double part)
 {
     switch (acc) {
+    case FC_ACC_MaxNumber:
     case FC_ACC_Max: return part > total || part != part ? part : total;
     case FC_ACC_Min: return part < total || part != part ? part : total;
     case FC_ACC_Prod: return total * part;

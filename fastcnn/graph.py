@@ -46,7 +46,7 @@ class Node:
     captures    (name inside, value outside) of what bodies read from around them
     activation  fused epilogue; Conv and ConvTranspose also take a residual as 4th input, added before it, and a PRelu
                 slope per channel as 5th, applied in its stead; MatMul takes a bias along the last axis as 3rd input and a
-                residual as 4th
+                residual as 4th; MaxUnpool takes the shape that its indices count in as 4th
     """
 
     op_type: str

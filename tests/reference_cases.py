@@ -84,6 +84,10 @@ def pools() -> list[Case]:
         Case("AveragePool", 12, [floats(1, 2, 9)], {"kernel_shape": [3]}),
         Case("MaxPool", 12, [floats(1, 2, 5, 4, 6)], {"kernel_shape": [3, 2, 2]}, 2),
         Case("GlobalLpPool", 7, [x], {"p": 3}),
+        Case("GlobalMaxPool", 7, [x]),
+        Case("MaxUnpool", 11, [floats(1, 2, 2, 3), np.arange(12).reshape(1, 2, 2, 3)],
+             {"kernel_shape": [1, 2], "strides": [1, 2], "pads": [0, 1, 0, 1]}),
+        Case("MaxUnpool", 11, [floats(1, 2, 2, 3), np.arange(0, 48, 4).reshape(1, 2, 2, 3)], {"kernel_shape": [2, 2], "strides": [2, 2]}),
         Case("LpNormalization", 7, [x], {"axis": 1, "p": 1}),
         Case("LpNormalization", 7, [x]),
     ]

@@ -11,7 +11,8 @@ from strided import View
 from fastcnn import _native
 
 KINDS = {
-    "Sum": np.sum, "Mean": np.mean, "Max": np.max, "MaxNumber": np.max, "Min": np.min, "Prod": np.prod, "L1": lambda x, axis: np.abs(x).sum(axis),
+    "Sum": np.sum, "Mean": np.mean, "Max": np.max, "MaxNumber": np.max, "Min": np.min, "Prod": np.prod,
+    "L1": lambda x, axis: np.abs(x).sum(axis),
     "L2": lambda x, axis: np.sqrt((x * x).sum(axis)), "SumSquare": lambda x, axis: (x * x).sum(axis), "LogSum": lambda x,
     axis: np.log(x.sum(axis)),
     "LogSumExp": lambda x, axis: np.logaddexp.reduce(x.reshape(x.shape), axis) if isinstance(axis, int) else np.log(np.exp(x).sum(axis)),

@@ -31,8 +31,9 @@ def spoiled(*shape: int, share: float = 0.3, seed: int = 0) -> np.ndarray:
     return x
 
 
-WINDOWS = [((2, 2), (2, 2), (0, 0)), ((3, 3), (2, 2), (1, 1)), ((3, 3), (1, 1), (1, 1)), ((5, 3), (1, 2), (2, 0)), ((1, 1), (2, 2), (0, 0)),
-           ((9, 9), (1, 1), (4, 4)), ((2,), (2,), (0,)), ((3,), (1,), (1,)), ((2, 2, 2), (2, 2, 2), (0, 0, 0)), ((3, 3, 3), (1, 1, 1), (1, 1, 1))]
+WINDOWS = [((2, 2), (2, 2), (0, 0)), ((3, 3), (2, 2), (1, 1)), ((3, 3), (1, 1), (1, 1)), ((5, 3), (1, 2), (2, 0)),
+           ((1, 1), (2, 2), (0, 0)), ((9, 9), (1, 1), (4, 4)), ((2,), (2,), (0,)), ((3,), (1,), (1,)), ((2, 2, 2), (2, 2, 2), (0, 0, 0)),
+           ((3, 3, 3), (1, 1, 1), (1, 1, 1))]
 
 
 @pytest.mark.parametrize("kernel, strides, pads", WINDOWS, ids=str)
@@ -60,7 +61,8 @@ def test_max_pool_takes_nan_for_minus_infinity(kernel, strides, pads, channels, 
 @pytest.mark.parametrize("kernel, strides, pads", WINDOWS, ids=str)
 def test_max_pool_with_indices_gives_the_same_and_points_to_it(kernel, strides, pads):
     x = spoiled(2, 19, *([9] * (len(kernel) - 1)), 12)
-    y, index = fastcnn.load(single_node("MaxPool", {"x": x}, outputs=2, kernel_shape=kernel, strides=strides, pads=pads * 2)).run(None, {"x": x})
+    model = single_node("MaxPool", {"x": x}, outputs=2, kernel_shape=kernel, strides=strides, pads=pads * 2)
+    y, index = fastcnn.load(model).run(None, {"x": x})
     expected = largest(x, kernel, strides, pads)
     np.testing.assert_array_equal(y, expected)
     numbers = np.where(np.isnan(x), -np.inf, x).ravel()

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from single_node import check_native, expected_outputs, single_node
 
 import fastcnn
@@ -151,6 +151,54 @@ def test_max_unpool_output_shape():
     y, index = pooled(np.ascontiguousarray(X[:, :, :8, :10]), 2)
     check_native("MaxUnpool", {"x": y, "index": index, "shape": np.array([2, 19, 9, 11])}, ["shape"], opset=11, kernel_shape=[2, 2],
                  strides=[2, 2], peer="onnx.reference")
+
+
+def unpool_model(x: np.ndarray, dtype: int, symbolic: bool, shape: tuple[int, ...] | None = None, **window) -> ModelProto:
+    """x max-pooled and unpooled to its own shape, or to another."""
+    back = {name: value for name, value in window.items() if name != "ceil_mode"}
+    nodes = [helper.make_node("MaxPool", ["x"], ["p", "index"], **window), helper.make_node("Shape", ["x"], ["own"]),
+             helper.make_node("MaxUnpool", ["p", "index", "shape" if shape else "own"], ["y"], **back)]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", dtype, [None] * x.ndim if symbolic else x.shape)],
+                              [helper.make_tensor_value_info("y", dtype, None)],
+                              [numpy_helper.from_array(np.array(shape), "shape")] if shape else [])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)], ir_version=8)
+
+
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize("extents, window", [
+    ((9, 11), {"kernel_shape": [2, 2], "strides": [2, 2]}), ((5,), {"kernel_shape": [2], "strides": [2]}),
+    ((7, 8), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}), ((6, 7), {"kernel_shape": [2, 3], "strides": [3, 3]}),
+    ((5, 7), {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}), ((5, 6, 7), {"kernel_shape": [2, 2, 2], "strides": [2, 2, 2]}),
+], ids=str)
+def test_max_unpool_to_the_shape_that_was_pooled_puts_elements_back(extents, window, symbolic):
+    """Where windows leave out the last rows too: indices count in the rows of what was pooled."""
+    x = np.random.default_rng(3).standard_normal((2, 3, *extents), dtype=np.float32)
+    model = unpool_model(x, TensorProto.FLOAT, symbolic, **window)
+    loaded = fastcnn.load(model, threads=2)
+    y, = loaded.run(None, {"x": x})
+    assert not loaded.fallback_nodes
+    largest = y != 0
+    np.testing.assert_array_equal(y[largest], x[largest])
+    again = single_node("MaxPool", {"x": x}, opset=12, **window)
+    lowest = np.where(largest, x, np.float32(-9))
+    np.testing.assert_array_equal(*(expected_outputs(again, {"x": values})[0] for values in (lowest, x)))
+
+
+def test_max_unpool_of_doubles_puts_elements_back():
+    x = np.random.default_rng(3).standard_normal((2, 3, 5, 7))
+    with pytest.warns(RuntimeWarning, match="no native kernel"):
+        y, = fastcnn.load(unpool_model(x, TensorProto.DOUBLE, False, kernel_shape=[2, 2], strides=[2, 2])).run(None, {"x": x})
+    assert y.shape == x.shape and (y != 0).sum() == 2 * 3 * 2 * 3
+    np.testing.assert_array_equal(y[y != 0], x[y != 0])
+
+
+def test_max_unpool_to_another_shape_counts_as_attributes_say():
+    """2x2 of 4x6 to 5x7: the shape in which the indices count, in the corner of a larger one."""
+    x = np.random.default_rng(3).standard_normal((2, 3, 4, 6), dtype=np.float32)
+    model = unpool_model(x, TensorProto.FLOAT, False, (2, 3, 5, 7), kernel_shape=[2, 2], strides=[2, 2])
+    y, = fastcnn.load(model).run(None, {"x": x})
+    np.testing.assert_array_equal(y, expected_outputs(model, {"x": x}, "onnx.reference")[0])
+    assert not y[:, :, 4].any() and not y[..., 6].any()
 
 
 def test_max_unpool_index_of_another_plane():

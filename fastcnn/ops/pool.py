@@ -22,9 +22,10 @@ SHORTEST_ROW = 24                   # of row-major planes: shorter rows leave ve
 class Pool(Op):
     """y[n,c,i,j] = max, mean or Lp norm over the window of x[n,c,:,:].
 
-    Padding never wins and adds nothing; an average counts it only with count_include_pad. In a maximum NaN counts as -inf, as
-    onnxruntime and OpenVINO have it in most of their kernels; the standard says nothing. x: (N, C, L), (N, C, H, W) or (N, C, D, H, W) float32. ONNX MaxPool-1 to 22, AveragePool-1 to 22, LpPool-2 to 22: strides, dilations, auto_pad,
-    ceil_mode, the Indices output with storage_order. All three kinds separate: a third axis is a second step.
+    Padding never wins and adds nothing; an average counts it only with count_include_pad. In a maximum NaN counts as -inf: the standard
+    does not say, onnxruntime and OpenVINO do so in most of their kernels. x: (N, C, L), (N, C, H, W) or (N, C, D, H, W) float32.
+    ONNX MaxPool-1 to 22, AveragePool-1 to 22, LpPool-2 to 22: strides, dilations, auto_pad, ceil_mode, the Indices output with
+    storage_order. All three kinds separate: a third axis is a second step.
     """
 
     def __init__(self, kind: int):

@@ -9,6 +9,7 @@ from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.image import four_strides, is_image, planes, volume
 from fastcnn.tensor import Tensor, is_dense
 
+OUTPUT_SHAPE, EXTENTS = 2, 3       # inputs
 MAX_PIXELS = 2 ** 31               # of a plane: the step divides 32-bit numbers
 
 
@@ -16,7 +17,8 @@ class MaxUnpool(Op):
     """y = 0, then y[index[i]] = x[i], indices counting elements of the shape that kernel_shape, strides and pads give.
 
     x, index (int64): (N, C, spatial...) of one to three axes. output_shape, when given, puts that result into the corner of a
-    larger one. ONNX MaxUnpool-9, 11, 22. An index outside raises ExecutionError.
+    larger one; behind a MaxPool of that very shape (input 3, fastcnn.passes.unpool_extents) the indices count in it, as the partial
+    inverse of that MaxPool has to. ONNX MaxUnpool-9, 11, 22. An index outside raises ExecutionError.
     """
 
     def native(self, args: Args) -> bool:
@@ -29,7 +31,7 @@ class MaxUnpool(Op):
         x = args.spec(0)
         if args.spec(1).shape != x.shape:
             raise bad_shape(args, "x and its indices must have the same shape")
-        inner, given = _inner(args), args.ints(2)
+        inner, given = _inner(args), args.ints(OUTPUT_SHAPE)
         shape = (*x.shape[:2], *inner) if given is None else tuple(given)
         smaller = len(shape) != x.rank or shape[:2] != x.shape[:2] or any(a < b for a, b in zip(shape[2:], inner))
         if smaller or math.prod(shape[2:]) >= MAX_PIXELS or min(inner) < 1:
@@ -52,10 +54,13 @@ def _emit(low: Lowering, y: Tensor, x: Tensor, index: Tensor) -> None:
 
 
 def _inner(args: Args) -> tuple[int, ...]:
-    """Spatial extents (in - 1)*stride + kernel - pads that the indices count in."""
+    """Spatial extents that the indices count in: (in - 1)*stride + kernel - pads, or output_shape where that is what was pooled."""
     attrs, spatial = args.node.attrs, args.spec(0).shape[2:]
     rank, kernel = len(spatial), args.node.attrs.get("kernel_shape") or []
     strides, pads = attrs.get("strides") or [1] * rank, attrs.get("pads") or [0] * 2 * rank
     if len(kernel) != rank or len(strides) != rank or len(pads) != 2 * rank:
         raise bad_shape(args, f"kernel_shape={kernel}, strides={strides}, pads={pads} for {rank} spatial axes")
+    given = args.ints(OUTPUT_SHAPE)
+    if given is not None and given == args.ints(EXTENTS):
+        return tuple(given[2:])
     return tuple((n - 1) * s + k - b - a for n, s, k, b, a in zip(spatial, strides, kernel, pads, pads[rank:]))

@@ -33,6 +33,7 @@ from fastcnn.passes.separable_pool import separable_pool
 from fastcnn.passes.shape_knowledge import shape_knowledge
 from fastcnn.passes.shuffle_removal import reshape_merging, transpose_merging
 from fastcnn.passes.transpose_sinking import transpose_sinking
+from fastcnn.passes.unpool_extents import unpool_extents
 from fastcnn.passes.unshared_convolution import unshared_convolution
 from fastcnn.passes.widen_half import widen_half
 
@@ -49,6 +50,7 @@ PASSES: list[Pass] = [
     shape_knowledge,  # once sizes have become constants
     canonical_forms,  # before everything that knows operators by name
     plain_forms,  # once types are known
+    unpool_extents,  # while indices come from where they were found
     quantized_forms,  # likewise; before folding and fusion, which then see the floats between the integers
     unshared_convolution,  # before others move what moves elements
     identity_removal,  # nodes that do nothing stand between producers and consumers

@@ -218,3 +218,17 @@ def lp_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
     extents = pool_extents(x.shape[2:], kernel, strides, dilations, before, after, bool(node.attrs.get("ceil_mode", 0)))
     powers = windows(np.abs(wide(x)) ** p, kernel, strides, dilations, before, extents, 0)
     return [(powers.sum(tuple(range(-len(kernel), 0))) ** (1 / p)).astype(x.dtype)]
+
+
+def max_unpool(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """Zeros with x where its indices say, which count in output_shape where the MaxPool before read that, else in what attributes give."""
+    x, index, given, extents = (*inputs, None, None)[:4]
+    kernel = node.attrs["kernel_shape"]
+    strides, pads = node.attrs.get("strides") or [1] * len(kernel), node.attrs.get("pads") or [0] * 2 * len(kernel)
+    inner = [(n - 1) * s + k - b - a for n, s, k, b, a in zip(x.shape[2:], strides, kernel, pads, pads[len(kernel):])]
+    shape = [*x.shape[:2], *inner] if given is None else given.tolist()
+    planes = np.zeros(shape if extents is not None and shape == extents.tolist() else [*x.shape[:2], *inner], x.dtype)
+    planes.reshape(-1)[index.ravel()] = x.ravel()
+    y = np.zeros(shape, x.dtype)
+    y[tuple(slice(0, n) for n in planes.shape)] = planes
+    return [y]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn.graph import Node
-from fastcnn.reference.conv import average_pool, conv, conv_transpose, global_max_pool, lp_pool, max_pool, wide
+from fastcnn.reference.conv import average_pool, conv, conv_transpose, global_max_pool, lp_pool, max_pool, max_unpool, wide
 from fastcnn.reference.resize import resize
 from fastcnn.reference.rnn import gru, lstm
 
@@ -210,6 +210,7 @@ OVERRIDES: dict[str, Override] = {
     "GlobalMaxPool": global_max_pool,               # NaN as in MaxPool
     "MaxPool": max_pool,                            # fails on padded integers; SAME_LOWER sizes; storage_order=1
     "MaxRoiPool": max_roi_pool,                     # none
+    "MaxUnpool": max_unpool,                        # fails behind a MaxPool whose windows leave rows out
     "NonMaxSuppression": non_max_suppression,       # fails without its optional inputs
     "OneHot": one_hot,                              # fails for depth of shape [1]
     "Pad": pad,                                     # fails for negative pads

@@ -178,7 +178,8 @@ def kinds(model) -> list[str]:
 
 
 @pytest.mark.parametrize("activation", ["Relu", "Sigmoid"])
-def test_planner_fuses_what_outgrows_the_cache_with_the_same_numbers(monkeypatch, activation):
+def test_planner_fuses_what_outgrows_the_cache_with_the_same_numbers(monkeypatch, plan_for, activation):
+    plan_for("sapphire_rapids")
     x = rng.standard_normal((2, 8, 13, 15)).astype(np.float32)
     apart = fastcnn.load(network(activation), threads=1)
     before = apart(x)

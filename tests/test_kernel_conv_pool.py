@@ -108,7 +108,8 @@ def image(proto, n: int = 2, h: int = 37, w: int = 45) -> np.ndarray:
     network(shape=(16, 20, 1, 1), conv={"pads": [0] * 4}),
     network(conv={"auto_pad": "SAME_UPPER", "pads": None}, auto_pad="SAME_UPPER"),
 ], ids=lambda proto: " ".join(str(n.op_type) for n in proto.graph.node))
-def test_planner_joins_large_maps_to_their_pooling_with_the_same_bits(monkeypatch, proto):
+def test_planner_joins_large_maps_to_their_pooling_with_the_same_bits(monkeypatch, plan_for, proto):
+    plan_for("sapphire_rapids")
     x = image(proto)
     monkeypatch.setattr(stem, "SHARE_OF_L2", 1e9)
     apart = fastcnn.load(proto, threads=1)

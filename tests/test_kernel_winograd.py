@@ -286,6 +286,7 @@ def test_winograd_counts_tiles_and_positions_of_the_axes_it_transforms():
     (ConvShape(3, 1, 64, 64, 1, 5, 1, 1, 1, 4, 0, 8, 1, 400, 1, 400), (12, 1, 100)),
     (ConvShape(2, 1, 64, 64, 7, 1, 1, 1, 2, 9, 6, 0, 34, 17, 34, 17), (4, 17, 17)),
 ], ids=str)
-def test_winograd_takes_the_phases_of_a_dilated_window(shape, expected):
+def test_winograd_takes_the_phases_of_a_dilated_window(plan_for, shape, expected):
+    plan_for("sapphire_rapids")
     picked = choose(shape, own_places(shape), 1)
     assert (picked.algorithm, picked.shape.n, picked.shape.oh, picked.shape.ow) == ("winograd", *expected)

@@ -25,7 +25,8 @@ def bytes_of(count: int) -> np.ndarray:
     return np.zeros(count, np.uint8)
 
 
-def test_the_steps_before_ask_for_what_a_row_is_multiplied_by():
+def test_the_steps_before_ask_for_what_a_row_is_multiplied_by(plan_for):
+    plan_for("sapphire_rapids")
     w = bytes_of(50_000)
     steps = [conv(bytes_of(9), 49), ("pool", (None, None), 1, {}), conv(w, 1)]
     assert look_ahead(steps, [LARGE, LARGE, LARGE], 1) == [[(w, 0, 50_000)], [], []]

@@ -17,6 +17,7 @@ import fastcnn
 from fastcnn import _native
 from fastcnn.choice.tile import best_nv, tile_cycles
 from fastcnn.choice.width import KEEP_WIDTH, MAX_NV, kept_nv
+from fastcnn.machine.numbers import Machine
 from fastcnn.plan.executor import MAX_PLANS
 
 
@@ -125,7 +126,8 @@ def packed_bytes(loaded: fastcnn.Model, algorithm: str) -> int:
 # AVX2's tiles are short, two rows at four vectors: one row and four rows differ by more than KEEP_WIDTH, so two widths are packed.
 @pytest.mark.parametrize(("network", "channels", "limit", "avx2"), [(mobile_network, 24, 1.05, 2.05), (u_network, 3, 1.4, 2.3)])
 def test_layers_keep_the_tile_width_that_they_are_packed_for(network: Callable[[], ModelProto], channels: int, limit: float,
-                                                             avx2: float) -> None:
+                                                             avx2: float, plan_for: Callable[..., Machine]) -> None:
+    plan_for("sapphire_rapids")
     proto, rng = network(), np.random.default_rng(0)
     loaded, weights = fastcnn.load(proto, threads=1), sum(4 * int(np.prod(w.dims)) for w in proto.graph.initializer)
     loaded(np.ones((4, channels, 64, 64), np.float32))

@@ -82,7 +82,8 @@ def image(network: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_variants_all_give_the_same_bits(isa, network, threads, monkeypatch):
+def test_variants_all_give_the_same_bits(isa, network, threads, monkeypatch, plan_for):
+    plan_for("sapphire_rapids")
     blob = network()
     x = image(blob)
     expected = fastcnn.load(blob, threads=threads)(x)
@@ -106,7 +107,8 @@ def quick(monkeypatch):
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_fused_steps_are_timed_once_and_shown(quick, network, tmp_path, monkeypatch):
+def test_fused_steps_are_timed_once_and_shown(quick, network, tmp_path, monkeypatch, plan_for):
+    plan_for("sapphire_rapids")
     file, blob = tmp_path / "answers.json", network()
     tuned = fastcnn.load(blob, threads=1, tune=file)
     row, = [row for row in tuned.choices() if "apart" in row.measured_ms]
@@ -120,7 +122,8 @@ def test_fused_steps_are_timed_once_and_shown(quick, network, tmp_path, monkeypa
     np.testing.assert_array_equal(again(image(blob)), tuned(image(blob)))
 
 
-def test_fused_steps_keep_the_pick_when_time_is_up(tmp_path, monkeypatch):
+def test_fused_steps_keep_the_pick_when_time_is_up(tmp_path, monkeypatch, plan_for):
+    plan_for("sapphire_rapids")
     monkeypatch.setenv("FASTCNN_TUNE_SECONDS", "0")
     rows, untuned = (fastcnn.load(bottleneck(), threads=1, tune=tune).choices() for tune in (tmp_path / "a.json", False))
     assert ("fused", "ConvDepthwise") in [(row.source, row.op_type) for row in rows]

@@ -28,8 +28,13 @@ def least_seconds(run: Callable[[], object], seconds: float, rounds: int = 3) ->
 
 @cache
 def cycles_per_second() -> float:
-    """The clock of one core: a few milliseconds at the first call."""
-    return CHAIN_CYCLES * CHAIN / least_seconds(lambda: _native.multiply_chain(CHAIN), 0.005)
+    """The clock of one core as the first call finds it, in a few milliseconds."""
+    return clock(0.005)
+
+
+def clock(seconds: float) -> float:
+    """The clock of one core now, in cycles a second."""
+    return CHAIN_CYCLES * CHAIN / least_seconds(lambda: _native.multiply_chain(CHAIN), seconds)
 
 
 def peak_gflops(seconds: float = 0.3) -> float:

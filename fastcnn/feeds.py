@@ -68,8 +68,23 @@ def _check_compound(name: str, value: Any, kind: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise InputError(f"input {name!r}: expected a list for {kind}, got {type(value).__name__}")
         return [_check_compound(f"{name}[{i}]", element, kind[len("seq("):-1]) for i, element in enumerate(value)]
+    if kind.startswith("map("):
+        return _check_map(name, value, kind)
     dtype = tensor_dtype(kind)
     return value if dtype is None else _check(name, value, dtype, None)
+
+
+def _check_map(name: str, value: Any, kind: str) -> dict[Any, Any]:
+    """The values as scalars of their type."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"input {name!r}: expected a dict for {kind}, got {type(value).__name__}")
+    dtype = tensor_dtype(kind.partition(",")[2][:-1])
+    if dtype is None or dtype == np.object_:
+        return dict(value)
+    try:
+        return {key: dtype.type(element) for key, element in value.items()}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"input {name!r}: a value is no {dtype}: {error}") from error
 
 
 def _check(name: str, value: Any, dtype: np.dtype, shape: tuple | None) -> Any:

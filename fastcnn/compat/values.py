@@ -69,7 +69,9 @@ class OrtValue:
         return list(self._value.shape)
 
     def data_type(self) -> str:
-        """"tensor(float)", "seq(tensor(int64))"."""
+        """"tensor(float)", "seq(tensor(int64))", "map(string,tensor(float))"."""
+        if isinstance(self._value, dict):
+            return f"map({'string' if isinstance(next(iter(self._value), ''), str) else 'int64'},tensor(float))"
         if isinstance(self._value, list):
             return f"seq({OrtValue(self._value[0]).data_type() if self._value else 'tensor(float)'})"
         return f"tensor({element_name(self._value.dtype)})"

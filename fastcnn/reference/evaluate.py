@@ -17,12 +17,15 @@ from fastcnn.inference.concrete import Types
 from fastcnn.inference.concrete import infer_outputs as infer_by_rules
 from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.control_flow import CONTROL_FLOW, Run
+from fastcnn.reference.ml import ML
 from fastcnn.reference.overrides import OVERRIDES
 from fastcnn.reference.shape_arithmetic import SHAPE_ARITHMETIC
 
 if TYPE_CHECKING:
     from fastcnn.reference.evaluator import Evaluator, Value
 
+
+OTHER_DOMAINS = CONTRIB | ML
 
 
 def evaluate(node: Node, inputs: Sequence[Value], captured: Mapping[str, Value] | None = None,
@@ -63,7 +66,7 @@ def _evaluate_plain(
 
 def _direct(node: Node) -> Callable[[Node, list[Value]], list[np.ndarray] | None] | None:
     if node.domain:
-        return CONTRIB.get((node.domain, node.op_type))
+        return OTHER_DOMAINS.get((node.domain, node.op_type))
     return SHAPE_ARITHMETIC.get(node.op_type) or OVERRIDES.get(node.op_type)
 
 
@@ -110,8 +113,8 @@ def _values_of(graph: Graph, feeds: Mapping[str, Value], names: Sequence[str]) -
 
 
 def infer_outputs(node: Node, inputs: Sequence[Types | None], values: Mapping[str, np.ndarray]) -> list[Types | None]:
-    """What fastcnn.inference says; of contributed operators, which have no rules there, what a run on zeros makes."""
-    if node.domain and (node.domain, node.op_type) in CONTRIB:
+    """What fastcnn.inference says; of operators of other domains, which have no rules there, what a run on zeros makes."""
+    if node.domain and (node.domain, node.op_type) in OTHER_DOMAINS:
         if any(v and t is None for v, t in zip(node.inputs, inputs)):
             return [None] * len(node.outputs)
         return _types_of_zeros(node, inputs, values)
@@ -119,11 +122,11 @@ def infer_outputs(node: Node, inputs: Sequence[Types | None], values: Mapping[st
 
 
 def _types_of_zeros(node: Node, inputs: Sequence[Types | None], values: Mapping[str, np.ndarray]) -> list[Types | None]:
-    """Contributed operators have no schema here: their shapes are those of a run on zeros."""
+    """Of a run on zeros."""
     arrays = [
         None if t is None else values[v] if v in values else np.zeros(t[1], t[0]) for v, t in zip(node.inputs, inputs)
     ]
     try:
-        return [(y.dtype, y.shape) for y in evaluate(node, arrays)]
+        return [(y.dtype, y.shape) if isinstance(y, np.ndarray) else None for y in evaluate(node, arrays)]
     except ExecutionError as error:
         raise ShapeError(str(error)) from error

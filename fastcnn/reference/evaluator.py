@@ -69,6 +69,8 @@ class Evaluator:
         """Some implementations compute in float64 or int64 and return it."""
         if isinstance(y, np.generic):
             y = np.asarray(y)
+        if isinstance(y, np.ndarray) and y.dtype.kind in "UST":      # strings are objects, as they are fed
+            return y.astype(object)
         if (
             isinstance(y, np.ndarray)
             and isinstance(like, np.ndarray)

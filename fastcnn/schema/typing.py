@@ -1,6 +1,7 @@
 """Element types through a node: those of its outputs from those of its inputs, refused where its operator does not take them."""
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -15,6 +16,8 @@ from fastcnn.schema.element_types import ELEMENT_TYPES, LETTERS, NEWEST_TYPED
 
 Types = Sequence["str | None"]
 FLOAT = "tensor(float)"
+ONNX_DOMAINS = ("", "ai.onnx.ml")
+_MAP = re.compile(r"map\((\w+), (\w+)\)")
 # What passes write beyond ONNX: integer convolutions spelled out of quantised ones. Models cannot have them.
 SPELLED_OUT = {("Conv", "tensor(int32)")}
 # What is remembered of nodes seen: operators, opsets and types of a few models.
@@ -55,7 +58,7 @@ def output_types(node: Node, types: Types) -> list[str | None]:
     except Mismatch as mismatch:
         i, what = mismatch.args
         raise ModelError(f"{node.where()}: input {i} ({node.input(i)!r}) {what}") from None
-    rule = _BY_ATTRIBUTE.get(node.op_type) if not node.domain else None
+    rule = _BY_ATTRIBUTE.get(node.op_type) if node.domain in ONNX_DOMAINS else None
     if rule is not None and found:
         found[0] = _checked(node, rule(node, types), found[0])
     if node.op_type == "LayerNormalization" and not node.domain:
@@ -160,7 +163,7 @@ def _of_schema(op_type: str, version: int, domain: str) -> Typing | None:
         schema = onnx.defs.get_schema(op_type, version, domain)
     except onnx.defs.SchemaError:
         return None
-    allowed = {c.type_param_str: frozenset(c.allowed_type_strs) for c in schema.type_constraints}
+    allowed = {c.type_param_str: frozenset(map(_spelled, c.allowed_type_strs)) for c in schema.type_constraints}
     formal = [(p.type_str, p.is_homogeneous) for p in (*schema.inputs, *schema.outputs)]
     allowed.update((name, frozenset({name})) for name, _ in formal if name not in allowed)
     count = len(schema.inputs)
@@ -168,7 +171,39 @@ def _of_schema(op_type: str, version: int, domain: str) -> Typing | None:
                   frozenset(i for i, (_, same) in enumerate(formal[:count]) if not same))
 
 
+def _spelled(kind: str) -> str:
+    """onnxruntime's spelling of a map, "map(int64,tensor(float))", for onnx's "map(int64, float)"."""
+    return _MAP.sub(r"map(\1,tensor(\2))", kind)
+
+
 # ---- outputs whose types the inputs alone do not say ----
+
+def _by_labels(kind: str) -> Callable[[Node, Types], str | None]:
+    """Of a classifier's labels."""
+    def rule(node: Node, types: Types) -> str | None:
+        return kind.format("string" if node.attrs.get("classlabels_strings") else "int64")
+    return rule
+
+
+def _encoded(node: Node, types: Types) -> str | None:
+    """Of LabelEncoder and CategoryMapper: the type of the values; without keys and values strings become integers, others strings."""
+    values = node.attrs.get("values_tensor")
+    if values is not None:
+        return f"tensor({element_name(values.dtype)})"
+    named = [kind for kind in ("string", "int64", "float") if f"values_{kind}s" in node.attrs]
+    if named:
+        return f"tensor({named[0]})"
+    return None if types[0] is None else "tensor(int64)" if types[0] == "tensor(string)" else "tensor(string)"
+
+
+def _of_map(node: Node, types: Types) -> str | None:
+    """Of DictVectorizer: map(key,value) -> value."""
+    return None if types[0] is None else types[0].partition(",")[2][:-1]
+
+
+def _cast_map(node: Node, types: Types) -> str | None:
+    return {"TO_FLOAT": FLOAT, "TO_INT64": "tensor(int64)", "TO_STRING": "tensor(string)"}.get(node.attrs.get("cast_to", "TO_FLOAT"))
+
 
 def _named(attribute: str, default: Callable[[Types], str | None]) -> Callable[[Node, Types], str | None]:
     """The element type whose number an attribute has."""
@@ -219,6 +254,11 @@ _BY_ATTRIBUTE: dict[str, Callable[[Node, Types], str | None]] = {
     "SequenceEmpty": lambda node, types: f"seq({_named('dtype', _float)(node, types)})",
     "QuantizeLinear": _quantized,
     "DequantizeLinear": _dequantized,
+    **dict.fromkeys(("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"), _by_labels("tensor({})")),
+    "CastMap": _cast_map,
+    **dict.fromkeys(("CategoryMapper", "LabelEncoder"), _encoded),
+    "DictVectorizer": _of_map,
+    "ZipMap": _by_labels("seq(map({},tensor(float)))"),
 }
 
 

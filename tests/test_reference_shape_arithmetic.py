@@ -39,6 +39,8 @@ def binary() -> list[Case]:
 
 def unary() -> list[Case]:
     cases = [Case(op, 13, [floats(3, 4)]) for op in ("Abs", "Neg", "Floor", "Ceil", "Identity")]
+    cases += [Case("Exp", 13, [floats(3, 4)]), Case("Pow", 13, [np.abs(floats(3, 4)), np.float32(2.5)]),
+              Case("Pow", 13, [ints(2, 3), ints(3)])]
     cases += [Case("Sqrt", 13, [np.abs(floats(3))]), Case("Not", 13, [X > 0]), Case("Neg", 13, [X])]
     numbers = np.array([1.7, 2.2, 0, 3], np.float32)
     cases += [Case("Cast", v, [x], {"to": to}) for v in (9, 13) for to in (1, 2, 3, 5, 6, 7, 9, 10, 11, 12, 13)

@@ -6,9 +6,11 @@ in the tables below (functions, bodies of control flow, sparse tensors, numbers 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from fastcnn.mapping import Mapping as FileMapping
 from fastcnn.mapping import bytes_at
@@ -16,6 +18,8 @@ from fastcnn.mapping import bytes_at
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # The longest that protobuf takes: tags and lengths have 32 bits, values 64.
 TAG_BYTES, VALUE_BYTES = 5, 10
+# Messages in each other: what protobuf allows.
+MAX_DEPTH = 100
 
 
 class OddMessage(Exception):
@@ -24,7 +28,10 @@ class OddMessage(Exception):
 
 @dataclass(frozen=True)
 class Field:
-    """form: "int", "float", "str", "bytes", "view" (bytes as an array over data), "skipped" (nobody asks) or the name of a message."""
+    """form: "int", "float", "str", "bytes", "view" (bytes as an array over data), "skipped" (nobody asks) or the name of a message;
+
+    of packed numbers that are read as an array "float32", "float64" and "varint".
+    """
 
     name: str
     form: str
@@ -51,9 +58,10 @@ MESSAGES: dict[str, dict[int, Field]] = {
                     value_info__skipped=13, metadata_props__skipped=16),
     "Node": _table(input__strs=1, output__strs=2, name__str=3, op_type__str=4, attribute__Attributes=5, doc_string__skipped=6,
                    domain__str=7, metadata_props__skipped=9),
-    "Attribute": _table(name__str=1, f__float=2, i__int=3, s__bytes=4, t__Tensor=5, floats__floats=7, ints__ints=8,
-                        doc_string__skipped=13, type__int=20),
-    "Tensor": _table(dims__ints=1, data_type__int=2, name__str=8, raw_data__view=9, doc_string__skipped=12, external_data__Entrys=13,
+    "Attribute": {**_table(name__str=1, f__float=2, i__int=3, s__bytes=4, t__Tensor=5, g__Graph=6, floats__floats=7, ints__ints=8,
+                           doc_string__skipped=13, type__int=20), 9: Field("strings", "bytes", True)},
+    "Tensor": _table(dims__ints=1, data_type__int=2, float_data__float32=4, int32_data__varint=5, int64_data__varint=7, name__str=8,
+                     raw_data__view=9, double_data__float64=10, uint64_data__varint=11, doc_string__skipped=12, external_data__Entrys=13,
                      data_location__int=14),
     "Value": _table(name__str=1, type__Type=2, doc_string__skipped=3, metadata_props__skipped=4),
     "Type": _table(tensor_type__TensorType=1, denotation__skipped=6),
@@ -65,11 +73,12 @@ MESSAGES: dict[str, dict[int, Field]] = {
 ABSENT: dict[str, dict[str, Any]] = {
     "Model": {"functions": ()},
     "Graph": {"sparse_initializer": ()},
-    "Attribute": {"ref_attr_name": "", "g": None, "tp": None, "sparse_tensor": None,
-                  **dict.fromkeys(("strings", "tensors", "graphs", "type_protos", "sparse_tensors"), ())},
-    "Tensor": dict.fromkeys(("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data"), ()),
+    "Attribute": {"ref_attr_name": "", "tp": None, "sparse_tensor": None,
+                  **dict.fromkeys(("tensors", "graphs", "type_protos", "sparse_tensors"), ())},
+    "Tensor": {"string_data": ()},
 }
-_DEFAULTS: dict[str, Any] = {"int": 0, "float": 0.0, "str": "", "bytes": b"", "view": b"", "skipped": None}
+_DEFAULTS: dict[str, Any] = {"int": 0, "float": 0.0, "str": "", "bytes": b"", "view": b"", "skipped": None,
+                              **dict.fromkeys(("float32", "float64", "varint"), ())}
 _WIRES = {"int": VARINT, "float": FIXED32}
 # Message -> tag -> field, for the one wire type that the field has when it is not packed.
 _TAGS = {kind: {number << 3 | _WIRES.get(field.form, BYTES): field for number, field in table.items()} for kind, table in MESSAGES.items()}
@@ -86,6 +95,11 @@ class Message:
             return _EMPTY[self.kind][name]
         except KeyError:
             raise AttributeError(f"{self.kind} has no field {name!r}") from None
+
+    @property
+    def proto_name(self) -> str:
+        """What protobuf calls the message."""
+        return f"{self.kind}Proto"
 
     def HasField(self, name: str) -> bool:
         """Whether a field that is not repeated is set."""
@@ -112,12 +126,14 @@ _EMPTY = _Empty()
 def decode(data: bytes | FileMapping) -> Message:
     """The ModelProto that is serialised in data; long weights are views of it. Raises OddMessage for what is not in the tables."""
     try:
-        return _decoded(data, 0, len(data), "Model")
+        return _decoded(data, 0, len(data), "Model", MAX_DEPTH)
     except (IndexError, UnicodeDecodeError, struct.error) as error:
         raise OddMessage(str(error)) from None
 
 
-def _decoded(data: bytes | FileMapping, position: int, last: int, kind: str) -> Message:
+def _decoded(data: bytes | FileMapping, position: int, last: int, kind: str, depth: int) -> Message:
+    if not depth:
+        raise OddMessage("messages inside each other without end")
     message, tags = Message(kind), _TAGS[kind]
     values = message.__dict__
     while position < last:
@@ -143,10 +159,14 @@ def _decoded(data: bytes | FileMapping, position: int, last: int, kind: str) -> 
                 value = data[begin:position]
             elif form == "view":
                 value = bytes_at(data, begin, size)
+            elif form in _ARRAYS:
+                if field.name in values:
+                    raise OddMessage(f"{field.name} in pieces")
+                value = _ARRAYS[form](data, begin, position)
             elif form != "skipped":
                 if field.name in values and not field.repeated:
                     raise OddMessage(f"{field.name} twice in a {kind}, which protobuf would merge")
-                value = _decoded(data, begin, position, form)
+                value = _decoded(data, begin, position, form, depth - 1)
         if not field.repeated:
             values[field.name] = value
         elif field.name in values:
@@ -175,6 +195,33 @@ def _packed(data: bytes | FileMapping, position: int, last: int, kind: str, tag:
         item, position = _signed(data, position)
         items.append(item)
     return position
+
+
+def _floats(dtype: str) -> Callable[[bytes | FileMapping, int, int], np.ndarray]:
+    """Packed numbers of 4 or 8 bytes."""
+    def read(data: bytes | FileMapping, begin: int, end: int) -> np.ndarray:
+        if (end - begin) % np.dtype(dtype).itemsize:
+            raise OddMessage("packed numbers that are cut off")
+        return np.frombuffer(data[begin:end], dtype)
+    return read
+
+
+def _varints(data: bytes | FileMapping, begin: int, end: int) -> np.ndarray:
+    """Packed varints as int64."""
+    octets = np.frombuffer(data[begin:end], np.uint8)
+    ends = np.flatnonzero(octets < 128)
+    starts = np.concatenate([np.zeros(1, np.int64), ends + 1])[:len(ends)]
+    lengths = ends - starts + 1
+    if octets.size and (octets[-1] > 127 or lengths.max() > VALUE_BYTES):
+        raise OddMessage("a varint that is cut off or has no end")
+    values = np.zeros(len(ends), np.uint64)
+    for k in range(int(lengths.max(initial=0))):
+        there = lengths > k
+        values[there] |= (octets[starts[there] + k] & np.uint8(127)).astype(np.uint64) << np.uint64(7 * k)
+    return values.view(np.int64)
+
+
+_ARRAYS = {"float32": _floats("<f4"), "float64": _floats("<f8"), "varint": _varints}
 
 
 def _signed(data: bytes | FileMapping, position: int) -> tuple[int, int]:

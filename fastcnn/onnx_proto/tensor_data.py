@@ -72,13 +72,23 @@ def _from_bytes(tensor: TensorProto, raw: np.ndarray, dims: tuple[int, ...]) -> 
     return raw.view(dtype).reshape(dims)
 
 
+# Element type -> the field that numbers of it stand in, and the dtype they are written in there.
+_FIELDS: dict[int, tuple[str, str]] = {
+    ELEMENT_NUMBERS[name]: (field, dtype) for field, names in (
+        ("float_data", {"float": "float32", "complex64": "float32"}),
+        ("double_data", {"double": "float64", "complex128": "float64"}),
+        ("int64_data", {"int64": "int64"}),
+        ("uint64_data", {"uint32": "uint64", "uint64": "uint64"}),
+        ("int32_data", {"int32": "int32", "bool": "int32", **dict.fromkeys(("int8", "uint8", "int16", "uint16"), "int32"),
+                        "float16": "uint16"})) for name, dtype in names.items()}
+
+
 def _from_fields(tensor: TensorProto, dims: tuple[int, ...], where: str) -> np.ndarray:
     """Data in float_data, int32_data, ... : the count must fit, except that one entry packs several small numbers."""
-    from onnx import helper, numpy_helper
     count = math.prod(dims)
-    field = helper.tensor_dtype_to_field(tensor.data_type)
-    entries = len(getattr(tensor, field))
-    expected = count
+    field, written = _FIELDS.get(tensor.data_type, ("string_data" if tensor.data_type == STRING else "int32_data", ""))
+    data = getattr(tensor, field)
+    entries, expected = len(data), count
     if tensor.data_type in COMPLEX:
         expected = 2 * count
     if tensor.data_type in _BITS:
@@ -87,14 +97,26 @@ def _from_fields(tensor: TensorProto, dims: tuple[int, ...], where: str) -> np.n
         raise ModelError(
             f"{where}: {entries} elements of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} has {count}"
         )
+    dtype = numpy_type(ELEMENT_NAMES[tensor.data_type])
     if not entries and not count:
-        return np.zeros(dims, numpy_type(ELEMENT_NAMES[tensor.data_type]))
+        return np.zeros(dims, dtype)
     try:
-        return np.asarray(numpy_helper.to_array(tensor)).reshape(dims)
+        if written:
+            numbers = np.asarray(data).astype(written)
+            return (numbers.view(dtype) if tensor.data_type in COMPLEX or dtype == np.float16 else numbers.astype(dtype)).reshape(dims)
+        return _by_onnx(tensor, field).reshape(dims)
     except (ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{where}: data does not fit {ELEMENT_NAMES[tensor.data_type]}{list(dims)} ({error})"
         ) from None
+
+
+def _by_onnx(tensor: TensorProto, field: str) -> np.ndarray:
+    """Strings, and numbers that numpy has no type for."""
+    from onnx import TensorProto, numpy_helper
+    message = TensorProto(data_type=tensor.data_type, dims=tensor.dims)
+    getattr(message, field).extend(list(getattr(tensor, field)))
+    return np.asarray(numpy_helper.to_array(message))
 
 
 def sparse_array(tensor: SparseTensorProto, folders: tuple[Path, ...] | None, where: str) -> np.ndarray:

@@ -113,7 +113,7 @@ def element_name(dtype: np.dtype) -> str:
 
 def message_name(value: object) -> str:
     """"GraphProto" of a message of ONNX's; the name of the type of anything else."""
-    return type(value).__name__
+    return getattr(value, "proto_name", None) or type(value).__name__
 
 
 def attribute_type(attribute: Any) -> int:

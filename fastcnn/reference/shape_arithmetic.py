@@ -147,6 +147,11 @@ def where(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [np.asarray(np.where(condition, x, y))]
 
 
+def power(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """x to the power of y, in the type of x."""
+    return [np.power(inputs[0], inputs[1]).astype(inputs[0].dtype, copy=False)]
+
+
 def expand(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """x broadcast together with a shape."""
     target = np.broadcast_shapes(inputs[0].shape, tuple(int(d) for d in inputs[1]))
@@ -198,6 +203,7 @@ SHAPE_ARITHMETIC: dict[str, Direct] = {
     "ConstantOfShape": constant_of_shape,
     "Div": divide,
     "Equal": elementwise(np.equal),
+    "Exp": elementwise(np.exp),
     "Expand": expand,
     "Flatten": flatten,
     "Floor": elementwise(np.floor),
@@ -214,6 +220,7 @@ SHAPE_ARITHMETIC: dict[str, Direct] = {
     "Neg": elementwise(np.negative),
     "Not": elementwise(np.logical_not),
     "Or": elementwise(np.logical_or),
+    "Pow": power,
     "Range": range_,
     "ReduceMax": reduction(np.max, 18, lowest),
     "ReduceMin": reduction(np.min, 18, highest),

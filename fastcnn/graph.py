@@ -116,6 +116,10 @@ class Graph:
                     found.append(node)
         return readers
 
+    def node_names(self) -> set[str]:
+        """Names of all nodes, those in bodies too."""
+        return {node.name for node in self.nodes}.union(*(body.node_names() for node in self.nodes for body in node.bodies.values()))
+
     def output_names(self) -> set[str]:
         """Names that must survive every rewrite."""
         return {info.name for info in self.outputs}

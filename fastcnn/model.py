@@ -13,6 +13,7 @@ import numpy as np
 
 from fastcnn.boundary import unforeseen
 from fastcnn.budget import NEVER, Budget
+from fastcnn.choice.accuracy import FAST, Accuracy, accuracy_of
 from fastcnn.choice.decision import Chooser, CostModel
 from fastcnn.cpu import default_memory, default_threads, respect_quota
 from fastcnn.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError
@@ -35,7 +36,8 @@ PRECISIONS = ("fp32",)
 
 
 def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str = "fp32",
-         tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None) -> Model:
+         tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
+         accuracy: str | Mapping[str, str] = FAST) -> Model:
     """Read an ONNX model and prepare it to run.
 
     model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
@@ -45,6 +47,9 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
                the fastest; answers are remembered in a file, or in the one given here
     max_memory bytes that one value, the activations of one plan and the packed weights may take, each; None: three quarters of what
                the machine, the cgroup and ulimit allow
+
+    accuracy   "fast": Winograd's algorithm where it is quicker; "strict": every convolution sums over its window alone, so that NaN,
+               infinities and enormous values touch no output that does not see them. {name of a node: "strict"} for some nodes
 
     Raises ModelError when the file is not a consistent ONNX model, UnsupportedOperatorError when nothing computes an operator,
     ShapeError when fixed input shapes contradict the graph, LimitError for what passes max_memory, ConfigurationError for options
@@ -58,7 +63,7 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
         raise ConfigurationError(f"max_memory={max_memory!r}: expected a number of bytes or None")
     source = model if isinstance(model, (str, os.PathLike)) else None
     with uncut():
-        return Model(read(model), threads or default_threads(), precision, source, tune, max_memory)
+        return Model(read(model), threads or default_threads(), precision, source, tune, max_memory, accuracy)
 
 
 class Model:
@@ -68,10 +73,13 @@ class Model:
     """
 
     def __init__(self, graph: Graph, threads: int, precision: str = "fp32", source: str | os.PathLike[str] | None = None,
-                 tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None):
+                 tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
+                 accuracy: str | Mapping[str, str] = FAST):
         self._budget, self._max_memory = Budget(max_memory or default_memory()), max_memory
         self._graph, self._threads, self._precision, self._tune = graph, threads, precision, tune
-        self._chooser = _tuner(tune, graph) if tune else CostModel()
+        checked = accuracy_of(accuracy, graph.node_names())
+        self._accuracy = accuracy if isinstance(accuracy, str) else dict(accuracy)
+        self._chooser = _tuner(tune, graph, checked) if tune else CostModel(checked)
         respect_quota()
         self._source = os.path.abspath(source) if source is not None else None
         self._overridable = frozenset(name for name in graph.metadata.get("overridable", ()) if name in graph.constants)
@@ -204,7 +212,8 @@ class Model:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self._source or self._graph, self._threads, self._precision, self._tune, self._max_memory)
+        return _again, (self._source or self._graph, self._threads, self._precision, self._tune, self._max_memory,
+                        self._accuracy)
 
     def __repr__(self) -> str:
         if self._default is None:
@@ -239,7 +248,8 @@ class Model:
         with self._lock:
             if fed not in self._variants:
                 graph = with_inputs(self._graph, sorted(fed))
-                self._variants[fed] = Model(graph, self._threads, self._precision, None, self._tune, self._max_memory)
+                self._variants[fed] = Model(graph, self._threads, self._precision, None, self._tune, self._max_memory,
+                                             self._accuracy)
             return self._variants[fed]
 
     def _with_outputs(self, names: tuple[str, ...]) -> Graph:
@@ -275,9 +285,9 @@ class Model:
                           RuntimeWarning, stacklevel=3)
 
 
-def _tuner(tune: bool | str | os.PathLike[str], graph: Graph) -> Chooser:
+def _tuner(tune: bool | str | os.PathLike[str], graph: Graph, accuracy: Accuracy) -> Chooser:
     from fastcnn.tune.tuner import tuner  # 8 ms, with logging, json and hashlib, that most models never need
-    return tuner(tune, sum(array.nbytes for array in graph.constants.values()))
+    return tuner(tune, sum(array.nbytes for array in graph.constants.values()), accuracy)
 
 
 def _end(timeout: float) -> float:
@@ -288,10 +298,10 @@ def _end(timeout: float) -> float:
 
 
 def _again(source: str | Graph, threads: int, precision: str, tune: bool | str | os.PathLike[str] = False,
-           max_memory: int | None = None) -> Model:
+           max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST) -> Model:
     """A pickled model."""
     path = source if isinstance(source, str) else None
-    return Model(source if isinstance(source, Graph) else read(source), threads, precision, path, tune, max_memory)
+    return Model(source if isinstance(source, Graph) else read(source), threads, precision, path, tune, max_memory, accuracy)
 
 
 def _dims(info: ValueInfo) -> str:

@@ -235,6 +235,25 @@ def test_winograd_rounding_error_over_that_of_the_direct_kernel(isa, ic, form):
     assert rms(winograd(case, x, w, form.m) - exact) <= form.rms * rms(y - exact)
 
 
+@forms
+@pytest.mark.parametrize("ic", [16, 64])
+def test_winograd_error_beside_one_enormous_pixel(isa, ic, form):
+    """At most 16 * 2^-24 of the patch's largest |x| times the filter's sum of |w| (README); beyond the patch nothing changes."""
+    case = Case(1, ic, 16, 20, 20, 0, 0, 21 - form.kh, 21 - form.kw)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x, w = tensor(rng, 1, 20, 20, ic), tensor(rng, 16, ic, form.kh, form.kw)
+        ordinary, at = winograd(case, x, w, form.m), rng.integers(20, size=2)
+        x[0, at[0], at[1]] = 65504
+        y, exact = winograd(case, x, w, form.m), direct(x, w, case)
+        allowed = 16 * 2.0 ** -24 * np.abs(x).max() * np.abs(w).sum((1, 2, 3))
+        assert (np.abs(y - exact) <= allowed).all(), (np.abs(y - exact) / allowed).max()
+        reach = [form.m + r - 1 if r > 1 else 1 for r in (form.kh, form.kw)]
+        rows, columns = (abs(np.arange(size) - place) >= e for size, place, e in zip((case.oh, case.ow), at, reach))
+        beyond = rows[:, None] | columns
+        np.testing.assert_array_equal(y[0][beyond], ordinary[0][beyond])
+
+
 def test_winograd_choice_on_the_layers_it_was_measured_on(plan_for):
     """In networks, where weights come from memory: layers with many weights for few pixels take the algorithm with smaller ones."""
     def pick(kernel: tuple[int, int], ic: int, oc: int, size: int) -> tuple[int, int] | None:

@@ -65,6 +65,7 @@ class Fixed(CostModel):
     measures = True
 
     def __init__(self, k: int):
+        super().__init__()
         self.k = k
         self.names: Sequence[str] = ()
 

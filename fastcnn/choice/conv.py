@@ -1,7 +1,7 @@
 """Which algorithm, tile and blocking compute a convolution on this machine, and its weights packed for them."""
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ NOWHERE = 1 << 30       # padding before an axis so wide that no window meets th
 class ConvShape:
     """ic and oc are per group; pt and pl may be negative (the window starts inside) or NOWHERE (it never meets the input).
 
-    An axis with a single tap has dilation 1, whatever it is made with: nothing lies between taps there.
+    An axis with a single tap has dilation 1, whatever it is made with: nothing lies between taps there. strict: fastcnn.choice.accuracy.
     """
 
     n: int
@@ -39,6 +39,7 @@ class ConvShape:
     iw: int
     oh: int
     ow: int
+    strict: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         for dilation, taps in (("dh", self.kh), ("dw", self.kw)):
@@ -81,7 +82,7 @@ class ConvShape:
         groups = f" groups {self.groups}" if self.groups > 1 else ""
         images = f"{self.n}x" if self.n > 1 else ""
         sizes = f"{images}{self.ih}x{self.iw}x{self.groups * self.ic} -> {self.groups * self.oc}"
-        return f"{sizes}, {self.kh}x{self.kw} {stride}{dilated}{groups}"
+        return f"{sizes}, {self.kh}x{self.kw} {stride}{dilated}{groups}{', strict' if self.strict else ''}"
 
     def valid_columns(self, s: int) -> tuple[int, int]:
         """Output columns [begin, end) whose kernel column s reads the input; begin == end where none does."""
@@ -137,8 +138,8 @@ def is_depthwise(shape: ConvShape) -> bool:
 
 
 def is_winograd_window(shape: ConvShape) -> bool:
-    """Dense, stride 1, 3x3 and others: what Winograd covers."""
-    return shape.groups == 1 and (shape.sh, shape.sw) == (1, 1) and covers((shape.kh, shape.kw))
+    """Dense, stride 1, 3x3 and others: what Winograd covers, and may compute."""
+    return not shape.strict and shape.groups == 1 and (shape.sh, shape.sw) == (1, 1) and covers((shape.kh, shape.kw))
 
 
 def phase_of(shape: ConvShape) -> ConvShape | None:

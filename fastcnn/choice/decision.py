@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastcnn import _native
+from fastcnn.choice.accuracy import FASTEST, Accuracy
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places, choose
 
 
@@ -38,9 +39,11 @@ class Chooser(Protocol):
     """Decides once per convolution and set of strides, when a plan is made.
 
     measures  whether it times what it is offered: only then is it worth asking for variants of neighbours that run as one step
+    accuracy  of the nodes it is asked about
     """
 
     measures: bool
+    accuracy: Accuracy
 
     def conv(self, shape: ConvShape, places: Places, threads: int) -> Decision:
         """What computes a convolution with constant weights; places: strides (n, c, h, w) of x, y and, if there is one, the residual."""
@@ -56,6 +59,9 @@ class CostModel:
     """The chooser that measures nothing."""
 
     measures = False
+
+    def __init__(self, accuracy: Accuracy = FASTEST):
+        self.accuracy = accuracy
 
     def conv(self, shape: ConvShape, places: Places, threads: int) -> Decision:
         return Decision(shape, choose(shape, places, threads))

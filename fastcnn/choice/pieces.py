@@ -26,13 +26,13 @@ def of_columns(k: int, rows: int) -> list[tuple[int, int]]:
     return [(k * i // count, k * (i + 1) // count) for i in range(count)]
 
 
-def of_channels(ic: int, kernel: tuple[int, int], strides: tuple[int, int], pixels: int) -> list[tuple[int, int]]:
+def of_channels(ic: int, kernel: tuple[int, int], strides: tuple[int, int], pixels: int, strict: bool = False) -> list[tuple[int, int]]:
     """(first, last) input channels of the pieces of a dense convolution of `pixels` pixels.
 
     Windows that may be Winograd's stay whole: its transforms of the output would be made for every piece.
     """
-    taps = kernel[0] * kernel[1]
-    if taps * ic <= (WHOLE_POINTWISE if taps == 1 else WHOLE_WINDOW) or pixels < ROWS or (covers(kernel) and strides == (1, 1)):
+    taps, winograd = kernel[0] * kernel[1], covers(kernel) and strides == (1, 1) and not strict
+    if taps * ic <= (WHOLE_POINTWISE if taps == 1 else WHOLE_WINDOW) or pixels < ROWS or winograd:
         return [(0, ic)]
     step = max(1, round(PIECE / taps / CHANNELS)) * CHANNELS
     return [(first, min(first + step, ic)) for first in range(0, ic, step)]

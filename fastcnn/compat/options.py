@@ -54,7 +54,7 @@ class OrtMemType(_Named):
     DEFAULT = 0
 
 
-TUNE_ENTRY = "fastcnn.tune"
+TUNE_ENTRY, ACCURACY_ENTRY = "fastcnn.tune", "fastcnn.accuracy"
 
 
 @dataclass(slots=True)
@@ -64,7 +64,8 @@ class SessionOptions:
     intra_op_num_threads                 at most so many threads; 0: as many as fastcnn.load takes
     add_free_dimension_override_by_name  a symbolic size of the inputs becomes a number
     add_initializer                      an array in place of an initializer of the model
-    add_session_config_entry             "fastcnn.tune": "1", or the path of a file for the answers, is fastcnn.load's tune
+    add_session_config_entry             "fastcnn.tune": "1", or the path of a file for the answers, is fastcnn.load's tune;
+                                         "fastcnn.accuracy": "strict", or {"node": "strict"} as JSON, is fastcnn.load's accuracy
 
     enable_profiling and optimized_model_filepath warn, since no such file is written. Everything else is kept and ignored.
     """
@@ -90,7 +91,7 @@ class SessionOptions:
     _config: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def add_session_config_entry(self, key: str, value: str) -> None:
-        """Kept; of effect is "fastcnn.tune": "1" or a path tunes, "0" does not."""
+        """Kept; of effect are "fastcnn.tune" ("1" or a path tunes, "0" does not) and "fastcnn.accuracy"."""
         self._config[key] = value
 
     def get_session_config_entry(self, key: str) -> str:

@@ -1,6 +1,7 @@
 """InferenceSession: onnxruntime's class over a Model."""
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -12,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from fastcnn.compat.exceptions import Fail, onnxruntime_errors, translated
-from fastcnn.compat.options import TUNE_ENTRY, RunOptions, SessionOptions
+from fastcnn.compat.options import ACCURACY_ENTRY, TUNE_ENTRY, RunOptions, SessionOptions
 from fastcnn.compat.values import IOBinding, OrtValue
 from fastcnn.cpu import default_threads
-from fastcnn.errors import FastCNNError
+from fastcnn.errors import ConfigurationError, FastCNNError
 from fastcnn.graph import Dim, Graph, ValueInfo
 from fastcnn.model import Model
 from fastcnn.reader import read, with_constants, with_sizes
@@ -67,7 +68,8 @@ class InferenceSession(Model):
             graph = with_constants(graph, {name: np.asarray(value) for name, value in _kept(self._options, "initializers").items()})
             graph = with_sizes(graph, _kept(self._options, "free_dimensions"))
             source = path_or_bytes if isinstance(path_or_bytes, (str, os.PathLike)) else None
-            super().__init__(graph, threads, source=source, tune=_tune_of(self._options))
+            super().__init__(graph, threads, source=source, tune=_tune_of(self._options),
+                             accuracy=_accuracy_of(self._options))
         self._model_path = None if source is None else os.fspath(source)       # applications look here for files beside the model
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: Any = None, *,
@@ -187,6 +189,9 @@ def _own(options: Any) -> SessionOptions:
         if option.init and hasattr(options, option.name):
             value = getattr(options, option.name)
             setattr(own, option.name, int(value) if hasattr(value, "name") else value)
+    for name in (TUNE_ENTRY, ACCURACY_ENTRY):
+        if _entry(options, name):
+            own.add_session_config_entry(name, _entry(options, name))
     return own
 
 
@@ -196,12 +201,29 @@ def _kept(options: Any, name: str) -> dict[str, Any]:
 
 
 def _tune_of(options: Any) -> bool | str:
-    """fastcnn.load's argument from the entry "fastcnn.tune", of onnxruntime's own options too."""
-    try:
-        value = options.get_session_config_entry(TUNE_ENTRY)
-    except (AttributeError, RuntimeError):
-        return False
+    """fastcnn.load's argument from the entry "fastcnn.tune"."""
+    value = _entry(options, TUNE_ENTRY)
     return {"": False, "0": False, "1": True}.get(value, value)
+
+
+def _accuracy_of(options: Any) -> str | dict[str, str]:
+    """fastcnn.load's argument from the entry "fastcnn.accuracy". Raises ConfigurationError."""
+    value = _entry(options, ACCURACY_ENTRY)
+    if not value.startswith("{"):
+        return value or "fast"
+    try:
+        levels: dict[str, str] = json.loads(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{ACCURACY_ENTRY}={value!r}: no JSON: {error}") from None
+    return levels
+
+
+def _entry(options: Any, name: str) -> str:
+    """A configuration entry, of onnxruntime's own options too; "" where there is none."""
+    try:
+        return str(options.get_session_config_entry(name))
+    except (AttributeError, RuntimeError):
+        return ""
 
 
 def _warn_of(options: Any) -> None:

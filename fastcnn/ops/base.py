@@ -106,6 +106,10 @@ class Lowering(Protocol):
     args: Args
     threads: int
 
+    @property
+    def strict(self) -> bool:
+        """Whether the node's convolutions must be direct (fastcnn.choice.accuracy)."""
+
     def read(self, i: int, layout: str = "any") -> Tensor:
         """Input i in a layout, copied only if it does not lie so already.
 

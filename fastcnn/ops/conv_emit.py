@@ -109,12 +109,13 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
         return
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
     if group == 1 and scale is None and isinstance(w, np.ndarray):
-        pieces = choice_pieces.of_channels(w.shape[1], (kh, kw), (sh, sw), n * oh * ow)
+        pieces = choice_pieces.of_channels(w.shape[1], (kh, kw), (sh, sw), n * oh * ow, low.strict)
         if len(pieces) > 1:
             _emit_pieces(low, y, x, residual, w, name, window, pieces, term)
             return
     bias, slope = vector_of(low, 2, m) if term.first else None, vector_of(low, 4, m) if term.last else None
-    shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow)
+    shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow,
+                             strict=low.strict)
     for first, count in regions.group_regions(shape) if isinstance(w, np.ndarray) else [(0, group)]:
         (o, oc), (i, ic) = ((first * size, count * size) for size in (shape.oc, shape.ic))
         operands = bias and bias.slice(0, o, oc), slope and slope.slice(0, o, oc), epilogue(low.node.activation if term.last else None)

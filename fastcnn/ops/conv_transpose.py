@@ -58,7 +58,7 @@ def emit_transposed(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None
     group = low.node.attrs.get("group", 1)
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
     (n, c, ih, iw), (oh, ow) = x.shape, window.out
-    shape = ConvShape(n, group, c // group, w.shape[1], kh, kw, sh, sw, dh, dw, pt, pl, ih, iw, oh, ow)
+    shape = ConvShape(n, group, c // group, w.shape[1], kh, kw, sh, sw, dh, dw, pt, pl, ih, iw, oh, ow, strict=low.strict)
     joins = group == 1 and y.strides[3] == y.shape[1]
     if takes_product(shape, joins):
         emit_product(low, y, x, residual, w, name, shape, joins, term)

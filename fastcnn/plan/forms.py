@@ -6,6 +6,7 @@ from collections.abc import Hashable, MutableMapping, Sequence
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.choice.accuracy import Accuracy
 from fastcnn.choice.decision import Chooser, CostModel, Selection
 from fastcnn.graph import Node
 from fastcnn.plan.bind import Bound, BoundNode
@@ -30,8 +31,9 @@ def lower_stage(bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str],
     if chooser.measures:
         wider = fused(bound, nodes, outputs, threads, SHARE_TRIED)
         for group in groups(formed, wider, nodes):
-            trial = _Trials(bound, group, group.fused.node.input(0) in inputs, threads)
-            selection = chooser.variant(group.key(), list(trial.variants), threads, trial.make)
+            trial = _Trials(bound, group, group.fused.node.input(0) in inputs, threads, chooser.accuracy)
+            strict = " strict" if any(chooser.accuracy.is_strict(b.node.name) for b in group.parts) else ""
+            selection = chooser.variant(group.key() + strict, list(trial.variants), threads, trial.make)
             formed = replaced(formed, group, trial.variants[selection.name])
             selected[group.fused.node.outputs[0]] = group.fused.node, selection
     formed = pool_row_means(formed, bound)
@@ -51,7 +53,8 @@ class _Trials:
     counts_copies  where x is the caller's: some variants read it as it is
     """
 
-    def __init__(self, bound: Bound, group: Group, counts_copies: bool, threads: int):
+    def __init__(self, bound: Bound, group: Group, counts_copies: bool, threads: int, accuracy: Accuracy):
+        self.chooser = CostModel(accuracy)
         self.bound, self.group, self.counts_copies, self.threads = bound, group, counts_copies, threads
         self.variants = group.variants()
 
@@ -61,7 +64,7 @@ class _Trials:
         made = {output for b in nodes for output in b.node.outputs}
         inputs = list(dict.fromkeys(i for b in nodes for i in b.node.reads if i not in made and i not in self.bound.values))
         output = self.group.fused.node.outputs[0]
-        stage = StageLowering(self.bound, nodes, inputs, [output], self.threads, {}, CostModel()).lower()
+        stage = StageLowering(self.bound, nodes, inputs, [output], self.threads, {}, self.chooser).lower()
         return _StageTrial(stage, [self.bound.spec(name).shape for name in (*inputs, output)], self.counts_copies)
 
 

@@ -129,6 +129,10 @@ class StageLowering:
 
     # ---- what operators may ask: see Lowering ----
 
+    @property
+    def strict(self) -> bool:
+        return self.chooser.accuracy.is_strict(self.node.name)
+
     def read(self, i: int, layout: str = "any") -> Tensor:
         name = self.node.input(i)
         tensor = self._tensor(name)

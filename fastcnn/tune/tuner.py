@@ -9,6 +9,7 @@ from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 from fastcnn.choice import cost
+from fastcnn.choice.accuracy import FASTEST, Accuracy
 from fastcnn.choice.candidates import bits, candidates, name_of
 from fastcnn.choice.conv import ConvChoice, ConvShape, Places, choose
 from fastcnn.choice.decision import Decision, Selection, Timed
@@ -42,8 +43,8 @@ class Tuner:
 
     measures = True
 
-    def __init__(self, answers: Answers, seconds: float, weight_bytes: int):
-        self.answers, self.seconds = answers, seconds
+    def __init__(self, answers: Answers, seconds: float, weight_bytes: int, accuracy: Accuracy = FASTEST):
+        self.answers, self.seconds, self.accuracy = answers, seconds, accuracy
         self.megabytes = others_megabytes(weight_bytes)
         self.lock = Lock()
         self.exhausted = False
@@ -160,7 +161,7 @@ def layer_key(shape: ConvShape, places: Places, threads: int) -> str:
     return f"{numbers} {strides} threads{threads}"
 
 
-def tuner(tune: bool | str | os.PathLike[str], weight_bytes: int) -> Tuner:
+def tuner(tune: bool | str | os.PathLike[str], weight_bytes: int, accuracy: Accuracy = FASTEST) -> Tuner:
     """The tuner for fastcnn.load's argument: True, or the path of the file with the answers. FASTCNN_TUNE_SECONDS bounds its time.
 
     Raises ConfigurationError.
@@ -172,4 +173,4 @@ def tuner(tune: bool | str | os.PathLike[str], weight_bytes: int) -> Tuner:
         seconds = float(given) if given else SECONDS
     except ValueError:
         raise ConfigurationError(f"FASTCNN_TUNE_SECONDS={given!r}: expected a number") from None
-    return Tuner(Answers(default_file() if tune is True else Path(tune)), seconds, weight_bytes)
+    return Tuner(Answers(default_file() if tune is True else Path(tune)), seconds, weight_bytes, accuracy)

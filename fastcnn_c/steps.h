@@ -106,9 +106,14 @@
     I(inner_ndim) V(inner_shape) V(y_inner) V(x_inner) I(elem_bytes) I(index_bytes)
 /* y, x, table ; n of the `channels` of every pixel in the order of the table (fc_transpose_kernels.pick); the walk is over pixels. */
 #define FC_FIELDS_pick(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(channels) I(n)
-/* y, x ; over the dimensions of `reduced` (walk of its own) for every element of `shape`. kind: fc_reduce_fn. */
+/* y, x ; over the dimensions of `reduced` (walk of its own) for every element of `shape`. kind: fc_reduce_fn.
+ * wide: y is double, and may be a norm that float32 has no number for. */
 #define FC_FIELDS_reduce(I, F, V) \
-    I(ndim) V(shape) V(y_strides) V(x_strides) I(reduced_ndim) V(reduced) V(reduced_strides) I(kind)
+    I(ndim) V(shape) V(y_strides) V(x_strides) I(reduced_ndim) V(reduced) V(reduced_strides) I(kind) I(wide)
+/* y, norm double ; y = norm * factor + epsilon, NaN where that is no normal float32. */
+#define FC_FIELDS_norm_divisor(I, F, V) I(count) F(factor) F(epsilon)
+/* y, x, norm double, divisor (of norm_divisor, as it lies) ; y = x / (norm * factor + epsilon), 0 where that is 0. */
+#define FC_FIELDS_norm_divide(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) V(n_strides) F(factor) F(epsilon)
 /* y, x ; softmax over `axis` elements with strides x_axis and y_axis; log: LogSoftmax. */
 #define FC_FIELDS_softmax(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(axis) I(y_axis) I(x_axis) I(log)
 /* y, x, scale?, bias? ; rows of `axis` contiguous elements: (x - mean) / sqrt(var + epsilon) * scale + bias. rms: no mean.
@@ -224,7 +229,7 @@
     X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
-    X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(softmax, fc_scratch_softmax) \
+    X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(norm_divisor, fc_scratch_none) X(norm_divide, fc_scratch_none) X(softmax, fc_scratch_softmax) \
     X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(resize, fc_scratch_resize) X(resize_planes, fc_scratch_resize_planes) \
     X(resize_nearest, fc_scratch_none) X(resize_terms, fc_scratch_resize_terms) X(resize_fixed, fc_scratch_resize_fixed) \
     X(max_pool_index, fc_scratch_max_pool_index) X(max_unpool, fc_scratch_max_unpool) X(grid_sample, fc_scratch_grid_sample) \

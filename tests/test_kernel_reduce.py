@@ -26,7 +26,7 @@ def reduce(kind: str, x: View, axes: tuple[int, ...], threads: int = 1) -> np.nd
     strides = tuple(int(np.prod(shape[k + 1:])) for k in range(len(shape)))
     run_step("reduce", [y, x.buffer], threads, ndim=len(shape), shape=shape, y_strides=strides, x_strides=[x.strides[d] for d in kept],
              reduced_ndim=len(axes), reduced=[x.array.shape[d] for d in axes], reduced_strides=[x.strides[d] for d in axes],
-             kind=_native.REDUCE[kind])
+             kind=_native.REDUCE[kind], wide=0)
     return y.data.reshape(shape).copy()
 
 
@@ -96,3 +96,23 @@ def test_nan_anywhere_is_the_result(kind, isa):
             for order in ((0, 1), (1, 0)):
                 got = reduce(kind, View(x, order), (1,))
                 assert np.isfinite(got[0]) and np.isnan(got[1]), (n, at, order)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=str)
+def test_norms_as_doubles_and_what_they_divide(order, threads, isa):
+    """y = x / (norm * factor + epsilon), a norm a row; 0 by 0 is 0."""
+    rows = np.array([1e-40, 1e-30, 1, 1e25, 1e38, 0])[:, None]
+    x = View((np.random.default_rng(0).normal(size=(6, 300)) * rows).astype(np.float32), order)
+    wide = x.array.astype(np.float64)
+    norm, y = Guarded(np.zeros(6), output=True), Guarded(np.zeros((6, 300), np.float32), output=True)
+    assert run_step("reduce", [norm, x.buffer], threads, ndim=1, shape=(6,), y_strides=(1,), x_strides=(x.strides[0],), reduced_ndim=1,
+                    reduced=(300,), reduced_strides=(x.strides[1],), kind=_native.REDUCE["L2"], wide=1) == 0
+    np.testing.assert_allclose(norm.array, np.sqrt((wide * wide).sum(1)), rtol=2e-6)
+    for factor, epsilon in ((1.0, 0.0), (0.25, 1e-9)):
+        plain = Guarded(np.zeros(6, np.float32), output=True)
+        assert run_step("norm_divisor", [plain, norm.data], threads, count=6, factor=factor, epsilon=epsilon) == 0
+        assert run_step("norm_divide", [y, x.buffer, norm.data, plain.data], threads, ndim=2, shape=(6, 300), y_strides=(300, 1), x_strides=x.strides,
+                        n_strides=(1, 0), factor=factor, epsilon=epsilon) == 0
+        divisor = norm.array[:, None] * factor + float(np.float32(epsilon))
+        np.testing.assert_allclose(y.array, np.divide(wide, divisor, out=np.zeros_like(wide), where=divisor != 0), rtol=1e-6, atol=1e-45)

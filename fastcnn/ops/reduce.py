@@ -77,8 +77,8 @@ class Reduce(Op):
 
 
 def emit_reduce(low: Lowering, kind: str, y: Tensor, y_kept: Strides, x: Tensor, axes: Sequence[int]) -> None:
-    """y = reduction of x, float32, over axes; y_kept: strides of y along the others."""
-    low.emit("reduce", [y, x], x.size, **_walks(y_kept, x, axes), kind=_native.REDUCE[kind])
+    """y = reduction of x, float32, over axes; y_kept: strides of y along the others. y may be of doubles."""
+    low.emit("reduce", [y, x], x.size, **_walks(y_kept, x, axes), kind=_native.REDUCE[kind], wide=int(y.dtype != F32))
 
 
 def emit_sum(low: Lowering, y: Tensor, y_kept: Strides, x: Tensor, axes: Sequence[int]) -> None:

@@ -5,16 +5,16 @@ import math
 
 import numpy as np
 
-from fastcnn import _native
-from fastcnn.ops.base import Args, Lowering, Op, Spec
-from fastcnn.ops.conv_emit import epilogue
-from fastcnn.ops.layout import movable, scalar
+from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
+from fastcnn.ops.elementwise import emit_binary
+from fastcnn.ops.layout import movable
 from fastcnn.ops.reduce import emit_reduce
 from fastcnn.ops.shape import normalized_axes
 from fastcnn.tensor import Tensor, strides_like, walk
 
-# ONNX's guards against division by zero.
-VARIANCE_EPSILON, NORM_FLOOR = 1e-9, float(np.finfo(np.float32).tiny)
+F64 = np.dtype(np.float64)
+# ONNX's guard against division by zero.
+VARIANCE_EPSILON = 1e-9
 
 
 class Statistic(Op):
@@ -43,13 +43,8 @@ class MeanVarianceNormalization(Statistic):
     def lower(self, low: Lowering) -> None:
         x, axes = low.read(0), self._axes(low.args)
         y = low.write(0, strides_like(x.shape, x.strides))
-        _binary(low, "Sub", y, x, _statistic(low, "Mean", x, axes))
-        spread = _statistic(low, "L2", y, axes)
-        scale = scalar(low, 1 / math.sqrt(math.prod(x.shape[a] for a in axes)))
-        shape, (ys, ps) = walk(spread.shape, spread.strides, (0,) * len(spread.shape))
-        low.emit("scale_shift", [spread, spread, scale, scalar(low, VARIANCE_EPSILON)], spread.size, ndim=len(shape), shape=shape,
-                 y_strides=ys, x_strides=ys, p_strides=ps, **epilogue(None))
-        _binary(low, "Div", y, y, spread, last=True)
+        emit_binary(low, y, x, _statistic(low, "Mean", x, axes, F32).broadcast(y.shape), "Sub")
+        _divide(low, y, y, _statistic(low, "L2", y, axes), 1 / math.sqrt(math.prod(x.shape[a] for a in axes)), VARIANCE_EPSILON)
 
 
 class LpNormalization(Statistic):
@@ -61,23 +56,23 @@ class LpNormalization(Statistic):
     def lower(self, low: Lowering) -> None:
         x, axes = low.read(0), self._axes(low.args)
         y = low.write(0, strides_like(x.shape, x.strides))
-        norm = _statistic(low, f"L{low.node.attrs.get('p', 2)}", x, axes)
-        _binary(low, "Max", norm, norm, scalar(low, NORM_FLOOR))
-        _binary(low, "Div", y, x, norm, last=True)
+        _divide(low, y, x, _statistic(low, f"L{low.node.attrs.get('p', 2)}", x, axes))
 
 
-def _statistic(low: Lowering, kind: str, x: Tensor, axes: list[int]) -> Tensor:
+def _statistic(low: Lowering, kind: str, x: Tensor, axes: list[int], dtype: np.dtype = F64) -> Tensor:
     """The reduction of x over axes, which keep the extent one."""
-    y = low.temp(tuple(1 if k in axes else n for k, n in enumerate(x.shape)))
+    y = low.temp(tuple(1 if k in axes else n for k, n in enumerate(x.shape)), dtype)
     emit_reduce(low, kind, y, tuple(s for k, s in enumerate(y.strides) if k not in axes), x, axes)
     return y
 
 
-def _binary(low: Lowering, op: str, y: Tensor, a: Tensor, b: Tensor, last: bool = False) -> None:
-    """y = a op b, b broadcast; `last`: then the node's activation."""
-    shape, (ys, as_, bs) = walk(y.shape, y.strides, a.strides, b.broadcast(y.shape).strides)
-    low.emit("binary", [y, a, b], y.size, ndim=len(shape), shape=shape, y_strides=ys, a_strides=as_, b_strides=bs, op=_native.BINARY[op],
-             **epilogue(low.node.activation if last else None))
+def _divide(low: Lowering, y: Tensor, x: Tensor, norm: Tensor, factor: float = 1.0, epsilon: float = 0.0) -> None:
+    """y = x / (norm * factor + epsilon), 0 by 0; norms are doubles: of large or tiny numbers float32 has none."""
+    divisor = low.temp(norm.shape)
+    low.emit("norm_divisor", [divisor, norm], norm.size, count=norm.size, factor=factor, epsilon=epsilon)
+    shape, (ys, xs, ns) = walk(y.shape, y.strides, x.strides, norm.broadcast(y.shape).strides)
+    low.emit("norm_divide", [y, x, norm, divisor], y.size, ndim=len(shape), shape=shape, y_strides=ys, x_strides=xs, n_strides=ns, factor=factor,
+             epsilon=epsilon)
 
 
 STATISTICS: dict[str, Op] = {"MeanVarianceNormalization": MeanVarianceNormalization(), "LpNormalization": LpNormalization()}

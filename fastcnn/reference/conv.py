@@ -216,7 +216,7 @@ def lp_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
     x, kernel, p = inputs[0], node.attrs["kernel_shape"], node.attrs.get("p", 2)
     strides, dilations, before, after = spatial(node, x.shape[2:], kernel)
     extents = pool_extents(x.shape[2:], kernel, strides, dilations, before, after, bool(node.attrs.get("ceil_mode", 0)))
-    powers = windows(np.abs(wide(x)) ** p, kernel, strides, dilations, before, extents, 0)
+    powers = windows(np.abs(x.astype(np.float64)) ** p, kernel, strides, dilations, before, extents, 0)
     return [(powers.sum(tuple(range(-len(kernel), 0))) ** (1 / p)).astype(x.dtype)]
 
 

@@ -111,15 +111,16 @@ def lrn(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 def lp_normalization(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """x / (sum |x|^p)^(1/p) along `axis`, zero where the norm is."""
-    x, p = inputs[0], node.attrs.get("p", 2)
+    x, p = inputs[0].astype(np.float64), node.attrs.get("p", 2)
     norm = (np.abs(x) ** p).sum(node.attrs.get("axis", -1), keepdims=True) ** (1 / p)
-    return [np.divide(x, norm, out=np.zeros_like(x), where=norm != 0).astype(x.dtype)]
+    return [np.divide(x, norm, out=np.zeros_like(x), where=norm != 0).astype(inputs[0].dtype)]
 
 
 def global_lp_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """(sum |x|^p)^(1/p) over the spatial axes."""
     x, p = inputs[0], node.attrs.get("p", 2)
-    return [((np.abs(x) ** p).sum(tuple(range(2, x.ndim)), keepdims=True) ** (1 / p)).astype(x.dtype)]
+    powers = np.abs(x.astype(np.float64)) ** p
+    return [(powers.sum(tuple(range(2, x.ndim)), keepdims=True) ** (1 / p)).astype(x.dtype)]
 
 
 def one_hot(node: Node, inputs: Inputs) -> list[np.ndarray]:

@@ -61,6 +61,10 @@ typedef void (*fc_unary_kernel)(float *y, const float *x, size_t rows, size_t n,
 typedef void (*fc_binary_kernel)(float *y, const float *a, const float *b, size_t n);
 enum { FC_VV = 0, FC_VS = 1, FC_SV = 2, FC_BINARY_MODES = 3 };
 
+/* A sum of squares from here on is that of numbers whose squares have all their digits, but for those too small to count: below it, and
+ * above float's range, norms and variances are made in double. */
+#define FC_LEAST_SQUARES 0x1p-100
+
 #include "families.h"
 
 typedef struct fc_kernels {

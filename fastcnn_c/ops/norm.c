@@ -100,8 +100,26 @@ static void group_moments(const fc_group_norm *p, const fc_team *team, int64_t f
     *variance = m2 / count;
 }
 
-/* The groups of this thread: statistics into y = x * scale + shift. */
-static void finish_groups(const fc_group_norm *p, const fc_team *team, const float *scale, const float *bias)
+/* The same from the pixels, where float32 cannot hold the squares. */
+static void group_moments_wide(const fc_group_norm *p, const float *x, int64_t first, double *mean, double *variance)
+{
+    const double count = (double)(p->h * p->w * p->group);
+    double m = 0.0, m2 = 0.0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t i = 0; i < p->h * p->w; i++)
+            for (int64_t c = first; c < first + p->group; c++) {
+                const double v = (double)x[i / p->w * p->x_row + i % p->w * p->x_pixel + c];
+                if (pass == 0)
+                    m += v / count;
+                else
+                    m2 += (v - m) * (v - m) / count;
+            }
+    *mean = m;
+    *variance = m2;
+}
+
+/* The groups of this thread: statistics of the image x into y = x * scale + shift. */
+static void finish_groups(const fc_group_norm *p, const fc_team *team, const float *x, const float *scale, const float *bias)
 {
     float *a = scratch_row(p, team, 2 * block_count(p)), *b = scratch_row(p, team, 2 * block_count(p) + 1);
     int64_t begin, end;
@@ -109,6 +127,8 @@ static void finish_groups(const fc_group_norm *p, const fc_team *team, const flo
     for (int64_t g = begin; g < end; g++) {
         double mean, variance;
         group_moments(p, team, g * p->group, &mean, &variance);
+        if (!(variance + (double)p->epsilon >= FC_LEAST_SQUARES && variance < 0x1p127))
+            group_moments_wide(p, x, g * p->group, &mean, &variance);
         const double inverse = 1.0 / sqrt(variance + (double)p->epsilon);
         for (int64_t c = g * p->group; c < (g + 1) * p->group; c++) {
             const double factor = inverse * (scale ? scale[c] : 1.0);
@@ -159,7 +179,7 @@ fc_status fc_run_group_norm(const void *params, void *const *t, const fc_team *t
         for (int64_t block = begin; block < end; block++)
             block_moments(p, x, block, team);
         fc_team_wait(team);
-        finish_groups(p, team, t[2], t[3]);
+        finish_groups(p, team, x, t[2], t[3]);
         fc_team_wait(team);
         apply_image(p, x, (float *)t[0] + image * p->y_image, team);
     }

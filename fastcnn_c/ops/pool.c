@@ -5,6 +5,7 @@
  * does is count in the divisor of an average when include_pad says so, up to the padded extent and no further (windows that
  * ceil_mode lets hang over the padding count only what is there).
  */
+#include <float.h>
 #include <math.h>
 
 #include "../team.h"
@@ -59,6 +60,33 @@ static void take_root(const fc_pool *p, const fc_pool_args *a)
             fc_active->binary[FC_BIN_Pow][FC_VS](a->y + i * a->y_pixel, a->y + i * a->y_pixel, &root, a->n);
 }
 
+/* The Lp norm of channel c of output i in double, one tap after the other. */
+static float wide_norm(const fc_pool *p, const fc_pool_args *a, size_t i, size_t c)
+{
+    double total = 0.0;
+    for (size_t r = 0; r < a->rows; r++)
+        for (size_t k = 0; k < a->cols; k++) {
+            const float v = a->x[i * a->x_step + r * a->x_row + k * a->x_col + c];
+            total += v == 0.0f ? 0.0 : pow(fabs((double)v), (double)p->p);
+        }
+    return total == 0.0 ? 0.0f : (float)pow(total, 1.0 / (double)p->p);
+}
+
+/* Norms whose powers float32 could not hold. 0 is among them: powers that vanished, or all zeros. */
+static void mend_norms(const fc_pool *p, const fc_pool_args *a)
+{
+    const float least = p->kind == FC_POOL_LP ? powf((float)FC_LEAST_SQUARES, 1.0f / p->p) : 0.0f;
+    for (size_t i = 0; p->kind == FC_POOL_LP && i < a->count; i++) {
+        float *y = a->y + i * a->y_pixel;
+        const fc_reduce_kernels *reduce = fc_active->reduce;
+        if (reduce->row[FC_ACC_Min](y, a->n, 0.0f) >= least && reduce->row[FC_ACC_Max](y, a->n, 0.0f) <= FLT_MAX)
+            continue;
+        for (size_t c = 0; c < a->n; c++)
+            if (!(y[c] >= least && y[c] <= FLT_MAX))
+                y[c] = wide_norm(p, a, i, c);
+    }
+}
+
 /* Outputs [begin, end) of a row that share the window `column` (an edge: one output; the middle: all). */
 static void run_columns(const fc_pool *p, fc_pool_args *a, fc_pool_kernel kernel, const float *x, float *y, int64_t begin,
                         int64_t end, const clip *row)
@@ -73,6 +101,7 @@ static void run_columns(const fc_pool *p, fc_pool_args *a, fc_pool_kernel kernel
     a->scale = 1.0f / (float)fc_max(row->counted * column.counted, 1);
     kernel(a);
     take_root(p, a);
+    mend_norms(p, a);
 }
 
 /* Channels [c0, c1) of output row oy. */

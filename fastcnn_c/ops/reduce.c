@@ -1,8 +1,9 @@
 /* y[kept] = reduction of x over the walk of reduced dimensions, fp32.
  *
  * Outputs are shared among threads, never the sum of one output, and a sum is cut into pieces of fixed size: the same number
- * for any thread count. The pieces add up in double.
+ * for any thread count. The pieces add up in double. Where floats were too narrow for what leads to the result, it is made again in double.
  */
+#include <float.h>
 #include <math.h>
 
 #include "../kernels/kernels.h"
@@ -26,6 +27,7 @@ typedef struct reduce_rows {
     int64_t kind;
     double count;
     float *y;
+    double *wide;      /* y where it is doubles, else NULL */
     const float *x;
     int64_t y_step, x_step;
     fc_walk reduced;
@@ -51,15 +53,56 @@ static double join(int acc, double total, double part)
 /* What to subtract before the exponential: the maximum, unless it is infinite. */
 static float shift_of(double max) { return isfinite(max) ? (float)max : 0.0f; }
 
-static float finish(const reduce_rows *r, double total, float shift)
+static double finished(const reduce_rows *r, double total, float shift)
 {
     switch (r->kind) {
-    case FC_RED_Mean: return (float)(total / r->count);
-    case FC_RED_L2: return (float)sqrt(total);
-    case FC_RED_LogSum: return (float)log(total);
-    case FC_RED_LogSumExp: return (float)(log(total) + (double)shift);
-    default: return (float)total;
+    case FC_RED_Mean: return total / r->count;
+    case FC_RED_L2: return sqrt(total);
+    case FC_RED_LogSum: return log(total);
+    case FC_RED_LogSumExp: return log(total) + (double)shift;
+    default: return total;
     }
+}
+
+static void store(const reduce_rows *r, int64_t at, double total, float shift)
+{
+    const double value = finished(r, total, shift);
+    if (r->wide)
+        r->wide[at] = value;
+    else
+        r->y[at] = (float)value;
+}
+
+/* Whether float pieces may have lost what the result, which is another function of them, still has: squares, products and partial sums
+ * leave float's range before their root, quotient or logarithm does. */
+static int is_beyond_float(const reduce_rows *r, double total)
+{
+    switch (r->kind) {
+    case FC_RED_Max:
+    case FC_RED_MaxNumber:
+    case FC_RED_Min:
+    case FC_RED_LogSumExp: return 0;
+    case FC_RED_L2: return !(total >= FC_LEAST_SQUARES && total <= DBL_MAX);
+    case FC_RED_Prod: return !(fabs(total) >= (double)FLT_MIN && fabs(total) <= DBL_MAX);
+    default: return !(fabs(total) <= DBL_MAX);
+    }
+}
+
+/* The same total one element after the other, in double. */
+static double accumulate_wide(const reduce_rows *r, const float *x)
+{
+    const fc_walk *w = &r->reduced;
+    const int outer = w->ndim - 1, acc = accumulate_of[r->kind];
+    const int64_t count = fc_walk_count(w, outer), n = fc_walk_inner(w), step = fc_walk_inner_stride(w, 0);
+    double total = (double)identity_of(acc);
+    fc_cursor cursor;
+    fc_cursor_seek(w, outer, 0, &cursor);
+    for (int64_t row = 0; row < count; row++, fc_cursor_next(w, outer, &cursor))
+        for (int64_t i = 0; i < n; i++) {
+            const double v = (double)x[cursor.at[0] + i * step];
+            total = join(acc, total, acc == FC_ACC_SumSquare ? v * v : acc == FC_ACC_SumAbs ? fabs(v) : v);
+        }
+    return total;
 }
 
 /* All the elements that one output reduces, a row of the reduced walk at a time. */
@@ -94,7 +137,8 @@ static void reduce_each(void *context, const int64_t *at, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         const float *x = r->x + at[1] + i * r->x_step;
         const float shift = r->kind == FC_RED_LogSumExp ? shift_of(accumulate(r, x, FC_ACC_Max, 0.0f)) : 0.0f;
-        r->y[at[0] + i * r->y_step] = finish(r, accumulate(r, x, accumulate_of[r->kind], shift), shift);
+        const double total = accumulate(r, x, accumulate_of[r->kind], shift);
+        store(r, at[0] + i * r->y_step, is_beyond_float(r, total) ? accumulate_wide(r, x) : total, shift);
     }
 }
 
@@ -132,14 +176,14 @@ static void reduce_columns(void *context, const int64_t *at, int64_t n)
     }
     accumulate_columns(r, total, x, n, accumulate_of[r->kind], r->kind == FC_RED_LogSumExp ? shift : NULL);
     for (int64_t j = 0; j < n; j++)
-        r->y[at[0] + j * r->y_step] = finish(r, total[j], shift[j]);
+        store(r, at[0] + j * r->y_step, is_beyond_float(r, total[j]) ? accumulate_wide(r, x + j) : total[j], shift[j]);
 }
 
 fc_status fc_run_reduce(const void *params, void *const *t, const fc_team *team)
 {
     const fc_reduce *p = params;
     fc_walk kept;
-    reduce_rows rows = {.kind = p->kind, .y = t[0], .x = t[1], .count = 1.0};
+    reduce_rows rows = {.kind = p->kind, .y = t[0], .wide = p->wide ? t[0] : NULL, .x = t[1], .count = 1.0};
     for (int64_t d = 0; d < p->reduced_ndim; d++)
         rows.count *= (double)p->reduced[d];
     fc_walk_make(&kept, p->ndim, p->shape, 2, (const int64_t *const[]){p->y_strides, p->x_strides});

@@ -128,8 +128,8 @@
 #define FC_FIELDS_resize(I, F, V) \
     I(n) I(c) I(ih) I(iw) I(oh) I(ow) I(taps_h) I(taps_w) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
 
-/* y [planes][oh][ow], x [planes][ih][iw], row index, row weight as for resize, picks [taps_w][vectors of ow][V + 2] (rows as for pick, of
- * iw floats or a vector), column weight [taps_w][vectors of ow][V] ; the same sum over dense planes. */
+/* y [planes][oh][ow], x [planes][ih][iw], row index, row weight? as for resize, picks [taps_w][vectors of ow][V + 2] (rows as for pick, of
+ * iw floats or a vector), column weight? [taps_w][vectors of ow][V] ; the same sum over dense planes. Without weights: one tap an axis. */
 #define FC_FIELDS_resize_planes(I, F, V) I(planes) I(ih) I(iw) I(oh) I(ow) I(taps_h) I(taps_w)
 
 /* y [planes][oh][ow], x [planes][ih][iw], row index [oh][2] int32, row weight, column index [taps_w][ow] int32, column weight ; integers

@@ -89,3 +89,20 @@ def test_resize_planes_same_bits_for_any_number_of_threads(isa):
     alone = run_planes((9, 9), (23, 17), (4, 4))[0]
     for threads in (2, 3, 7, 100):
         np.testing.assert_array_equal(run_planes((9, 9), (23, 17), (4, 4), threads=threads)[0], alone)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("extents", [*PLANE_EXTENTS, ((11, 20), (22, 40)), ((20, 19), (60, 57)), ((9, 16), (9, 16)), ((4, 5), (6, 35))], ids=str)
+def test_resize_planes_repeats(isa, extents, threads):
+    """Without weights rows and columns are repeated: the same bits."""
+    (ih, iw), (oh, ow) = extents
+    rng, width = np.random.default_rng(3), _native.vector_length()
+    x, y = Guarded(rng.standard_normal((3, ih, iw)).astype(np.float32)), Guarded(np.zeros((3, oh, ow), np.float32), output=True)
+    rows, columns = (np.arange(out) * size // out for size, out in ((ih, oh), (iw, ow)))
+    picks = pick_table(columns, max(iw, width))
+    if picks is None:                # rows so much shorter than those of x are thinned by another step
+        assert 2 * ow < iw
+        return
+    operands = [y, x, rows.astype(np.int32)[:, None], None, picks, None]
+    assert run_step("resize_planes", operands, threads, planes=3, ih=ih, iw=iw, oh=oh, ow=ow, taps_h=1, taps_w=1) == 0
+    np.testing.assert_array_equal(y.array, x.array[:, rows][:, :, columns])

@@ -78,9 +78,11 @@ def _lower_planes(low: Lowering, axes: list[Axis], how: Sampling) -> bool:
     tables = [table for table in picks if table is not None]
     if len(tables) < len(picks):
         return False
-    pad = -columns.shape[0] % _native.vector_length()
+    pad, only = -columns.shape[0] % _native.vector_length(), rows.shape[1] == columns.shape[1] == 1
+    plain = only and bool((row_weights == 1).all() and (column_weights == 1).all())
     weights = np.ascontiguousarray(np.pad(column_weights, ((0, pad), (0, 0))).T)
-    constants = [low.constant(table) for table in (rows, row_weights, np.stack(tables), weights)]
+    tables_of_step = (rows, None if plain else row_weights, np.stack(tables), None if plain else weights)
+    constants = [None if table is None else low.constant(table) for table in tables_of_step]
     low.emit("resize_planes", [low.write(0, "dense"), low.read(0, "dense"), *constants], spec.size * (rows.shape[1] + columns.shape[1]),
              planes=math.prod(x.shape[:2]), ih=axes[0].size, iw=axes[1].size, oh=axes[0].out, ow=axes[1].out, taps_h=rows.shape[1],
              taps_w=columns.shape[1])

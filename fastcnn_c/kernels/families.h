@@ -294,8 +294,8 @@ typedef struct fc_norm_kernels {
 /* ---- resize ----------------------------------------------------------------------------------------------------------------
  * columns[taps]  y[p*y_pixel + c] = sum_k w[p*taps + k] * x[index[p*taps + k]*x_pixel + c], p < count, c < n
  * rows[taps]     y[p*y_pixel + c] = sum_k w[k] * rows[k][p*n + c]
- * picks          y[j] = sum_k w[k][j] * x[index of tap k at j], j < vectors*V_LEN; table [taps][vectors] rows as for pick; whole
- *                vectors of y are written
+ * picks          y[j] = sum_k w[k][j] * x[index of tap k at j], j < n; table [taps][vectors of n] rows as for pick, w likewise
+ * repeats        y[(i*copies + r)*n + j] = x[i*x_row + index of j], r < copies, i < rows, j < n
  * taps 1..4 by index; [0] takes any number.
  * terms          sum[i] += (w[i] * row) * x[i], each product and sum rounded; terms_i32 the same in integers
  * mac_u8, mac_i8 sum[i] += w * x[i]
@@ -324,14 +324,15 @@ typedef struct fc_resize_picks_args {
     float *y;
     const float *x;
     const int32_t *table;
-    const float *w;
-    size_t taps, vectors;
+    const float *w;                 /* picks only */
+    size_t taps, n;
+    size_t x_row, rows, copies;     /* repeats only */
 } fc_resize_picks_args;
 
 typedef struct fc_resize_kernels {
     void (*columns[FC_RESIZE_MAX_TAPS + 1])(const fc_resize_columns_args *args);
     void (*rows[FC_RESIZE_MAX_TAPS + 1])(const fc_resize_rows_args *args);
-    void (*picks)(const fc_resize_picks_args *args);
+    void (*picks)(const fc_resize_picks_args *args), (*repeats)(const fc_resize_picks_args *args);
     void (*terms)(float *sum, const float *w, float row, const float *x, size_t n);
     void (*terms_i32)(int32_t *sum, const int32_t *w, int32_t row, const int32_t *x, size_t n);
     void (*mac_u8)(int32_t *sum, int32_t w, const uint8_t *x, size_t n);

@@ -1,4 +1,8 @@
 """Every error fastcnn raises on purpose derives from FastCNNError; its message names node, operator, attribute and value."""
+from __future__ import annotations
+
+import sys
+import warnings
 
 
 class FastCNNError(Exception):
@@ -39,3 +43,11 @@ class ExecutionError(FastCNNError, RuntimeError):
 
 class ConfigurationError(FastCNNError, ValueError):
     """An option or an environment variable has a value that means nothing here."""
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """A warning that points to the line outside of this package that called into it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

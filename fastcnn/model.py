@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -16,7 +15,7 @@ from fastcnn.budget import NEVER, Budget
 from fastcnn.choice.accuracy import FAST, Accuracy, accuracy_of
 from fastcnn.choice.decision import Chooser, CostModel
 from fastcnn.cpu import default_memory, default_threads, respect_quota
-from fastcnn.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError
+from fastcnn.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, warn_user
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
 from fastcnn.graph import Graph, Shape, ValueInfo
 from fastcnn.locks import Lock, uncut
@@ -281,8 +280,7 @@ class Model:
         if nodes and not self._warned:
             self._warned = True
             kinds = ", ".join(sorted({node.op_type for node in nodes}))
-            warnings.warn(f"{len(nodes)} nodes have no native kernel and run in onnx.reference, slowly: {kinds}",
-                          RuntimeWarning, stacklevel=3)
+            warn_user(f"{len(nodes)} nodes have no native kernel and run in onnx.reference, slowly: {kinds}", RuntimeWarning)
 
 
 def _tuner(tune: bool | str | os.PathLike[str], graph: Graph, accuracy: Accuracy) -> Chooser:

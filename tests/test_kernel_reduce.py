@@ -112,7 +112,7 @@ def test_norms_as_doubles_and_what_they_divide(order, threads, isa):
     for factor, epsilon in ((1.0, 0.0), (0.25, 1e-9)):
         plain = Guarded(np.zeros(6, np.float32), output=True)
         assert run_step("norm_divisor", [plain, norm.data], threads, count=6, factor=factor, epsilon=epsilon) == 0
-        assert run_step("norm_divide", [y, x.buffer, norm.data, plain.data], threads, ndim=2, shape=(6, 300), y_strides=(300, 1), x_strides=x.strides,
-                        n_strides=(1, 0), factor=factor, epsilon=epsilon) == 0
+        assert run_step("norm_divide", [y, x.buffer, norm.data, plain.data], threads, ndim=2, shape=(6, 300), y_strides=(300, 1),
+                        x_strides=x.strides, n_strides=(1, 0), factor=factor, epsilon=epsilon) == 0
         divisor = norm.array[:, None] * factor + float(np.float32(epsilon))
         np.testing.assert_allclose(y.array, np.divide(wide, divisor, out=np.zeros_like(wide), where=divisor != 0), rtol=1e-6, atol=1e-45)

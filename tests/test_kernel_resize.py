@@ -92,7 +92,8 @@ def test_resize_planes_same_bits_for_any_number_of_threads(isa):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-@pytest.mark.parametrize("extents", [*PLANE_EXTENTS, ((11, 20), (22, 40)), ((20, 19), (60, 57)), ((9, 16), (9, 16)), ((4, 5), (6, 35))], ids=str)
+@pytest.mark.parametrize("extents", [*PLANE_EXTENTS, ((11, 20), (22, 40)), ((20, 19), (60, 57)), ((9, 16), (9, 16)), ((4, 5), (6, 35))],
+                         ids=str)
 def test_resize_planes_repeats(isa, extents, threads):
     """Without weights rows and columns are repeated: the same bits."""
     (ih, iw), (oh, ow) = extents

@@ -146,8 +146,9 @@ def test_shapes_that_a_fallback_leaves_to_the_data():
     nodes = [helper.make_node("Unique", ["x"], ["u"], name="unique"), helper.make_node("Unsqueeze", ["u", "one"], ["column"]),
              helper.make_node("MatMul", ["column", "m"], ["y"])]
     constants = {"one": np.array([1]), "m": weights(1, 3)}
-    with pytest.warns(RuntimeWarning, match="Unique"):
+    with pytest.warns(RuntimeWarning, match="Unique") as caught:
         loaded = fastcnn.load(model(nodes, {"x": [6]}, {"y": TensorProto.FLOAT}, constants), threads=1)
+    assert caught[0].filename == __file__
     for x in ([1, 2, 2, 1, 3, 1], [5] * 6, range(6)):
         x = np.array(x, np.float32)
         np.testing.assert_allclose(loaded(x), np.unique(x)[:, None] @ constants["m"], rtol=1e-5)

@@ -5,7 +5,6 @@ import json
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -16,7 +15,7 @@ from fastcnn.compat.exceptions import Fail, onnxruntime_errors, translated
 from fastcnn.compat.options import ACCURACY_ENTRY, TUNE_ENTRY, RunOptions, SessionOptions
 from fastcnn.compat.values import IOBinding, OrtValue
 from fastcnn.cpu import default_threads
-from fastcnn.errors import ConfigurationError, FastCNNError
+from fastcnn.errors import ConfigurationError, FastCNNError, warn_user
 from fastcnn.graph import Dim, Graph, ValueInfo
 from fastcnn.model import Model
 from fastcnn.reader import read, with_constants, with_sizes
@@ -151,7 +150,7 @@ class InferenceSession(Model):
         names = [provider[0] if isinstance(provider, tuple) else provider for provider in providers or ()]
         foreign = [name for name in names if name != PROVIDER]
         if foreign:
-            warnings.warn(f"fastcnn runs on the CPU; not available: {', '.join(map(str, foreign))}", UserWarning, stacklevel=3)
+            warn_user(f"fastcnn runs on the CPU; not available: {', '.join(map(str, foreign))}", UserWarning)
 
     def enable_fallback(self) -> None:
         """Nothing to fall back from."""
@@ -229,4 +228,4 @@ def _entry(options: Any, name: str) -> str:
 def _warn_of(options: Any) -> None:
     for name in ("enable_profiling", "optimized_model_filepath"):
         if getattr(options, name, None):
-            warnings.warn(f"SessionOptions.{name}: fastcnn writes no such file", UserWarning, stacklevel=3)
+            warn_user(f"SessionOptions.{name}: fastcnn writes no such file", UserWarning)

@@ -5,7 +5,6 @@ Whatever contradicts itself is refused here with a ModelError that names the nod
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from fastcnn.boundary import unforeseen
 from fastcnn.budget import MOST_NODES
-from fastcnn.errors import FormatError, LimitError, ModelError
+from fastcnn.errors import FormatError, LimitError, ModelError, warn_user
 from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.inference.types import infer_types
 from fastcnn.mapping import Mapping, mapped, open_regular
@@ -69,7 +68,7 @@ def _read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     _read_tensors(build, proto.graph, weights)
     build.add_nodes(nodes)
     if build.early:
-        warnings.warn(early_warning(opsets[""], build.early), UserWarning, stacklevel=3)
+        warn_user(early_warning(opsets[""], build.early), UserWarning)
     graph = upgraded(_assemble(build, proto))
     types = check_types(graph)
     facts = infer_types(graph).facts()

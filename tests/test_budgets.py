@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 import fastcnn
 from fastcnn import cpu
 from fastcnn.budget import MOST_NODES
+from fastcnn.ops import conv_transpose
 from fastcnn.plan import arena
 from fastcnn.tensor import Buffer
 
@@ -96,8 +97,9 @@ BOMBS: dict[str, Callable[[], onnx.ModelProto]] = {
 
 
 @pytest.mark.parametrize("what", BOMBS)
-def test_model_beyond_its_budget_is_refused(what):
+def test_model_beyond_its_budget_is_refused(what, monkeypatch):
     proto = BOMBS[what]()
+    monkeypatch.setattr(conv_transpose, "takes_product", lambda *_: False)      # a step a phase, also where one product would do
     with pytest.raises(fastcnn.LimitError, match=r"'n\d*'|input 'x'|function l::F\d") as error:
         fastcnn.load(proto, max_memory=MEMORY, threads=1)
     assert len(str(error.value)) < 400

@@ -25,7 +25,7 @@ STEP_CYCLES, ROW_CYCLES, COLUMN_CYCLES, SUM_CYCLES = 400, 200, 3, 1.5
 # alone take up to 18 times as long: 256 to 1, k1024 s256 1.99 -> 0.10 ms, 64 to 1, k4 s2 0.083 -> 0.022; 56x56, 4x4 stride 2, 64 to 4
 # 0.349 -> 0.127, but 64 to 64 0.908 -> 2.09 (2026-11-29, Zen 5, one thread, warm).
 WORTH_IT = 0.9
-# Narrower maps are decided as if they had so many columns: a model that sees maps of all widths keeps one form, and one copy of its weights.
+# Narrower maps are decided as if they had so many columns: a model that sees all widths keeps one form, and one copy of its weights.
 LEAST_COLUMNS = 16
 
 

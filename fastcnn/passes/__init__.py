@@ -84,8 +84,17 @@ def run_passes(graph: Graph) -> Graph:
     """The graph rewritten until no pass changes it; the given one stays as it is."""
     graph = replace(graph, nodes=list(graph.nodes), constants=dict(graph.constants), metadata=dict(graph.metadata))
     with np.errstate(all="ignore"):         # constants of a model may overflow; what becomes of them is checked
+        changes, unchanged = 0, [-1] * len(PASSES)          # for each pass: the number of changes after which it found nothing to do
         for _ in range(MAX_ROUNDS):
-            if not any([rewrite(graph) for rewrite in PASSES]):
+            before = changes
+            for k, rewrite in enumerate(PASSES):
+                if unchanged[k] == changes:
+                    continue
+                if rewrite(graph):
+                    changes += 1
+                else:
+                    unchanged[k] = changes
+            if changes == before:
                 break
     optimised_bodies(graph, run_passes)
     return graph

@@ -26,10 +26,14 @@ asan: $(VENV)/dev
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(CURDIR)/$(BIN)/python -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests/test_kernel_*.py
 
-# Random networks against onnxruntime at every instruction set: FUZZ="0 20000" make fuzz, about 30 seeds a second.
-FUZZ ?= 0 20000
+# Random networks against onnxruntime at every instruction set, broken models in child processes, every attribute and element type:
+#   NETWORKS="0 20000" MUTANTS=200000 make fuzz        some 30 networks and 100 mutants a second
+NETWORKS ?= 0 20000
+MUTANTS ?= 50000
 fuzz: $(VENV)/built
-	$(BIN)/python tests/test_differential.py $(FUZZ)
+	$(BIN)/python tests/test_differential.py $(NETWORKS)
+	$(BIN)/python tests/fuzz/run.py $(MUTANTS)
+	$(BIN)/python tests/fuzz/sweep.py
 
 bench: $(VENV)/built
 	$(BIN)/python -m bench.models

@@ -13,6 +13,7 @@ MAX_OPERANDS: int
 MAX_AHEAD: int
 MAX_THREADS: int
 ALIGN: int
+CHECKED: bool
 HAS_OPENMP: bool
 
 OUT_OF_TIME: int

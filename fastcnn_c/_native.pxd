@@ -60,6 +60,9 @@ cdef extern from "fastcnn.h" nogil:
     const char *const fc_typed_unary_names[]
     const char *const fc_reduce_names[]
 
+    int fc_checked() noexcept
+    void fc_guard_operand(fc_step *, int, int64_t, int64_t) noexcept
+    void fc_guard_arena(fc_program *, size_t) noexcept
     fc_status fc_program_run(const fc_program *, void *const *, void *, void *, int, double *, double) noexcept
     size_t fc_program_state_bytes(const fc_program *, int) noexcept
     int fc_step_together(fc_step_fn, const void *, int) noexcept

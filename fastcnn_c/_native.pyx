@@ -17,6 +17,7 @@ MAX_OPERANDS = FC_MAX_OPERANDS
 MAX_AHEAD = FC_MAX_AHEAD
 MAX_THREADS = FC_MAX_THREADS
 ALIGN = FC_ALIGN
+CHECKED = bool(fc_checked())
 HAS_OPENMP = bool(fc_built_with_openmp())
 
 STATUS = {FC_ERR_INDEX: "an index points outside the data", FC_ERR_MEMORY: "out of memory"}
@@ -93,8 +94,9 @@ cdef class Workspace:
 cdef class Program:
     """An array of steps, ready to run, immutable; keeps the constants it points at alive.
 
-    steps       list of (kind, operands, max_threads, fields) or (..., ahead); operands: (base, byte offset), an array (constant), or None
-                (absent); ahead: (array, begin, end), bytes of constants to be asked for meanwhile, at most MAX_AHEAD
+    steps       list of (kind, operands, max_threads, fields) or (..., ahead); operands: (base, byte offset), in a checked build with begin
+                and end of the buffer in the arena as well, an array (constant), or None (absent); ahead: (array, begin, end), bytes of
+                constants to be asked for meanwhile, at most MAX_AHEAD
     """
     cdef fc_program program
     cdef fc_step *steps
@@ -112,6 +114,8 @@ cdef class Program:
         self.program.steps = self.steps
         self.arena_bytes = (arena_bytes + FC_ALIGN - 1) // FC_ALIGN * FC_ALIGN
         self.threads, self.io_count = threads if HAS_OPENMP else 1, io_count
+        if CHECKED and [operand for step in steps for operand in step[1] if isinstance(operand, tuple) and len(operand) > 2]:
+            fc_guard_arena(&self.program, self.arena_bytes)
         for step in steps:
             self._add(step[0], step[1], step[2], step[3])
             self._look_ahead(step[4] if len(step) > 4 else ())
@@ -165,7 +169,9 @@ cdef class Program:
             if operand is None:
                 step.operands[k].base, step.operands[k].offset = FC_BASE_ABSOLUTE, -1
             elif isinstance(operand, tuple):
-                step.operands[k].base, step.operands[k].offset = operand
+                step.operands[k].base, step.operands[k].offset = operand[0], operand[1]
+                if len(operand) > 2:
+                    fc_guard_operand(step, <int>k, operand[2], operand[3])
             else:
                 self.keep.append(operand)
                 step.operands[k].base = FC_BASE_ABSOLUTE

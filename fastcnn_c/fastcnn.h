@@ -48,6 +48,18 @@ typedef struct fc_range {
     const char *at, *end;
 } fc_range;
 
+/* Whether this is a checked build: AddressSanitizer then sees what a step reads and writes beside its operands in the arena. */
+#if defined(__SANITIZE_ADDRESS__)
+#define FC_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FC_CHECKED 1
+#endif
+#endif
+#ifndef FC_CHECKED
+#define FC_CHECKED 0
+#endif
+
 typedef struct fc_step {
     fc_step_fn run;
     const void *params;        /* the step's own struct, see steps.h */
@@ -56,13 +68,28 @@ typedef struct fc_step {
     int32_t together;          /* fc_step_together: the shares wait for each other inside the step */
     fc_range ahead[FC_MAX_AHEAD];
     fc_ref operands[FC_MAX_OPERANDS];   /* output first, then inputs, then weights; offset -1 with base 0: absent (NULL) */
+#if FC_CHECKED
+    int64_t guard_begin[FC_MAX_OPERANDS], guard_end[FC_MAX_OPERANDS];   /* bytes of the arena that operands are views of; equal: none */
+#endif
 } fc_step;
 
 typedef struct fc_program {
     const fc_step *steps;
     int64_t step_count;
     size_t scratch_bytes;      /* per thread, a multiple of FC_ALIGN */
+#if FC_CHECKED
+    size_t arena_bytes;
+#endif
 } fc_program;
+
+/* FC_CHECKED of the library. Where it is 0 the others do nothing. */
+int fc_checked(void);
+
+/* Operand k of a step is a view of these bytes of the arena; one thread alone poisons all others while it runs the step. */
+void fc_guard_operand(fc_step *step, int k, int64_t begin, int64_t end);
+
+/* So large is the arena; without it nothing is guarded. */
+void fc_guard_arena(fc_program *program, size_t arena_bytes);
 
 /* Whether the threads of a step meet inside it (fc_team_wait), so that each share needs a thread of its own. */
 int fc_step_together(fc_step_fn run, const void *params, int threads);

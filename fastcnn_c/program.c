@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "guard.h"
 #include "threads.h"
 
 /* Of one step. */
@@ -99,6 +100,7 @@ static void walk_steps(void *argument, int id, int count)
     for (int64_t k = 0; k < w->program->step_count; k++) {
         const fc_step *step = &w->program->steps[k];
         if (count == 1) {
+            fc_guard_step(w->program, step, w->bases[FC_BASE_ARENA]);
             run_share(w, step, &team);
         } else if (step->together && step->max_threads != 1) {
             run_share(w, step, &team);
@@ -123,10 +125,35 @@ fc_status fc_program_run(const fc_program *program, void *const *bases, void *sc
     const int given = fc_begin_run(threads);
     if (given == 1) {
         walk_steps(&w, 0, 1);
+        fc_guard_none(program, bases[FC_BASE_ARENA]);
     } else {
         memset(state, 0, fc_program_state_bytes(program, given));
         fc_parallel(walk_steps, &w, given);
     }
     fc_end_run();
     return (fc_status)atomic_load(&w.status);
+}
+
+int fc_checked(void)
+{
+    return FC_CHECKED;
+}
+
+void fc_guard_operand(fc_step *step, int k, int64_t begin, int64_t end)
+{
+#if FC_CHECKED
+    step->guard_begin[k] = begin;
+    step->guard_end[k] = end;
+#else
+    (void)step, (void)k, (void)begin, (void)end;
+#endif
+}
+
+void fc_guard_arena(fc_program *program, size_t arena_bytes)
+{
+#if FC_CHECKED
+    program->arena_bytes = arena_bytes;
+#else
+    (void)program, (void)arena_bytes;
+#endif
 }

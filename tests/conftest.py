@@ -21,7 +21,7 @@ CPUS = 8
 _native.set_cpus(CPUS)
 
 # tests/every_run.py sets FASTCNN_TEST_REPEAT for its runs after the first. "isa": these do not depend on FASTCNN_ISA.
-INDEPENDENT = ("test_architecture", "test_bench", "test_cpu", "test_models_build", "test_passes", "test_reader",
+INDEPENDENT = ("test_architecture", "test_bench", "test_cpu", "test_fuzz", "test_models_build", "test_passes", "test_reader",
                "test_reference", "test_registers",
                "test_session", "test_tensor")
 

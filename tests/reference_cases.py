@@ -254,6 +254,7 @@ def others() -> list[Case]:
         Case("Pad", 13, [image, ints(0, 0, -1, 1, 0, 0, 1, -1)]),
         Case("Pad", 18, [image, ints(1, 2), None, ints(-1)]),
     ]
+    cases += [Case("GatherElements", 13, [floats(3, 40, 5), ints(*range(-40, 40)).reshape(2, 10, 4)], {"axis": 1})]
     cases += [Case("OneHot", 11, [ints(0, 2, -1, 9), ints(4), np.array([0, 1], F)], a) for a in ({}, {"axis": 0})]
     cases += [
         Case("NonMaxSuppression", 11, [boxes, scores, *rest], {"center_point_box": c}, infers=False)

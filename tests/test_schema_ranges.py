@@ -40,6 +40,7 @@ def test_defaults_are_in_range(schema):
 
 
 WINDOW = {"kernel_shape": [2, 2]}
+GRAMS = {"mode": "TF", "min_gram_length": 1, "max_gram_length": 1, "ngram_indexes": [0], "pool_int64s": [3]}
 BAD = [
     ("LRN", {"size": value}) for value in (-3, 0, 1 << 61, BIG)] + [
     ("Conv", {name: value}) for name, value in (
@@ -62,6 +63,8 @@ BAD = [
     ("ScatterElements", {"reduction": "sub"}), ("GridSample", {"padding_mode": "none"}), ("IsInf", {"detect_positive": -1}),
     ("RoiAlign", {"output_height": 0}), ("RoiAlign", {"sampling_ratio": -1}), ("RoiAlign", {"spatial_scale": float("nan")}),
     ("LSTM", {"hidden_size": 0}), ("LSTM", {"direction": "backward"}), ("LSTM", {"clip": -1.0}), ("Mod", {"fmod": 3}),
+    ("Split", {"num_outputs": 3}), ("TfIdfVectorizer", {**GRAMS, "ngram_counts": [0], "max_skip_count": BIG}),
+    ("TfIdfVectorizer", {**GRAMS, "max_skip_count": 0, "ngram_counts": [0, BIG]}),
     ("Trilu", {"upper": 2}), ("BitShift", {"direction": "UP"}), ("Col2Im", {"strides": [0, 1]}), ("GroupNormalization", {"num_groups": 0}),
 ]
 

@@ -15,14 +15,14 @@ LONG_LIFE = 64
 MOST_COMPARED = 10_000_000
 
 
-def place(buffers: Iterable[Buffer]) -> int:
-    """Set .offset of every buffer that some step touches; returns the arena's size in bytes."""
+def place(buffers: Iterable[Buffer], gap: int = 0) -> int:
+    """Set .offset of every buffer that some step touches; returns the arena's size in bytes. gap: bytes after each that nobody has."""
     placed: list[Buffer] = []
     long: list[Buffer] = []                      # of these
     at: dict[int, list[Buffer]] = {}             # step -> the others of these that live then
     total = compared = 0
     for buffer in sorted((b for b in buffers if b.first is not None), key=lambda b: -b.nbytes):
-        size = _round(buffer.nbytes)
+        size = _round(buffer.nbytes) + gap
         offset = 0
         steps = range(_first(buffer), buffer.last + 1)
         if compared > MOST_COMPARED:
@@ -38,7 +38,7 @@ def place(buffers: Iterable[Buffer]) -> int:
         for other in sorted(alive, key=lambda b: b.offset):
             if offset + size <= other.offset:
                 break
-            offset = max(offset, other.offset + _round(other.nbytes))
+            offset = max(offset, other.offset + _round(other.nbytes) + gap)
         buffer.offset = offset
         placed.append(buffer)
         if len(steps) > LONG_LIFE:

@@ -303,7 +303,7 @@ class StageLowering:
         return self._output(name, strides) if inner else self.temp(spec.shape, spec.dtype, strides)
 
     def _program(self) -> _native.Program:
-        arena_bytes = arena.place(b for b in self.buffers if b.array is None)
+        arena_bytes = arena.place((b for b in self.buffers if b.array is None), arena.ALIGN if _native.CHECKED else 0)
         small = sum(info.work for info in self.info) < SINGLE_THREAD_PROGRAM
         threads = 1 if small else max((limit for _, _, limit, _ in self.steps), default=1)
         steps = [(kind, tuple(self._operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
@@ -325,6 +325,8 @@ class StageLowering:
         offset = tensor.offset * buffer.dtype.itemsize
         if buffer.io is not None:
             return _native.BASE_FIRST_IO + buffer.io, offset
+        if _native.CHECKED:
+            return _native.BASE_ARENA, buffer.offset + offset, buffer.offset, buffer.offset + buffer.nbytes
         return _native.BASE_ARENA, buffer.offset + offset
 
     def _resident(self, buffer: Buffer, array: np.ndarray) -> np.ndarray:

@@ -116,6 +116,14 @@ def lp_normalization(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [np.divide(x, norm, out=np.zeros_like(x), where=norm != 0).astype(inputs[0].dtype)]
 
 
+def gather_elements(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """y = data at the same place, but for the index along `axis`; indices may cover less of the other axes than data does."""
+    data, indices = inputs
+    axis = node.attrs.get("axis", 0) % data.ndim
+    covered = data[tuple(slice(None) if k == axis else slice(n) for k, n in enumerate(indices.shape))]
+    return [np.take_along_axis(covered, indices, axis)]
+
+
 def global_lp_pool(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """(sum |x|^p)^(1/p) over the spatial axes."""
     x, p = inputs[0], node.attrs.get("p", 2)
@@ -202,6 +210,7 @@ OVERRIDES: dict[str, Override] = {
     "Dropout": dropout,                             # before opset 12: drops
     "GRU": gru,                                     # ignores sequence_lens, clip, activations
     "GlobalLpPool": global_lp_pool,                 # none
+    "GatherElements": gather_elements,              # minutes where many elements lie along the axis
     "Hardmax": hardmax,                             # before opset 13: one axis only
     "LRN": lrn,                                     # sums one channel less
     "LSTM": lstm,                                   # ignores sequence_lens, clip, activations, input_forget

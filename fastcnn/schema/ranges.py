@@ -14,6 +14,8 @@ MOST, MAX_RANK = (1 << 31) - 1, 64
 LONGEST_EQUATION, MOST_OPERANDS = 2000, 64
 # Powers that a sum is taken of; with higher ones everything but the largest element is lost to rounding.
 HIGHEST_POWER = 1 << 10
+# Words that TfIdfVectorizer looks at together: its time grows with each.
+MOST_GRAMS = 1000
 # Where infinite is a value like others: limits that are none, what fills a border.
 MAY_BE_INFINITE = frozenset({("Clip", "min"), ("Clip", "max"), ("Pad", "value"), ("Resize", "extrapolation_value"),
                              ("Constant", "value_float"), ("Constant", "value_floats")})
@@ -72,6 +74,8 @@ RULES: dict[str, Rule] = {
         "reverse", "saturate", "select_last_index", "sorted", "spatial", "storage_order", "training_mode", "transA", "transB",
         "upper"), FLAG),
     "batch_dims": one(0, MAX_RANK),
+    **dict.fromkeys(("max_gram_length", "min_gram_length"), one(1, MOST_GRAMS)),
+    "max_skip_count": one(0, MOST_GRAMS),
     "perm": each(0, MAX_RANK),
     "p": one(1, HIGHEST_POWER),
     "stash_type": WORKING_TYPE,
@@ -125,8 +129,20 @@ def check_ranges(node: Node) -> None:
             finite = math.isfinite(value) if isinstance(value, float) else all(math.isfinite(v) for v in value if isinstance(v, float))
             if not finite and (node.op_type, name) not in MAY_BE_INFINITE:
                 raise ModelError(f"{node.where()}: {name}={_shown(value)} is not finite")
+    _check_together(node)
+
+
+def _check_together(node: Node) -> None:
+    """What one attribute has to be beside others, or beside the number of inputs and outputs."""
+    made = node.attrs.get("num_outputs")
+    if node.op_type == "Split" and made is not None and made != len(node.outputs):
+        raise ModelError(f"{node.where()}: num_outputs={made}, the node has {len(node.outputs)}")
     if node.op_type == "Einsum" and len(node.inputs) > MOST_OPERANDS:
         raise ModelError(f"{node.where()}: {len(node.inputs)} inputs, at most {MOST_OPERANDS} are possible")
+    if node.op_type == "TfIdfVectorizer":
+        starts, pool = node.attrs.get("ngram_counts") or [], node.attrs.get("pool_int64s") or node.attrs.get("pool_strings") or []
+        if starts != sorted(starts) or (starts and not 0 <= starts[0] <= starts[-1] <= len(pool)):
+            raise ModelError(f"{node.where()}: ngram_counts={_shown(starts)}, they have to rise, to {len(pool)} at most")
 
 
 def _shown(value: Any) -> str:

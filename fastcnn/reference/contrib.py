@@ -12,6 +12,7 @@ import numpy as np
 from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS, activate
 from fastcnn.graph import Activation, Node
 from fastcnn.reference.conv import mean_windows
+from fastcnn.reference.quantized_lstm import dynamic_quantize_lstm
 
 Inputs = Sequence[Any]
 Contrib = Callable[[Node, Inputs], list[np.ndarray]]
@@ -91,6 +92,7 @@ def _rounding(name: str) -> Contrib:
 
 
 CONTRIB: dict[tuple[str, str], Contrib] = {
+    ("com.microsoft", "DynamicQuantizeLSTM"): dynamic_quantize_lstm,
     ("com.microsoft", "QLinearAdd"): _binary(np.add),
     ("com.microsoft", "QLinearAveragePool"): _unary(_average_pool),
     ("com.microsoft", "QLinearConcat"): qlinear_concat,

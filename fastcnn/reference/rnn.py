@@ -81,10 +81,21 @@ def _prepare(node: Node, inputs: Sequence[Any], count: int) -> tuple[list[Any], 
     return values, directions
 
 
+# rows (N, inputs) of a direction -> their product with its weights (N, 4 hidden).
+Product = Callable[[int, np.ndarray], np.ndarray]
+
+
 def lstm(node: Node, inputs: Sequence[Any]) -> list[np.ndarray]:
     """i, o, f, c gates in ONNX's order; Y, Y_h, Y_c."""
-    (x, w, r, b, lengths, h0, c0, peephole), directions = _prepare(node, inputs, 8)
-    hidden, clip = r.shape[2], node.attrs.get("clip", np.inf)
+    values, directions = _prepare(node, inputs, 8)
+    w, r = values[1:3]
+    return run_lstm(node, values, r.shape[2], directions, lambda d, x: x @ w[d].T, lambda d, h: h @ r[d].T)
+
+
+def run_lstm(node: Node, values: Sequence[Any], hidden: int, directions: int, of_x: Product, of_h: Product) -> list[np.ndarray]:
+    """LSTM whose products with W and R are given; values: the operator's inputs, of which W and R are not looked at."""
+    x, _, _, b, lengths, h0, c0, peephole = values
+    clip = node.attrs.get("clip", np.inf)
     functions = _activations(node, ["Sigmoid", "Tanh", "Tanh"], directions)
     bias = np.zeros((directions, 8 * hidden)) if b is None else b
     peep = np.zeros((directions, 3 * hidden)) if peephole is None else peephole
@@ -92,7 +103,7 @@ def lstm(node: Node, inputs: Sequence[Any]) -> list[np.ndarray]:
     def step(d: int, x_t: np.ndarray, states: list[np.ndarray]) -> list[np.ndarray]:
         h, c = states
         f, g, out = functions[3 * d:3 * d + 3]
-        gates = x_t @ w[d].T + h @ r[d].T + bias[d, :4 * hidden] + bias[d, 4 * hidden:]
+        gates = of_x(d, x_t) + of_h(d, h) + bias[d, :4 * hidden] + bias[d, 4 * hidden:]
         i, o, forget, new = np.split(gates, 4, -1)
         p_i, p_o, p_f = np.split(peep[d], 3)
         i = f(np.clip(i + p_i * c, -clip, clip))

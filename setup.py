@@ -69,7 +69,7 @@ def library(name, sources, flags):
 
 
 def libraries():
-    everyone = sorted(str(p.relative_to(HERE)) for folder in ("", "ops") for p in (HERE / SOURCE / folder).glob("*.c")
+    everyone = sorted(str(p.relative_to(HERE)) for pattern in ("*.c", "ops/**/*.c") for p in (HERE / SOURCE).glob(pattern)
                       if p.name != "_native.c")
     kernels = [library(f"fastcnn_{isa}", [str(SOURCE / "isa" / f"{isa}.c")], flags) for isa, flags in ISAS.items()]
     return [library("fastcnn_core", everyone, OPENMP), *kernels]

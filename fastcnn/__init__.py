@@ -46,7 +46,7 @@ from fastcnn.compat import (
 )
 from fastcnn.compat.absent import MODULE as ABSENT
 from fastcnn.cpu import cpu_info, select_instruction_set
-from fastcnn.errors import (
+from fastcnn.ir.errors import (
     ConfigurationError,
     ExecutionError,
     FastCNNError,
@@ -57,7 +57,7 @@ from fastcnn.errors import (
     TimeLimitError,
     UnsupportedOperatorError,
 )
-from fastcnn.graph import ValueInfo
+from fastcnn.ir.graph import ValueInfo
 from fastcnn.machine.current import select_machine
 from fastcnn.model import Model, load
 from fastcnn.version import __version__

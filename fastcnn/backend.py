@@ -14,7 +14,7 @@ import onnx
 from onnx import ModelProto, NodeProto, helper
 from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupledict
 
-from fastcnn.errors import ConfigurationError, FastCNNError, InputError
+from fastcnn.ir.errors import ConfigurationError, FastCNNError, InputError
 from fastcnn.model import Model, load
 from fastcnn.onnx_proto.types import element_name, tensor_type
 

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Iterator
 from types import TracebackType
 
-from fastcnn.errors import FastCNNError
-from fastcnn.graph import Node
+from fastcnn.ir.errors import FastCNNError
+from fastcnn.ir.graph import Node
 
 log = logging.getLogger("fastcnn")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastcnn.errors import LimitError
+from fastcnn.ir.errors import LimitError
 
 # Nodes of a graph with its functions and bodies expanded: the largest published networks have some ten thousand.
 MOST_NODES = 100_000

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastcnn import _native
-from fastcnn.errors import ConfigurationError
+from fastcnn.ir.errors import ConfigurationError
 from fastcnn.machine.current import current, measured_before
 
 

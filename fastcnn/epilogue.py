@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fastcnn.graph import Activation, Node
+from fastcnn.ir.graph import Activation, Node
 
 # Element type -> the operator of this package's own domain that rounds floats to what the type can hold.
 OWN_DOMAIN = "fastcnn"

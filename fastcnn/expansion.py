@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Graph, Node, Shape
+from fastcnn.ir.graph import Graph, Node, Shape
 from fastcnn.onnx_proto.types import element_name, element_of, numpy_type
 
 # Where a model imports no opset of ONNX's own, rewrites are written in this one.

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from fastcnn.errors import FormatError
+from fastcnn.ir.errors import FormatError
 
 # Shorter weights are copied: they become aligned, and no step reads a page of a file for them.
 VIEWED_BYTES = 1 << 16

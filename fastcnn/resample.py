@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 
 F = np.float32
 HALF = Fraction(1, 2)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.errors import InputError
-from fastcnn.graph import Graph, Shape, ValueInfo
 from fastcnn.inference.sizes import symbol
+from fastcnn.ir.errors import InputError
+from fastcnn.ir.graph import Graph, Shape, ValueInfo
 from fastcnn.plan.apart import copied
 
 # Whether two strided arrays overlap can be hard to say: after this much work they count as overlapping.

@@ -1,5 +1,5 @@
 /* The lists of elementwise functions: one row a function. Rows are named as ONNX names the operator. Read by Python through
- * _native (fc_unary_names ...), by ops/unary.c, binary.c and typed.c and by kernels/unary.inc and binary.inc.
+ * _native (fc_unary_names ...), by ops/elementwise/ and by kernels/unary.inc and binary.inc.
  */
 #ifndef FC_FUNCTIONS_H
 #define FC_FUNCTIONS_H

@@ -7,7 +7,7 @@ import numpy as np
 from step_helper import Guarded, run_step, unary_number
 
 from fastcnn import _native
-from fastcnn.choice import grouped
+from fastcnn.convolve import grouped
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from step_helper import Guarded
 import fastcnn
 from fastcnn import _native
 from fastcnn import model as fastcnn_model
-from fastcnn.choice.accuracy import Accuracy
-from fastcnn.choice.candidates import candidates
-from fastcnn.choice.conv import ConvShape, Places
-from fastcnn.choice.decision import CostModel, Decision
+from fastcnn.convolve.accuracy import Accuracy
+from fastcnn.convolve.candidates import candidates
+from fastcnn.convolve.conv import ConvShape, Places
+from fastcnn.convolve.decision import CostModel, Decision
 from fastcnn.plan import lowering
 
 GROUPS = (1, 1, 1, 2, 2, 3, 4, 5, 8, 16, 32)

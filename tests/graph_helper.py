@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
-from fastcnn.graph import Graph
+from fastcnn.ir.graph import Graph
 from fastcnn.reader import read
 from fastcnn.reference import evaluate_graph
 

@@ -9,7 +9,7 @@ import onnx
 from graph_helper import floats
 from onnx import helper
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 
 MICROSOFT = "com.microsoft"
 NO_ROI = np.zeros(0, np.float32)

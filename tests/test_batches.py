@@ -7,7 +7,7 @@ from graph_helper import model, onnxruntime_run
 from onnx import ModelProto, helper
 
 import fastcnn
-from fastcnn.errors import ExecutionError
+from fastcnn.ir.errors import ExecutionError
 from fastcnn.plan import batches
 from fastcnn.plan.batches import Repeated, Segment
 

@@ -16,9 +16,9 @@ from bench import models as bench_models
 from bench.layers import FOLDER, extract, fit, picks, read_layers
 from bench.layers import __main__ as bench_layers
 from fastcnn import _native
-from fastcnn.choice import cost
-from fastcnn.choice.candidates import candidates, name_of
-from fastcnn.choice.conv import ConvShape, choose
+from fastcnn.convolve import cost
+from fastcnn.convolve.candidates import candidates, name_of
+from fastcnn.convolve.conv import ConvShape, choose
 from fastcnn.machine.current import using
 from fastcnn.machine.table import ROWS
 from fastcnn.tune.trial import Trials, own_places

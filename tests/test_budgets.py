@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 import fastcnn
 from fastcnn import cpu
 from fastcnn.budget import MOST_NODES
-from fastcnn.ops import conv_transpose
+from fastcnn.ir.tensor import Buffer
+from fastcnn.ops.convolution import conv_transpose
 from fastcnn.plan import arena
-from fastcnn.tensor import Buffer
 
 node = helper.make_node
 F32, INT64 = np.float32, np.int64

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from fastcnn import _native
-from fastcnn.choice import conv
-from fastcnn.choice.conv import ConvShape
+from fastcnn.convolve import conv
+from fastcnn.convolve.conv import ConvShape
 from fastcnn.machine.numbers import Machine
 
 KB, MB = 1 << 10, 1 << 20

@@ -15,7 +15,7 @@ from single_node import feeds_of, single_node
 from test_old_opsets import CASES as OLD
 
 import fastcnn
-from fastcnn.errors import ModelError
+from fastcnn.ir.errors import ModelError
 from fastcnn.reader import read
 from fastcnn.reader.early import MEANINGS
 

@@ -11,7 +11,7 @@ from graph_helper import floats, model, node
 from single_node import expected_outputs, feeds_of, single_node
 
 import fastcnn
-from fastcnn.errors import FastCNNError
+from fastcnn.ir.errors import FastCNNError
 
 Arrays = Mapping[str, np.ndarray | None]
 Case = tuple[str, Arrays, list[str], dict[str, Any]]

@@ -14,7 +14,6 @@ from onnx import ModelProto, TensorProto, helper, shape_inference
 from onnx.backend.test.loader import load_model_tests
 
 import fastcnn
-from fastcnn.graph import Graph, Node, Shape
 from fastcnn.inference.concrete import infer_outputs
 from fastcnn.inference.infer import CONTROL_FLOW
 from fastcnn.inference.rules import OTHERS, RULES
@@ -32,6 +31,7 @@ from fastcnn.inference.sizes import (
     times,
 )
 from fastcnn.inference.types import infer_types
+from fastcnn.ir.graph import Graph, Node, Shape
 from fastcnn.onnx_proto.types import type_shape, type_string
 from fastcnn.ops import OPS
 from fastcnn.ops.base import Args, Capped, DataDependent, Spec
@@ -218,7 +218,7 @@ CONTRADICTIONS = [
 def test_of_what_contradicts_itself_only_the_type_is_known(made: onnx.NodeProto, sizes: list[int], w: np.ndarray) -> None:
     plain = Node(made.op_type, tuple(made.input), ("y",), {a.name: helper.get_attribute_value(a) for a in made.attribute}, version=13)
     graph = Graph([plain], [], [], {"w": w}, {"": 13}, metadata={})
-    graph.inputs = [fastcnn.graph.ValueInfo("x", "tensor(float)", tuple(sizes))]
+    graph.inputs = [fastcnn.ir.graph.ValueInfo("x", "tensor(float)", tuple(sizes))]
     known = infer_types(graph)
     assert known.types["y"] == "tensor(float)" and "y" not in known.shapes
 
@@ -252,7 +252,7 @@ def test_hostile_attributes_are_survived(op: str, attrs: dict, constants: list[n
     names = [f"c{k}" for k in range(len(constants))]
     made = Node(op, ("x", *names), ("y", "z"), attrs, "n", version=21)
     shape: Shape = ("n", 3, "h", "w") if free else (2, 3, 4, 4)
-    graph = Graph([made], [fastcnn.graph.ValueInfo("x", "tensor(float)", shape)], [], dict(zip(names, constants)), {"": 21})
+    graph = Graph([made], [fastcnn.ir.graph.ValueInfo("x", "tensor(float)", shape)], [], dict(zip(names, constants)), {"": 21})
     known = infer_types(graph)
     assert all(not isinstance(d, int) or 0 <= d <= LARGEST for shape in known.shapes.values() for d in shape)
 

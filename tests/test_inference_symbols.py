@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 import fastcnn
-from fastcnn.graph import Shape
+from fastcnn.ir.graph import Shape
 from fastcnn.ops import OPS
 from fastcnn.passes import run_passes
 from fastcnn.reader import read

@@ -9,8 +9,8 @@ from conv_step import Case, operands, reference, run_conv, unary
 from step_helper import assert_close, tolerance
 
 from fastcnn import _native
-from fastcnn.choice import cost, grouped, regions
-from fastcnn.choice.conv import ConvShape, choose
+from fastcnn.convolve import cost, grouped, regions
+from fastcnn.convolve.conv import ConvShape, choose
 
 SAME = {"pt": 1, "pl": 1, "pb": 1, "pr": 1}
 # ic and oc in half vectors

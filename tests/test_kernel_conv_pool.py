@@ -10,7 +10,7 @@ from test_kernel_pool import AVERAGE, LP, MAX, expected
 from test_kernel_pool import Case as Window
 
 import fastcnn
-from fastcnn.choice import conv as choice
+from fastcnn.convolve import conv as choice
 from fastcnn.plan import stem
 
 STEM = conv_step.Case(3, 17, 3, 3, oh=13, ow=15, sh=2, sw=2, pt=1, pl=1, pb=0, pr=1)

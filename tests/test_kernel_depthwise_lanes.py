@@ -9,9 +9,9 @@ from conv_step import Case, Operands, operands, place, reference, spaced, unary
 from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
 
 from fastcnn import _native
-from fastcnn.choice.candidates import candidates
-from fastcnn.choice.conv import ConvShape, choose, lanes
-from fastcnn.choice.lanes import group_tables
+from fastcnn.convolve.candidates import candidates
+from fastcnn.convolve.conv import ConvShape, choose, lanes
+from fastcnn.convolve.lanes import group_tables
 
 WINDOWS = [
     Case(1, 1, 3, 3, oh=5, ow=7, pt=1, pl=1, pb=1, pr=1, n=2, x_gap=3, y_gap=2),

@@ -9,8 +9,8 @@ from conv_step import Case, Operands, operands, place, reference, spaced, unary
 from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
 
 from fastcnn import _native
-from fastcnn.choice import grouped
-from fastcnn.choice.conv import ConvShape, choose
+from fastcnn.convolve import grouped
+from fastcnn.convolve.conv import ConvShape, choose
 
 WINDOWS = [
     Case(1, 1, 3, 3, oh=5, ow=7, pt=1, pl=1, pb=1, pr=1),

@@ -7,7 +7,7 @@ from images import Image, run_image_step
 from step_helper import Guarded, assert_close, tolerance, unary_number
 
 from fastcnn import _native
-from fastcnn.ops.local_conv import pack
+from fastcnn.ops.convolution.local_conv import pack
 
 
 def naive(x, w, bias, strides, dilations, pads):

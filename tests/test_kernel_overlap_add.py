@@ -8,7 +8,7 @@ import pytest
 from images import Image, run_image_step
 from step_helper import Guarded, assert_close, unary_number
 
-from fastcnn.choice.transposed import Axis, column_runs
+from fastcnn.convolve.transposed import Axis, column_runs
 
 
 @dataclass(frozen=True)

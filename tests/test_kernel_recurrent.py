@@ -6,7 +6,7 @@ import pytest
 from step_helper import Guarded, assert_close, run_step
 
 from fastcnn import _native
-from fastcnn.ops.recurrent import CELLS, GRU_LINEAR, _Blocks
+from fastcnn.ops.recurrence.recurrent import CELLS, GRU_LINEAR, _Blocks
 
 STEPS = 6
 SPELLED = {"RNN": ["Tanh"] * 3, "LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh", "None"]}

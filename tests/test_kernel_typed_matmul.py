@@ -6,7 +6,7 @@ import pytest
 from step_helper import Guarded, run_step
 
 from fastcnn.ops.layout import DTYPE_CODES
-from fastcnn.ops.typed_products import PRODUCT_TYPES
+from fastcnn.ops.products.typed_products import PRODUCT_TYPES
 
 
 @pytest.mark.parametrize("dtype", sorted(PRODUCT_TYPES, key=str), ids=str)

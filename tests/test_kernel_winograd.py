@@ -8,8 +8,8 @@ import pytest
 from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
 
 from fastcnn import _native
-from fastcnn.choice.conv import ConvShape, choose
-from fastcnn.choice.winograd import FORMS, choose_winograd, positions_of, tile_count
+from fastcnn.convolve.conv import ConvShape, choose
+from fastcnn.convolve.winograd import FORMS, choose_winograd, positions_of, tile_count
 from fastcnn.tune.trial import own_places
 
 

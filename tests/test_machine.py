@@ -14,8 +14,8 @@ import pytest
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.choice.conv import ConvChoice, ConvShape, choose
-from fastcnn.choice.tile import best_nv
+from fastcnn.convolve.conv import ConvChoice, ConvShape, choose
+from fastcnn.convolve.tile import best_nv
 from fastcnn.machine import __main__ as command
 from fastcnn.machine import measure
 from fastcnn.machine.current import current, measured_file, named, using

@@ -12,7 +12,7 @@ from onnx import ModelProto, numpy_helper
 
 import fastcnn
 from fastcnn import _native, mapping
-from fastcnn.errors import FormatError
+from fastcnn.ir.errors import FormatError
 from fastcnn.mapping import VIEWED_BYTES, Mapping, mapping_of
 from fastcnn.reader import read
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from single_node import check_fallback, check_native, expected_outputs, single_node
 
 import fastcnn
-from fastcnn.ops import conv_transpose
+from fastcnn.ops.convolution import conv_transpose
 
 RTOL = 1e-5
 

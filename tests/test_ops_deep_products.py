@@ -1,4 +1,4 @@
-"""Gemm, MatMul and Conv whose sums are so long that they are computed in pieces (fastcnn.choice.pieces), against float64 or onnxruntime."""
+"""Gemm, MatMul and Conv whose long sums are computed in pieces (fastcnn.convolve.pieces), against float64 or onnxruntime."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import fastcnn
-from fastcnn.choice.pieces import CHANNELS, PIECE, ROWS, WHOLE_PRODUCT, of_channels, of_columns
+from fastcnn.convolve.pieces import CHANNELS, PIECE, ROWS, WHOLE_PRODUCT, of_channels, of_columns
 
 pytestmark = pytest.mark.filterwarnings("error:.*no native kernel")
 

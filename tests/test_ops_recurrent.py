@@ -133,7 +133,7 @@ def test_some_outputs_omitted():
 def test_length_past_the_end_is_refused():
     given = inputs("LSTM", lens=[5, 6, 1])
     model = single_node("LSTM", given, ["w", "r", "b"], opset=14, outputs=3, hidden_size=19)
-    with pytest.raises(fastcnn.errors.ExecutionError, match="outside"):
+    with pytest.raises(fastcnn.ir.errors.ExecutionError, match="outside"):
         fastcnn.load(model).run(None, feeds_of(model, given))
 
 

@@ -6,7 +6,7 @@ import pytest
 from single_node import check_fallback, check_native
 
 from fastcnn import _native
-from fastcnn.ops.reduce import MAX_POOLING
+from fastcnn.ops.reduction.reduce import MAX_POOLING
 
 X = np.random.default_rng(0).random((2, 5, 7, 6)).astype(np.float32) + np.float32(0.2)
 # operator: the opset from which axes are an input

@@ -67,7 +67,7 @@ def test_indices_outside_are_refused(kind):
         if kind.startswith("Scatter"):
             given["u"] = np.ones(1, np.float32)
         model = single_node(kind, given, opset=13)
-        with pytest.raises(fastcnn.errors.ExecutionError, match="outside"):
+        with pytest.raises(fastcnn.ir.errors.ExecutionError, match="outside"):
             fastcnn.load(model).run(None, feeds_of(model, given))
 
 

@@ -16,7 +16,7 @@ from test_old_opsets import CASES as NEWER
 from test_old_opsets import check_against_onnxruntime
 
 import fastcnn
-from fastcnn.errors import ModelError, UnsupportedOperatorError
+from fastcnn.ir.errors import ModelError, UnsupportedOperatorError
 from fastcnn.reader import read
 from fastcnn.reader.old_forms import OLD_FORMS
 

@@ -10,8 +10,8 @@ from graph_helper import check_rewrite, floats, model, node, ops
 
 from fastcnn.epilogue import ACTIVATIONS as FORMULAS
 from fastcnn.epilogue import ROUNDINGS
-from fastcnn.graph import Activation
-from fastcnn.passes.activation_fusion import ACTIVATIONS, TAKES_ACTIVATION, activation_fusion, composed
+from fastcnn.ir.graph import Activation
+from fastcnn.passes.fuse.activation_fusion import ACTIVATIONS, TAKES_ACTIVATION, activation_fusion, composed
 from fastcnn.reader import read
 
 # operator, further constant inputs, attributes, the Activation's name

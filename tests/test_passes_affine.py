@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from graph_helper import check_rewrite, floats, model, node, ops
 
-from fastcnn.passes.affine_after import affine_after
-from fastcnn.passes.affine_before import affine_before
+from fastcnn.passes.fold.affine_after import affine_after
+from fastcnn.passes.fold.affine_before import affine_before
 from fastcnn.reader import read
 
 C = 6

@@ -8,11 +8,11 @@ import pytest
 from graph_helper import check_rewrite, floats, model, node, onnxruntime_run, ops, random_feeds
 
 import fastcnn
-from fastcnn.graph import Graph
+from fastcnn.ir.graph import Graph
 from fastcnn.passes import run_passes
-from fastcnn.passes.channel_order import reading_order, writing_order
-from fastcnn.passes.channel_shuffle import gather_slicing, shuffle_to_gather
-from fastcnn.passes.dead_code import dead_code
+from fastcnn.passes.recognise.channel_shuffle import gather_slicing, shuffle_to_gather
+from fastcnn.passes.reorder.channel_order import reading_order, writing_order
+from fastcnn.passes.simplify.dead_code import dead_code
 from fastcnn.reader import read
 
 C = 12

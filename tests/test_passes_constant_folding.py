@@ -6,9 +6,9 @@ import pytest
 from graph_helper import check_rewrite, floats, model, node, ops
 
 from fastcnn.passes import PASSES, run_passes
-from fastcnn.passes.constant_folding import constant_folding
-from fastcnn.passes.dead_code import dead_code
-from fastcnn.passes.reshape_targets import reshape_targets
+from fastcnn.passes.fold.constant_folding import constant_folding
+from fastcnn.passes.fold.reshape_targets import reshape_targets
+from fastcnn.passes.simplify.dead_code import dead_code
 from fastcnn.reader import read
 
 

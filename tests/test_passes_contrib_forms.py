@@ -13,9 +13,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 import fastcnn
-from fastcnn.errors import UnsupportedOperatorError
-from fastcnn.passes.contrib_forms import CONTRIB_FORMS, MICROSOFT, NHWC
-from fastcnn.passes.experimental_forms import EXPERIMENTAL
+from fastcnn.ir.errors import UnsupportedOperatorError
+from fastcnn.passes.standardise.contrib_forms import CONTRIB_FORMS, MICROSOFT, NHWC
+from fastcnn.passes.standardise.experimental_forms import EXPERIMENTAL
 from fastcnn.reader import schema
 
 onnxruntime.set_default_logger_severity(4)

@@ -9,8 +9,8 @@ from graph_helper import check_rewrite, floats, model, node
 
 import fastcnn
 from fastcnn.passes import run_passes
-from fastcnn.passes.affine_after import affine_after
-from fastcnn.passes.group_normalization import group_normalization
+from fastcnn.passes.fold.affine_after import affine_after
+from fastcnn.passes.recognise.group_normalization import group_normalization
 
 SHAPE = (2, 12, 5, 7)
 

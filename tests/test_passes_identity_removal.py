@@ -9,10 +9,10 @@ import onnx
 import pytest
 from graph_helper import check_rewrite, floats, model, node, ops
 
-from fastcnn.passes.canonical_forms import canonical_forms
-from fastcnn.passes.duplicate_removal import duplicate_removal
-from fastcnn.passes.identity_removal import identity_removal
-from fastcnn.passes.shuffle_removal import reshape_merging, transpose_merging
+from fastcnn.passes.simplify.duplicate_removal import duplicate_removal
+from fastcnn.passes.simplify.identity_removal import identity_removal
+from fastcnn.passes.simplify.shuffle_removal import reshape_merging, transpose_merging
+from fastcnn.passes.standardise.canonical_forms import canonical_forms
 from fastcnn.reader import read
 
 FULL = {"starts": np.array([0, 0]), "ends": np.array([9, 1 << 40]), "axes": np.array([0, 1])}

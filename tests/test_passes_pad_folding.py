@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from graph_helper import check_rewrite, floats, model, node, ops
 
-from fastcnn.passes.dead_code import dead_code
-from fastcnn.passes.pad_folding import pad_folding
+from fastcnn.passes.fold.pad_folding import pad_folding
+from fastcnn.passes.simplify.dead_code import dead_code
 from fastcnn.reader import read
 
 FOLD = [pad_folding, dead_code]

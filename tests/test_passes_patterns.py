@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from graph_helper import check_rewrite, floats, model, node
 
-from fastcnn.passes.activation_patterns import activation_patterns
-from fastcnn.passes.normalization_patterns import normalization_patterns
+from fastcnn.passes.recognise.activation_patterns import activation_patterns
+from fastcnn.passes.recognise.normalization_patterns import normalization_patterns
 
 
 class Writer:

@@ -8,7 +8,7 @@ import pytest
 from graph_helper import floats
 from single_node import check_native
 
-from fastcnn.passes.plain_forms import PLAIN_FORMS
+from fastcnn.passes.standardise.plain_forms import PLAIN_FORMS
 
 A, B, C = floats(3, 5), floats(5, 4), floats(3, 4)
 GEMM = [({"a": A, "b": B}, {}), ({"a": A, "b": B, "c": C}, {"alpha": 0.5, "beta": 2.0}), ({"a": A, "b": B, "c": floats(4)}, {}),

@@ -8,7 +8,7 @@ import pytest
 from graph_helper import check_rewrite, floats, model, node, onnxruntime_run, random_feeds
 
 import fastcnn
-from fastcnn.passes.pool_first import pool_first
+from fastcnn.passes.reorder.pool_first import pool_first
 
 WEIGHTS = {"w": floats(5, 8, 1, 1), "b": floats(5, seed=2), "k": floats(5, 8, 3, 3, seed=3), "l": floats(5, 8, 1, seed=4),
            "grouped": floats(6, 4, 1, 1, seed=5)}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from single_node import check_native
 
-from fastcnn.passes.quantized_forms import QUANTIZED_FORMS
+from fastcnn.passes.standardise.quantized_forms import QUANTIZED_FORMS
 
 RNG = np.random.default_rng(0)
 WEIGHTS = ["w", "ws", "wz", "xs", "xz", "ys", "yz", "b"]

@@ -7,8 +7,8 @@ from graph_helper import check_rewrite, floats, model, node, onnxruntime_run, op
 
 import fastcnn
 from fastcnn.passes import run_passes
-from fastcnn.passes.activation_fusion import activation_fusion
-from fastcnn.passes.residual_fusion import residual_fusion
+from fastcnn.passes.fuse.activation_fusion import activation_fusion
+from fastcnn.passes.fuse.residual_fusion import residual_fusion
 from fastcnn.reader import read
 
 WEIGHTS = {"w": floats(4, 4, 3, 3), "v": floats(4, 4, 3, 3, seed=2), "b": floats(4)}

@@ -8,7 +8,7 @@ import pytest
 from graph_helper import check_rewrite, model, node, onnxruntime_run, random_feeds
 
 import fastcnn
-from fastcnn.passes.separable_pool import separable_pool
+from fastcnn.passes.reorder.separable_pool import separable_pool
 
 X = {"x": ["N", 3, 17, 20]}
 

@@ -9,9 +9,9 @@ from graph_helper import check_rewrite, floats, model, node, onnxruntime_run, op
 
 import fastcnn
 from fastcnn.passes import run_passes
-from fastcnn.passes.affine_after import affine_after
-from fastcnn.passes.residual_fusion import residual_fusion
-from fastcnn.passes.transpose_sinking import transpose_sinking
+from fastcnn.passes.fold.affine_after import affine_after
+from fastcnn.passes.fuse.residual_fusion import residual_fusion
+from fastcnn.passes.reorder.transpose_sinking import transpose_sinking
 from fastcnn.reader import read
 
 C = 6

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import fastcnn
+from fastcnn.ir.tensor import Buffer
 from fastcnn.plan import arena, executor
 from fastcnn.plan.lowering import Stage
-from fastcnn.tensor import Buffer
 
 F32 = np.dtype(np.float32)
 rng = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import pytest
 from graph_helper import floats, model, node, onnxruntime_run, random_feeds
 
 import fastcnn
-from fastcnn.choice import conv
+from fastcnn.convolve import conv
 from fastcnn.plan.lowering import Stage
 
 WEIGHTS = {"up": floats(6, 40) / np.float32(3), "b": floats(40, seed=2), "down": floats(40, 6, seed=3) / np.float32(7),

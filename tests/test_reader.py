@@ -10,7 +10,7 @@ import pytest
 from graph_helper import floats, model, node, onnxruntime_run, ops
 from onnx import TensorProto, helper, numpy_helper
 
-from fastcnn.errors import ModelError
+from fastcnn.ir.errors import ModelError
 from fastcnn.passes import run_passes
 from fastcnn.reader import read
 from fastcnn.reference import evaluate_graph

@@ -11,7 +11,7 @@ from graph_helper import floats, model, node
 from onnx import TensorProto
 from onnx.external_data_helper import convert_model_to_external_data
 
-from fastcnn.errors import ModelError
+from fastcnn.ir.errors import ModelError
 from fastcnn.reader import read
 
 W = floats(6, 4, 3, 3)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
 import fastcnn
-from fastcnn.graph import Graph
+from fastcnn.ir.graph import Graph
 from fastcnn.onnx_proto import messages
 from fastcnn.onnx_proto.attributes import Kind
 from fastcnn.onnx_proto.messages import MESSAGES, Message, OddMessage, decode

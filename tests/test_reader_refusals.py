@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, helper
 
-from fastcnn.errors import FastCNNError, ModelError
+from fastcnn.ir.errors import FastCNNError, ModelError
 from fastcnn.reader import read
 
 X = {"x": [1, 4, 8, 8]}

@@ -11,8 +11,8 @@ from graph_helper import floats
 from onnx import TensorProto, numpy_helper
 
 from fastcnn.epilogue import ACTIVATIONS, ROUNDINGS
-from fastcnn.errors import ExecutionError, ShapeError, UnsupportedOperatorError
-from fastcnn.graph import Activation, Node
+from fastcnn.ir.errors import ExecutionError, ShapeError, UnsupportedOperatorError
+from fastcnn.ir.graph import Activation, Node
 from fastcnn.reference import check_supported, evaluate, evaluator, infer_outputs
 
 

@@ -12,7 +12,7 @@ from graph_helper import floats, node
 from onnx import TensorProto, helper, numpy_helper
 
 import fastcnn
-from fastcnn.errors import ExecutionError, FastCNNError, InputError, ShapeError
+from fastcnn.ir.errors import ExecutionError, FastCNNError, InputError, ShapeError
 from fastcnn.reference.ml import ML
 
 ML_DOMAIN, CPU = "ai.onnx.ml", ["CPUExecutionProvider"]

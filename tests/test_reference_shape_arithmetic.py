@@ -8,8 +8,8 @@ import pytest
 from graph_helper import floats, onnxruntime_run
 from reference_cases import Case, arrays, as_model, as_node, ints, names_of
 
-from fastcnn.errors import ExecutionError
-from fastcnn.graph import Node
+from fastcnn.ir.errors import ExecutionError
+from fastcnn.ir.graph import Node
 from fastcnn.reference import evaluate
 from fastcnn.reference.shape_arithmetic import SHAPE_ARITHMETIC
 

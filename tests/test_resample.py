@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 from fastcnn.reference import evaluate
 from fastcnn.resample import COORDINATES, Axis, Sampling, coordinates, resized_axes, taps
 

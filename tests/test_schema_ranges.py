@@ -8,7 +8,7 @@ from graph_helper import model
 from onnx import TensorProto, helper
 
 import fastcnn
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 from fastcnn.ops import OPS
 from fastcnn.schema.axes import NAMED
 from fastcnn.schema.ranges import RULES, RULES_OF, check_ranges

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import fastcnn
-from fastcnn.errors import FormatError
+from fastcnn.ir.errors import FormatError
 
 DIGITS = str(Path(__file__).parent.parent / "models" / "trained" / "digits.onnx")
 CPU = ["CPUExecutionProvider"]

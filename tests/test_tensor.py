@@ -1,11 +1,11 @@
-"""Views are strides: every view of fastcnn.tensor against numpy's view of the same memory."""
+"""Views are strides: every view of fastcnn.ir.tensor against numpy's view of the same memory."""
 from __future__ import annotations
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastcnn import tensor as t
+from fastcnn.ir import tensor as t
 
 extents = st.lists(st.sampled_from([1, 2, 3, 4, 6]), min_size=1, max_size=4)
 

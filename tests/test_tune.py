@@ -13,8 +13,8 @@ from onnx import helper
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.choice.candidates import bits, candidates
-from fastcnn.choice.conv import ConvShape
+from fastcnn.convolve.candidates import bits, candidates
+from fastcnn.convolve.conv import ConvShape
 from fastcnn.tune import tuner
 from fastcnn.tune.answers import Answer, Answers, default_file, machine_key
 from fastcnn.tune.trial import own_places

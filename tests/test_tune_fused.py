@@ -11,7 +11,7 @@ from onnx import helper
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.choice.decision import CostModel, Selection, Timed
+from fastcnn.convolve.decision import CostModel, Selection, Timed
 from fastcnn.tune import tuner
 from fastcnn.tune.answers import Answers, machine_key
 from fastcnn.tune.tuner import Tuner

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from bench import machine
 from bench.layers import FOLDER, Layer, read_layers
 from fastcnn import _native
-from fastcnn.choice.candidates import candidates, name_of
-from fastcnn.choice.conv import choose
+from fastcnn.convolve.candidates import candidates, name_of
+from fastcnn.convolve.conv import choose
 from fastcnn.machine.clock import peak_gflops
 from fastcnn.tune.trial import Eviction, Trials, own_places
 

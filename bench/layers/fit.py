@@ -17,8 +17,8 @@ from typing import Any
 from bench.layers import parse_line
 from bench.layers.picks import GOOD
 from fastcnn import _native
-from fastcnn.choice.candidates import candidates, name_of
-from fastcnn.choice.conv import ConvShape, choose
+from fastcnn.convolve.candidates import candidates, name_of
+from fastcnn.convolve.conv import ConvShape, choose
 from fastcnn.machine.current import current, named, using
 from fastcnn.machine.numbers import Machine
 from fastcnn.tune.trial import own_places

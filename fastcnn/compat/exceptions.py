@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fastcnn.errors import ExecutionError, FastCNNError, FormatError, InputError, ModelError, ShapeError, UnsupportedOperatorError
+from fastcnn.ir.errors import ExecutionError, FastCNNError, FormatError, InputError, ModelError, ShapeError, UnsupportedOperatorError
 
 
 class Fail(FastCNNError):

@@ -15,8 +15,8 @@ from fastcnn.compat.exceptions import Fail, onnxruntime_errors, translated
 from fastcnn.compat.options import ACCURACY_ENTRY, TUNE_ENTRY, RunOptions, SessionOptions
 from fastcnn.compat.values import IOBinding, OrtValue
 from fastcnn.cpu import default_threads
-from fastcnn.errors import ConfigurationError, FastCNNError, warn_user
-from fastcnn.graph import Dim, Graph, ValueInfo
+from fastcnn.ir.errors import ConfigurationError, FastCNNError, warn_user
+from fastcnn.ir.graph import Dim, Graph, ValueInfo
 from fastcnn.model import Model
 from fastcnn.reader import read, with_constants, with_sizes
 

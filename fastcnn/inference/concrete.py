@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fastcnn.epilogue import onnx_arity
-from fastcnn.errors import ShapeError
-from fastcnn.graph import Node
 from fastcnn.inference.infer import ODD, infer_graph, outputs_of, rule_of
 from fastcnn.inference.site import Known, Mismatch, Site
+from fastcnn.ir.errors import ShapeError
+from fastcnn.ir.graph import Node
 from fastcnn.onnx_proto.types import element_name, element_of, numpy_type
 
 Types = tuple[np.dtype, tuple[int, ...]]

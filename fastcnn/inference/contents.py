@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastcnn.graph import Dim
 from fastcnn.inference.indexing import flattened_size
 from fastcnn.inference.site import Site
 from fastcnn.inference.sizes import Contents, function, minus, plus, product, times
+from fastcnn.ir.graph import Dim
 
 TO_INT64, TO_INT32 = 7, 6
 INTEGERS = ("tensor(int64)", "tensor(int32)")

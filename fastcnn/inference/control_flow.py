@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastcnn.graph import Dim, Shape
 from fastcnn.inference.site import Known, Mismatch, Site
+from fastcnn.ir.graph import Dim, Shape
 
 Info = tuple[str, "Shape | None"]       # type string, shape
 INT64, BOOL = "tensor(int64)", "tensor(bool)"

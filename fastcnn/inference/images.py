@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastcnn.graph import Dim
 from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site
 from fastcnn.inference.sizes import function
+from fastcnn.ir.graph import Dim
 
 
 def resize(site: Site) -> Outputs:

@@ -1,9 +1,9 @@
 """Shapes of reductions, of what picks and places elements, and of what looks for the best."""
 from __future__ import annotations
 
-from fastcnn.graph import Dim
 from fastcnn.inference.site import Mismatch, Outputs, Site
 from fastcnn.inference.sizes import times
+from fastcnn.ir.graph import Dim
 
 
 def reduced(site: Site) -> Outputs:

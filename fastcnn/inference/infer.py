@@ -3,12 +3,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fastcnn.errors import ModelError
-from fastcnn.graph import Dim, Graph, Node
 from fastcnn.inference import control_flow
 from fastcnn.inference.rules import OTHERS, RULES
 from fastcnn.inference.site import Known, Mismatch, Outputs, Rule, Site
 from fastcnn.inference.sizes import LARGEST
+from fastcnn.ir.errors import ModelError
+from fastcnn.ir.graph import Dim, Graph, Node
 from fastcnn.schema.typing import output_types
 
 CONTROL_FLOW: dict[str, Callable[[Site], list[control_flow.Info]]] = {

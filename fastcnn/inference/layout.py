@@ -1,10 +1,10 @@
 """Shapes of what moves, splits and joins axes, and of parts of tensors."""
 from __future__ import annotations
 
-from fastcnn.graph import Dim, Shape
 from fastcnn.inference.pointwise import broadcast
 from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site
 from fastcnn.inference.sizes import LARGEST, divided, function, plus, product, quotient, times
+from fastcnn.ir.graph import Dim, Shape
 
 
 def transpose(site: Site) -> Outputs:

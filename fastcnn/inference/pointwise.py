@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fastcnn.graph import Dim, Shape
 from fastcnn.inference.site import Mismatch, Outputs, Site
+from fastcnn.ir.graph import Dim, Shape
 
 
 def same(site: Site) -> Outputs:

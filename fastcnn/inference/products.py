@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastcnn.graph import Dim, Shape
 from fastcnn.inference.pointwise import agreed, broadcast
 from fastcnn.inference.site import Mismatch, Outputs, Site
 from fastcnn.inference.sizes import divided, plus, times
+from fastcnn.ir.graph import Dim, Shape
 
 
 def _differ(a: Dim, b: Dim) -> bool:

@@ -1,8 +1,8 @@
 """Shapes of RNN, GRU and LSTM."""
 from __future__ import annotations
 
-from fastcnn.graph import Dim
 from fastcnn.inference.site import Mismatch, Outputs, Site
+from fastcnn.ir.graph import Dim
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastcnn.errors import FastCNNError
-from fastcnn.graph import Dim, Graph, Node, Shape
 from fastcnn.inference.sizes import Contents, symbol
+from fastcnn.ir.errors import FastCNNError
+from fastcnn.ir.graph import Dim, Graph, Node, Shape
 from fastcnn.onnx_proto.types import element_name
 
 # At most so many elements of a tensor are looked at as sizes, axes, pads or scales.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastcnn.graph import Dim
+from fastcnn.ir.graph import Dim
 
 # Of longer expressions nobody asks whether they are equal.
 MAX_TERMS, MAX_FACTORS, MAX_TEXT = 8, 6, 200

@@ -1,10 +1,10 @@
 """Types and shapes of a graph's values, and the elements of those that are made of sizes."""
 from __future__ import annotations
 
-from fastcnn.graph import Graph, Shape
 from fastcnn.inference.infer import infer_graph
 from fastcnn.inference.site import Known
 from fastcnn.inference.sizes import symbol
+from fastcnn.ir.graph import Graph, Shape
 from fastcnn.onnx_proto.types import element_name
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fastcnn.graph import Dim, Shape
 from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site
 from fastcnn.inference.sizes import divided, function, minus, plus, times
+from fastcnn.ir.graph import Dim, Shape
 
 SAME = ("SAME_UPPER", "SAME_LOWER")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from fastcnn import _native
-from fastcnn.errors import ConfigurationError
+from fastcnn.ir.errors import ConfigurationError
 from fastcnn.machine.numbers import Machine, from_json
 from fastcnn.machine.table import ROWS, machine_of
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from math import inf
 from typing import Any
 
-from fastcnn.errors import ConfigurationError
+from fastcnn.ir.errors import ConfigurationError
 
 WIDE = 16                   # floats of a 512-bit vector
 

@@ -5,7 +5,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from fastcnn.errors import ModelError
+from fastcnn.ir.errors import ModelError
 from fastcnn.onnx_proto.tensor_data import dense_array
 from fastcnn.onnx_proto.types import text
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastcnn.errors import ModelError
+from fastcnn.ir.errors import ModelError
 from fastcnn.mapping import bytes_at, mapped, open_regular
 from fastcnn.onnx_proto.types import text
 

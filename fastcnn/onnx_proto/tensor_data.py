@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastcnn.errors import ModelError
+from fastcnn.ir.errors import ModelError
 from fastcnn.onnx_proto.external_data import read_external
 from fastcnn.onnx_proto.types import ELEMENT_NAMES, ELEMENT_NUMBERS, numpy_type
 

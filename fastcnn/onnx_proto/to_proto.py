@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
 
-from fastcnn.graph import Graph, Node
+from fastcnn.ir.graph import Graph, Node
 from fastcnn.onnx_proto.types import ELEMENT_NUMBERS, attribute_type, element_name, type_proto
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcnn.errors import ModelError
-from fastcnn.graph import Dim, Shape
+from fastcnn.ir.errors import ModelError
+from fastcnn.ir.graph import Dim, Shape
 
 if TYPE_CHECKING:
     from onnx import TypeProto

@@ -3,30 +3,30 @@ from __future__ import annotations
 
 from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS
 from fastcnn.ops.base import Op
-from fastcnn.ops.col2im import Col2Im
-from fastcnn.ops.conv import Conv
-from fastcnn.ops.conv_transpose import ConvTranspose
-from fastcnn.ops.deform_conv import DeformConv
-from fastcnn.ops.einsum import Einsum
-from fastcnn.ops.elementwise import ELEMENTWISE
-from fastcnn.ops.fitting import FITTING
-from fastcnn.ops.generators import GENERATORS
-from fastcnn.ops.grid_sample import GridSample
-from fastcnn.ops.linear import Gemm, MatMul
-from fastcnn.ops.local_conv import LocallyConnected
-from fastcnn.ops.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
-from fastcnn.ops.pool import AVERAGE, LP, MAX, GlobalPool, Pool
-from fastcnn.ops.recurrent import RECURRENT
-from fastcnn.ops.reduce import REDUCTIONS
-from fastcnn.ops.resize import Resize
-from fastcnn.ops.roi import MaxRoiPool, RoiAlign
-from fastcnn.ops.scatter import SCATTER
-from fastcnn.ops.selection import SELECTION
-from fastcnn.ops.shape import Expand, Flatten, Identity, Reshape, Squeeze, Tile, Transpose, Unsqueeze
-from fastcnn.ops.slicing import Concat, DepthToSpace, Gather, Pad, Slice, SpaceToDepth, Split
-from fastcnn.ops.softmax import Softmax
-from fastcnn.ops.statistics import STATISTICS
-from fastcnn.ops.unpool import MaxUnpool
+from fastcnn.ops.convolution.conv import Conv
+from fastcnn.ops.convolution.conv_transpose import ConvTranspose
+from fastcnn.ops.convolution.deform_conv import DeformConv
+from fastcnn.ops.convolution.local_conv import LocallyConnected
+from fastcnn.ops.elementwise.elementwise import ELEMENTWISE
+from fastcnn.ops.indexing.scatter import SCATTER
+from fastcnn.ops.indexing.selection import SELECTION
+from fastcnn.ops.movement.col2im import Col2Im
+from fastcnn.ops.movement.fitting import FITTING
+from fastcnn.ops.movement.generators import GENERATORS
+from fastcnn.ops.movement.shape import Expand, Flatten, Identity, Reshape, Squeeze, Tile, Transpose, Unsqueeze
+from fastcnn.ops.movement.slicing import Concat, DepthToSpace, Gather, Pad, Slice, SpaceToDepth, Split
+from fastcnn.ops.pooling.pool import AVERAGE, LP, MAX, GlobalPool, Pool
+from fastcnn.ops.pooling.roi import MaxRoiPool, RoiAlign
+from fastcnn.ops.pooling.unpool import MaxUnpool
+from fastcnn.ops.products.einsum import Einsum
+from fastcnn.ops.products.linear import Gemm, MatMul
+from fastcnn.ops.recurrence.recurrent import RECURRENT
+from fastcnn.ops.reduction.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
+from fastcnn.ops.reduction.reduce import REDUCTIONS
+from fastcnn.ops.reduction.softmax import Softmax
+from fastcnn.ops.reduction.statistics import STATISTICS
+from fastcnn.ops.resampling.grid_sample import GridSample
+from fastcnn.ops.resampling.resize import Resize
 
 OPS: dict[tuple[str, str], Op] = {
     ("", "Conv"): Conv(),

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastcnn.choice.conv import ConvChoice, ConvShape, Places
-from fastcnn.errors import ShapeError
-from fastcnn.graph import Node
-from fastcnn.tensor import Strides, Tensor
+from fastcnn.convolve.conv import ConvChoice, ConvShape, Places
+from fastcnn.ir.errors import ShapeError
+from fastcnn.ir.graph import Node
+from fastcnn.ir.tensor import Strides, Tensor
 
 F32 = np.dtype(np.float32)
 
@@ -108,7 +108,7 @@ class Lowering(Protocol):
 
     @property
     def strict(self) -> bool:
-        """Whether the node's convolutions must be direct (fastcnn.choice.accuracy)."""
+        """Whether the node's convolutions must be direct (fastcnn.convolve.accuracy)."""
 
     def read(self, i: int, layout: str = "any") -> Tensor:
         """Input i in a layout, copied only if it does not lie so already.

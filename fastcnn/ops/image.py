@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import math
 
+from fastcnn.ir.tensor import Tensor, channels_last_strides, dense_strides
 from fastcnn.ops.base import Lowering, Spec
-from fastcnn.ops.conv_emit import place
-from fastcnn.tensor import Tensor, channels_last_strides, dense_strides
+from fastcnn.ops.convolution.conv_emit import place
 
 
 def read_image(low: Lowering, i: int, flat: bool = False) -> Tensor:

@@ -6,36 +6,36 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastcnn.graph import Graph
-from fastcnn.passes.activation_fusion import activation_fusion
-from fastcnn.passes.activation_patterns import activation_patterns
-from fastcnn.passes.affine_after import affine_after
-from fastcnn.passes.affine_before import affine_before
-from fastcnn.passes.bodies import body_constants, branch_inlining, optimised_bodies
-from fastcnn.passes.canonical_forms import canonical_forms
-from fastcnn.passes.channel_order import reading_order, writing_order
-from fastcnn.passes.channel_shuffle import gather_slicing, shuffle_to_gather
-from fastcnn.passes.constant_folding import constant_folding
-from fastcnn.passes.contrib_forms import contrib_forms
-from fastcnn.passes.dead_code import dead_code
-from fastcnn.passes.duplicate_removal import duplicate_removal
-from fastcnn.passes.experimental_forms import experimental_forms
-from fastcnn.passes.group_normalization import group_normalization
-from fastcnn.passes.identity_removal import identity_removal
-from fastcnn.passes.normalization_patterns import normalization_patterns
-from fastcnn.passes.pad_folding import pad_folding
-from fastcnn.passes.plain_forms import plain_forms
-from fastcnn.passes.pool_first import pool_first
-from fastcnn.passes.quantized_forms import quantized_forms
-from fastcnn.passes.reshape_targets import reshape_targets
-from fastcnn.passes.residual_fusion import residual_fusion
-from fastcnn.passes.separable_pool import separable_pool
-from fastcnn.passes.shape_knowledge import shape_knowledge
-from fastcnn.passes.shuffle_removal import reshape_merging, transpose_merging
-from fastcnn.passes.transpose_sinking import transpose_sinking
-from fastcnn.passes.unpool_extents import unpool_extents
-from fastcnn.passes.unshared_convolution import unshared_convolution
-from fastcnn.passes.widen_half import widen_half
+from fastcnn.ir.graph import Graph
+from fastcnn.passes.fold.affine_after import affine_after
+from fastcnn.passes.fold.affine_before import affine_before
+from fastcnn.passes.fold.constant_folding import constant_folding
+from fastcnn.passes.fold.pad_folding import pad_folding
+from fastcnn.passes.fold.reshape_targets import reshape_targets
+from fastcnn.passes.fold.shape_knowledge import shape_knowledge
+from fastcnn.passes.fuse.activation_fusion import activation_fusion
+from fastcnn.passes.fuse.residual_fusion import residual_fusion
+from fastcnn.passes.recognise.activation_patterns import activation_patterns
+from fastcnn.passes.recognise.channel_shuffle import gather_slicing, shuffle_to_gather
+from fastcnn.passes.recognise.group_normalization import group_normalization
+from fastcnn.passes.recognise.normalization_patterns import normalization_patterns
+from fastcnn.passes.recognise.unshared_convolution import unshared_convolution
+from fastcnn.passes.reorder.channel_order import reading_order, writing_order
+from fastcnn.passes.reorder.pool_first import pool_first
+from fastcnn.passes.reorder.separable_pool import separable_pool
+from fastcnn.passes.reorder.transpose_sinking import transpose_sinking
+from fastcnn.passes.simplify.bodies import body_constants, branch_inlining, optimised_bodies
+from fastcnn.passes.simplify.dead_code import dead_code
+from fastcnn.passes.simplify.duplicate_removal import duplicate_removal
+from fastcnn.passes.simplify.identity_removal import identity_removal
+from fastcnn.passes.simplify.shuffle_removal import reshape_merging, transpose_merging
+from fastcnn.passes.standardise.canonical_forms import canonical_forms
+from fastcnn.passes.standardise.contrib_forms import contrib_forms
+from fastcnn.passes.standardise.experimental_forms import experimental_forms
+from fastcnn.passes.standardise.plain_forms import plain_forms
+from fastcnn.passes.standardise.quantized_forms import quantized_forms
+from fastcnn.passes.standardise.unpool_extents import unpool_extents
+from fastcnn.passes.standardise.widen_half import widen_half
 
 Pass = Callable[[Graph], bool]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastcnn.expansion import type_of
-from fastcnn.graph import Graph, Node
+from fastcnn.ir.graph import Graph, Node
 from fastcnn.passes.rewrite import constant, scalar
 
 FLOATS = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)"})

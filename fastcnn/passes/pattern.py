@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from fastcnn.graph import Graph, Node
+from fastcnn.ir.graph import Graph, Node
 
 RELATIVE_TOLERANCE = 1e-5        # constants like 1/6 or sqrt(2) pass through float32, some through float16
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastcnn.expansion import shape_of
-from fastcnn.graph import Graph, Node, Shape
+from fastcnn.ir.graph import Graph, Node, Shape
 
 
 def static_shape(graph: Graph, value: str) -> tuple[int, ...] | None:

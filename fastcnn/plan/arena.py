@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fastcnn.tensor import Buffer
+from fastcnn.ir.tensor import Buffer
 
 ALIGN = 64
 # Buffers that live for more steps are looked through one by one, others only at the steps where they live.

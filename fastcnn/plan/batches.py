@@ -14,9 +14,9 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.budget import NEVER
-from fastcnn.choice.decision import Chooser
-from fastcnn.errors import FastCNNError
-from fastcnn.graph import Node
+from fastcnn.convolve.decision import Chooser
+from fastcnn.ir.errors import FastCNNError
+from fastcnn.ir.graph import Node
 from fastcnn.machine.current import current
 from fastcnn.ops.base import Spec
 from fastcnn.plan.bind import Bound, BoundNode, bind

@@ -12,8 +12,8 @@ import numpy as np
 
 from fastcnn import reference
 from fastcnn.budget import MOST_FOLDED_BYTES, UNLIMITED, Budget
-from fastcnn.errors import ShapeError
-from fastcnn.graph import Node
+from fastcnn.ir.errors import ShapeError
+from fastcnn.ir.graph import Node
 from fastcnn.mapping import recall
 from fastcnn.ops import OPS
 from fastcnn.ops.base import Args, Capped, DataDependent, Op, Spec

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from fastcnn.machine.current import current
 from fastcnn.ops.base import Args
-from fastcnn.ops.linear import MatMul
-from fastcnn.ops.matmul_chain import MatMulChain
+from fastcnn.ops.products.linear import MatMul
+from fastcnn.ops.products.matmul_chain import MatMulChain
 from fastcnn.plan.bind import Bound, BoundNode
 
 MATMUL_CHAIN = MatMulChain()

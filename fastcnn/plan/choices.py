@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastcnn import _native
-from fastcnn.choice import cost
-from fastcnn.choice.decision import Decision
-from fastcnn.graph import Node
+from fastcnn.convolve import cost
+from fastcnn.convolve.decision import Decision
+from fastcnn.ir.graph import Node
 from fastcnn.machine.clock import cycles_per_second
 
 BLOCKING = ("block", "tiles", "split_columns")

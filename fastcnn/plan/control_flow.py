@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastcnn.budget import NEVER, UNLIMITED, Budget
-from fastcnn.errors import ExecutionError, FastCNNError, LimitError, ModelError, TimeLimitError
-from fastcnn.graph import Graph, Node, ValueInfo
+from fastcnn.ir.errors import ExecutionError, FastCNNError, LimitError, ModelError, TimeLimitError
+from fastcnn.ir.graph import Graph, Node, ValueInfo
 from fastcnn.ops.base import Args, Spec
 from fastcnn.plan.plan import Plan
 from fastcnn.reference import run_control_flow

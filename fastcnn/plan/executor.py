@@ -11,9 +11,9 @@ import numpy as np
 
 from fastcnn import _native, reference
 from fastcnn.budget import NEVER, UNLIMITED, Budget
-from fastcnn.choice.decision import Chooser, CostModel
-from fastcnn.errors import ExecutionError, TimeLimitError, UnsupportedOperatorError
-from fastcnn.graph import Graph, Node, is_control_flow
+from fastcnn.convolve.decision import Chooser, CostModel
+from fastcnn.ir.errors import ExecutionError, TimeLimitError, UnsupportedOperatorError
+from fastcnn.ir.graph import Graph, Node, is_control_flow
 from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import mappings_of
 from fastcnn.ops import OPS

@@ -6,9 +6,9 @@ from collections.abc import Hashable, MutableMapping, Sequence
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.choice.accuracy import Accuracy
-from fastcnn.choice.decision import Chooser, CostModel, Selection
-from fastcnn.graph import Node
+from fastcnn.convolve.accuracy import Accuracy
+from fastcnn.convolve.decision import Chooser, CostModel, Selection
+from fastcnn.ir.graph import Node
 from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.chains import chain_products
 from fastcnn.plan.fusion import SHARE_OF_L2, fuse

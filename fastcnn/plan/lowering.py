@@ -11,19 +11,12 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.budget import MOST_STEPS, MOST_WORK
-from fastcnn.choice.conv import ConvChoice, ConvShape, Places, without_weights
-from fastcnn.choice.decision import Chooser, Decision, Selection
-from fastcnn.choice.width import MAX_NV, keep_width
-from fastcnn.errors import LimitError
-from fastcnn.graph import Node
-from fastcnn.mapping import VIEWED_BYTES, give_back, recall, resident
-from fastcnn.ops.base import F32, Capped, Spec
-from fastcnn.plan import arena
-from fastcnn.plan.ahead import look_ahead
-from fastcnn.plan.bind import Bound, BoundNode
-from fastcnn.plan.choices import SHOWN, Chosen
-from fastcnn.plan.placement import place_concats
-from fastcnn.tensor import (
+from fastcnn.convolve.conv import ConvChoice, ConvShape, Places, without_weights
+from fastcnn.convolve.decision import Chooser, Decision, Selection
+from fastcnn.convolve.width import MAX_NV, keep_width
+from fastcnn.ir.errors import LimitError
+from fastcnn.ir.graph import Node
+from fastcnn.ir.tensor import (
     Buffer,
     Strides,
     Tensor,
@@ -37,6 +30,13 @@ from fastcnn.tensor import (
     span,
     walk,
 )
+from fastcnn.mapping import VIEWED_BYTES, give_back, recall, resident
+from fastcnn.ops.base import F32, Capped, Spec
+from fastcnn.plan import arena
+from fastcnn.plan.ahead import look_ahead
+from fastcnn.plan.bind import Bound, BoundNode
+from fastcnn.plan.choices import SHOWN, Chosen
+from fastcnn.plan.placement import place_concats
 
 # Steps with less work (multiply-adds or elements) stay on one thread: a barrier costs 0.2 us, a second thread saves half of
 # 4000 multiply-adds per us and element rates of the same order.

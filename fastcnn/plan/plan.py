@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastcnn.budget import UNLIMITED, Budget
-from fastcnn.choice.decision import Chooser
-from fastcnn.graph import Node, is_control_flow
+from fastcnn.convolve.decision import Chooser
+from fastcnn.ir.graph import Node, is_control_flow
 from fastcnn.mapping import is_lent, resident
 from fastcnn.ops.base import Capped, Spec
 from fastcnn.plan.batches import lower_in_parts

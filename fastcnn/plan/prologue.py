@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from fastcnn.graph import Activation, Node
+from fastcnn.ir.graph import Activation, Node
 from fastcnn.ops.base import Args, Op
-from fastcnn.ops.normalized_conv import NormalizedConv, limits
-from fastcnn.ops.normalized_pool import NormalizedPool
-from fastcnn.ops.pool import Pool
+from fastcnn.ops.convolution.normalized_conv import NormalizedConv, limits
+from fastcnn.ops.pooling.normalized_pool import NormalizedPool
+from fastcnn.ops.pooling.pool import Pool
 from fastcnn.plan.bind import BoundNode
 from fastcnn.plan.pointwise import is_pointwise
 from fastcnn.plan.stem import is_image_pool

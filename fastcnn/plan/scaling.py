@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fastcnn.ops.base import Args
-from fastcnn.ops.scaled_conv import SCALE, ScaledConv
+from fastcnn.ops.convolution.scaled_conv import SCALE, ScaledConv
 from fastcnn.plan.bind import BoundNode
 from fastcnn.plan.pointwise import is_pointwise
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fastcnn.ops.base import F32, Spec
-from fastcnn.ops.conv_depthwise import ConvDepthwise
-from fastcnn.ops.pool import AVERAGE, GlobalPool
+from fastcnn.ops.convolution.conv_depthwise import ConvDepthwise
+from fastcnn.ops.pooling.pool import AVERAGE, GlobalPool
 from fastcnn.plan.bind import Bound, BoundNode
 
 

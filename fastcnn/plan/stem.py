@@ -4,15 +4,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from fastcnn.choice import conv as choice
-from fastcnn.choice import pieces
-from fastcnn.graph import Node
+from fastcnn.convolve import conv as choice
+from fastcnn.convolve import pieces
+from fastcnn.ir.graph import Node
+from fastcnn.ir.tensor import channels_last_strides
 from fastcnn.machine.current import current
 from fastcnn.ops.base import Args, Spec
-from fastcnn.ops.conv_pool import ConvPool, dense_shape, windows
-from fastcnn.ops.pool import Pool
+from fastcnn.ops.convolution.conv_pool import ConvPool, dense_shape, windows
+from fastcnn.ops.pooling.pool import Pool
 from fastcnn.plan.bind import Bound, BoundNode
-from fastcnn.tensor import channels_last_strides
 
 CONV_POOL = ConvPool()
 # A map whose part for each thread is smaller than this share of its L2 costs little on its way to the pooling.

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastcnn import _native
-from fastcnn.choice.tile import best_nv, tile_cycles
-from fastcnn.choice.width import MAX_NV
-from fastcnn.graph import Node
+from fastcnn.convolve.tile import best_nv, tile_cycles
+from fastcnn.convolve.width import MAX_NV
+from fastcnn.ir.graph import Node
 from fastcnn.ops.base import Args
-from fastcnn.ops.conv_depthwise import ConvDepthwise
-from fastcnn.ops.conv_pool import ConvPool
-from fastcnn.ops.matmul_chain import MatMulChain
-from fastcnn.ops.normalized_conv import NormalizedConv
+from fastcnn.ops.convolution.conv_depthwise import ConvDepthwise
+from fastcnn.ops.convolution.conv_pool import ConvPool
+from fastcnn.ops.convolution.normalized_conv import NormalizedConv
+from fastcnn.ops.products.matmul_chain import MatMulChain
 from fastcnn.plan.bind import BoundNode
 from fastcnn.plan.fusion import pair_of
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fastcnn.errors import ModelError
-from fastcnn.graph import Graph, Node, Shape
+from fastcnn.ir.errors import ModelError
+from fastcnn.ir.graph import Graph, Node, Shape
 from fastcnn.schema.axes import NAMED, check_axes
 
 Shapes = Mapping[str, Shape]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from fastcnn.errors import ModelError
-from fastcnn.graph import Node
+from fastcnn.ir.errors import ModelError
+from fastcnn.ir.graph import Node
 from fastcnn.reader.schema import EXPERIMENTAL, check_form, newest_opset, signature
 
 Constants = Mapping[str, np.ndarray]

@@ -7,7 +7,7 @@ import onnx.inliner
 from onnx import ModelProto, NodeProto, TensorProto
 
 from fastcnn.budget import MOST_NODES
-from fastcnn.errors import LimitError, ModelError
+from fastcnn.ir.errors import LimitError, ModelError
 from fastcnn.onnx_proto.types import normal_domain
 
 Key = tuple[str, str]

@@ -14,9 +14,9 @@ import numpy as np
 
 from fastcnn.boundary import unforeseen
 from fastcnn.budget import MOST_NODES
-from fastcnn.errors import FormatError, LimitError, ModelError, warn_user
-from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.inference.types import infer_types
+from fastcnn.ir.errors import FormatError, LimitError, ModelError, warn_user
+from fastcnn.ir.graph import Graph, Node, ValueInfo
 from fastcnn.mapping import Mapping, mapped, open_regular
 from fastcnn.onnx_proto.attributes import attribute_value
 from fastcnn.onnx_proto.external_data import model_folders

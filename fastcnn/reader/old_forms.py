@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.errors import ModelError, UnsupportedOperatorError
 from fastcnn.expansion import Expansion, Rule, shape_of, type_of
-from fastcnn.graph import Node
+from fastcnn.ir.errors import ModelError, UnsupportedOperatorError
+from fastcnn.ir.graph import Node
 from fastcnn.onnx_proto.types import ELEMENT_NUMBERS, element_of
 
 INT_MAX = 2**31 - 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterable, Sequence
 
-from fastcnn.errors import ModelError
-from fastcnn.graph import Node
+from fastcnn.ir.errors import ModelError
+from fastcnn.ir.graph import Node
 
 
 def topological(nodes: Sequence[Node], inputs: Iterable[str], constants: Collection[str]) -> list[Node]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastcnn.errors import InputError
-from fastcnn.graph import Graph, ValueInfo
 from fastcnn.inference.types import infer_types
+from fastcnn.ir.errors import InputError
+from fastcnn.ir.graph import Graph, ValueInfo
 from fastcnn.onnx_proto.types import element_name
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.errors import ModelError
-from fastcnn.graph import Graph, Node
+from fastcnn.ir.errors import ModelError
+from fastcnn.ir.graph import Graph, Node
 from fastcnn.onnx_proto.attributes import Kind
 from fastcnn.onnx_proto.types import attribute_type, message_name
 from fastcnn.reader.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES, Signature, parsed

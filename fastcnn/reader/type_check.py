@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fastcnn.errors import ModelError
-from fastcnn.graph import Graph, Node, is_control_flow
+from fastcnn.ir.errors import ModelError
+from fastcnn.ir.graph import Graph, Node, is_control_flow
 from fastcnn.onnx_proto.types import element_name
 from fastcnn.schema.typing import output_types
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fastcnn.expansion import Rule, expand_nodes
-from fastcnn.graph import Graph, Node, ValueInfo
 from fastcnn.inference.types import infer_types
+from fastcnn.ir.graph import Graph, Node, ValueInfo
 from fastcnn.reader.old_forms import NO_LONGER_OLD, OLD_FORMS, OLDEST_KEPT, STAND_INS, is_old
 
 Known = Mapping[str, ValueInfo]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS, activate
-from fastcnn.graph import Activation, Node
+from fastcnn.ir.graph import Activation, Node
 from fastcnn.reference.conv import mean_windows
 from fastcnn.reference.quantized_lstm import dynamic_quantize_lstm
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Graph, Node
+from fastcnn.ir.graph import Graph, Node
 from fastcnn.onnx_proto.types import element_of, numpy_type
 
 Value = Any

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 
 Inputs = Sequence[Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 from fastcnn.reference.ml_scores import both_classes, labels_of, regressed, rows_of, transformed
 from fastcnn.reference.ml_svm import svm_classifier, svm_regressor
 from fastcnn.reference.ml_trees import tree_classifier, tree_ensemble, tree_regressor

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 
 
 def labels_of(node: Node) -> np.ndarray | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 from fastcnn.reference.ml_scores import both_classes, labels_of, regressed, rows_of, transformed
 
 Inputs = Sequence[Any]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 from fastcnn.reference.conv import average_pool, conv, conv_transpose, global_max_pool, lp_pool, max_pool, max_unpool, wide
 from fastcnn.reference.resize import resize
 from fastcnn.reference.rnn import gru, lstm

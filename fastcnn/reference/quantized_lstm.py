@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 from fastcnn.reference.rnn import Product, run_lstm
 
 LARGEST = 255

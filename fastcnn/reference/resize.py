@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 from fastcnn.resample import Axis, is_old, outside, resized_axes, sampling, taps
 
 

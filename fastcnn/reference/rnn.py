@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.graph import Node
+from fastcnn.ir.graph import Node
 
 Function = Callable[[np.ndarray], np.ndarray]
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastcnn.errors import ModelError
-from fastcnn.graph import Node
+from fastcnn.ir.errors import ModelError
+from fastcnn.ir.graph import Node
 
 
 @dataclass(frozen=True)

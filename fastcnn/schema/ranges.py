@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastcnn.errors import ModelError
-from fastcnn.graph import Node
+from fastcnn.ir.errors import ModelError
+from fastcnn.ir.graph import Node
 
 # Extents, steps and counts have to fit where two of them are multiplied: 31 bits. No tensor has more axes than numpy allows.
 MOST, MAX_RANK = (1 << 31) - 1, 64

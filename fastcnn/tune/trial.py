@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.choice import conv as choice
-from fastcnn.choice.conv import ConvChoice, ConvShape, Places
-from fastcnn.choice.decision import Timed
-from fastcnn.tensor import channels_last_strides, span
+from fastcnn.convolve import conv as choice
+from fastcnn.convolve.conv import ConvChoice, ConvShape, Places
+from fastcnn.convolve.decision import Timed
+from fastcnn.ir.tensor import channels_last_strides, span
 
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
 # Written before a round: 192 MB. 4 MB of weights then come at 13 GB/s, as in ResNet-50; after 48 MB at 28, after 128 at 16 (the L3 of a

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, fields, replace
 from pathlib import Path
 
-from fastcnn.choice import cost
-from fastcnn.choice.accuracy import FASTEST, Accuracy
-from fastcnn.choice.candidates import bits, candidates, name_of
-from fastcnn.choice.conv import ConvChoice, ConvShape, Places, choose
-from fastcnn.choice.decision import Decision, Selection, Timed
-from fastcnn.choice.winograd import WORTH_IT
-from fastcnn.errors import ConfigurationError
+from fastcnn.convolve import cost
+from fastcnn.convolve.accuracy import FASTEST, Accuracy
+from fastcnn.convolve.candidates import bits, candidates, name_of
+from fastcnn.convolve.conv import ConvChoice, ConvShape, Places, choose
+from fastcnn.convolve.decision import Decision, Selection, Timed
+from fastcnn.convolve.winograd import WORTH_IT
+from fastcnn.ir.errors import ConfigurationError
 from fastcnn.locks import Lock
 from fastcnn.tune.answers import Answer, Answers, default_file
 from fastcnn.tune.trial import MEMORY_MEGABYTES, Eviction, Rounds, Trials
@@ -34,7 +34,7 @@ CLEARLY = 0.98          # of the model's pick: a winner by less is noise, and pl
 
 
 class Tuner:
-    """Implements fastcnn.choice.decision.Chooser. Several threads may ask; they measure one after the other.
+    """Implements fastcnn.convolve.decision.Chooser. Several threads may ask; they measure one after the other.
 
     answers  what is known already, and where new answers go
     seconds  of timing in all; when they are used up the cost model decides what is left, which a warning in the log says

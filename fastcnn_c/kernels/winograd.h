@@ -2,7 +2,7 @@
  *
  * F(m, r), m outputs of a window of r, takes e = m + r - 1 positions: the point 0 (e even only), +-p for each p of the row, and infinity,
  * in this order. Positions of +-p carry a factor p in the filter that the way back divides out again, which turns one of its products
- * into a sum. The points are those with the least rounding error among multiples of 1/8 (e = 9: 1/16; fastcnn/choice/winograd.py has the errors):
+ * into a sum. The points are those with the least rounding error among multiples of 1/8 (e = 9: 1/16; fastcnn/convolve/winograd.py has the errors):
  * 5/8 and 3/2 are also oneDNN's, 1/2, 1, 2 the usual ones of e = 8.
  */
 #ifndef FC_WINOGRAD_H

@@ -2,7 +2,7 @@
 #ifndef FC_DTYPES_H
 #define FC_DTYPES_H
 
-#include "../fastcnn.h"
+#include "fastcnn.h"
 
 #define FC_INTEGER_DTYPES(X) \
     X(I8, int8_t) X(I16, int16_t) X(I32, int32_t) X(I64, int64_t) X(U8, uint8_t) X(U16, uint16_t) X(U32, uint32_t) X(U64, uint64_t)

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "../kernels/kernels.h"
+#include "kernels/kernels.h"
 
 /* Which bounds the tile clamps to: Relu and Clip are bounds, everything else is a pass over the row just written. */
 static inline void fc_clamp_bounds(int64_t fn, float alpha, float beta, float *lo, float *hi)

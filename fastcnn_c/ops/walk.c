@@ -1,5 +1,5 @@
 /* Strided walks: see walk.h. */
-#include "walk.h"
+#include "ops/walk.h"
 
 static int64_t magnitude(int64_t x) { return x < 0 ? -x : x; }
 

@@ -6,7 +6,7 @@
 #ifndef FC_WALK_H
 #define FC_WALK_H
 
-#include "../team.h"
+#include "team.h"
 
 enum { FC_WALK_OPERANDS = 4 };
 

@@ -1,0 +1,1 @@
+"""The words that all rooms speak: graph, tensor, errors."""

@@ -1,0 +1,66 @@
+"""Conv: which steps compute it, and with which weights. Three spatial axes go through conv3d.py."""
+from __future__ import annotations
+
+from fastcnn import _native
+from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.convolution import depthwise_planes
+from fastcnn.ops.convolution.conv3d import is_native as conv3d_native
+from fastcnn.ops.convolution.conv3d import lower as lower_conv3d
+from fastcnn.ops.convolution.conv_emit import checked_output, emit_conv, three_planes, two_axes, two_dimensional, weights_of
+from fastcnn.ops.convolution.pointwise import keeps_planes, lower_planes
+from fastcnn.ops.layout import own_output
+from fastcnn.ops.products.typed_products import emit_fused_sums, emit_typed_conv, is_plain_product
+from fastcnn.ops.window import Window, resolve
+
+
+class Conv(Op):
+    """y[n,m,i,j] = b[m] + sum_{c,r,s} x[n, c, i*sh - pt + r*dh, j*sw - pl + s*dw] * w[m,c,r,s], then + residual, then activation.
+
+    x: (N, C, H, W), (N, C, L) or (N, C, D, H, W) float32, or doubles by plain loops; w: (M, C/group, kh, kw). ONNX Conv-1, 11, 22.
+    Input 3 is a residual, input 4 a PRelu slope per channel (fused by passes). Raises ShapeError when channels, group or window do not fit.
+    """
+
+    def native(self, args: Args) -> bool:
+        rank = args.spec(0).rank
+        if is_plain_product(args):
+            return 2 * rank - 2 <= _native.MAX_DIMS and min((*_window(args).before, *_window(args).after)) >= 0
+        return super().native(args) and args.spec(1).size > 0 and (rank in (3, 4) or (rank == 5 and conv3d_native(args)))
+
+    def infer(self, args: Args) -> list[Spec]:
+        x, w = args.spec(0), args.spec(1)
+        group = args.node.attrs.get("group", 1)
+        if x.rank < 3 or w.rank != x.rank:
+            raise bad_shape(args, "x and w must have the same rank, at least 3")
+        if x.shape[1] != w.shape[1] * group or w.shape[0] % group:
+            raise bad_shape(args, f"x has {x.shape[1]} channels, w {list(w.shape)} wants {w.shape[1] * group} with group={group}")
+        return checked_output(args, Spec(x.dtype, (x.shape[0], w.shape[0], *_window(args).out)))
+
+    def lower(self, low: Lowering) -> None:
+        window, group = _window(low.args), low.node.attrs.get("group", 1)
+        if low.args.spec(0).dtype != F32:
+            _lower_typed(low, window, group)
+            return
+        if keeps_planes(low, window, group):
+            lower_planes(low, group)
+            return
+        if depthwise_planes.keeps_planes(low, window, group):
+            depthwise_planes.lower_planes(low, two_axes(window))
+            return
+        if len(window.kernel) == 3:
+            lower_conv3d(low, window)
+            return
+        x = three_planes(low, window, group) or two_dimensional(low.read(0, "channels_last"))
+        residual = two_dimensional(low.read(3, "channels_last")) if low.args.has(3) else None
+        y = two_dimensional(low.write(0, "channels_last"))
+        emit_conv(low, y, x, residual, weights_of(low), low.node.input(1), two_axes(window), group)
+
+
+def _lower_typed(low: Lowering, window: Window, group: int) -> None:
+    """Doubles, and the integers that quantised forms are spelled in."""
+    y = own_output(low, 0)
+    emit_typed_conv(low, y, low.read(0), low.read(1, "dense"), window, group)
+    emit_fused_sums(low, y, 1)
+
+
+def _window(args: Args) -> Window:
+    return resolve(args, args.spec(0).shape[2:], args.spec(1).shape[2:])

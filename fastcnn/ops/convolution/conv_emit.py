@@ -1,0 +1,196 @@
+"""What every convolution-like lowering shares: places and epilogues as step fields, and the step for one 2-D convolution."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.convolve import conv as choice
+from fastcnn.convolve import pieces as choice_pieces
+from fastcnn.convolve import regions
+from fastcnn.ir.graph import Activation
+from fastcnn.ir.tensor import Tensor, is_dense
+from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
+from fastcnn.ops.window import Window
+
+
+def checked_output(args: Args, y: Spec) -> list[Spec]:
+    """[y], the output, once bias and residual are found to fit it: kernels read them as far as y goes. Raises ShapeError."""
+    if args.has(2) and args.spec(2).shape != (y.shape[1],):
+        raise bad_shape(args, f"bias {list(args.spec(2).shape)} for {y.shape[1]} output channels")
+    if args.has(3) and args.spec(3).shape != y.shape:
+        raise bad_shape(args, f"residual {list(args.spec(3).shape)} for output {list(y.shape)}")
+    return [y]
+
+
+def two_axes(window: Window) -> Window:
+    """A window over one axis as one over two: height 1."""
+    if len(window.kernel) == 2:
+        return window
+    return Window((1, *window.kernel), (1, *window.strides), (1, *window.dilations), (0, *window.before), (0, *window.after),
+                  (1, *window.out))
+
+
+def two_dimensional(t: Tensor) -> Tensor:
+    """(N, C, L) as (N, C, 1, L)."""
+    if len(t.shape) == 4:
+        return t
+    return Tensor(t.buffer, (*t.shape[:2], 1, t.shape[2]), (*t.strides[:2], t.strides[2] * t.shape[2], t.strides[2]), t.offset)
+
+
+def weights_of(low: Lowering) -> np.ndarray | Tensor:
+    """Input 1 with at least two kernel axes: an array where it is constant, else where the run will find it."""
+    w = low.args.values[1]
+    if w is None:
+        computed = low.read(1, "dense")
+        return two_dimensional(computed) if len(computed.shape) == 3 else computed
+    return w[:, :, None, :] if w.ndim == 3 else w
+
+
+def three_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
+    """Input 0 where it lies as three row-major planes, which the conv step interleaves on the way to its band; None: it must be copied.
+
+    Not for 3x3 kernels of stride 1: these may be Winograd's, which reads pixels.
+    """
+    spec, wide = low.args.spec(0), window.kernel[-1] > 1 and set(window.dilations) == {1}
+    if spec.rank != 4 or spec.shape[1] != 3 or group != 1 or low.args.values[1] is None or not wide:
+        return None
+    x = low.read(0, "any")
+    return x if is_dense(x.shape, x.strides) and (window.kernel, window.strides) != ((3, 3), (1, 1)) else None
+
+
+def place(prefix: str, t: Tensor | None) -> dict[str, int]:
+    """image, row and pixel strides of a channels-last tensor as step fields."""
+    strides = t.strides if t is not None else (0, 0, 0, 0)
+    return {f"{prefix}_image": strides[0], f"{prefix}_row": strides[2], f"{prefix}_pixel": strides[3]}
+
+
+def epilogue(activation: Activation | None) -> dict[str, float]:
+    """Step fields of an activation."""
+    if activation is None:
+        return {"fn": _native.UNARY["None"], "alpha": 0.0, "beta": 0.0}
+    return {"fn": _native.UNARY[activation.name], "alpha": activation.alpha, "beta": activation.beta}
+
+
+def vector_of(low: Lowering, i: int, count: int) -> Tensor | None:
+    """Input i as `count` contiguous floats: a bias or a slope, constant or computed; None when omitted."""
+    if not low.args.has(i):
+        return None
+    value = low.args.values[i]
+    if value is not None:
+        value = np.broadcast_to(np.asarray(value, F32).ravel(), (count,))
+        return low.packed(("vector", low.node.input(i), count), lambda: np.ascontiguousarray(value))
+    return low.read(i, "dense")
+
+
+@dataclass(frozen=True)
+class Term:
+    """Which part of the node's sum a step adds: the first brings the bias, the last the slope and the activation."""
+
+    first: bool = True
+    last: bool = True
+
+
+WHOLE = Term()
+
+
+def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str, window: Window, group: int,
+              term: Term = WHOLE, scale: Tensor | None = None) -> None:
+    """The step for one two-dimensional convolution, w (M, C/group, kh, kw), by the algorithm that fastcnn.convolve picks.
+
+    w as a Tensor is computed at run time; its step is preceded by one that packs it. scale, one number per input channel of a dense
+    1x1 convolution, is multiplied into the packed weights by a step before it.
+    """
+    n, m, oh, ow = y.shape
+    if y.size == 0:
+        return
+    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
+    if group == 1 and scale is None and isinstance(w, np.ndarray):
+        pieces = choice_pieces.of_channels(w.shape[1], (kh, kw), (sh, sw), n * oh * ow, low.strict)
+        if len(pieces) > 1:
+            _emit_pieces(low, y, x, residual, w, name, window, pieces, term)
+            return
+    bias, slope = vector_of(low, 2, m) if term.first else None, vector_of(low, 4, m) if term.last else None
+    shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow,
+                             strict=low.strict)
+    for first, count in regions.group_regions(shape) if isinstance(w, np.ndarray) else [(0, group)]:
+        (o, oc), (i, ic) = ((first * size, count * size) for size in (shape.oc, shape.ic))
+        operands = bias and bias.slice(0, o, oc), slope and slope.slice(0, o, oc), epilogue(low.node.activation if term.last else None)
+        filters = w if isinstance(w, Tensor) or count == group else w[o:o + oc]
+        at = name if group == 1 else f"{name}/{group}@{first}+{count}"      # other groups pack the same weights otherwise
+        for begin, end in regions.column_regions(shape):
+            part = replace(shape, groups=count, pl=shape.pl - begin * shape.sw, ow=end - begin)
+            other = residual and residual.slice(1, o, oc).slice(3, begin, end - begin)
+            _emit_region(low, y.slice(1, o, oc).slice(3, begin, end - begin), x.slice(1, i, ic), other, filters, at, part, operands, scale)
+
+
+def emit_unseen(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, name: str) -> None:
+    """The step for outputs whose windows do not meet the input: bias, residual and activation alone, whatever x holds."""
+    m, (oh, ow) = y.shape[1], y.shape[2:]
+    window = Window((1, 1), (1, 1), (1, 1), (choice.NOWHERE, choice.NOWHERE), (0, 0), (oh, ow))
+    emit_conv(low, y, x.slice(1, 0, 1), residual, np.zeros((m, 1, 1, 1), F32), f"{name}@none of {m}", window, 1)
+
+
+def _emit_pieces(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, window: Window,
+                 pieces: list[tuple[int, int]], term: Term) -> None:
+    """The convolution of some input channels after the other, each added to what the ones before it left in y."""
+    for i, (first, last) in enumerate(pieces):
+        part = Term(term.first and i == 0, term.last and i == len(pieces) - 1)
+        emit_conv(low, y, x.slice(1, first, last - first), y if i else residual, w[:, first:last], f"{name}@{first}", window, 1, part)
+
+
+def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str,
+                 shape: choice.ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]], scale: Tensor | None) -> None:
+    places = tuple(t.strides for t in (x, y, residual) if t is not None)
+    picked = low.decide(shape, places, name if isinstance(w, np.ndarray) else None)
+    if isinstance(w, Tensor):
+        packed = pack_at_run_time(low, picked, w)
+    else:
+        packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
+    if scale is not None:
+        packed = _scaled(low, picked, packed, scale)
+    bias, slope, activation = operands
+    fields = conv_fields(picked, x, y, residual, activation)
+    lanes = choice.lanes(picked)
+    tables = None if lanes is None else low.constant(lanes)
+    low.emit(picked.algorithm, [y, x, packed, bias, residual, slope, tables], picked.shape.macs, **fields)
+
+
+def conv_fields(picked: choice.ConvChoice, x: Tensor, y: Tensor, residual: Tensor | None,
+                activation: Mapping[str, float]) -> dict[str, Any]:
+    """Step fields of a convolution as it was chosen."""
+    return {**conv_window(picked.shape), **place("x", x), **place("y", y), **place("r", residual), **activation, **picked.fields}
+
+
+def conv_window(shape: choice.ConvShape) -> dict[str, int]:
+    """The step fields of a window and the extents around it."""
+    return {name: getattr(shape, name) for name in ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")}
+
+
+def pack_at_run_time(low: Lowering, picked: choice.ConvChoice, w: Tensor) -> Tensor:
+    """Steps that lay w (M, C/group, kh, kw) out as choice.pack does with constants."""
+    shape = picked.shape
+    if picked.algorithm == "depthwise":
+        taps = low.temp((shape.kh, shape.ic, shape.kw, shape.groups * shape.oc))
+        low.copy(taps, w.transpose((2, 1, 3, 0)))
+        return taps
+    groups, nv = picked.packing
+    rows = low.temp((groups, shape.oc, shape.kh, shape.kw, shape.ic))
+    split = w.reshape((groups, shape.oc, *w.shape[1:]))
+    assert split is not None, "one axis becomes two"
+    low.copy(rows, split.transpose((0, 1, 3, 4, 2)))
+    width = _native.vector_length()
+    packed = low.temp((groups * -(-shape.oc // width) * width * shape.k,))
+    low.emit("pack_weights", [packed, rows], rows.size, groups=groups, oc=shape.oc, k=shape.k, nv=nv)
+    return packed
+
+
+def _scaled(low: Lowering, picked: choice.ConvChoice, packed: Tensor, scale: Tensor) -> Tensor:
+    """A step that multiplies what belongs to input channel i of packed weights by scale[i]."""
+    assert picked.algorithm == "conv", "1x1 convolutions run as implicit GEMM"
+    scaled = low.temp(packed.shape)
+    low.emit("scale_weights", [scaled, packed, scale], packed.size, oc=picked.shape.oc, k=picked.shape.k, nv=picked.packing[1])
+    return scaled

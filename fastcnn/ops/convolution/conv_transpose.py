@@ -1,0 +1,148 @@
+"""ConvTranspose: convolutions of stride 1, one for each position of the output lattice, or one product whose windows are added up.
+
+Over three axes one of these for every output depth.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastcnn.convolve.conv import ConvShape
+from fastcnn.convolve.transposed import Phase, axes_of, phase, takes_product
+from fastcnn.ir.tensor import Tensor
+from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.convolution.conv3d import MAX_TERM_WINDOW, depth_runs, kernel_slices, slices_as_channels
+from fastcnn.ops.convolution.conv_emit import WHOLE, Term, checked_output, emit_conv, emit_unseen, two_axes, two_dimensional, weights_of
+from fastcnn.ops.convolution.transposed_product import emit_product
+from fastcnn.ops.window import Window
+
+
+class ConvTranspose(Op):
+    """y[n,m,i,j] = b[m] + sum over x[n,c,p,q] * w[c,m,r,s] with i = p*sh - pt + r*dh, j = q*sw - pl + s*dw.
+
+    Computed as sh*sw convolutions of stride 1, one for each position of the output lattice, each with the kernel elements that
+    reach it, or as one product of all pixels and taps whose results are added where they overlap: fastcnn/convolve/transposed.py decides.
+    x: (N, C, L), (N, C, H, W) or (N, C, D, H, W); w: (C, M/group, kh, kw). ONNX ConvTranspose-1, 11, 22. Raises ShapeError.
+    """
+
+    def native(self, args: Args) -> bool:
+        x, w = args.spec(0), args.spec(1)
+        volume = x.rank == 5 and math.prod(w.shape[3:]) <= MAX_TERM_WINDOW
+        return super().native(args) and w.size > 0 and (x.rank in (3, 4) or volume)
+
+    def infer(self, args: Args) -> list[Spec]:
+        x, w = args.spec(0), args.spec(1)
+        group = args.node.attrs.get("group", 1)
+        if x.rank < 3 or w.rank != x.rank:
+            raise bad_shape(args, "x and w must have the same rank, at least 3")
+        if x.shape[1] != w.shape[0] or w.shape[0] % group:
+            raise bad_shape(args, f"x has {x.shape[1]} channels, w {list(w.shape)} wants {w.shape[0]} with group={group}")
+        return checked_output(args, Spec(x.dtype, (x.shape[0], w.shape[1] * group, *transposed_window(args).out)))
+
+    def lower(self, low: Lowering) -> None:
+        window = transposed_window(low.args)
+        if len(window.kernel) == 3:
+            _lower_volume(low, window)
+            return
+        x = two_dimensional(low.read(0, "channels_last"))
+        residual = two_dimensional(low.read(3, "channels_last")) if low.args.has(3) else None
+        y = two_dimensional(low.write(0, "channels_last"))
+        emit_transposed(low, y, x, residual, weights_of(low), low.node.input(1), two_axes(window))
+
+
+def emit_transposed(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str, window: Window,
+                    term: Term = WHOLE) -> None:
+    """The steps of one two-dimensional transposed convolution, w (C, M/group, kh, kw)."""
+    group = low.node.attrs.get("group", 1)
+    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
+    (n, c, ih, iw), (oh, ow) = x.shape, window.out
+    shape = ConvShape(n, group, c // group, w.shape[1], kh, kw, sh, sw, dh, dw, pt, pl, ih, iw, oh, ow, strict=low.strict)
+    joins = group == 1 and y.strides[3] == y.shape[1]
+    if takes_product(shape, joins):
+        emit_product(low, y, x, residual, w, name, shape, joins, term)
+        return
+    by_output = _by_output(low, w, group)
+    for phase_h in range(min(sh, oh)):
+        for phase_w in range(min(sw, ow)):
+            axes = [phase(axis, number) for axis, number in zip(axes_of(shape), (phase_h, phase_w), strict=True)]
+            kernel = _taken(by_output, axes)
+            sub = Window(tuple(kernel.shape[2:]), (1, 1), (axes[0].gap, axes[1].gap), (axes[0].before, axes[1].before), (0, 0),
+                         (axes[0].count, axes[1].count))
+            target, added = (t and _every(t, phase_h, phase_w, window, axes) for t in (y, residual))
+            assert target is not None
+            taken = ",".join(str(part.taps) for part in axes)
+            emit_conv(low, target, x, added, kernel, f"{name}@{group}:{taken}", sub, group, term)
+
+
+def _by_output(low: Lowering, w: np.ndarray | Tensor, group: int) -> np.ndarray | Tensor:
+    """w (C, M/group, kh, kw) as (M, C/group, kh, kw)."""
+    c, m, kh, kw = w.shape
+    split, merged = (group, c // group, m, kh, kw), (group * m, c // group, kh, kw)
+    if isinstance(w, np.ndarray):
+        low.contents(1)
+        return w.reshape(split).swapaxes(1, 2).reshape(merged)
+    source, dense = w.reshape(split), low.temp((group, m, c // group, kh, kw))
+    target = dense.reshape(merged)
+    assert source is not None and target is not None, "one axis split, dense axes merged"
+    low.copy(dense, source.transpose((0, 2, 1, 3, 4)))
+    return target
+
+
+def _taken(w: np.ndarray | Tensor, axes: Sequence[Phase]) -> np.ndarray | Tensor:
+    """The taps of both phases."""
+    if isinstance(w, np.ndarray):
+        return w[:, :, list(axes[0].taps)][:, :, :, list(axes[1].taps)]
+    for axis, part in enumerate(axes):
+        step = part.taps[1] - part.taps[0] if len(part.taps) > 1 else 1
+        w = w.slice(2 + axis, part.taps[0], len(part.taps), step)
+    return w
+
+
+def _every(t: Tensor, phase_h: int, phase_w: int, window: Window, axes: Sequence[Phase]) -> Tensor:
+    """The lattice of t at one phase."""
+    return t.slice(2, phase_h, axes[0].count, window.strides[0]).slice(3, phase_w, axes[1].count, window.strides[1])
+
+
+def _lower_volume(low: Lowering, window: Window) -> None:
+    """For each output depth the input depths that reach it: neighbouring ones as channels of one image, others added one by one."""
+    x, y = low.read(0, "depth_inner"), low.write(0, "depth_inner")
+    residual = low.read(3, "depth_inner") if low.args.has(3) else None
+    w, stride, pad, dilation = weights_of(low), window.strides[0], window.before[0], window.dilations[0]
+    inner = Window(*(part[1:] for part in (window.kernel, window.strides, window.dilations, window.before, window.after, window.out)))
+    for depth in range(window.out[0]):
+        steps = [(depth + pad - k * dilation, k) for k in range(window.kernel[0])]
+        pairs = sorted((step // stride, k) for step, k in steps if step % stride == 0 and 0 <= step // stride < x.shape[2])
+        runs = depth_runs(pairs, merge=low.node.attrs.get("group", 1) == 1)
+        target, before = y.select(2, depth), residual and residual.select(2, depth)
+        if not runs:
+            emit_unseen(low, target, slices_as_channels(x, 0, 1), before, low.node.input(1))
+        for number, (first, taps) in enumerate(runs):
+            shape = len(taps) * w.shape[0], w.shape[1], *w.shape[3:]
+            kernel = kernel_slices(low, w, taps, (2, 0, 1, 3, 4), shape)
+            emit_transposed(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel,
+                            f"{low.node.input(1)}@{taps}", inner, Term(number == 0, number == len(runs) - 1))
+
+
+def transposed_window(args: Args) -> Window:
+    """Window of a ConvTranspose; out = stride*(in-1) + output_padding + dilation*(kernel-1) + 1 - before - after."""
+    x, w, attrs = args.spec(0), args.spec(1), args.node.attrs
+    rank = x.rank - 2
+    strides, dilations = (tuple(attrs.get(k) or [1] * rank) for k in ("strides", "dilations"))
+    extra = tuple(attrs.get("output_padding") or [0] * rank)
+    full = [s * (n - 1) + e + d * (k - 1) + 1 for s, n, e, d, k in zip(strides, x.shape[2:], extra, dilations, w.shape[2:])]
+    auto_pad = attrs.get("auto_pad", "NOTSET") or "NOTSET"
+    out = attrs.get("output_shape")
+    if out is not None or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        out = list(out)[-rank:] if out is not None else [min(n * s, f) for n, s, f in zip(x.shape[2:], strides, full)]
+        total = [max(f - o, 0) for f, o in zip(full, out)]
+        before = [t // 2 if auto_pad == "SAME_UPPER" else t - t // 2 for t in total]
+        after = [t - b for t, b in zip(total, before)]
+    else:
+        pads = list(attrs.get("pads") or [0] * 2 * rank) if auto_pad == "NOTSET" else [0] * 2 * rank
+        before, after = pads[:rank], pads[rank:]
+        out = [f - b - a for f, b, a in zip(full, before, after)]
+    if min(out) < 1 and min(x.shape[2:]) > 0:
+        raise bad_shape(args, f"output extents {list(out)}: pads={[*before, *after]} are too large")
+    return Window(tuple(w.shape[2:]), strides, dilations, tuple(before), tuple(after), tuple(out))

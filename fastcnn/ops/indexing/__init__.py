@@ -1,0 +1,1 @@
+"""What finds elements, or places them, by index."""

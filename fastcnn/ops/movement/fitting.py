@@ -1,0 +1,83 @@
+"""CenterCropPad and AffineGrid: what fits images into others."""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.layout import movable, own_output, scalar
+from fastcnn.ops.movement.shape import normalized_axes
+from fastcnn.ops.products.linear import emit_matmul
+
+
+class CenterCropPad(Op):
+    """y = x cut or padded with zeros to the extents of input 1 along `axes`, evenly on both sides; the odd element goes after.
+
+    Any type. ONNX CenterCropPad-18. Raises ShapeError.
+    """
+
+    def native(self, args: Args) -> bool:
+        return movable(args.spec(0))
+
+    def infer(self, args: Args) -> list[Spec]:
+        x, wanted = args.spec(0), args.ints(1)
+        axes = self._axes(args)
+        if wanted is None or len(wanted) != len(axes) or min(wanted, default=0) < 0:
+            raise bad_shape(args, f"shape={wanted} for axes={axes}")
+        extents = dict(zip(axes, wanted))
+        return [Spec(x.dtype, tuple(extents.get(k, n) for k, n in enumerate(x.shape)))]
+
+    def lower(self, low: Lowering) -> None:
+        x, y = low.read(0), own_output(low, 0)
+        inside = y
+        for axis in self._axes(low.args):
+            n, m = x.shape[axis], y.shape[axis]
+            if n > m:
+                x = x.slice(axis, (n - m) // 2, m)
+            else:
+                inside = inside.slice(axis, (m - n) // 2, n)
+        if inside.shape != y.shape:
+            low.copy(y, scalar(low, 0, y.dtype).broadcast(y.shape))
+        low.copy(inside, x)
+
+    def _axes(self, args: Args) -> list[int]:
+        rank = args.spec(0).rank
+        given = args.node.attrs.get("axes")
+        return list(range(rank)) if given is None else normalized_axes(args, list(given), rank)
+
+
+class AffineGrid(Op):
+    """y[n, i, j] = theta[n] (x_j, y_i, 1): the coordinates that GridSample takes, in two or three dimensions.
+
+    theta: (N, 2, 3) or (N, 3, 4) float32; input 1: (N, C, H, W) or (N, C, D, H, W). Pixels lie at their centres, or with align_corners
+    the outer ones on the border. ONNX AffineGrid-20. Raises ShapeError.
+    """
+
+    def infer(self, args: Args) -> list[Spec]:
+        theta, size = args.spec(0), args.ints(1)
+        axes = 0 if size is None else len(size) - 2
+        if size is None or axes not in (2, 3) or theta.shape != (size[0], axes, axes + 1) or min(size) < 1:
+            raise bad_shape(args, f"size={size}")
+        return [Spec(theta.dtype, (size[0], *size[2:], axes))]
+
+    def native(self, args: Args) -> bool:
+        return args.spec(0).dtype == F32
+
+    def lower(self, low: Lowering) -> None:
+        y, theta = own_output(low, 0), low.read(0)
+        n, *extents, axes = y.shape
+        corners = low.node.attrs.get("align_corners", 0)
+        lines = [self._line(extent, bool(corners)) for extent in extents]
+        grid = np.meshgrid(*lines, indexing="ij")
+        points = low.constant(np.stack([*reversed(grid), np.ones_like(grid[0])], -1).reshape(-1, axes + 1).astype(F32))
+        emit_matmul(low, y.view((n, math.prod(extents), axes)), points, theta.transpose((0, 2, 1)))
+
+    def _line(self, extent: int, corners: bool) -> np.ndarray:
+        """Coordinates of the pixels of one axis in [-1, 1]."""
+        if corners:
+            return np.linspace(-1.0, 1.0, extent)
+        return (2 * np.arange(extent) + 1) / extent - 1
+
+
+FITTING: dict[str, Op] = {"CenterCropPad": CenterCropPad(), "AffineGrid": AffineGrid()}

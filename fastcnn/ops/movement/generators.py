@@ -1,0 +1,47 @@
+"""Trilu as a choice by a constant mask; Range and ConstantOfShape, whose results are values, not steps."""
+from __future__ import annotations
+
+import numpy as np
+
+from fastcnn.ir.tensor import strides_like, walk
+from fastcnn.ops.base import Args, DataDependent, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.layout import movable, scalar
+
+
+class Trilu(Op):
+    """y = the upper (lower) triangles of the matrices of x from diagonal k (input 1) on, 0 elsewhere. ONNX Trilu-14."""
+
+    def native(self, args: Args) -> bool:
+        return movable(args.spec(0))
+
+    def infer(self, args: Args) -> list[Spec]:
+        if args.spec(0).rank < 2:
+            raise bad_shape(args, "x must have matrices")
+        self._mask(args)
+        return [args.spec(0)]
+
+    def lower(self, low: Lowering) -> None:
+        x = low.read(0)
+        y = low.write(0, strides_like(x.shape, x.strides))
+        mask, zero = low.constant(self._mask(low.args)).broadcast(x.shape), scalar(low, 0, x.dtype).broadcast(x.shape)
+        shape, (ys, ms, xs, zs) = walk(x.shape, y.strides, mask.strides, x.strides, zero.strides)
+        low.emit("where", [y, mask, x, zero], y.size, ndim=len(shape), shape=shape, y_strides=ys, c_strides=ms, a_strides=xs, b_strides=zs,
+                 elem_bytes=x.dtype.itemsize)
+
+    def _mask(self, args: Args) -> np.ndarray:
+        k = (args.ints(1) or [0])[0]
+        ones = np.ones(args.spec(0).shape[-2:], bool)
+        return np.triu(ones, k) if args.node.attrs.get("upper", 1) else np.tril(ones, k)
+
+
+class Value(Op):
+    """Range-11 and ConstantOfShape-9: evaluated when their inputs are known, at the latest during the run."""
+
+    def native(self, args: Args) -> bool:
+        return True
+
+    def infer(self, args: Args) -> list[Spec]:
+        raise DataDependent(args.node.where(), *args.node.reads)
+
+
+GENERATORS: dict[str, Op] = {"Trilu": Trilu(), "Range": Value(), "ConstantOfShape": Value()}

@@ -1,0 +1,1 @@
+"""What constants can take in."""

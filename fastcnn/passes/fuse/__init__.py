@@ -1,0 +1,1 @@
+"""A node takes in the one behind it."""

@@ -1,0 +1,119 @@
+"""An activation behind a node becomes the node's epilogue."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from fastcnn.epilogue import ROUNDINGS
+from fastcnn.expansion import add_constant
+from fastcnn.ir.graph import Activation, Graph, Node
+from fastcnn.passes.facts import absorb_readers, clip_limits, has_slope, is_float
+from fastcnn.passes.rewrite import constant
+
+# Operators whose kernels apply an activation to what they are about to store.
+TAKES_ACTIVATION = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "InstanceNormalization",
+                              "GroupNormalization", "LocallyConnected"})
+
+
+def activation_fusion(graph: Graph) -> bool:
+    """Fuses activations onto the nodes of TAKES_ACTIVATION that nothing else reads."""
+    return absorb_readers(graph, lambda node, reader: _fused(graph, node, reader), lambda node: node.op_type in TAKES_ACTIVATION)
+
+
+def _fused(graph: Graph, node: Node, reader: Node) -> Node | None:
+    value = node.outputs[0]
+    ours = not reader.domain or reader.op_type in ROUNDINGS.values()
+    if not ours or reader.inputs[0] != value or not is_float(graph, value) or has_slope(node):
+        return None
+    if reader.op_type == "PRelu" and node.activation is None:
+        return _with_slope(graph, node, reader)
+    convert = ACTIVATIONS.get(reader.op_type)
+    activation = convert(graph, reader) if convert is not None else None
+    if activation is None:
+        return None
+    if node.activation is not None:
+        activation = composed(node.activation, activation)
+    return None if activation is None else replace(node, activation=activation)
+
+
+def composed(first: Activation, second: Activation) -> Activation | None:
+    """One activation equal to second(first(x)): both have to be limits."""
+    a, b = _limits(first), _limits(second)
+    if a is None or b is None or b[0] > b[1]:
+        return None
+    low, high = (min(max(v, b[0]), b[1]) for v in a)
+    return Activation("Relu") if (low, high) == (0.0, math.inf) else Activation("Clip", low, high)
+
+
+def _limits(activation: Activation) -> tuple[float, float] | None:
+    if activation.name == "Relu":
+        return 0.0, math.inf
+    return (activation.alpha, activation.beta) if activation.name == "Clip" else None
+
+
+def _with_slope(graph: Graph, node: Node, prelu: Node) -> Node | None:
+    """A scalar slope is a LeakyRelu; one a channel goes to the 5th input of a convolution."""
+    slope = constant(graph, prelu, 1)
+    if slope is None:
+        return None
+    w = constant(graph, node, 1)
+    if node.op_type not in ("Conv", "ConvTranspose") or w is None:
+        return (
+            replace(node, activation=Activation("LeakyRelu", float(slope.reshape(()))))
+            if slope.shape in ((), (1,))
+            else None
+        )
+    if slope.size == 1 and slope.ndim <= w.ndim:
+        return replace(node, activation=Activation("LeakyRelu", float(slope.reshape(()))))
+    channels = w.shape[0] if node.op_type == "Conv" else w.shape[1] * node.attrs.get("group", 1)
+    shape = (1,) * (w.ndim - slope.ndim) + slope.shape
+    if slope.ndim > w.ndim or shape != (1, channels, *[1] * (w.ndim - 2)):
+        return None
+    name = add_constant(graph, f"{prelu.inputs[1]}.vector", np.ascontiguousarray(slope.reshape(-1)))
+    return replace(node, inputs=(*node.inputs, *[""] * (4 - len(node.inputs)), name))
+
+
+def _plain(name: str) -> Callable[[Graph, Node], Activation]:
+    return lambda graph, node: Activation(name)
+
+
+def _with(
+    name: str, alpha: tuple[str, float], beta: tuple[str, float] | None = None
+) -> Callable[[Graph, Node], Activation]:
+    def convert(graph: Graph, node: Node) -> Activation:
+        return Activation(name, node.attrs.get(*alpha), node.attrs.get(*beta) if beta else 0.0)
+    return convert
+
+
+def _clip(graph: Graph, node: Node) -> Activation | None:
+    limits = clip_limits(graph, node)
+    if limits is None or limits[0] > limits[1]:
+        return None
+    return Activation("Relu") if limits == (0.0, math.inf) else Activation("Clip", *limits)
+
+
+def _gelu(graph: Graph, node: Node) -> Activation:
+    return Activation("GeluTanh" if node.attrs.get("approximate", "none") == "tanh" else "Gelu")
+
+
+# ONNX operator -> Activation, with ONNX's defaults; None where its parameters are not constants.
+ACTIVATIONS: dict[str, Callable[[Graph, Node], Activation | None]] = {
+    "Relu": _plain("Relu"),
+    "LeakyRelu": _with("LeakyRelu", ("alpha", 0.01)),
+    "Clip": _clip,
+    "Sigmoid": _plain("Sigmoid"),
+    "Tanh": _plain("Tanh"),
+    "HardSigmoid": _with("HardSigmoid", ("alpha", 0.2), ("beta", 0.5)),
+    "HardSwish": _plain("HardSwish"),
+    "Elu": _with("Elu", ("alpha", 1.0)),
+    "Selu": _with("Selu", ("alpha", 1.6732632423543772), ("gamma", 1.0507009873554805)),
+    "Softplus": _plain("Softplus"),
+    "Softsign": _plain("Softsign"),
+    "Mish": _plain("Mish"),
+    "Gelu": _gelu,
+    **{name: _plain(name) for name in ROUNDINGS.values()},
+    "Swish": _with("Swish", ("alpha", 1.0)),
+}

@@ -1,0 +1,1 @@
+"""Several nodes that spell one operator become it."""

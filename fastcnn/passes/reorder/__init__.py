@@ -1,0 +1,1 @@
+"""Nodes change places where that is cheaper."""

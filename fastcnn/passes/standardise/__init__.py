@@ -1,0 +1,1 @@
+"""Other spellings become the one that later passes know."""

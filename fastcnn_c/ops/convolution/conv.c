@@ -1,0 +1,341 @@
+/* Convolution as implicit GEMM: y[pixel][oc] = sum over (kernel row, kernel column, ic) of x * w, the whole sum in registers.
+ *
+ * The k of one kernel row (kw*ic values) is contiguous when pixels are dense and columns not dilated; otherwise each tap is a
+ * run of ic of its own. With padding, the input rows that a block of output rows needs are first copied to a band of scratch
+ * with zeros around them, one group after the other, so the tile has no border test and its pixels are dense. Runs of k that for a whole tile lie in padding
+ * are left out. Tiles cover each output row exactly: heights differ by at most one.
+ */
+#include <string.h>
+
+#include "team.h"
+#include "ops/epilogue.h"
+
+/* STREAM_AHEAD: bytes. With 1, 2, 4, 8, 12, 16, 32 and 64 KB AlexNet is 1.03, 1.05, 1.07, 1.07, 1.08, 1.08, 1.09 and 1.07 times as fast as
+ * without (2026-11-21, Xeon, one thread). */
+enum { CACHE_LINE = 64, STREAM_AHEAD = 16384 };
+
+typedef struct conv_run {
+    const fc_conv *p;
+    const float *x, *w, *bias, *residual, *slope;
+    const float *affine;         /* what happens to x on its way to the band, or NULL */
+    float *y;
+    fc_tap *taps;
+    fc_ahead *ahead, *rows;      /* to ask for, or NULL: weights of later steps; rows of x that the next block starts with */
+    int64_t kc;
+    int64_t row, pixel, group;   /* from one row, pixel, group to the next of what is multiplied: the band or x */
+    int merged;                  /* a run is a whole kernel row */
+    int by_row;                  /* the runs are the same for all pixels of an output row */
+    int64_t tiles_per_row;
+    int64_t packed_per_group;
+    float lo, hi;
+} conv_run;
+
+/* Floats of a pixel that one group reads: of both groups where two are laced. */
+static int64_t group_floats(const fc_conv *p) { return p->laced ? 2 * p->ic : p->ic; }
+static int64_t band_width(const fc_conv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
+static int64_t band_rows(const fc_conv *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
+
+size_t fc_scratch_conv(const void *params, int threads)
+{
+    (void)threads;
+    const fc_conv *p = params;
+    const size_t taps = fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap));
+    if (!p->band)
+        return taps;
+    return taps + fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * group_floats(p) * p->groups) * sizeof(float));
+}
+
+/* How the k of one window lies in memory whose rows, pixels and groups are so far apart. */
+static void set_memory(conv_run *c, int64_t row, int64_t pixel, int64_t group)
+{
+    c->row = row;
+    c->pixel = pixel;
+    c->group = group;
+    c->merged = c->p->dw == 1 && pixel == group_floats(c->p);
+    c->by_row = c->merged || c->p->kw == 1;
+    c->kc = c->merged ? c->p->kw * c->p->ic : c->p->ic;
+}
+
+/* The runs of k that pixels [x0, x1) of `rows` output rows from oy on need; returns their number. None where all is padding: the
+ * tile is then the bias. */
+static int64_t list_taps(const conv_run *c, int64_t oy, int64_t rows, int64_t x0, int64_t x1)
+{
+    const fc_conv *p = c->p;
+    int64_t count = 0;
+    for (int64_t r = 0; r < p->kh; r++) {
+        const int64_t iy = oy * p->sh - p->pt + r * p->dh;
+        if (iy + (rows - 1) * p->sh < 0 || iy >= p->ih)
+            continue;
+        for (int64_t s = 0; s < (c->merged ? 1 : p->kw); s++) {
+            const int64_t offset = s * p->dw - p->pl;
+            if (!c->by_row && ((x1 - 1) * p->sw + offset < 0 || x0 * p->sw + offset >= p->iw))
+                continue;
+            c->taps[count++] = (fc_tap){r * p->dh * c->row + s * p->dw * c->pixel, (r * p->kw + s) * p->ic};
+        }
+    }
+    return count;
+}
+
+/* Three channels lie row-major, ih rows of one after the other: what models are fed. */
+static int reads_planes(const fc_conv *p) { return p->ic == 3 && p->groups == 1 && p->x_pixel == 1; }
+
+/* count pixels of group g to the band, as they are, interleaved from planes, two groups laced, or scaled, shifted and clamped. */
+static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t count, int64_t g)
+{
+    const fc_conv *p = c->p;
+    const size_t channels = (size_t)p->ic;
+    if (c->affine) {
+        const float *scale = c->affine + g * p->ic, *limits = c->affine + 2 * p->groups * p->ic;
+        const fc_affine_args args = {.y = band, .y_pixel = channels, .x = x, .x_pixel = (size_t)p->x_pixel, .count = (size_t)count,
+                                     .n = channels, .scale = scale, .shift = scale + p->groups * p->ic, .lo = limits[0], .hi = limits[1]};
+        fc_active->norm->affine(&args);
+    } else if (reads_planes(p)) {
+        fc_active->transpose->interleave3(band, x, (size_t)(p->ih * p->x_row), (size_t)count);
+    } else if (p->laced) {
+        fc_active->transpose->lace(band, 2 * channels, x, (size_t)p->x_pixel, (size_t)count, channels);
+    } else if (p->x_pixel == p->ic) {
+        memcpy(band, x, (size_t)count * channels * sizeof *band);
+    } else {
+        fc_active->depthwise->put(band, channels, x, (size_t)p->x_pixel, (size_t)count, channels);
+    }
+}
+
+/* Input row iy of one group of image x to one band row, zeros where it lies outside. */
+static void fill_band_row(const conv_run *c, float *band, const float *x, int64_t iy, int64_t g)
+{
+    const fc_conv *p = c->p;
+    const int64_t width = band_width(p), channels = group_floats(p);
+    if (iy < 0 || iy >= p->ih) {
+        memset(band, 0, (size_t)(width * channels) * sizeof *band);
+        return;
+    }
+    const int64_t begin = fc_min(fc_max(p->pl, 0), width), end = fc_max(begin, fc_min(width, p->iw + p->pl));
+    const float *row = x + iy * p->x_row + (begin - p->pl) * p->x_pixel;
+    memset(band, 0, (size_t)(begin * channels) * sizeof *band);
+    copy_pixels(c, band + begin * channels, row, end - begin, g);
+    memset(band + end * channels, 0, (size_t)((width - end) * channels) * sizeof *band);
+}
+
+/* The input rows of output rows [oy, oy + rows) of image x. `before`: so many output rows above these were the band's until now, 0: others;
+ * the input rows that both need are moved to its top. */
+static void fill_band(const conv_run *c, float *band, const float *x, int64_t oy, int64_t rows, int64_t before)
+{
+    const fc_conv *p = c->p;
+    const int64_t count = band_rows(p, rows), first = oy * p->sh - p->pt, row = band_width(p) * group_floats(p);
+    const int64_t kept = before ? fc_max(band_rows(p, 1) - p->sh, 0) : 0;
+    for (int64_t g = 0; g < p->groups; g++) {
+        float *rows_of_group = band + g * c->group;
+        if (kept)
+            memmove(rows_of_group, rows_of_group + before * p->sh * row, (size_t)(kept * row) * sizeof *band);
+        for (int64_t k = kept; k < count; k++)
+            fill_band_row(c, rows_of_group + k * row, x + g * group_floats(p), first + k, g);
+    }
+}
+
+/* The epilogue beyond bounds over `count` pixels just written. */
+static void activate_pixels(const fc_conv *p, float *y, int64_t count, int64_t n, const float *slope)
+{
+    const int64_t part = p->y_gap ? fc_active->vector_length : n;
+    for (int64_t j = 0; j < n; j += part, y += part + p->y_gap)
+        fc_activate_rows(y, count, (size_t)fc_min(part, n - j), (size_t)p->y_pixel, p->fn, p->alpha, p->beta, slope ? slope + j : NULL);
+}
+
+/* What the tiles of one panel share. */
+typedef struct panel {
+    fc_gemm_args args;
+    int64_t nv;
+    float *y;                    /* of the image, at the panel's first column; the next two likewise */
+    const float *residual, *slope;
+    int activates;
+    const char *next;            /* what the tiles ask for: the panel after this one, next_step bytes a step of k */
+    size_t next_step;
+} panel;
+
+static panel panel_of(const conv_run *c, int64_t image, int64_t g, int64_t j0, const float *b)
+{
+    const fc_conv *p = c->p;
+    const int64_t v = fc_active->vector_length, column = g * p->oc + j0, n = fc_min(p->nv * v, p->oc - j0);
+    return (panel){
+        .args = {.ldc = (size_t)p->y_pixel, .gap = (size_t)p->y_gap, .lda = (size_t)(p->sw * c->pixel), .tap = c->taps,
+                 .kc = (size_t)c->kc, .b = b, .n = (size_t)n, .bias = c->bias ? c->bias + column : NULL, .ldr = (size_t)p->r_pixel,
+                 .lo = c->lo, .hi = c->hi, .a_second = (size_t)(p->sh * c->row), .c_second = (size_t)p->y_row,
+                 .r_second = (size_t)p->r_row},
+        .nv = fc_ceil_div(n, v), .y = c->y + image * p->y_image + column + column / v * p->y_gap,
+        .residual = c->residual ? c->residual + image * p->r_image + column : NULL, .slope = c->slope ? c->slope + column : NULL,
+        .activates = c->slope || !fc_is_clamp(p->fn)};
+}
+
+/* Pixels [x0, x1) of `rows` output rows from oy on, a: the first pixel of row oy. The taps are listed. */
+static void run_tile(const conv_run *c, panel *q, const float *a, int64_t oy, int64_t rows, int64_t x0, int64_t x1)
+{
+    const fc_conv *p = c->p;
+    fc_gemm_args *args = &q->args;
+    args->c = q->y + oy * p->y_row + x0 * p->y_pixel;
+    args->a = a + x0 * (int64_t)args->lda;
+    args->residual = q->residual ? q->residual + oy * p->r_row + x0 * p->r_pixel : NULL;
+    const fc_gemm_kernels *gemm = fc_active->gemm;
+    (p->laced ? gemm->laced[x1 - x0] : rows == 2 ? gemm->pair[x1 - x0] : gemm->tile[q->nv][x1 - x0])(args);
+    for (int64_t i = 0; q->activates && !p->y_gap && i < rows; i++)
+        activate_pixels(p, args->c + i * p->y_row, x1 - x0, (int64_t)args->n, q->slope);
+}
+
+/* Output rows that a tile nv vectors wide takes at a time: 2 where a row is so narrow that b would be read too often, and both rows may
+ * be given the same runs of k, zeros of the band among them; read in place, no row may lie in padding. */
+static int64_t rows_together(const conv_run *c, int64_t nv)
+{
+    const fc_conv *p = c->p;
+    const int narrow = c->by_row && c->tiles_per_row == 1 && nv == FC_GEMM_PAIR_NV && p->ow <= FC_GEMM_MAX_MR / 2;
+    const int inside = p->kh * p->kw == 1 && p->pt <= 0 && (p->oh - 1) * p->sh - p->pt < p->ih;
+    return narrow && fc_active->gemm->pair[p->ow] && (p->band || inside) ? 2 : 1;
+}
+
+/* The tile asks for as much of the next block's rows as its steps of k can. */
+static void ask_rows(const conv_run *c, panel *q, int64_t k)
+{
+    fc_range *r = &c->rows->range[c->rows->first];
+    const int64_t bytes = fc_min(r->end - r->at, k * CACHE_LINE);
+    q->args.prefetch = r->at;
+    q->args.prefetch_step = (size_t)fc_ceil_div(bytes, k);
+    r->at += bytes;
+    c->rows->first += r->at >= r->end;
+}
+
+/* What the tile of pass `pass` asks for: where later steps have weights to be asked for, these have every other tile. */
+static void ask_ahead(const conv_run *c, panel *q, int64_t k, int64_t pass)
+{
+    if (fc_looks_ahead(c->rows)) {
+        ask_rows(c, q, k);
+        return;
+    }
+    const char *later = pass % 2 || !q->next_step ? fc_look_ahead(c->ahead, k * CACHE_LINE) : NULL;
+    q->args.prefetch = later ? later : q->next;
+    q->args.prefetch_step = later ? CACHE_LINE : q->next_step;
+    q->next += later ? 0 : k * (int64_t)q->next_step;
+}
+
+/* Tiles [t0, t1) of one panel, counted over the output rows of one image. `a` belongs to row oy0. */
+static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, int64_t t0, int64_t t1)
+{
+    const fc_conv *p = c->p;
+    const int64_t per_row = c->tiles_per_row, low = p->ow / per_row, more = p->ow % per_row;
+    const int64_t together = rows_together(c, q->nv), k = p->kh * p->kw * p->ic;
+    const int64_t passes = fc_ceil_div(t1 - t0, together), width = q->nv * fc_active->vector_length;
+    /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
+     * buffers that the tile's own loads need. A matrix times a vector is a stream: of it, what lies a distance ahead. */
+    const int stream = p->n * p->oh * p->ow == 1;
+    q->next = (const char *)q->args.b + (stream ? STREAM_AHEAD : k * width * (int64_t)sizeof(float));
+    q->next_step = passes == 1 && !stream ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
+    if (fc_looks_ahead(c->ahead) && q->next_step < CACHE_LINE)
+        q->next_step = (size_t)fc_min(2 * (int64_t)q->next_step, CACHE_LINE);
+    int64_t pass = 0;
+    int64_t listed = -1, rows = 1, oy = t0 / per_row, piece = t0 % per_row, x0 = p->ow * piece / per_row, begun = x0;
+    int64_t carry = p->ow * piece % per_row;    /* tile `piece` begins at ow*piece/per_row; no division a tile: with a k of 27 that shows */
+    for (int64_t i = t0; i < t1; i += rows) {
+        carry += more;
+        const int64_t x1 = x0 + low + (carry >= per_row);
+        carry -= carry >= per_row ? per_row : 0;
+        rows = fc_min(together, t1 - i);
+        if (!c->by_row || oy != listed)
+            q->args.taps = (size_t)list_taps(c, oy, rows, x0, x1);
+        listed = oy;
+        ask_ahead(c, q, k, pass++);
+        run_tile(c, q, a + (oy - oy0) * p->sh * c->row, oy, rows, x0, x1);
+        const int ends = ++piece == per_row;
+        /* Pixels of a vector's plane have no gaps between them: a whole row is activated in one go. */
+        if (q->activates && p->y_gap && (ends || i + rows >= t1))
+            for (int64_t r = 0; r < rows; r++)
+                activate_pixels(p, q->y + (oy + r) * p->y_row + begun * p->y_pixel, x1 - begun, (int64_t)q->args.n, NULL);
+        x0 = x1;
+        if (ends) {
+            oy += rows;
+            piece = x0 = begun = 0;
+        }
+    }
+}
+
+/* Tiles [t0, t1) of one image times panels [q0, q1) of each group. */
+static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t image, int64_t t0, int64_t t1, int64_t q0, int64_t q1)
+{
+    const fc_conv *p = c->p;
+    const int64_t nr = p->nv * fc_active->vector_length, k = p->kh * p->kw * p->ic;
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t i = q0; i < q1; i++) {
+            panel q = panel_of(c, image, g, i * nr, c->w + g * c->packed_per_group + i * nr * k);
+            run_panel(c, &q, a + g * c->group, oy0, t0, t1);
+        }
+}
+
+/* What the band of the block that starts at output row oy takes from the three planes of image x and the one before does not. Such
+ * planes are what the caller gave, which is in no cache. */
+static fc_ahead new_rows(const fc_conv *p, const float *x, int64_t oy)
+{
+    const int64_t top = oy * p->sh - p->pt, begin = fc_max(0, top + band_rows(p, 1) - p->sh), end = fc_min(p->ih, top + band_rows(p, p->block));
+    fc_ahead rows = {.first = 0};
+    for (int64_t k = 0; k < 3 && begin < end; k++) {
+        const float *plane = x + k * p->ih * p->x_row;
+        rows.range[k] = (fc_range){(const char *)(plane + begin * p->x_row), (const char *)(plane + end * p->x_row)};
+    }
+    return rows;
+}
+
+/* Rows [r0, r1) counted over all images, through the band. */
+static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, int64_t q0, int64_t q1)
+{
+    const fc_conv *p = c->p;
+    const int64_t row = band_width(p) * group_floats(p);
+    int64_t before = 0;
+    set_memory(c, row, group_floats(p), band_rows(p, p->block) * row);
+    while (r0 < r1) {
+        const int64_t image = r0 / p->oh, oy = r0 % p->oh;
+        const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);
+        fill_band(c, band, c->x + image * p->x_image, oy, rows, oy ? before : 0);
+        fc_ahead soon = reads_planes(p) ? new_rows(p, c->x + image * p->x_image, oy + rows) : (fc_ahead){.first = 0};
+        c->rows = &soon;
+        run_block(c, band, oy, image, oy * c->tiles_per_row, (oy + rows) * c->tiles_per_row, q0, q1);
+        before = rows;
+        r0 += rows;
+    }
+}
+
+/* Tiles [t0, t1) counted over all rows of all images, reading x where it lies. */
+static void run_tiles_in_place(conv_run *c, int64_t t0, int64_t t1, int64_t q0, int64_t q1)
+{
+    const fc_conv *p = c->p;
+    const int64_t per_image = p->oh * c->tiles_per_row;
+    set_memory(c, p->x_row, p->x_pixel, p->ic);
+    while (t0 < t1) {
+        const int64_t image = t0 / per_image, first = t0 % per_image;
+        const int64_t count = fc_min(fc_min(p->block, per_image - first), t1 - t0);
+        const float *x = c->x + image * p->x_image - p->pt * p->x_row - p->pl * p->x_pixel;
+        run_block(c, x, 0, image, first, first + count, q0, q1);
+        t0 += count;
+    }
+}
+
+fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
+{
+    const fc_conv *p = params;
+    const int64_t v = fc_active->vector_length, panels = fc_ceil_div(p->oc, p->nv * v);
+    const int64_t max_mr = fc_active->gemm->max_mr[fc_min(p->nv, fc_ceil_div(p->oc, v))];
+    conv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5], .affine = t[6],
+                  .taps = team->scratch, .ahead = team->ahead, .tiles_per_row = fc_ceil_div(p->ow, max_mr),
+                  .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
+    float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap)));
+    fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);
+    int64_t q0 = 0, q1 = panels, begin, end;
+    const int64_t units = p->band ? p->n * p->oh : p->n * p->oh * c.tiles_per_row;
+    if (p->split_columns) {
+        fc_share(team, panels, &q0, &q1);
+        begin = 0;
+        end = units;
+    } else {
+        fc_share(team, units, &begin, &end);
+    }
+    if (q0 >= q1 || begin >= end)
+        return FC_OK;
+    if (p->band)
+        run_rows_banded(&c, band, begin, end, q0, q1);
+    else
+        run_tiles_in_place(&c, begin, end, q0, q1);
+    return FC_OK;
+}

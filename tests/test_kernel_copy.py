@@ -105,7 +105,7 @@ CODES = {name: k for k, name in enumerate(("float32", "float64", "int8", "int16"
 
 @pytest.mark.parametrize("source", DTYPES)
 @pytest.mark.parametrize("target", DTYPES)
-def test_cast(source, target):
+def test_cast(source, target, isa):
     """Values that both types hold, and fractions."""
     values = np.array([0, 1, 2, 3.7, 100, 127] + ([] if source.startswith("u") or target.startswith("u") else [-1, -2.5, -128]))
     x = np.resize(values.astype(source), (5, 61))
@@ -118,12 +118,30 @@ def test_cast(source, target):
 @pytest.mark.parametrize("target, x, y", [
     ("int32", [3e9, -3e9, np.nan, np.inf], [-2 ** 31] * 4), ("int64", [1e19, np.nan], [-2 ** 63] * 2),
     ("bool", [np.nan, -0.0, 1e-40], [1, 0, 1]),
-    ("uint8", [257, -1], [1, 255]), ("uint64", [2.0 ** 63, 2.0 ** 64 - 2 ** 40], [2 ** 63, 2 ** 64 - 2 ** 40])])
-def test_cast_out_of_range(target, x, y):
-    x = np.array(x, np.float32)
+    ("uint8", [257, -1, 3e9, np.nan, -np.inf], [1, 255, 0, 0, 0]),
+    ("int8", [200.9, -129, 3e9], [-56, 127, 0]),
+    ("uint64", [2.0 ** 63, 2.0 ** 64 - 2 ** 40], [2 ** 63, 2 ** 64 - 2 ** 40])])
+def test_cast_out_of_range(target, x, y, isa):
+    x, y = np.resize(np.array(x, np.float32), 67), np.resize(np.array(y), 67)
     out = Guarded(np.zeros(x.shape, target), output=True)
     run_step("cast", [out, Guarded(x)], **cast_fields(x.shape, out.array, x))
     np.testing.assert_array_equal(out.array, np.array(y, target))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64", "bool"])
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 15, 16, 17, 31, 33, 2047, 2049])
+def test_cast_of_every_length(n, dtype, isa):
+    """To integers and back, at the ends of vectors and blocks; large numbers are rounded as they become floats."""
+    rng = np.random.default_rng(n)
+    x = (rng.normal(size=n) * 100).clip(-128 if dtype[0] != "u" else 0, 127).astype(np.float32)
+    whole = Guarded(np.zeros(n, dtype), output=True)
+    run_step("cast", [whole, Guarded(x)], **cast_fields((n,), whole.array, x))
+    np.testing.assert_array_equal(whole.array, x.astype(dtype))
+    top = 2 if dtype == "bool" else np.iinfo(dtype).max
+    i = rng.integers(0, top, n).astype(dtype)
+    back = Guarded(np.zeros(n, np.float32), output=True)
+    run_step("cast", [back, Guarded(i)], **cast_fields((n,), back.array, i))
+    np.testing.assert_array_equal(back.array, i.astype(np.float32))
 
 
 def test_every_half_widens_and_narrows(isa):

@@ -5,6 +5,7 @@
 #ifndef FC_FAMILIES_H
 #define FC_FAMILIES_H
 
+#include "moves.h"
 #include "winograd.h"
 
 /* ---- winograd: the transforms of F(m, r), e = m + r - 1 positions an axis, over all channels of one tile ----------------------
@@ -47,29 +48,6 @@ typedef struct fc_scale_shift_kernels {
     fc_scale_shift_kernel each, one;
     void (*rows)(float *y, const float *x, const float *scale, size_t rows, size_t n);
 } fc_scale_shift_kernels;
-
-/* ---- half: y[i] = x[i] between IEEE half and float, to nearest even ------------------------------------------------------- */
-typedef struct fc_half_kernels {
-    void (*widen)(float *y, const uint16_t *x, size_t n);
-    void (*narrow)(uint16_t *y, const float *x, size_t n);
-} fc_half_kernels;
-
-/* ---- transpose: 4-byte elements of any type ---------------------------------------------------------------------------------
- * block          y[j*ldy + i] = x[i*ldx + j] for i < rows, j < cols; callers block for the cache
- * interleave3    y[3*i + k] = x[k*ldx + i],  deinterleave3   y[k*ldy + i] = x[3*i + k],  for k < 3, i < n
- * lace           y[p*y_pixel + 2*i + g] = x[p*x_pixel + g*n + i], p < pixels, i < n, g < 2; n a multiple of half a vector
- * pick           y[p*y_pixel + V_LEN*j + l] = x[p*x_pixel + first + lane], p < pixels, V_LEN*j + l < n, where row j of the table,
- *                V_LEN + 2 numbers, is (lane + 0 or V_LEN: from which of the two starts ..., the two starts `first`); x has `channels`, which
- *                are read in whole vectors, or all at once where they are fewer than a vector's: both starts are 0 then
- */
-typedef struct fc_transpose_kernels {
-    void (*block)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t cols);
-    void (*interleave3)(float *y, const float *x, size_t ldx, size_t n);
-    void (*deinterleave3)(float *y, size_t ldy, const float *x, size_t n);
-    void (*lace)(float *y, size_t y_pixel, const float *x, size_t x_pixel, size_t pixels, size_t n);
-    void (*pick)(float *y, size_t y_pixel, const float *x, size_t x_pixel, size_t channels, const int32_t *table, size_t pixels,
-                 size_t n);
-} fc_transpose_kernels;
 
 /* ---- reduce: accumulations, over a row or down columns; SumExp adds e^(x - shift), the others ignore shift -----------------
  * row        the accumulation of x[0..n); n = 0 gives the identity
@@ -392,6 +370,7 @@ typedef struct fc_arg_kernels {
     const fc_resize_kernels *resize; \
     const fc_scale_shift_kernels *scale_shift; \
     const fc_half_kernels *half; \
+    const fc_cast_kernels *cast; \
     const fc_transpose_kernels *transpose; \
     const fc_reduce_kernels *reduce; \
     const fc_softmax_kernels *softmax; \

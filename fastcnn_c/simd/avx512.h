@@ -175,6 +175,25 @@ static inline void v_store_half(uint16_t *p, v_f32 x)
 {
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
+static inline v_f32 v_load_u8(const uint8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+static inline v_f32 v_load_i8(const int8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+static inline v_f32 v_load_i32(const int32_t *p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
+static inline v_f32 v_load_i64(const int64_t *p)
+{
+    const __m256 low = _mm512_cvtepi64_ps(_mm512_loadu_si512(p)), high = _mm512_cvtepi64_ps(_mm512_loadu_si512(p + 8));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
+static inline void v_store_i32(int32_t *p, v_f32 x) { _mm512_storeu_si512(p, _mm512_cvttps_epi32(x)); }
+static inline void v_store_i64(int64_t *p, v_f32 x)
+{
+    _mm512_storeu_si512(p, _mm512_cvttps_epi64(_mm512_castps512_ps256(x)));
+    _mm512_storeu_si512(p + 8, _mm512_cvttps_epi64(_mm512_extractf32x8_ps(x, 1)));
+}
+static inline void v_store_low_byte(uint8_t *p, v_f32 x) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(x))); }
+static inline void v_store_bool(uint8_t *p, v_f32 x)
+{
+    _mm_storeu_si128((__m128i *)p, _mm_maskz_set1_epi8(_mm512_cmp_ps_mask(x, v_zero(), _CMP_NEQ_UQ), 1));
+}
 static inline v_f32 v_round_half(v_f32 x) { return _mm512_cvtph_ps(_mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)); }
 static inline v_f32 v_round_bfloat(v_f32 x)
 {

@@ -22,6 +22,10 @@
  *   v_load_even(p)   p[0], p[2], p[4] ...; 2*V_LEN floats are read
  *   v_load3/store3   3*V_LEN floats as triples: lane i of a, b, c is p[3i], p[3i+1], p[3i+2]
  *   v_load_half/store_half   V_LEN IEEE halves, rounded to nearest even
+ *   v_load_u8/i8/i32/i64     V_LEN integers as floats
+ *   v_store_i32/i64          V_LEN integers, truncated; what does not fit is the smallest of them
+ *   v_store_low_byte         the low bytes of what v_store_i32 stores
+ *   v_store_bool             bytes: 1 where x is not 0, NaN among them, else 0
  *   v_round_half/bfloat      x rounded to what IEEE halves or bfloat16 can hold, to nearest even
  */
 #ifndef FC_SIMD_H
@@ -90,6 +94,19 @@ static inline void v_load3(const float *p, v_f32 *a, v_f32 *b, v_f32 *c) { *a = 
 static inline void v_store3(float *p, v_f32 a, v_f32 b, v_f32 c) { p[0] = a; p[1] = b; p[2] = c; }
 static inline v_f32 v_load_half(const uint16_t *p) { return fc_float_of_half(*p); }
 static inline void v_store_half(uint16_t *p, v_f32 x) { *p = fc_half_of_float(x); }
+static inline v_f32 v_load_u8(const uint8_t *p) { return *p; }
+static inline v_f32 v_load_i8(const int8_t *p) { return *p; }
+static inline v_f32 v_load_i32(const int32_t *p) { return (float)*p; }
+static inline v_f32 v_load_i64(const int64_t *p) { return (float)*p; }
+static inline void v_store_i32(int32_t *p, v_f32 x) { *p = x >= -0x1p31f && x < 0x1p31f ? (int32_t)x : INT32_MIN; }
+static inline void v_store_i64(int64_t *p, v_f32 x) { *p = x >= -0x1p63f && x < 0x1p63f ? (int64_t)x : INT64_MIN; }
+static inline void v_store_low_byte(uint8_t *p, v_f32 x)
+{
+    int32_t i;
+    v_store_i32(&i, x);
+    *p = (uint8_t)i;
+}
+static inline void v_store_bool(uint8_t *p, v_f32 x) { *p = x != 0.0f; }
 static inline v_f32 v_round_half(v_f32 x) { return fc_float_of_half(fc_half_of_float(x)); }
 static inline v_f32 v_round_bfloat(v_f32 x) { return fc_bfloat_of_float(x); }
 

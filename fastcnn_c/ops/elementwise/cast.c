@@ -66,7 +66,16 @@ typedef struct cast_rows {
 static void cast_row(void *context, const int64_t *at, int64_t n)
 {
     const cast_rows *r = context;
-    cast_from[r->x_dtype](r->y + at[0] * r->y_bytes, r->y_step, r->x + at[1] * r->x_bytes, r->x_step, n, r->y_dtype);
+    const fc_cast_kernels *k = fc_active->cast;
+    const int dense = r->x_step == 1 && r->y_step == 1;
+    char *y = r->y + at[0] * r->y_bytes;
+    const char *x = r->x + at[1] * r->x_bytes;
+    if (dense && r->x_dtype == FC_F32 && k->from_float[r->y_dtype])
+        k->from_float[r->y_dtype](y, (const float *)(const void *)x, (size_t)n);
+    else if (dense && r->y_dtype == FC_F32 && k->to_float[r->x_dtype])
+        k->to_float[r->x_dtype]((float *)(void *)y, x, (size_t)n);
+    else
+        cast_from[r->x_dtype](y, r->y_step, x, r->x_step, n, r->y_dtype);
 }
 
 /* At least one side is half: a block of floats in between. Double to half rounds twice, as numpy's float route does not; no model does it. */

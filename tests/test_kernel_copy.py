@@ -33,7 +33,9 @@ def test_permutations(x_order, y_order, dtype):
 # channels, pixels: what conversions between NCHW and NHWC meet, around vectors and tiles
 @pytest.mark.parametrize("c, hw", [(1, 100), (2, 65), (3, 1), (3, 15), (3, 16), (3, 1025), (3, 3001), (4, 70), (5, 17), (8, 8), (16, 16),
                                    (17, 31),
-                                   (21, 130), (64, 196), (65, 129), (255, 50), (7, 4999)])
+                                   (21, 130), (64, 196), (65, 129), (255, 50), (7, 4999),
+                                   (2, 1), (2, 7), (2, 16), (2, 24), (2, 31), (2, 2500),
+                                   (4, 3), (4, 16), (4, 20), (4, 31), (4, 33), (4, 2500), (20, 2048), (35, 2064), (600, 96)])
 @pytest.mark.parametrize("pitch", ["dense", "pitched"])
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_channels_first_and_last(c, hw, pitch, dtype, isa):
@@ -43,6 +45,16 @@ def test_channels_first_and_last(c, hw, pitch, dtype, isa):
         nhwc = View(np.zeros((2, c, hw), dtype), (0, 2, 1), pitch, output=True)
         run_copy(nhwc, nchw, threads)
         run_copy(View(np.zeros((2, c, hw), dtype), output=True), View(nchw.array, (0, 2, 1), pitch), threads)
+
+
+@pytest.mark.parametrize("c, hw", [(3, 16), (16, 16), (17, 48), (24, 2048), (5, 2064), (33, 100)])
+@pytest.mark.parametrize("offset", [1, 4, 8, 15, 16])
+def test_planes_that_begin_between_vectors(c, hw, offset, isa):
+    x, y = Guarded(numbers((hw, c), np.float32)), Guarded(np.zeros(c * hw + offset, np.float32), output=True)
+    run_step("copy", [y.data[offset:], x], ndim=2, shape=(c, hw), y_strides=(hw, 1), x_strides=(1, c), elem_bytes=4)
+    y.check()
+    np.testing.assert_array_equal(y.data[offset:].reshape(c, hw), x.array.T)
+    assert not y.data[:offset].any()
 
 
 @pytest.mark.parametrize("dtype", ELEMS)

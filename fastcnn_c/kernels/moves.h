@@ -22,7 +22,7 @@ typedef struct fc_cast_kernels {
 
 /* ---- transpose: 4-byte elements of any type ---------------------------------------------------------------------------------
  * block          y[j*ldy + i] = x[i*ldx + j] for i < rows, j < cols; callers block for the cache
- * interleave3    y[3*i + k] = x[k*ldx + i],  deinterleave3   y[k*ldy + i] = x[3*i + k],  for k < 3, i < n
+ * interleaveN    y[N*i + k] = x[k*ldx + i],  deinterleaveN   y[k*ldy + i] = x[N*i + k],  for k < N, i < n
  * lace           y[p*y_pixel + 2*i + g] = x[p*x_pixel + g*n + i], p < pixels, i < n, g < 2; n a multiple of half a vector
  * pick           y[p*y_pixel + V_LEN*j + l] = x[p*x_pixel + first + lane], p < pixels, V_LEN*j + l < n, where row j of the table,
  *                V_LEN + 2 numbers, is (lane + 0 or V_LEN: from which of the two starts ..., the two starts `first`); x has `channels`, which
@@ -30,8 +30,11 @@ typedef struct fc_cast_kernels {
  */
 typedef struct fc_transpose_kernels {
     void (*block)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t cols);
+    void (*interleave2)(float *y, const float *x, size_t ldx, size_t n);
     void (*interleave3)(float *y, const float *x, size_t ldx, size_t n);
+    void (*deinterleave2)(float *y, size_t ldy, const float *x, size_t n);
     void (*deinterleave3)(float *y, size_t ldy, const float *x, size_t n);
+    void (*deinterleave4)(float *y, size_t ldy, const float *x, size_t n);
     void (*lace)(float *y, size_t y_pixel, const float *x, size_t x_pixel, size_t pixels, size_t n);
     void (*pick)(float *y, size_t y_pixel, const float *x, size_t x_pixel, size_t channels, const int32_t *table, size_t pixels,
                  size_t n);

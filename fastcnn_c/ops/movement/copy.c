@@ -11,7 +11,8 @@
 enum {
     PIECE_BYTES = 1 << 15,   /* what a thread takes of rows at a time */
     TILE = 64,               /* edge of a transposed tile: 16 KB of floats on either side */
-    TILE_ELEMENTS = TILE * TILE,
+    STRIP = 1024,            /* of floats, which have a kernel for strips: how long a tile is along the longer axis. 64 channels of 160x160
+                              * from pixels to planes 846 us in square tiles, 233 so; from planes to pixels 460, 200 (Zen 5, 2026-11-29) */
 };
 
 /* The two innermost dimensions of a walk as a table of rows x cols; strides in elements. */
@@ -164,10 +165,10 @@ static void transpose(const table *t, int64_t rows, int64_t cols)
     const fc_transpose_kernels *k = fc_active->transpose;
     float *y = (float *)(void *)t->y;
     const float *x = (const float *)(const void *)t->x;
-    if (cols == 3 && t->y_row == 3)
-        k->interleave3(y, x, (size_t)t->x_col, (size_t)rows);
-    else if (rows == 3 && t->x_col == 3)
-        k->deinterleave3(y, (size_t)t->y_row, x, (size_t)cols);
+    if (t->y_row == cols && (cols == 2 || cols == 3))
+        (cols == 2 ? k->interleave2 : k->interleave3)(y, x, (size_t)t->x_col, (size_t)rows);
+    else if (t->x_col == rows && rows >= 2 && rows <= 4)
+        (rows == 2 ? k->deinterleave2 : rows == 3 ? k->deinterleave3 : k->deinterleave4)(y, (size_t)t->y_row, x, (size_t)cols);
     else
         k->block(y, (size_t)t->y_row, x, (size_t)t->x_col, (size_t)cols, (size_t)rows);
 }
@@ -226,8 +227,8 @@ fc_status fc_run_copy(const void *params, void *const *t, const fc_team *team)
         return FC_OK;
     const table whole = {t[0], t[1], w.stride[0][inner - 1], y_step, w.stride[1][inner - 1], x_step, p->elem_bytes};
     if (crossing >= 0) {
-        const int64_t row_tile = cols < TILE ? fc_max(TILE, TILE_ELEMENTS / cols / TILE * TILE) : fc_min(rows, TILE);
-        walk_tables(&w, team, whole, row_tile, cols < TILE ? cols : fc_max(TILE, TILE_ELEMENTS / row_tile / TILE * TILE), transpose);
+        const int64_t length = p->elem_bytes == 4 ? STRIP : TILE;
+        walk_tables(&w, team, whole, rows < cols ? TILE : length, rows < cols ? length : TILE, transpose);
         return FC_OK;
     }
     const int64_t col_tile = PIECE_BYTES / p->elem_bytes;

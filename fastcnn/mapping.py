@@ -5,8 +5,10 @@ import errno
 import mmap
 import os
 import stat
-from collections.abc import Callable, Iterable
-from typing import BinaryIO
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -17,30 +19,83 @@ from fastcnn.ir.errors import FormatError
 VIEWED_BYTES = 1 << 16
 
 
+class Guard(Protocol):
+    """What keeps a process alive that reads pages of a file which are there no more: the native module."""
+
+    def MappedFile(self, data: Any) -> Any:
+        """What knows whether the file has been .cut short; dropped before data is."""
+
+    def begin_reading_files(self) -> None:
+        """What is gone reads as zeros until end_reading_files()."""
+
+    def end_reading_files(self) -> None:
+        """And ends the process again."""
+
+
+_guards: list[Guard] = []
+
+
+def guard_reads(guard: Guard) -> None:
+    """Called once by who knows the native module; this one may not."""
+    _guards[:] = [guard]
+
+
+class Stamp(NamedTuple):
+    """What tells a file from another and from itself after it was written to. A program can set all times but that of the last change."""
+
+    file: tuple[int, int]
+    content: tuple[int, int]
+    changed: int
+    names_and_rights: tuple[int, int, int, int]
+
+    def was_written(self, now: Stamp) -> bool:
+        """Whether the same file has other content `now`: a new name or other rights are a change as well, and no reason to refuse it."""
+        if now.file != self.file:
+            return False
+        return now.content != self.content or (now.changed != self.changed and now.names_and_rights == self.names_and_rights)
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp((status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns), status.st_ctime_ns,
+                 (status.st_mode, status.st_uid, status.st_gid, status.st_nlink))
+
+
 class Mapping(mmap.mmap):
-    """A whole file, read-only. It stays readable when the file is deleted or another is renamed to its place."""
+    """A whole file, read-only. It stays readable when the file is deleted or another is renamed to its place.
+
+    Read it inside of reading(): what is cut off meanwhile reads as zeros, and check() says so after that.
+    """
 
     path: str
-    stamp: tuple[int, int, int]
+    stamp: Stamp
+    memory: list[Any]
 
     def __new__(cls, stream: BinaryIO, path: str | os.PathLike[str]) -> Mapping:
         """Raises OSError or ValueError for what cannot be mapped: pipes, empty files."""
+        stamp = _stamp(os.fstat(stream.fileno()))
         mapping = super().__new__(cls, stream.fileno(), 0, access=mmap.ACCESS_READ)
-        mapping.path, mapping.stamp = os.path.abspath(path), _stamp(os.fstat(stream.fileno()))
+        mapping.path, mapping.stamp = os.path.abspath(path), stamp
+        mapping.memory = [guard.MappedFile(mapping) for guard in _guards]
         return mapping
 
     def forget(self) -> None:
         """The pages leave this process's memory; whoever reads them again has them back."""
         self.madvise(mmap.MADV_DONTNEED)
 
+    @property
+    def cut(self) -> bool:
+        """Whether zeros were read where the file had ended."""
+        return any(memory.cut for memory in self.memory)
+
     def check(self) -> None:
         """Raises FormatError when the file was written to in place: what is not packed yet is lost."""
         try:
-            now = _stamp(os.stat(self.path))
+            written = self.stamp.was_written(_stamp(os.stat(self.path)))
         except OSError:
-            now = self.stamp
-        if (now[0] == self.stamp[0] and now != self.stamp) or self.size() < len(self):
-            raise FormatError(f"{self.path!r} was changed in place after it was loaded, and not all of its weights had been packed")
+            written = False
+        if written or self.cut or self.size() < len(self):
+            raise FormatError(f"{self.path!r} was changed in place while it was loaded, or after that when not all of its weights had been "
+                              "packed")
 
 
 class Derived(mmap.mmap):
@@ -78,15 +133,44 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         raise
 
 
-_LIVING: WeakValueDictionary[tuple[str, tuple[int, int, int]], Mapping] = WeakValueDictionary()
+class _Read(threading.local):
+    """The files that the blocks of reading() around a thread have to look after."""
+
+    files: list[Mapping] | None = None
+
+
+_LIVING: WeakValueDictionary[tuple[str, Stamp], Mapping] = WeakValueDictionary()
+_read = _Read()
+
+
+@contextmanager
+def reading(files: Iterable[Mapping] = ()) -> Iterator[None]:
+    """A block that reads these files and those that it maps. Raises FormatError when one of them was changed in place before its end."""
+    outer, _read.files = _read.files, list(files)
+    for guard in _guards:
+        guard.begin_reading_files()
+    try:
+        for file in _read.files:
+            file.check()
+        try:
+            yield
+        finally:                                # whatever was raised may have come of the change
+            for file in _read.files:
+                file.check()
+    finally:
+        for guard in _guards:
+            guard.end_reading_files()
+        _read.files = outer
 
 
 def mapped(stream: BinaryIO, path: str | os.PathLike[str]) -> Mapping:
     """The mapping of an open file, one for all who ask while its content stays. Raises OSError or ValueError as Mapping does."""
     key = os.path.abspath(path), _stamp(os.fstat(stream.fileno()))
     found = _LIVING.get(key)
-    if found is None:
+    if found is None or found.cut:
         found = _LIVING[key] = Mapping(stream, path)
+    if _read.files is not None:
+        _read.files.append(found)
     return found
 
 
@@ -97,10 +181,6 @@ def bytes_at(data: bytes | Mapping, offset: int, count: int) -> np.ndarray:
         array = array.copy()
         array.setflags(write=False)
     return array
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def mapping_of(array: np.ndarray) -> Mapping | None:
@@ -149,7 +229,15 @@ def recall(array: np.ndarray) -> None:
         while isinstance(base.base, np.ndarray):
             base = base.base
         owner.fill(base)
+        check_file(array)
         owner.there = True
+
+
+def check_file(array: np.ndarray) -> None:
+    """Mapping.check() of the file under an array, if there is one."""
+    mapping = mapping_of(array)
+    if mapping is not None:
+        mapping.check()
 
 
 def mappings_of(arrays: Iterable[np.ndarray]) -> list[Mapping]:
@@ -179,4 +267,6 @@ def resident(array: np.ndarray) -> np.ndarray:
         owner.kept = True
     if array.flags.c_contiguous and array.flags.aligned and not isinstance(owner, Mapping):
         return array
-    return np.array(array, order="C")
+    copy = np.array(array, order="C")
+    check_file(array)
+    return copy

@@ -19,7 +19,7 @@ from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
 from fastcnn.ir.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, warn_user
 from fastcnn.ir.graph import Graph, Shape, ValueInfo
 from fastcnn.locks import Lock, uncut
-from fastcnn.mapping import mappings_of
+from fastcnn.mapping import mappings_of, reading
 from fastcnn.ops.base import Spec
 from fastcnn.ops.elementwise.halves import converted
 from fastcnn.passes import run_passes
@@ -61,7 +61,7 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     if max_memory is not None and (not isinstance(max_memory, int) or isinstance(max_memory, bool) or max_memory < 1):
         raise ConfigurationError(f"max_memory={max_memory!r}: expected a number of bytes or None")
     source = model if isinstance(model, (str, os.PathLike)) else None
-    with uncut():
+    with uncut(), reading():
         return Model(read(model), threads or default_threads(), precision, source, tune, max_memory, accuracy)
 
 
@@ -230,13 +230,12 @@ class Model:
             engine = self._engines.get(outputs)
         if engine is None:
             files = mappings_of(self._graph.constants.values())
-            for file in files:
-                file.check()
             with uncut(), self._lock:
                 engine = self._engines.get(outputs)
                 if engine is not None:              # another thread made it meanwhile
                     return engine
-                graph = run_passes(self._with_outputs(outputs))
+                with reading(files):
+                    graph = run_passes(self._with_outputs(outputs))
                 for file in files:                  # what passes read has become constants of the graph, or is read again
                     file.forget()
                 engine = self._engines[outputs] = Engine(graph, self._threads, self._packs, None, self._chooser, self._budget)

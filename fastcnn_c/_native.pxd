@@ -53,6 +53,9 @@ cdef extern from "fastcnn.h" nogil:
         int avx2, fma, f16c, avx512f, avx512dq, avx512bw, avx512vl, avx512_vnni, avx_vnni, avx512_bf16, avx512_fp16, amx_int8, amx_bf16
         int64_t l1d_bytes, l2_bytes, l3_bytes
 
+    ctypedef struct fc_mapped_file:
+        pass
+
     const fc_step_kind fc_step_kinds[]
     const char *const fc_unary_names[]
     const char *const fc_binary_names[]
@@ -71,6 +74,11 @@ cdef extern from "fastcnn.h" nogil:
     fc_isa fc_current_isa() noexcept
     const char *fc_isa_name(fc_isa) noexcept
     int fc_built_with_openmp() noexcept
+    fc_mapped_file *fc_mapped_file_new(const void *, size_t) noexcept
+    void fc_mapped_file_free(fc_mapped_file *) noexcept
+    int fc_mapped_file_cut(const fc_mapped_file *) noexcept
+    void fc_begin_reading_files() noexcept
+    void fc_end_reading_files() noexcept
     int fc_cpus() noexcept
     void fc_set_cpus(int) noexcept
     void fc_set_cpu_quota(int) noexcept

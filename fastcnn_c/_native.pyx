@@ -296,6 +296,34 @@ def multiply_chain(int64_t count):
     return product
 
 
+cdef class MappedFile:
+    """Bytes of a mapped file, to be dropped before they are unmapped: see begin_reading_files."""
+    cdef fc_mapped_file *file
+
+    def __cinit__(self, const unsigned char[::1] data):
+        self.file = fc_mapped_file_new(&data[0], data.shape[0])
+        if self.file == NULL:
+            raise MemoryError("no memory to watch a mapped file")
+
+    def __dealloc__(self):
+        fc_mapped_file_free(self.file)
+
+    @property
+    def cut(self):
+        """Whether part of the file was gone when somebody read it, and read as zeros."""
+        return bool(fc_mapped_file_cut(self.file))
+
+
+def begin_reading_files():
+    """Until end_reading_files a MappedFile that is cut short reads as zeros instead of ending the process. Nests, in any thread."""
+    fc_begin_reading_files()
+
+
+def end_reading_files():
+    """The last of them puts SIGBUS back to what it did before."""
+    fc_end_reading_files()
+
+
 def vector_length():
     """Floats in a vector of the current instruction set."""
     return fc_vector_length()

@@ -129,6 +129,15 @@ fc_isa fc_current_isa(void);
 const char *fc_isa_name(fc_isa isa);
 int fc_built_with_openmp(void);
 
+/* Mapped files. One that is cut short would end the process that reads it (SIGBUS). Between begin and end, which nest, in any thread, what is
+ * gone reads as zeros, and fc_mapped_file_cut says that it was. The caller holds the GIL. fc_mapped_file_new: NULL without memory. */
+typedef struct fc_mapped_file fc_mapped_file;
+fc_mapped_file *fc_mapped_file_new(const void *begin, size_t bytes);
+void fc_mapped_file_free(fc_mapped_file *file);
+int fc_mapped_file_cut(const fc_mapped_file *file);
+void fc_begin_reading_files(void);
+void fc_end_reading_files(void);
+
 /* CPUs that the calling thread may run on: its affinity mask, at most the quota. fc_set_cpus(n) claims n instead, for tests; 0: as it is. */
 int fc_cpus(void);
 void fc_set_cpus(int cpus);

@@ -2,7 +2,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -14,7 +21,8 @@ import fastcnn
 from fastcnn import _native, mapping
 from fastcnn.ir.errors import FormatError
 from fastcnn.mapping import VIEWED_BYTES, Mapping, mapping_of
-from fastcnn.reader import read
+from fastcnn.plan import executor, plan
+from fastcnn.reader import model_file, read
 
 X = floats(2, 128, 9, 9)
 
@@ -85,6 +93,149 @@ def test_planning_refuses_a_file_that_was_changed_in_place(path: Path, content: 
     with pytest.raises(FormatError, match="changed in place"):
         loaded.run(["c"], {"x": X})
     np.testing.assert_array_equal(loaded.run(None, {"x": X})[0], expected[0])
+
+
+def restore_time(path: Path, status: os.stat_result) -> None:
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 5000)
+
+
+def write(path: Path) -> None:
+    """The same size and times, other weights. The clock that stamps files ticks some hundred times a second."""
+    status = path.stat()
+    time.sleep(0.05)
+    with path.open("r+b") as file:
+        file.seek(status.st_size // 4)
+        file.write(bytes(status.st_size // 2))
+    restore_time(path, status)
+
+
+STAGES = [(model_file, "decode"), (model_file, "check_graph"), (fastcnn.model, "run_passes"), (executor, "make_plan"),
+          (plan, "lower_in_parts")]
+
+
+@pytest.mark.parametrize("change", [cut, write])
+@pytest.mark.parametrize("module, stage", STAGES, ids=[stage for _, stage in STAGES])
+def test_a_file_changed_while_it_is_loaded_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, stage: str,
+                                                      change: Callable[[Path], None]) -> None:
+    """Nothing ends the process: what was cut off reads as zeros until somebody looks whether the file is what it was."""
+    monkeypatch.setattr(module, stage, changing(path, change, getattr(module, stage)))
+    proto = example()
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(proto, path)
+    with pytest.raises(FormatError, match="changed in place"):
+        fastcnn.load(path)
+
+
+@pytest.mark.parametrize("change", [cut, write])
+@pytest.mark.parametrize("module, stage", STAGES[3:], ids=[stage for _, stage in STAGES[3:]])
+def test_a_file_changed_while_a_shape_is_planned_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, stage: str,
+                                                            change: Callable[[Path], None]) -> None:
+    loaded = fastcnn.load(path)
+    expected = loaded.run(None, {"x": X})
+    with monkeypatch.context() as patch:
+        patch.setattr(module, stage, changing(path, change, getattr(module, stage)))
+        for _ in range(2):
+            with pytest.raises(FormatError, match="changed in place"):
+                loaded.run(None, {"x": X[:1]})
+    for again, before in zip(loaded.run(None, {"x": X}), expected):
+        np.testing.assert_array_equal(again, before)
+
+
+def changing(path: Path, change: Callable[[Path], None], stage: Callable[..., object]) -> Callable[..., object]:
+    """A stage that begins with a change of the file, the first time."""
+    left = [change]
+
+    def changed(*args: object, **options: object) -> object:
+        while left:
+            left.pop()(path)
+        return stage(*args, **options)
+    return changed
+
+
+def test_external_data_that_is_cut_short_while_it_is_loaded_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx.save(example(), tmp_path / "m.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    monkeypatch.setattr(model_file, "check_graph", changing(tmp_path / "weights", cut, model_file.check_graph))
+    with pytest.raises(FormatError, match=r"weights.* was changed in place"):
+        fastcnn.load(tmp_path / "m.onnx").run(None, {"x": X})
+
+
+@pytest.mark.parametrize("other", ["rights", "link", "renamed", "deleted", "replaced"])
+def test_names_and_rights_of_a_file_may_change(path: Path, other: str) -> None:
+    loaded, time_before = fastcnn.load(path), path.stat().st_ctime_ns
+    time.sleep(0.05)
+    new = path.with_name("new.onnx")
+    match other:
+        case "rights":
+            path.chmod(0o600 if path.stat().st_mode & 0o77 else 0o644)
+        case "link":
+            os.link(path, new)
+        case "renamed":
+            path.rename(new)
+        case "deleted":
+            path.unlink()
+        case "replaced":
+            new.write_bytes(b"not a model")
+            os.replace(new, path)
+    assert not path.exists() or path.stat().st_ctime_ns != time_before
+    for got, want in zip(loaded.run(None, {"x": X}), fastcnn.load(example()).run(None, {"x": X})):
+        np.testing.assert_array_equal(got, want)
+
+
+def reading_program(program: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """A process with `mapped`, of the file, and `foreign`, another mapping of it, which is cut short."""
+    head = f"""
+        import faulthandler, mmap, os, signal
+        import fastcnn
+        from fastcnn.mapping import mapped, reading
+        path = {str(path)!r}
+        with open(path, "rb") as stream:
+            own, foreign = mapped(stream, path), mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        os.truncate(path, 5000)
+        at = len(own) - 1
+        """
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(program)], capture_output=True, text=True)
+
+
+def test_what_is_cut_off_reads_as_zeros_inside_of_reading_alone(path: Path) -> None:
+    result = reading_program("""
+        try:
+            with reading([]):
+                with reading([]):
+                    pass
+                print(own[at], own[100_000:100_004])
+                own.check()
+        except fastcnn.FastCNNError:
+            print("refused")
+        with open(path, "rb") as stream:
+            other = mapped(stream, path)
+            print(len(other), other is own, own[at], flush=True)
+        os.truncate(path, 0)
+        other[0]
+        """, path)
+    assert result.stdout.splitlines() == ["0 b'\\x00\\x00\\x00\\x00'", "refused", "5000 False 0"]
+    assert result.returncode == -signal.SIGBUS
+
+
+@pytest.mark.parametrize("by", ["", "faulthandler.enable()"])
+@pytest.mark.parametrize("cause", ["foreign[at]", "signal.raise_signal(signal.SIGBUS)"])
+def test_other_bus_errors_go_where_they_went(path: Path, by: str, cause: str) -> None:
+    for first, later in ((by, "pass"), ("pass", by)):
+        onnx.save(example(), path)
+        result = reading_program(f"""
+            {first or "pass"}
+            with reading([]):
+                {later or "pass"}
+                print(own[at], flush=True)
+                {cause}
+            print("alive")
+            """, path)
+        assert result.returncode == -signal.SIGBUS and "alive" not in result.stdout
+        assert ("Bus error" in result.stderr) == bool(by)
+        assert later == by or result.stdout == "0\n"
 
 
 def test_external_data_is_mapped_once(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.ir.errors import ExecutionError, TimeLimitError, UnsupportedOperatorError
 from fastcnn.ir.graph import Graph, Node, is_control_flow
 from fastcnn.locks import Lock, uncut
-from fastcnn.mapping import mappings_of
+from fastcnn.mapping import guard_reads, mappings_of, reading
 from fastcnn.ops import OPS
 from fastcnn.ops.base import F32, Spec
 from fastcnn.plan.apart import apart
@@ -25,6 +25,8 @@ from fastcnn.plan.choices import LayerChoice, rows
 from fastcnn.plan.control_flow import ControlFlow
 from fastcnn.plan.lowering import Stage
 from fastcnn.plan.plan import Plan, make_plan, small_values
+
+guard_reads(_native)
 
 # Plans kept per engine, the least recently used goes first.
 MAX_PLANS = 64
@@ -124,13 +126,13 @@ class Engine:
             return plan
         with uncut(), self.lock:
             if key not in self.plans:
-                for file in self.files:
-                    file.check()
                 try:
-                    plan = self.plans[key] = make_plan(nodes, specs, self.graph.constants, values, self.outputs, self.graph.opsets,
-                                                       self.threads, self.packs, self.flows, self.chooser, self.budget)
+                    with reading(self.files):
+                        plan = make_plan(nodes, specs, self.graph.constants, values, self.outputs, self.graph.opsets, self.threads,
+                                         self.packs, self.flows, self.chooser, self.budget)
                 finally:
                     self.chooser.planned()
+                self.plans[key] = plan
                 self.fallbacks.update((id(node), node) for node in plan.fallbacks)
                 while len(self.plans) > self.max_plans:
                     self.plans.popitem(last=False)

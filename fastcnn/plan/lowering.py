@@ -30,7 +30,7 @@ from fastcnn.ir.tensor import (
     span,
     walk,
 )
-from fastcnn.mapping import VIEWED_BYTES, give_back, recall, resident
+from fastcnn.mapping import VIEWED_BYTES, check_file, give_back, recall, resident
 from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.ahead import look_ahead
@@ -190,7 +190,10 @@ class StageLowering:
             return self.constant(make())      # it depends on this shape: not to be kept for others
         if key not in self.packs:
             self._recall_weights()
-            self.packs[key] = resident(make())
+            pack = resident(make())
+            for value in self.recalled:           # a pack of what was changed meanwhile is not kept
+                check_file(value)
+            self.packs[key] = pack
             held = sum(pack.nbytes for pack in self.packs.values()) if self.packs[key].nbytes > self.bound.budget.memory >> 8 else 0
             self.bound.budget.check(held, f"{self.node.where()}: with its weights the model")
         return self.constant(self.packs[key])

@@ -187,6 +187,15 @@ def test_a_mean_of_nothing_is_no_number() -> None:
     assert np.isnan(outputs_of(("ReduceMean", {"x": f(2, 0), "axes": i(1)}, ["axes"], {"opset": 18}))).all()
 
 
+@pytest.mark.parametrize("kind, dtype", [
+    *((kind, np.float32) for kind in ("Sum", "Mean", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")),
+    *((kind, np.int64) for kind in ("Sum", "Prod", "L1", "SumSquare"))])
+def test_reducing_rows_of_nothing_takes_no_time(kind: str, dtype: type) -> None:
+    for shape in ((1 << 40, 0, 4), (4, 1 << 40, 0), (0, 4, 1 << 40)):
+        (y,) = outputs_of((f"Reduce{kind}", {"x": np.ones(shape, dtype)}, [], {"opset": 18}))
+        assert y.shape == (1, 1, 1)
+
+
 def test_an_empty_batch_between_full_ones() -> None:
     nodes = [node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]), node("Relu", ["c"], ["r"]),
              node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2]), node("GlobalAveragePool", ["p"], ["g"]),

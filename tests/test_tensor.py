@@ -77,6 +77,10 @@ def test_walk_of_a_dense_tensor_is_one_run():
     assert t.walk((2, 24, 5, 7), strides, strides) == ((2 * 24 * 5 * 7,), [(1,), (1,)])
 
 
+def test_walk_of_nothing_has_no_rows():
+    assert t.walk((1 << 40, 0, 4), (0, 4, 1)) == ((0,), [(1,)])
+
+
 def test_pitch_avoids_multiples_of_the_aliasing_distance():
     assert t.pitch(512) == 528 and t.pitch(1024) == 1040 and t.pitch(24) == 24
     assert t.channels_last_strides((1, 512, 7, 7)) == (49 * 528, 1, 7 * 528, 528)

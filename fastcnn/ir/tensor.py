@@ -192,8 +192,11 @@ def reshaped_strides(shape: tuple[int, ...], strides: Strides, target: tuple[int
 def walk(shape: tuple[int, ...], *strides: Strides) -> tuple[tuple[int, ...], list[Strides]]:
     """The same elementwise walk with as few dimensions as possible, the first tensor's memory order outermost to innermost.
 
-    Axes of extent one go, axes that every tensor steps through evenly merge. Returns the merged shape and strides.
+    Axes of extent one go, axes that every tensor steps through evenly merge; nothing is left of a walk without elements, which may have
+    2^40 empty rows. Returns the merged shape and strides.
     """
+    if 0 in shape:
+        return (0,), [(1,) for _ in strides]
     axes = [(n, *s) for n, *s in zip(shape, *strides) if n != 1]
     axes.sort(key=lambda axis: -axis[1])
     merged: list[list[int]] = []

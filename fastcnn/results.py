@@ -9,7 +9,7 @@ import numpy as np
 from fastcnn.inference.sizes import symbol
 from fastcnn.ir.errors import InputError
 from fastcnn.ir.graph import Graph, Shape, ValueInfo
-from fastcnn.plan.apart import copied
+from fastcnn.plan.aliasing import copied
 
 # Whether two strided arrays overlap can be hard to say: after this much work they count as overlapping.
 OVERLAP_WORK = 10_000

@@ -7,7 +7,7 @@ from images import CHANNELS, Image, run_image_step
 from step_helper import Guarded, assert_close
 from test_kernel_pool import AVERAGE, LP, MAX, WINDOWS, Case, expected, square
 
-from fastcnn.ops.convolution.normalized_conv import pack_affine
+from fastcnn.fusions.normalized_conv import pack_affine
 
 CLAMPS = {"none": (-np.inf, np.inf), "Relu": (0.0, np.inf), "Clip": (-0.25, 0.5)}
 

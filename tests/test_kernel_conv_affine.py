@@ -6,7 +6,7 @@ import pytest
 from conv_step import Case, operands, reference, run_conv
 from step_helper import assert_close, tolerance
 
-from fastcnn.ops.convolution.normalized_conv import pack_affine
+from fastcnn.fusions.normalized_conv import pack_affine
 
 CASES = [
     Case(64, 32, oh=5, ow=14),

@@ -11,7 +11,7 @@ from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.ops.convolution.conv_depthwise import pack_vectors
+from fastcnn.fusions.conv_depthwise import pack_vectors
 from fastcnn.plan import forms
 
 rng = np.random.default_rng(0)

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fastcnn.fusions.matmul_chain import MatMulChain
 from fastcnn.machine.current import current
 from fastcnn.ops.base import Args
 from fastcnn.ops.products.linear import MatMul
-from fastcnn.ops.products.matmul_chain import MatMulChain
 from fastcnn.plan.bind import Bound, BoundNode
 
 MATMUL_CHAIN = MatMulChain()

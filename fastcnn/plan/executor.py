@@ -18,7 +18,7 @@ from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import guard_reads, mappings_of, reading
 from fastcnn.ops import OPS
 from fastcnn.ops.base import F32, Spec
-from fastcnn.plan.apart import apart
+from fastcnn.plan.aliasing import apart
 from fastcnn.plan.batches import run_stage
 from fastcnn.plan.bind import spec_of
 from fastcnn.plan.choices import LayerChoice, rows

@@ -33,10 +33,10 @@ from fastcnn.ir.tensor import (
 from fastcnn.mapping import VIEWED_BYTES, check_file, give_back, recall, resident
 from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
-from fastcnn.plan.ahead import look_ahead
 from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.choices import SHOWN, Chosen
 from fastcnn.plan.placement import place_concats
+from fastcnn.plan.prefetch import look_ahead
 
 # Steps with less work (multiply-adds or elements) stay on one thread: a barrier costs 0.2 us, a second thread saves half of
 # 4000 multiply-adds per us and element rates of the same order.

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from fastcnn.fusions.normalized_conv import NormalizedConv, limits
+from fastcnn.fusions.normalized_pool import NormalizedPool
 from fastcnn.ir.graph import Activation, Node
 from fastcnn.ops.base import Args, Op
-from fastcnn.ops.convolution.normalized_conv import NormalizedConv, limits
-from fastcnn.ops.pooling.normalized_pool import NormalizedPool
 from fastcnn.ops.pooling.pool import Pool
 from fastcnn.plan.bind import BoundNode
 from fastcnn.plan.pointwise import is_pointwise

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fastcnn.fusions.scaled_conv import SCALE, ScaledConv
 from fastcnn.ops.base import Args
-from fastcnn.ops.convolution.scaled_conv import SCALE, ScaledConv
 from fastcnn.plan.bind import BoundNode
 from fastcnn.plan.pointwise import is_pointwise
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from fastcnn.convolve import conv as choice
 from fastcnn.convolve import pieces
+from fastcnn.fusions.conv_pool import ConvPool, dense_shape, windows
 from fastcnn.ir.graph import Node
 from fastcnn.ir.tensor import channels_last_strides
 from fastcnn.machine.current import current
 from fastcnn.ops.base import Args, Spec
-from fastcnn.ops.convolution.conv_pool import ConvPool, dense_shape, windows
 from fastcnn.ops.pooling.pool import Pool
 from fastcnn.plan.bind import Bound, BoundNode
 

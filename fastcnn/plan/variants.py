@@ -8,12 +8,12 @@ from typing import Any
 from fastcnn import _native
 from fastcnn.convolve.tile import best_nv, tile_cycles
 from fastcnn.convolve.width import MAX_NV
+from fastcnn.fusions.conv_depthwise import ConvDepthwise
+from fastcnn.fusions.conv_pool import ConvPool
+from fastcnn.fusions.matmul_chain import MatMulChain
+from fastcnn.fusions.normalized_conv import NormalizedConv
 from fastcnn.ir.graph import Node
 from fastcnn.ops.base import Args
-from fastcnn.ops.convolution.conv_depthwise import ConvDepthwise
-from fastcnn.ops.convolution.conv_pool import ConvPool
-from fastcnn.ops.convolution.normalized_conv import NormalizedConv
-from fastcnn.ops.products.matmul_chain import MatMulChain
 from fastcnn.plan.bind import BoundNode
 from fastcnn.plan.fusion import pair_of
 

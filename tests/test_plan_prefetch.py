@@ -11,7 +11,7 @@ from step_helper import Guarded, unary_number
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.plan.ahead import SHARE_OF_L2, look_ahead
+from fastcnn.plan.prefetch import SHARE_OF_L2, look_ahead
 
 rng = np.random.default_rng(0)
 LARGE = 10 ** 9

@@ -1,0 +1,1 @@
+"""Neighbours that run as one step: one fusion a file."""

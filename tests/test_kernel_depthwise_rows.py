@@ -41,6 +41,13 @@ CASES = [
     Case((5, 16), (1, 1)),
     Case((2, 3), (3, 3), before=(5, 5), after=(5, 5)),              # windows of padding alone
     Case((3, 1), (3, 3), (2, 2), before=(1, 1), after=(1, 1)),
+    Case((56, 56), before=(1, 1), after=(1, 1)),
+    Case((17, 200), before=(1, 1), after=(1, 1)),                   # bands of fewer rows than the plane
+    Case((40, 400), (5, 5), before=(2, 2), after=(2, 2)),
+    Case((31, 250), (3, 3), (2, 2), before=(1, 1), after=(1, 1)),
+    Case((30, 131), (7, 7), (2, 2), before=(3, 3), after=(2, 2)),
+    *(Case((7, width), (k, k), (s, s), before=(k // 2, k // 2), after=(k // 2, k // 2))
+      for k in (3, 5, 7) for s in (1, 2) for width in (15, 16, 17, 31, 48, 63, 65)),
 ]
 
 

@@ -140,6 +140,15 @@ def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
     assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
 
 
+ROWS = [name for isa in _native.isas() if isa == "avx512" for name in _native.kernels(isa) if "depthwise_rows" in name]
+
+
+@pytest.mark.parametrize("kernel", ROWS)
+def test_registers_rows_of_depthwise_convolutions_keep_their_sums(native, kernel):
+    kept = [i for i in native[kernel] if i.stores_vector and re.search(r"\(%r[sb]p", i.operands)]
+    assert not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"
+
+
 @pytest.mark.parametrize("function, rows", [("vla", 8), ("too_tall", 10)])
 def test_registers_check_notices_spills(tmp_path, function, rows):
     compiler = os.environ.get("CC", "cc").split()

@@ -198,23 +198,32 @@ typedef struct fc_overlap_add_args {
 
 typedef void (*fc_overlap_add_kernel)(const fc_overlap_add_args *args);
 
-/* ---- depthwise_rows: one row of outputs from rows of one plane, stride sw 1 or 2 -------------------------------------------------
- * row[sw - 1]   y[j] = min(max(bias + sum_{r,k} w[r*kw + k] * rows[r][j*sw + k*dw], lo), hi), j < count, r < row_count; rows are read up
- *   to 2*sw*V_LEN floats past the last window
- * pair          that of rows[0..row_count) and, at y + count, of rows[1..row_count]; sw 1, row_count >= 1
+/* ---- depthwise_rows: output rows from rows of one plane, padding in place --------------------------------------------------------
+ * y[i*ldy + j] = min(max(bias + sum_{r < kh, k < kw} w[r*kw + k] * x(i*step + r, j, k), lo), hi), j < count
+ * x(r, j, k) = x[r*x_row + j + k*dw]; of columns in two parts, for a stride of 2, x[r*x_row + j + k*dw/2], where k*dw is odd that of
+ *   x[r*x_row + odd + j + (k*dw - 1)/2]. Whole vectors are read.
+ *   row[(size - 3)/2][step - 1]    i = 0, square windows of that size, dw = 1, in two parts with a step of 2     tile: of tile_rows rows
+ *   any                            i = 0, reads kh, kw, dw, and sw: 2 where columns are in two parts
+ * copy  y[r*ldy + i] = x[r*ldx + i], i < n, r < rows; zeros past n to the end of its vector
+ * part  even[r*ldy + i] = x[r*ldx + 2*i], odd[r*ldy + i] = x[r*ldx + 2*i + 1] for 2*i, 2*i + 1 < n; zeros past them, up to V_LEN of each
  */
 typedef struct fc_depthwise_rows_args {
     float *y;
-    const float *const *rows;
+    size_t ldy;
+    const float *x;
+    size_t x_row;
     const float *w;
-    size_t row_count, kw, dw, count;
+    size_t kh, kw, sw, dw, odd, count;
     float bias, lo, hi;
 } fc_depthwise_rows_args;
 
 typedef void (*fc_depthwise_rows_kernel)(const fc_depthwise_rows_args *args);
 
 typedef struct fc_depthwise_rows_kernels {
-    fc_depthwise_rows_kernel row[2], pair;
+    fc_depthwise_rows_kernel row[3][2], tile[3][2], any;
+    void (*copy)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n);
+    void (*part)(float *even, float *odd, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n);
+    int tile_rows;
 } fc_depthwise_rows_kernels;
 
 /* ---- pool_rows: one row of outputs from rows of x, kind max or average, stride sw 1 or 2 -----------------------------------------

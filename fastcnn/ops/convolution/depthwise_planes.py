@@ -6,7 +6,7 @@ from fastcnn.ops.base import Lowering
 from fastcnn.ops.convolution.conv_emit import epilogue, two_dimensional, vector_of
 from fastcnn.ops.window import Window
 
-SHORTEST_ROW = 24           # of the output: in shorter ones the last vectors are too empty
+SHORTEST_ROW = 24           # of the input that the windows see: in shorter ones the last vectors are too empty
 CLAMPS = ("Relu", "Clip")   # what the kernel does as it stores
 
 
@@ -16,7 +16,7 @@ def keeps_planes(low: Lowering, window: Window, group: int) -> bool:
     if w is None or low.args.has(3) or low.args.has(4) or not (activation is None or activation.name in CLAMPS):
         return False
     depthwise = group == x.shape[1] == w.shape[0] and len(window.kernel) < 3
-    along = window.strides[-1] <= 2 and min(window.before) >= 0 and window.out[-1] >= SHORTEST_ROW
+    along = window.strides[-1] <= 2 and min(window.before) >= 0 and window.out[-1] * window.strides[-1] >= SHORTEST_ROW
     return depthwise and along and is_dense(x.shape, x.strides) and low.dense_output()
 
 

@@ -85,6 +85,11 @@ class Expansion:
 Rule = Callable[[Expansion], "tuple[str, ...] | None"]
 
 
+def operators_of(rules: Mapping[tuple[str, str], Rule]) -> frozenset[str]:
+    """The operators that the rules cover."""
+    return frozenset(op_type for _, op_type in rules)
+
+
 def expand_nodes(graph: Graph, rules: Mapping[tuple[str, str], Rule]) -> bool:
     """Rewrites the nodes that rules cover, by (domain, operator); those that rules find too hard stay."""
     nodes: list[Node] = []
@@ -94,7 +99,8 @@ def expand_nodes(graph: Graph, rules: Mapping[tuple[str, str], Rule]) -> bool:
         made = _expanded(graph, node, rule) if rule is not None else None
         nodes += [node] if made is None else made
         changed |= made is not None
-    graph.nodes = nodes
+    if changed:
+        graph.nodes = nodes
     return changed
 
 

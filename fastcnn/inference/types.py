@@ -1,10 +1,15 @@
 """Types and shapes of a graph's values, and the elements of those that are made of sizes."""
 from __future__ import annotations
 
-from fastcnn.inference.infer import infer_graph
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastcnn.inference.infer import infer_graph, infer_node
 from fastcnn.inference.site import Known
 from fastcnn.inference.sizes import symbol
-from fastcnn.ir.graph import Graph, Shape
+from fastcnn.ir.graph import Graph, Node, Shape, ValueInfo
 from fastcnn.onnx_proto.types import element_name
 
 
@@ -25,6 +30,46 @@ def infer_types(graph: Graph) -> Known:
         known.types[name], known.shapes[name] = f"tensor({element_name(array.dtype)})", array.shape
     infer_graph(graph, known)
     return known
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was inferred from: the nodes, and the type and shape of each constant."""
+
+    nodes: list[Node]
+    inputs: list[ValueInfo]
+    constants: dict[str, tuple[np.dtype, tuple[int, ...]]]
+
+
+def source_of(graph: Graph) -> Source:
+    """The graph as it is now."""
+    return Source(graph.nodes, graph.inputs, {name: (array.dtype, array.shape) for name, array in graph.constants.items()})
+
+
+def infer_changed(graph: Graph, known: Known, before: Source) -> list[tuple[Shape | None, Shape | None]]:
+    """infer_types() where only some nodes and constants are others than those that `known` was inferred from; brings it up to date.
+
+    Names keep their meaning: what a rewrite computes otherwise under the same name is the same value. Returns the shapes, before and
+    after, of the values that were looked at again.
+    """
+    same = set(map(id, before.nodes))
+    now = source_of(graph).constants
+    news = {name for name, kind in now.items() if before.constants.get(name) != kind}
+    for name in news:
+        known.types[name], known.shapes[name] = f"tensor({element_name(now[name][0])})", now[name][1]
+    news |= before.constants.keys() - now.keys()
+    looked: list[tuple[Shape | None, Shape | None]] = []
+    for node in graph.nodes:
+        if id(node) in same and news.isdisjoint(node.reads):
+            continue
+        tables: tuple[dict[str, Any], ...] = (known.types, known.shapes, known.contents)
+        old = {name: [table.pop(name, None) for table in tables] for name in node.outputs if name}
+        infer_node(node, known)
+        for name, facts in old.items():
+            looked.append((facts[1], known.shapes.get(name)))
+            if facts != [table.get(name) for table in tables]:
+                news.add(name)
+    return looked
 
 
 def _own_symbols(name: str, shape: Shape) -> Shape:

@@ -4,6 +4,7 @@ Made by the reader, rewritten by the passes, read by everything after them. Know
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -90,9 +91,40 @@ def is_control_flow(node: Node) -> bool:
     return node.op_type in ("If", "Loop", "Scan") and not node.domain
 
 
+class Index:
+    """Who makes and who reads each value of a list of nodes, and which operators there are: each made when it is first asked for."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self.nodes = nodes
+
+    @cached_property
+    def producers(self) -> dict[str, Node]:
+        return {value: node for node in self.nodes for value in node.outputs if value}
+
+    @cached_property
+    def consumers(self) -> dict[str, list[Node]]:
+        readers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for value in node.reads:
+                found = readers.get(value)
+                if found is None:
+                    readers[value] = [node]
+                elif found[-1] is not node:             # else it reads the value twice
+                    found.append(node)
+        return readers
+
+    @cached_property
+    def operators(self) -> frozenset[str]:
+        return frozenset([node.op_type for node in self.nodes])
+
+
 @dataclass
 class Graph:
-    """nodes in topological order; constants by name; opset version by domain; metadata from the file."""
+    """nodes in topological order; constants by name; opset version by domain; metadata from the file.
+
+    The list of nodes is never changed in place: whoever rewrites the graph gives it another list, and asks for producers() and
+    consumers() of that.
+    """
 
     nodes: list[Node]
     inputs: list[ValueInfo]
@@ -102,19 +134,27 @@ class Graph:
     name: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
 
-    def producers(self) -> dict[str, Node]:
-        """Value name -> the node that writes it."""
-        return {value: node for node in self.nodes for value in node.outputs if value}
+    _index: Index | None = field(default=None, init=False, repr=False, compare=False)
 
-    def consumers(self) -> dict[str, list[Node]]:
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_index": None}
+
+    def _indexed(self) -> Index:
+        if self._index is None or self._index.nodes is not self.nodes:
+            self._index = Index(self.nodes)
+        return self._index
+
+    def producers(self) -> Mapping[str, Node]:
+        """Value name -> the node that writes it."""
+        return self._indexed().producers
+
+    def consumers(self) -> Mapping[str, list[Node]]:
         """Value name -> the nodes that read it, in order."""
-        readers: dict[str, list[Node]] = {}
-        for node in self.nodes:
-            for value in node.reads:
-                found = readers.setdefault(value, [])
-                if not found or found[-1] is not node:      # else it reads the value twice
-                    found.append(node)
-        return readers
+        return self._indexed().consumers
+
+    def operators(self) -> frozenset[str]:
+        """The operators there are, of any domain."""
+        return self._indexed().operators
 
     def node_names(self) -> set[str]:
         """Names of all nodes, those in bodies too."""
@@ -132,13 +172,12 @@ class Graph:
 
     def fresh_name(self, stem: str) -> str:
         """A value name not taken yet."""
-        taken = set(self.constants) | {i.name for i in self.inputs} | {v for n in self.nodes for v in n.outputs}
-        if stem not in taken:
-            return stem
-        k = 1
-        while f"{stem}_{k}" in taken:
+        made, inputs = self.producers(), {info.name for info in self.inputs}
+        name, k = stem, 0
+        while name in self.constants or name in made or name in inputs:
             k += 1
-        return f"{stem}_{k}"
+            name = f"{stem}_{k}"
+        return name
 
     def __str__(self) -> str:
         heads = [f"{i.name}: {i.type}{list(i.shape) if i.shape is not None else '?'}" for i in self.inputs]

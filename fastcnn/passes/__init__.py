@@ -6,20 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastcnn.expansion import operators_of
 from fastcnn.ir.graph import Graph
 from fastcnn.passes.fold.affine_after import affine_after
 from fastcnn.passes.fold.affine_before import affine_before
 from fastcnn.passes.fold.constant_folding import constant_folding
 from fastcnn.passes.fold.pad_folding import pad_folding
 from fastcnn.passes.fold.reshape_targets import reshape_targets
-from fastcnn.passes.fold.shape_knowledge import shape_knowledge
+from fastcnn.passes.fold.shape_knowledge import end_knowledge, shape_knowledge, start_knowledge
 from fastcnn.passes.fuse.activation_fusion import activation_fusion
 from fastcnn.passes.fuse.residual_fusion import residual_fusion
 from fastcnn.passes.recognise.activation_patterns import activation_patterns
 from fastcnn.passes.recognise.channel_shuffle import gather_slicing, shuffle_to_gather
 from fastcnn.passes.recognise.group_normalization import group_normalization
 from fastcnn.passes.recognise.normalization_patterns import normalization_patterns
-from fastcnn.passes.recognise.unshared_convolution import unshared_convolution
+from fastcnn.passes.recognise.unshared_convolution import PRODUCTS, unshared_convolution
 from fastcnn.passes.reorder.channel_order import reading_order, writing_order
 from fastcnn.passes.reorder.pool_first import pool_first
 from fastcnn.passes.reorder.separable_pool import separable_pool
@@ -28,12 +29,12 @@ from fastcnn.passes.simplify.bodies import body_constants, branch_inlining, opti
 from fastcnn.passes.simplify.dead_code import dead_code
 from fastcnn.passes.simplify.duplicate_removal import duplicate_removal
 from fastcnn.passes.simplify.identity_removal import identity_removal
-from fastcnn.passes.simplify.shuffle_removal import reshape_merging, transpose_merging
-from fastcnn.passes.standardise.canonical_forms import canonical_forms
-from fastcnn.passes.standardise.contrib_forms import contrib_forms
-from fastcnn.passes.standardise.experimental_forms import experimental_forms
-from fastcnn.passes.standardise.plain_forms import plain_forms
-from fastcnn.passes.standardise.quantized_forms import quantized_forms
+from fastcnn.passes.simplify.shuffle_removal import RESHAPES, reshape_merging, transpose_merging
+from fastcnn.passes.standardise.canonical_forms import FORMS, canonical_forms
+from fastcnn.passes.standardise.contrib_forms import CONTRIB_FORMS, contrib_forms
+from fastcnn.passes.standardise.experimental_forms import EXPERIMENTAL, experimental_forms
+from fastcnn.passes.standardise.plain_forms import PLAIN_FORMS, plain_forms
+from fastcnn.passes.standardise.quantized_forms import QUANTIZED_FORMS, quantized_forms
 from fastcnn.passes.standardise.unpool_extents import unpool_extents
 from fastcnn.passes.standardise.widen_half import widen_half
 
@@ -76,19 +77,50 @@ PASSES: list[Pass] = [
     dead_code,  # what the others left without readers
 ]
 
+CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+
+# Operators that a pass looks for: it has nothing to do in a graph that has none of them. Passes that are not here look at every node.
+LOOKS_FOR: dict[Pass, frozenset[str]] = {
+    experimental_forms: operators_of(EXPERIMENTAL),
+    contrib_forms: operators_of(CONTRIB_FORMS),
+    body_constants: CONTROL_FLOW,
+    branch_inlining: CONTROL_FLOW,
+    reshape_targets: frozenset({"Reshape"}),
+    canonical_forms: frozenset(FORMS),
+    plain_forms: operators_of(PLAIN_FORMS),
+    unpool_extents: frozenset({"MaxUnpool"}),
+    quantized_forms: operators_of(QUANTIZED_FORMS),
+    unshared_convolution: frozenset({*PRODUCTS, "LocallyConnected"}),
+    transpose_merging: frozenset({"Transpose"}),
+    group_normalization: frozenset({"InstanceNormalization"}),
+    shuffle_to_gather: frozenset({"Transpose"}),
+    gather_slicing: frozenset({"Gather"}),
+    reshape_merging: RESHAPES,
+    transpose_sinking: frozenset({"Transpose"}),
+    pad_folding: frozenset({"Pad"}),
+    pool_first: frozenset({"AveragePool"}),
+    separable_pool: frozenset({"MaxPool", "AveragePool"}),
+    residual_fusion: frozenset({"Add"}),
+    reading_order: frozenset({"Gather"}),
+    writing_order: frozenset({"Gather"}),
+}
+
 # Chains of foldable nodes need a few rounds; more would be two passes undoing each other.
 MAX_ROUNDS = 50
 
 
 def run_passes(graph: Graph) -> Graph:
     """The graph rewritten until no pass changes it; the given one stays as it is."""
-    graph = replace(graph, nodes=list(graph.nodes), constants=dict(graph.constants), metadata=dict(graph.metadata))
+    metadata = {key: dict(value) if isinstance(value, dict) else value for key, value in graph.metadata.items()}
+    graph = replace(graph, constants=dict(graph.constants), metadata=metadata)
+    start_knowledge(graph)
     with np.errstate(all="ignore"):         # constants of a model may overflow; what becomes of them is checked
         changes, unchanged = 0, [-1] * len(PASSES)          # for each pass: the number of changes after which it found nothing to do
         for _ in range(MAX_ROUNDS):
             before = changes
             for k, rewrite in enumerate(PASSES):
-                if unchanged[k] == changes:
+                wanted = LOOKS_FOR.get(rewrite)
+                if unchanged[k] == changes or (wanted is not None and wanted.isdisjoint(graph.operators())):
                     continue
                 if rewrite(graph):
                     changes += 1
@@ -96,5 +128,6 @@ def run_passes(graph: Graph) -> Graph:
                     unchanged[k] = changes
             if changes == before:
                 break
+    end_knowledge(graph)
     optimised_bodies(graph, run_passes)
     return graph

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -112,6 +112,20 @@ def affine(
     return (vector, zeros) if node.op_type == "Mul" else (1 / vector, zeros) if vector.all() else None
 
 
+def replace_nodes(graph: Graph, changed: Mapping[int, Node | None]) -> bool:
+    """By id: the node that stands in the place of another, None for nothing. True when there were any."""
+    if changed:
+        graph.nodes = [m for m in [changed.get(id(n), n) for n in graph.nodes] if m is not None]
+    return bool(changed)
+
+
+def replace_by_several(graph: Graph, changed: Mapping[int, Sequence[Node]]) -> bool:
+    """By id: the nodes that stand in the place of another. True when there were any."""
+    if changed:
+        graph.nodes = [m for n in graph.nodes for m in changed.get(id(n), (n,))]
+    return bool(changed)
+
+
 def absorb_readers(graph: Graph, absorb: Callable[[Node, Node], Node | None], starts: Callable[[Node], bool]) -> bool:
     """Every node that `starts` takes in its only reader as absorb(node, reader), again and again until that is None.
 
@@ -132,5 +146,4 @@ def absorb_readers(graph: Graph, absorb: Callable[[Node, Node], Node | None], st
             merged = replace(taken, outputs=reader.outputs)
         if merged is not node:
             changed[id(node)] = merged
-    graph.nodes = [m for m in (changed.get(id(n), n) for n in graph.nodes) if m is not None]
-    return bool(changed)
+    return replace_nodes(graph, changed)

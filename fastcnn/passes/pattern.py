@@ -8,7 +8,7 @@ A pattern is
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -61,7 +61,7 @@ class Match:
         return Match({**self.values, name: value}, self.nodes)
 
 
-def _matches(graph: Graph, producers: dict[str, Node], value: str, pattern: Pattern, found: Match) -> Iterator[Match]:
+def _matches(graph: Graph, producers: Mapping[str, Node], value: str, pattern: Pattern, found: Match) -> Iterator[Match]:
     if isinstance(pattern, Op):
         node = producers.get(value)
         if node is not None:
@@ -80,7 +80,7 @@ def _matches(graph: Graph, producers: dict[str, Node], value: str, pattern: Patt
         yield bound
 
 
-def _node_matches(graph: Graph, producers: dict[str, Node], node: Node, pattern: Op, found: Match) -> Iterator[Match]:
+def _node_matches(graph: Graph, producers: Mapping[str, Node], node: Node, pattern: Op, found: Match) -> Iterator[Match]:
     if (
         node.op_type != pattern.type
         or node.domain
@@ -112,7 +112,7 @@ def replace_matches(graph: Graph, rules: Sequence[Rule]) -> bool:
 
     A rule's function may return None to leave a match as it is.
     """
-    there = {node.op_type for node in graph.nodes}
+    there = graph.operators()
     rules = [rule for rule in rules if _types(rule[0]) <= there]
     if not rules:
         return False
@@ -131,11 +131,12 @@ def replace_matches(graph: Graph, rules: Sequence[Rule]) -> bool:
                 gone.update(map(id, match.nodes))
                 new[id(node)] = built
                 break
-    graph.nodes = [new.get(id(n), n) for n in graph.nodes if id(n) not in gone or id(n) in new]
+    if new:
+        graph.nodes = [new.get(id(n), n) for n in graph.nodes if id(n) not in gone or id(n) in new]
     return bool(new)
 
 
-def _closed(match: Match, consumers: dict[str, list[Node]], outputs: set[str]) -> bool:
+def _closed(match: Match, consumers: Mapping[str, list[Node]], outputs: set[str]) -> bool:
     """No value inside is a graph output or read by a node outside."""
     inside = set(map(id, match.nodes))
     for node in match.nodes[:-1]:

@@ -38,7 +38,7 @@ def describe(graph: Graph, value: str, like: str) -> None:
     for key in ("shapes", "types"):
         table = graph.metadata.get(key, {})
         if like in table:
-            graph.metadata[key] = {**table, value: table[like]}
+            table[value] = table[like]
 
 
 def renamed(node: Node, names: Mapping[str, str]) -> Node:
@@ -59,7 +59,6 @@ class Bypass:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.outputs = graph.output_names()
-        self.producers = graph.producers()
         self.names: dict[str, str] = {}          # read instead: old -> new
         self.written: dict[str, str] = {}        # written instead: old -> new
         self.gone: set[int] = set()
@@ -74,7 +73,7 @@ class Bypass:
         target, source = node.outputs[0], self.resolve(source)
         if target not in self.outputs:
             self.names[target] = source
-        elif source in self.producers and source not in self.outputs and source not in self.written.values():
+        elif source in self.graph.producers() and source not in self.outputs and source not in self.written.values():
             self.names[source] = target
             self.written[source] = target
         else:

@@ -12,7 +12,7 @@ import numpy as np
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.mapping import forget
-from fastcnn.passes.facts import affine, has_slope, sole_reader
+from fastcnn.passes.facts import affine, has_slope, replace_nodes, sole_reader
 from fastcnn.passes.rewrite import constant
 
 
@@ -29,8 +29,7 @@ def affine_before(graph: Graph) -> bool:
         folded = _folded(graph, before, node)
         if folded is not None:
             changed[id(before)], changed[id(node)] = None, folded
-    graph.nodes = [m for m in (changed.get(id(n), n) for n in graph.nodes) if m is not None]
-    return bool(changed)
+    return replace_nodes(graph, changed)
 
 
 def _folded(graph: Graph, before: Node, conv: Node) -> Node | None:

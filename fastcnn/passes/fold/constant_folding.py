@@ -39,7 +39,8 @@ def constant_folding(graph: Graph) -> bool:
         for name, value in zip(node.outputs, values):
             if name:
                 graph.constants[name] = value
-    graph.nodes = kept
+    if len(kept) < before:
+        graph.nodes = kept
     return len(kept) < before
 
 

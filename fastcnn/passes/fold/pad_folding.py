@@ -1,14 +1,14 @@
 """Zeros put around a tensor by a Pad become the padding of the convolution or pooling that reads it."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from fastcnn.expansion import shape_of
 from fastcnn.ir.graph import Graph, Node
-from fastcnn.passes.facts import clip_limits
+from fastcnn.passes.facts import clip_limits, replace_nodes
 from fastcnn.passes.rewrite import constant
 
 Pads = tuple[list[int], list[int]]         # spatial elements before, after
@@ -23,17 +23,16 @@ KEEPS_SIGN = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMa
 def pad_folding(graph: Graph) -> bool:
     """Lets each Conv and pooling read past the Pad before it where the result is exactly the same."""
     producers = graph.producers()
-    changed = False
-    for i, node in enumerate(graph.nodes):
+    changed: dict[int, Node | None] = {}
+    for node in graph.nodes:
         fold = FOLDS.get(node.op_type)
         before = producers.get(node.inputs[0]) if fold is not None and not node.domain else None
         if fold is None or before is None or before.op_type != "Pad" or before.domain:
             continue
         folded = fold(graph, before, node, producers)
         if folded is not None:
-            graph.nodes[i] = replace(folded, inputs=(before.inputs[0], *node.inputs[1:]))
-            changed = True
-    return changed
+            changed[id(node)] = replace(folded, inputs=(before.inputs[0], *node.inputs[1:]))
+    return replace_nodes(graph, changed)
 
 
 def constant_pad(graph: Graph, node: Node, rank: int) -> tuple[Pads, float] | None:
@@ -76,14 +75,14 @@ def _with_pads(graph: Graph, pad: Node, node: Node, rank: int) -> tuple[Node, fl
     return replace(node, attrs=attrs), value
 
 
-def _conv(graph: Graph, pad: Node, node: Node, producers: dict[str, Node]) -> Node | None:
+def _conv(graph: Graph, pad: Node, node: Node, producers: Mapping[str, Node]) -> Node | None:
     """The padding of a Conv is zeros."""
     w = shape_of(graph, node.inputs[1])
     folded = _with_pads(graph, pad, node, len(w) - 2) if w is not None else None
     return folded[0] if folded is not None and folded[1] == 0 else None
 
 
-def _average_pool(graph: Graph, pad: Node, node: Node, producers: dict[str, Node]) -> Node | None:
+def _average_pool(graph: Graph, pad: Node, node: Node, producers: Mapping[str, Node]) -> Node | None:
     """Elements of a Pad count: count_include_pad=1, which must not make the pool's own padding count that did not."""
     own = _explicit_pads(node, len(node.attrs["kernel_shape"]))
     if node.attrs.get("ceil_mode", 0) or own is None or (any(own) and not node.attrs.get("count_include_pad", 0)):
@@ -94,7 +93,7 @@ def _average_pool(graph: Graph, pad: Node, node: Node, producers: dict[str, Node
     return replace(folded[0], attrs={**folded[0].attrs, "count_include_pad": 1})
 
 
-def _max_pool(graph: Graph, pad: Node, node: Node, producers: dict[str, Node]) -> Node | None:
+def _max_pool(graph: Graph, pad: Node, node: Node, producers: Mapping[str, Node]) -> Node | None:
     """The padding of a MaxPool never wins.
 
     Zeros of a Pad never win either where no element is negative and no window lies in the padding alone, which padding
@@ -114,7 +113,7 @@ def _narrow(node: Node) -> bool:
     return all(p < k for p, k in zip(node.attrs["pads"], kernel + kernel))
 
 
-def non_negative(graph: Graph, value: str, producers: dict[str, Node], depth: int = 8) -> bool:
+def non_negative(graph: Graph, value: str, producers: Mapping[str, Node], depth: int = 8) -> bool:
     """Certainly no element below zero."""
     node = producers.get(value)
     if node is None or node.domain or not depth:
@@ -130,7 +129,7 @@ def non_negative(graph: Graph, value: str, producers: dict[str, Node], depth: in
     return node.op_type in KEEPS_SIGN and all(non_negative(graph, v, producers, depth - 1) for v in sources)
 
 
-FOLDS: dict[str, Callable[[Graph, Node, Node, dict[str, Node]], Node | None]] = {
+FOLDS: dict[str, Callable[[Graph, Node, Node, Mapping[str, Node]], Node | None]] = {
     "Conv": _conv,
     "AveragePool": _average_pool,
     "MaxPool": _max_pool,

@@ -9,22 +9,22 @@ from dataclasses import replace
 import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of
-from fastcnn.ir.graph import Dim, Graph
+from fastcnn.ir.graph import Dim, Graph, Node
+from fastcnn.passes.facts import replace_nodes
 
 
 def reshape_targets(graph: Graph) -> bool:
     """Writes constant targets where at most one size is not a number and not one of the input's in its place."""
     known = graph.metadata.get("contents", {})
-    changed = False
-    for i, node in enumerate(graph.nodes):
+    changed: dict[int, Node | None] = {}
+    for node in graph.nodes:
         if node.op_type != "Reshape" or node.domain or node.inputs[1] not in known or node.attrs.get("allowzero", 0):
             continue
         target = _constant_target(known[node.inputs[1]].dims, shape_of(graph, node.inputs[0]) or ())
         if target is not None:
             name = add_constant(graph, f"{node.outputs[0]}.shape", np.array(target, np.int64))
-            graph.nodes[i] = replace(node, inputs=(node.inputs[0], name))
-            changed = True
-    return changed
+            changed[id(node)] = replace(node, inputs=(node.inputs[0], name))
+    return replace_nodes(graph, changed)
 
 
 def _constant_target(dims: tuple[Dim, ...], source: tuple[Dim, ...]) -> list[int] | None:

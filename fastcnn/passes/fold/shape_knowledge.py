@@ -1,22 +1,51 @@
 """What the other passes know about shapes, kept up to date."""
 from __future__ import annotations
 
-from fastcnn.inference.types import infer_types
-from fastcnn.ir.graph import Graph
+from collections.abc import Iterable
+
+from fastcnn.inference.site import Known
+from fastcnn.inference.types import infer_changed, infer_types, source_of
+from fastcnn.ir.graph import Graph, Shape
+
+SOURCE = "inferred_from"            # in the metadata, while passes run
 
 
 def shape_knowledge(graph: Graph) -> bool:
     """Infers shapes anew where some are not fully known; True when more sizes are known than before."""
-    values = [v for node in graph.nodes for v in node.outputs if v]
-    before = _known(graph, values)
-    if before[1] == len(values):
+    shapes, before = graph.metadata.get("shapes", {}), graph.metadata.get(SOURCE)
+    now = source_of(graph)
+    if before is not None and before.nodes is now.nodes and before == now:
         return False
-    graph.metadata.update(infer_types(graph).facts())
-    return _known(graph, values) > before
+    values = [v for node in graph.nodes for v in node.outputs if v]
+    if all([_is_known(shapes.get(v)) for v in values]):
+        return False
+    if before is None or before.inputs is not graph.inputs:
+        found = infer_types(graph).facts()
+        looked = [(shapes.get(v), found["shapes"].get(v)) for v in values]
+        graph.metadata.update(found)
+    else:
+        known = Known(graph.metadata["types"], shapes, graph.constants, graph.metadata["contents"])
+        looked = infer_changed(graph, known, before)
+    graph.metadata[SOURCE] = now
+    return _sizes(after for _, after in looked) > _sizes(earlier for earlier, _ in looked)
 
 
-def _known(graph: Graph, values: list[str]) -> tuple[int, int]:
+def start_knowledge(graph: Graph) -> None:
+    """Before the passes run: what the metadata says was inferred from the graph as it is, if it was inferred."""
+    if "contents" in graph.metadata:
+        graph.metadata[SOURCE] = source_of(graph)
+
+
+def end_knowledge(graph: Graph) -> None:
+    """After them: the nodes that facts were inferred from are let go."""
+    graph.metadata.pop(SOURCE, None)
+
+
+def _is_known(shape: Shape | None) -> bool:
+    return shape is not None and all([isinstance(d, int) for d in shape])
+
+
+def _sizes(shapes: Iterable[Shape | None]) -> tuple[int, int]:
     """(sizes that are numbers, values all of whose sizes are)."""
-    shapes = [graph.metadata.get("shapes", {}).get(v) for v in values]
-    numbers = sum(isinstance(d, int) for shape in shapes if shape is not None for d in shape)
-    return numbers, sum(shape is not None and all(isinstance(d, int) for d in shape) for shape in shapes)
+    known = [shape for shape in shapes if shape is not None]
+    return sum(isinstance(d, int) for shape in known for d in shape), sum(map(_is_known, known))

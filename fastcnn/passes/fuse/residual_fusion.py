@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fastcnn.expansion import shape_of
 from fastcnn.ir.graph import Graph, Node
-from fastcnn.passes.facts import has_epilogue, is_float, sole_reader
+from fastcnn.passes.facts import has_epilogue, is_float, replace_nodes, sole_reader
 from fastcnn.passes.rewrite import constant, same_shape
 
 # Operators whose 4th input is added to the result before the activation.
@@ -33,8 +33,7 @@ def residual_fusion(graph: Graph) -> bool:
         inputs = (*conv.inputs, *[""] * (3 - len(conv.inputs)), node.inputs[1 - side])
         changed[id(conv)] = None
         changed[id(node)] = replace(conv, inputs=inputs, outputs=node.outputs, activation=node.activation)
-    graph.nodes = [m for m in (changed.get(id(n), n) for n in graph.nodes) if m is not None]
-    return bool(changed)
+    return replace_nodes(graph, changed)
 
 
 def takes_residual(graph: Graph, node: Node) -> bool:

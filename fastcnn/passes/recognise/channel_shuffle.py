@@ -8,7 +8,7 @@ import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.ir.graph import Graph, Node
-from fastcnn.passes.facts import sole_reader
+from fastcnn.passes.facts import replace_by_several, sole_reader
 from fastcnn.passes.rewrite import constant, same_shape
 
 
@@ -46,8 +46,7 @@ def shuffle_to_gather(graph: Graph) -> bool:
         if order is not None:
             new[id(node)] = new[id(transpose)] = []
             new[id(back)] = [channel_gather(graph, back, node.inputs[0], order, back.outputs[0])]
-    graph.nodes = [m for n in graph.nodes for m in new.get(id(n), [n])]
-    return bool(new)
+    return replace_by_several(graph, new)
 
 
 def _shuffled(graph: Graph, split: Node, transpose: Node, back: Node) -> np.ndarray | None:
@@ -76,8 +75,7 @@ def gather_slicing(graph: Graph) -> bool:
         new[id(node)] = []
         for reader, part in zip(consumers[node.outputs[0]], parts):
             new[id(reader)] = [channel_gather(graph, reader, node.inputs[0], taken, name) for name, taken in part or []]
-    graph.nodes = [m for n in graph.nodes for m in new.get(id(n), [n])]
-    return bool(new)
+    return replace_by_several(graph, new)
 
 
 def _parts(graph: Graph, reader: Node, value: str, order: np.ndarray) -> list[tuple[str, np.ndarray]] | None:

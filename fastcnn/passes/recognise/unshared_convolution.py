@@ -34,7 +34,8 @@ def unshared_convolution(graph: Graph) -> bool:
         if made is not None:
             changed = True
             gone |= {id(reader)} if reader is not None else set()
-    graph.nodes = nodes
+    if changed:
+        graph.nodes = nodes
     return changed
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.ir.graph import Graph, Node
-from fastcnn.passes.facts import sole_reader
+from fastcnn.passes.facts import replace_by_several, replace_nodes, sole_reader
 from fastcnn.passes.recognise.channel_shuffle import channel_gather, channel_order_of
 from fastcnn.passes.rewrite import constant, describe
 
@@ -41,8 +41,7 @@ def reading_order(graph: Graph) -> bool:
             new[id(node)] = [channel_gather(graph, node, node.inputs[0], np.sort(order), name)]
             for reader in readers:
                 new[id(reader)] = [_permuted_inputs(graph, reader, name, order)]
-    graph.nodes = [m for n in graph.nodes for m in new.get(id(n), [n])]
-    return bool(new)
+    return replace_by_several(graph, new)
 
 
 def writing_order(graph: Graph) -> bool:
@@ -78,8 +77,7 @@ def writing_order(graph: Graph) -> bool:
         for reader, old in zip(readers, orders):
             assert old is not None
             new[id(reader)] = channel_gather(graph, reader, whole, place[old], reader.outputs[0])
-    graph.nodes = [new.get(id(n), n) for n in graph.nodes]
-    return bool(new)
+    return replace_nodes(graph, new)
 
 
 def _channels(graph: Graph, value: str) -> int:

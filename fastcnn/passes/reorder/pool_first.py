@@ -6,6 +6,7 @@ from math import prod
 
 from fastcnn.expansion import shape_of, type_of
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.passes.facts import replace_nodes
 
 EXPLICIT = ("NOTSET", "VALID")
 
@@ -25,8 +26,7 @@ def pool_first(graph: Graph) -> bool:
         new[id(conv)] = replace(pool, inputs=conv.inputs[:1], outputs=(between,))
         new[id(pool)] = replace(conv, inputs=(between, *conv.inputs[1:]), outputs=pool.outputs)
         _describe(graph, between, conv.inputs[0], pool.outputs[0])
-    graph.nodes[:] = [new.get(id(node), node) for node in graph.nodes]
-    return bool(new)
+    return replace_nodes(graph, new)
 
 
 def _skips(node: Node) -> bool:
@@ -49,6 +49,6 @@ def _describe(graph: Graph, value: str, x: str, y: str) -> None:
     """The pooled input has the channels of the one and the extents of the other."""
     before, after, kind = shape_of(graph, x), shape_of(graph, y), type_of(graph, x)
     if before is not None and after is not None:
-        graph.metadata["shapes"] = {**graph.metadata.get("shapes", {}), value: (*before[:2], *after[2:])}
+        graph.metadata.setdefault("shapes", {})[value] = (*before[:2], *after[2:])
     if kind is not None:
-        graph.metadata["types"] = {**graph.metadata.get("types", {}), value: kind}
+        graph.metadata.setdefault("types", {})[value] = kind

@@ -21,7 +21,8 @@ def separable_pool(graph: Graph) -> bool:
     for node in graph.nodes:
         nodes += _two(graph, node) if _is_large(node) else [node]
     changed = len(nodes) != len(graph.nodes)
-    graph.nodes[:] = nodes
+    if changed:
+        graph.nodes = nodes
     return changed
 
 

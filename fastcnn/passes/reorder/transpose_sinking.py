@@ -10,7 +10,7 @@ import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.ir.graph import Graph, Node
-from fastcnn.passes.facts import affine, is_float, sole_reader
+from fastcnn.passes.facts import affine, is_float, replace_by_several, sole_reader
 from fastcnn.passes.fuse.residual_fusion import takes_residual
 from fastcnn.passes.rewrite import describe, same_shape
 
@@ -27,8 +27,7 @@ def transpose_sinking(graph: Graph) -> bool:
         moved = _moved(graph, node, transpose, reader) if reader is not None and id(reader) not in new else None
         if moved is not None:
             new[id(transpose)], new[id(reader)] = [], moved
-    graph.nodes = [m for n in graph.nodes for m in new.get(id(n), [n])]
-    return bool(new)
+    return replace_by_several(graph, new)
 
 
 def _moved(graph: Graph, matmul: Node, transpose: Node, reader: Node) -> list[Node] | None:

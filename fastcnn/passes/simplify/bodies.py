@@ -8,20 +8,20 @@ import numpy as np
 
 from fastcnn.expansion import shape_of, type_of
 from fastcnn.ir.graph import Graph, Node, ValueInfo, is_control_flow
+from fastcnn.passes.facts import replace_nodes
 
 
 def body_constants(graph: Graph) -> bool:
     """Constants that If, Loop and Scan capture become their bodies' own: there they are weights like any others."""
-    changed = False
-    for k, node in enumerate(graph.nodes):
+    changed: dict[int, Node] = {}
+    for node in graph.nodes:
         known = {inner: graph.constants[outer] for inner, outer in node.captures if outer in graph.constants}
         if not known or not is_control_flow(node):
             continue
         bodies = {key: _with_constants(body, known) for key, body in node.bodies.items()}
         captures = tuple((inner, outer) for inner, outer in node.captures if inner not in known)
-        graph.nodes[k] = replace(node, attrs={**node.attrs, **bodies}, captures=captures)
-        changed = True
-    return changed
+        changed[id(node)] = replace(node, attrs={**node.attrs, **bodies}, captures=captures)
+    return replace_nodes(graph, changed)
 
 
 def _with_constants(body: Graph, known: dict[str, np.ndarray]) -> Graph:
@@ -38,7 +38,8 @@ def branch_inlining(graph: Graph) -> bool:
         else:
             nodes += _inlined(graph, node, node.bodies["then_branch" if condition.reshape(()) else "else_branch"])
     changed = len(nodes) != len(graph.nodes) or any(a is not b for a, b in zip(nodes, graph.nodes))
-    graph.nodes = nodes
+    if changed:
+        graph.nodes = nodes
     return changed
 
 
@@ -60,7 +61,8 @@ def _inlined(graph: Graph, node: Node, body: Graph) -> list[Node]:
 
 def optimised_bodies(graph: Graph, optimise: Callable[[Graph], Graph]) -> None:
     """Every body of If, Loop and Scan rewritten by `optimise`, its inputs typed, what it captures as further inputs after them."""
-    for k, node in enumerate(graph.nodes):
+    changed: dict[int, Node] = {}
+    for node in graph.nodes:
         if not is_control_flow(node):
             continue
         around = dict(node.captures)
@@ -70,7 +72,8 @@ def optimised_bodies(graph: Graph, optimise: Callable[[Graph], Graph]) -> None:
             bodies[key] = optimise(replace(body, inputs=[*_formal_inputs(graph, node, body), *captured], metadata={}))
         read = {info.name for body in bodies.values() for info in body.inputs}
         captures = tuple((inner, outer) for inner, outer in node.captures if inner in read)
-        graph.nodes[k] = replace(node, attrs={**node.attrs, **bodies}, captures=captures)
+        changed[id(node)] = replace(node, attrs={**node.attrs, **bodies}, captures=captures)
+    replace_nodes(graph, changed)
 
 
 def _formal_inputs(graph: Graph, node: Node, body: Graph) -> list[ValueInfo]:

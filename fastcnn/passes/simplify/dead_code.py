@@ -9,10 +9,13 @@ def dead_code(graph: Graph) -> bool:
     needed = graph.output_names()
     kept = []
     for node in reversed(graph.nodes):
-        if any(v in needed for v in node.outputs):
+        if not needed.isdisjoint(node.outputs):
             kept.append(node)
             needed.update(node.reads)
-    constants = {name: array for name, array in graph.constants.items() if name in needed}
-    changed = len(kept) < len(graph.nodes) or len(constants) < len(graph.constants)
-    graph.nodes, graph.constants = kept[::-1], constants
-    return changed
+    unread = graph.constants.keys() - needed
+    for name in unread:
+        del graph.constants[name]
+    if len(kept) == len(graph.nodes):
+        return bool(unread)
+    graph.nodes = kept[::-1]
+    return True

@@ -12,17 +12,30 @@ from fastcnn.passes.rewrite import Bypass
 
 def duplicate_removal(graph: Graph) -> bool:
     """Readers of the second of two equal nodes read the first; random and control-flow nodes are left alone."""
-    seen: dict[Any, Node] = {}
+    alike: dict[Any, Node] = {}                 # the first node by what is quick to compare
+    seen: dict[Any, Node] = {}                  # where there are several: each by all that it computes with
     bypass = Bypass(graph)
     for node in graph.nodes:
-        if node.bodies or node.op_type in RANDOM or len([v for v in node.outputs if v]) != 1:
+        inputs = tuple([bypass.resolve(v) for v in node.inputs]) if bypass.names else node.inputs
+        key = node.op_type, inputs, node.domain
+        other = alike.setdefault(key, node)
+        if other is node or not _is_repeatable(node):
             continue
-        key = (node.op_type, node.domain, node.version, tuple(bypass.resolve(v) for v in node.inputs), node.activation,
-               tuple(sorted((k, _key(v)) for k, v in node.attrs.items())))
-        first = seen.setdefault(key, node)
+        if _is_repeatable(other):
+            seen.setdefault((key, _rest(other)), other)
+        first = seen.setdefault((key, _rest(node)), node)
         if first is not node and node.outputs[0] not in bypass.outputs:
             bypass.take_out(node, first.outputs[0])
     return bypass.apply()
+
+
+def _is_repeatable(node: Node) -> bool:
+    return not node.bodies and node.op_type not in RANDOM and len([v for v in node.outputs if v]) == 1
+
+
+def _rest(node: Node) -> Any:
+    """What nodes of one operator and the same inputs may differ in."""
+    return node.version, node.activation, tuple(sorted((k, _key(v)) for k, v in node.attrs.items()))
 
 
 def _key(value: Any) -> Any:

@@ -6,21 +6,20 @@ from dataclasses import replace
 
 from fastcnn.expansion import shape_of, type_of
 from fastcnn.ir.graph import Graph, Node
-from fastcnn.passes.facts import is_float, reduced_axes
+from fastcnn.passes.facts import is_float, reduced_axes, replace_nodes
 
 DOUBLE = "tensor(double)"
 
 
 def canonical_forms(graph: Graph) -> bool:
     """Rewrites the nodes of FORMS."""
-    changed = False
-    for i, node in enumerate(graph.nodes):
+    changed: dict[int, Node | None] = {}
+    for node in graph.nodes:
         form = FORMS.get(node.op_type) if not node.domain else None
         new = form(graph, node) if form is not None else None
         if new is not None:
-            graph.nodes[i] = new
-            changed = True
-    return changed
+            changed[id(node)] = new
+    return replace_nodes(graph, changed)
 
 
 def _sum(graph: Graph, node: Node) -> Node | None:

@@ -25,5 +25,6 @@ def unpool_extents(graph: Graph) -> bool:
             node = replace(node, inputs=(*node.inputs, shape))
         nodes.append(node)
     changed = len(nodes) > len(graph.nodes)
-    graph.nodes[:] = nodes
+    if changed:
+        graph.nodes = nodes
     return changed

@@ -5,8 +5,9 @@ it, up to infinity. The graph's inputs and outputs keep their types, Model conve
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -18,26 +19,21 @@ from fastcnn.onnx_proto.types import element_name
 HALF_TYPES, FLOAT_TYPE = ("tensor(float16)", "tensor(bfloat16)"), "tensor(float)"
 # TensorProto.DataType: FLOAT16 and BFLOAT16, and FLOAT in their stead. The attributes that name an element type:
 HALF_CODES, FLOAT_CODE = {10: "tensor(float16)", 16: "tensor(bfloat16)"}, 1
+CASTS = ("Cast", "CastLike")
 TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
 
 
 def widen_half(graph: Graph) -> bool:
     """Every half-precision constant, element type attribute and tensor attribute as float32; True when there was one."""
-    types = dict(graph.metadata.get("types", {}))
-    types.update((info.name, info.type) for info in graph.inputs if info.type)
-    types.update((name, f"tensor({element_name(array.dtype)})") for name, array in graph.constants.items() if _is_half(array.dtype))
-    nodes = [made for node in graph.nodes for made in _rounded(graph, node, types)]
-    changed = len(nodes) != len(graph.nodes) or any(made is not node for made, node in zip(nodes, graph.nodes))
-    graph.nodes = nodes
-    for name, array in graph.constants.items():
-        if _is_half(array.dtype):
-            graph.constants[name] = array.astype(np.float32)
-            changed = True
-    for k, node in enumerate(graph.nodes):
-        widened = {key: _widened(key, value) for key, value in node.attrs.items()}
-        if any(widened[key] is not value for key, value in node.attrs.items()):
-            graph.nodes[k] = replace(node, attrs=widened)
-            changed = True
+    halves = [name for name, array in graph.constants.items() if array.dtype.itemsize == 2 and _is_half(array.dtype)]
+    changed = bool(halves)
+    if not graph.operators().isdisjoint(CASTS):
+        changed |= _round_casts(graph, halves)
+    for name in halves:
+        graph.constants[name] = graph.constants[name].astype(np.float32)
+    nodes = [_with_wide_attributes(node) for node in graph.nodes]
+    if any(map(is_not, nodes, graph.nodes)):
+        graph.nodes, changed = nodes, True
     known = graph.metadata.get("types", {})
     if any(kind in HALF_TYPES for kind in known.values()):
         graph.metadata["types"] = {name: FLOAT_TYPE if kind in HALF_TYPES else kind for name, kind in known.items()}
@@ -45,12 +41,31 @@ def widen_half(graph: Graph) -> bool:
     return changed
 
 
+def _round_casts(graph: Graph, halves: Iterable[str]) -> bool:
+    types = dict(graph.metadata.get("types", {}))
+    types.update((info.name, info.type) for info in graph.inputs if info.type)
+    types.update((name, f"tensor({element_name(graph.constants[name].dtype)})") for name in halves)
+    nodes = [made for node in graph.nodes for made in _rounded(graph, node, types)]
+    changed = len(nodes) != len(graph.nodes) or any(map(is_not, nodes, graph.nodes))
+    if changed:
+        graph.nodes = nodes
+    return changed
+
+
+def _with_wide_attributes(node: Node) -> Node:
+    """The node without attributes of half types; the same object where there are none."""
+    if not any(key in TYPE_ATTRIBUTES or isinstance(value, (np.ndarray, Graph)) for key, value in node.attrs.items()):
+        return node
+    widened = {key: _widened(key, value) for key, value in node.attrs.items()}
+    return replace(node, attrs=widened) if any(widened[key] is not value for key, value in node.attrs.items()) else node
+
+
 def _rounded(graph: Graph, node: Node, types: Mapping[str, str]) -> list[Node]:
     """A cast to a half type as the rounding of floats, with a cast to float before it where x is not known to be one.
 
     Doubles are rounded twice so. What is of that type already is left alone.
     """
-    if node.domain or node.op_type not in ("Cast", "CastLike"):
+    if node.domain or node.op_type not in CASTS:
         return [node]
     source = types.get(node.inputs[0], "")
     target = HALF_CODES.get(node.attrs.get("to", 0), "") if node.op_type == "Cast" else types.get(node.inputs[1], "")

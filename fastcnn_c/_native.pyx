@@ -334,6 +334,11 @@ def gemm_pair(int64_t ow):
     return fc_gemm_pair(ow)
 
 
+def depthwise_wide_pairs():
+    """Whether depthwise kernels 5 and 7 columns wide are faster with two output rows at a time."""
+    return bool(fc_depthwise_wide_pairs())
+
+
 def gemm_max_mr(int64_t nv):
     """Tallest register tile of nv vectors of the current instruction set; 0 when there is none."""
     return fc_gemm_max_mr(nv)

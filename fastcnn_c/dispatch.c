@@ -64,6 +64,8 @@ int64_t fc_gemm_max_mr(int64_t nv)
     return nv >= 1 && nv <= FC_GEMM_MAX_NV ? fc_active->gemm->max_mr[nv] : 0;
 }
 
+int fc_depthwise_wide_pairs(void) { return fc_active->depthwise->wide_pairs; }
+
 int64_t fc_gemm_pair(int64_t ow)
 {
     return ow >= 1 && ow <= FC_GEMM_MAX_MR / 2 && fc_active->gemm->pair[ow] ? FC_GEMM_PAIR_NV : 0;

@@ -161,6 +161,7 @@ const char *fc_kernel_name(fc_isa isa, size_t index);
 /* Planning facts of the current instruction set. */
 int64_t fc_vector_length(void);               /* floats in a vector */
 int64_t fc_gemm_max_mr(int64_t nv);           /* tallest tile of nv vectors, 0: no such tile */
+int fc_depthwise_wide_pairs(void);            /* two output rows at a time pay for windows 5 and 7 columns wide */
 int64_t fc_gemm_pair(int64_t ow);             /* vectors of the tile of two rows of ow pixels, 0: no such tile */
 
 /* Packing, once per model. packed is FC_ALIGN aligned, w at any address.

@@ -22,10 +22,11 @@
  * nv: vectors of a tile. block: output rows (band) or tiles (in place) worked on before the next panel of w.
  * split_columns: threads share output channels instead of rows. y_gap: floats left out between one vector of y's channels and the
  * next (then y_pixel is one vector). laced, with band and nv 3: each of the groups is two whose ic inputs and oc/2 outputs alternate in the
- * packed w, oc = 3 vectors; x and y have one after the other. */
+ * packed w, oc = 3 vectors; x and y have one after the other. pair: panels FC_GEMM_PAIR_NV wide take two output rows at a time, which must
+ * be given the same runs of k: rows through a band whose runs are whole rows or columns of the window, or 1x1 windows all inside x. */
 #define FC_FIELDS_conv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) \
-    I(nv) I(band) I(block) I(split_columns) I(y_gap) I(laced)
+    I(nv) I(band) I(block) I(split_columns) I(y_gap) I(laced) I(pair)
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
 /* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; stride 1, dilation 1, one group; F(m, kh) by F(m, kw) with kh = kw, or
@@ -40,8 +41,10 @@
 #define FC_FIELDS_overlap_add(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(runs) I(most)
 /* y, x, w [kh][ic][kw][c], bias?, residual?, slope?, lanes? ; each of y's c channels sees ic channels of x: its own, ic 1, where x_c is 0,
- * else those that the lanes say, [ic] tables as for pick, each of all c channels, into the x_c channels of x. */
-#define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(ic) I(x_c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
+ * else those that the lanes say, [ic] tables as for pick, each of all c channels, into the x_c channels of x. direct: x is read where it
+ * lies (sw 2, dw 1, kw 3 or 5, x_c 0), else through a ring of bands, tile_rows output rows at a time: 1, or 2 (strides and dilations 1,
+ * ic 1, kw 3, 5 or 7, with kh 3 for kw 3). */
+#define FC_FIELDS_depthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(ic) I(x_c) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(direct) I(tile_rows)
 /* y, x, w [c][kh][kw], bias? ; the same for dense planes: sw 1 or 2, pl >= 0, fn None, Relu or Clip. */
 #define FC_FIELDS_depthwise_planes(I, F, V) \
     I(n) I(c) I(kh) I(kw) I(sh) I(sw) I(dh) I(dw) I(pt) I(pl) I(ih) I(iw) I(oh) I(ow) FC_FIELDS_EPILOGUE(I, F)
@@ -53,18 +56,20 @@
  * ic to c channels (first_*), the depthwise window over its result (ih x iw), and where there is u a 1x1 convolution of that to oc channels
  * (last_*): then all c channels must be one panel of first_nv vectors. `block` output rows at a time. skip: the residual is the dense
  * convolution's own result; then c is at most a vector and the depthwise window keeps the extents. means [n][oh][c]: of the
- * columns of each row of y, where there is no u. */
+ * columns of each row of y, where there is no u. tile_rows as of depthwise, *_pair as pair of conv. */
 #define FC_FIELDS_conv_depthwise(I, F, V) \
     FC_FIELDS_WINDOW(I) I(ic) I(c) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(block) \
     I(first_kh) I(first_kw) I(first_sh) I(first_sw) I(first_pt) I(first_pl) I(first_ih) I(first_iw) \
-    I(first_fn) F(first_alpha) F(first_beta) I(first_nv) I(first_band) I(last_fn) F(last_alpha) F(last_beta) I(last_nv) I(skip)
+    I(first_fn) F(first_alpha) F(first_beta) I(first_nv) I(first_band) I(last_fn) F(last_alpha) F(last_beta) I(last_nv) I(skip) \
+    I(tile_rows) I(first_pair) I(last_pair)
 /* y, x ; kind: 0 max, 1 average, 2 Lp with a whole exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
 #define FC_FIELDS_pool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) F(p)
 /* y, x, w packed as for conv, bias?, slope? ; pooling (fields as for pool) over the result, ih x iw x c, of a dense convolution of ic
  * channels (first_*, first_block as block of conv, its epilogue fn), `block` output rows at a time. */
 #define FC_FIELDS_conv_pool(I, F, V) \
     FC_FIELDS_pool(I, F, V) FC_FIELDS_EPILOGUE(I, F) I(ic) I(block) \
-    I(first_kh) I(first_kw) I(first_sh) I(first_sw) I(first_pt) I(first_pl) I(first_ih) I(first_iw) I(first_nv) I(first_band) I(first_block)
+    I(first_kh) I(first_kw) I(first_sh) I(first_sw) I(first_pt) I(first_pl) I(first_ih) I(first_iw) I(first_nv) I(first_band) I(first_block) \
+    I(first_pair)
 /* y, x, affine (as of conv, one group) ; pooling, fields as for pool, of what affine makes of x, `block` channels at a time. */
 #define FC_FIELDS_affine_pool(I, F, V) FC_FIELDS_pool(I, F, V) I(block)
 /* y, x ; dense planes, three spatial axes, kind 0 or 1; before >= 0, strides[2] 1 or 2. The divisor counts padding with include_pad, up to

@@ -1,13 +1,15 @@
 """Convolution steps (conv, im2col) on numpy arrays, and the naive float64 convolution they are compared with."""
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from step_helper import Guarded, run_step, unary_number
 
 from fastcnn import _native
-from fastcnn.convolve import grouped
+from fastcnn.convolve.implicit_gemm import pairs_rows
+from fastcnn.convolve.joined_groups import alternating
+from fastcnn.convolve.shape import ConvShape
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,19 @@ def place(prefix: str, height: int, width: int, pixel: int) -> dict[str, int]:
     return {f"{prefix}_image": height * width * pixel, f"{prefix}_row": width * pixel, f"{prefix}_pixel": pixel}
 
 
+def may_pair(case: Case, band: bool) -> bool:
+    """Whether the step may take two rows at a time."""
+    sizes = {field.name: getattr(case, field.name) for field in fields(ConvShape) if not field.kw_only}
+    return pairs_rows(ConvShape(**sizes), band)
+
+
 def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, band: int | None = None, block: int = 1,
              split_columns: int = 0, threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False,
              fn: str = "None", alpha: float = 0.0, beta: float = 0.0, affine: np.ndarray | None = None, planes: bool = False,
-             laced: bool = False) -> np.ndarray:
+             laced: bool = False, pair: bool | None = None) -> np.ndarray:
     """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input. planes: x is row-major.
 
-    laced  the groups two by two
+    laced  the groups two by two       pair  two rows at a time, by default where that may be
     """
     m = case.groups * case.oc
     y = spaced(np.full((case.n, case.oh, case.ow, m), np.nan, np.float32), case.y_gap, output=True)
@@ -144,7 +152,7 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
         x = Guarded(np.ascontiguousarray(data.x.transpose(0, 3, 1, 2)))
         at = {"x_image": case.ic * case.ih * case.iw, "x_row": case.iw, "x_pixel": 1}
     twice = replace(case, groups=case.groups // 2, oc=2 * case.oc) if laced else case
-    packed = packed_weights(twice, grouped.laced(data.w, twice.oc) if laced else data.w, nv)
+    packed = packed_weights(twice, alternating(data.w, twice.oc) if laced else data.w, nv)
     status = run_step(
         kind, [y, x, Guarded(packed), *extras], threads,
         n=case.n, kh=case.kh, kw=case.kw, sh=case.sh, sw=case.sw, dh=case.dh, dw=case.dw, pt=case.pt, pl=case.pl,
@@ -152,7 +160,8 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
         oh=case.oh, ow=case.ow, **at,
         **place("y", case.oh, case.ow, m + case.y_gap), **place("r", case.oh, case.ow, m), groups=twice.groups,
         ic=case.ic, oc=twice.oc,
-        fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns, y_gap=0, laced=int(laced))
+        fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns, y_gap=0, laced=int(laced),
+        pair=int(may_pair(case, bool(band)) if pair is None else pair))
     assert status == 0
     assert (y.array[..., m:] == y.margin).all(), "wrote between pixels"
     return y.array[..., :m].copy()

@@ -20,9 +20,9 @@ import fastcnn
 from fastcnn import _native
 from fastcnn import model as fastcnn_model
 from fastcnn.convolve.accuracy import Accuracy
-from fastcnn.convolve.candidates import candidates
-from fastcnn.convolve.conv import ConvShape, Places
 from fastcnn.convolve.decision import CostModel, Decision
+from fastcnn.convolve.ladder import candidates
+from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.plan import lowering
 
 GROUPS = (1, 1, 1, 2, 2, 3, 4, 5, 8, 16, 32)
@@ -165,9 +165,9 @@ class AnyCandidate(CostModel):
         super().__init__(accuracy)
         self.rng = rng
 
-    def conv(self, shape: ConvShape, places: Places, threads: int) -> Decision:
-        listed = list(candidates(shape, places, threads).values())
-        return Decision(shape, listed[int(self.rng.integers(len(listed)))], "tuned")
+    def conv(self, problem: Problem) -> Decision:
+        listed = list(candidates(problem).values())
+        return Decision(problem, listed[int(self.rng.integers(len(listed)))], "tuned")
 
 
 def _either(product: bool, shape: ConvShape, joins: bool) -> bool:

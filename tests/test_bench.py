@@ -16,12 +16,12 @@ from bench import models as bench_models
 from bench.layers import FOLDER, extract, fit, picks, read_layers
 from bench.layers import __main__ as bench_layers
 from fastcnn import _native
-from fastcnn.convolve import cost
-from fastcnn.convolve.candidates import candidates, name_of
-from fastcnn.convolve.conv import ConvShape, choose
+from fastcnn.convolve import ladder
+from fastcnn.convolve.ladder import candidates, choose, name_of
+from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.machine.current import using
 from fastcnn.machine.table import ROWS
-from fastcnn.tune.trial import Trials, own_places
+from fastcnn.tune.trial import Trials
 
 
 @pytest.mark.parametrize("network", sorted(file.stem for file in FOLDER.glob("*.txt")
@@ -69,9 +69,9 @@ SHAPES = [
 @pytest.mark.parametrize("threads", [1, 2])
 def test_layers_candidates_all_compute_the_same(isa, shape, threads):
     places = own_places(shape)
-    listed = candidates(shape, places, threads)
-    assert name_of(choose(shape, places, threads), listed) in listed
-    trials = Trials(shape, places, listed, threads)
+    listed = candidates(Problem(shape, places, threads))
+    assert name_of(choose(Problem(shape, places, threads)), listed) in listed
+    trials = Trials(Problem(shape, places, threads), listed)
     results = {}
     for name, trial in trials.trials.items():
         trials.y[:] = np.nan
@@ -88,7 +88,7 @@ def test_layers_main_marks_the_pick_and_writes_times(tmp_path, capsys):
     file.write_text("tiny 16 8 8 16 3 3 1 1 1 1 2  # 8x8\n")
     assert bench_layers.main([str(file), "--rounds", "1", "--top", "100", "--json", str(out), "--cold"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("<--") == 1 and "winograd m2" in printed and "GFLOP/s" in printed
+    assert printed.count("<--") == 1 and "Winograd m2" in printed and "GFLOP/s" in printed
     row, = json.loads(out.read_text())["results"]
     assert row["best_ms"] <= row["pick_ms"] == row["ms"][row["pick"]]
 
@@ -99,7 +99,7 @@ class Scripted:
     script: ClassVar[dict[str, tuple[float, float]]] = {}
     asked: ClassVar[list[set[str]]] = []
 
-    def __init__(self, shape, places, listed, threads, eviction, shift=0):
+    def __init__(self, problem, listed, eviction, shift=0):
         self.names, self.first = list(listed), shift == 0
 
     def times(self, rounds, names=None):
@@ -117,8 +117,8 @@ class Scripted:
 def test_picks_are_held_against_fresh_times_of_the_winner(monkeypatch, capsys, tmp_path, pick, winner, status, said):
     layer, = [layer for layer in read_layers("resnet50") if "layer2.1.conv2" in str(layer)]
     places = own_places(layer.shape())
-    listed = candidates(layer.shape(), places, 1)
-    name = name_of(choose(layer.shape(), places, 1), listed)
+    listed = candidates(Problem(layer.shape(), places, 1))
+    name = name_of(choose(Problem(layer.shape(), places, 1)), listed)
     other = next(other for other in listed if other != name)
     monkeypatch.setattr(Scripted, "script", {name: pick, other: winner})
     monkeypatch.setattr(Scripted, "asked", [])
@@ -149,8 +149,8 @@ def test_fit_finds_the_numbers_that_made_the_times(tmp_path, capsys):
     rows, there = [], replace(row, wide=replace(row.wide, products=6.0), narrow=replace(row.narrow, products=6.0))
     with using(there):
         for layer in [*read_layers("resnet18"), *read_layers("googlenet")][:40]:
-            listed = candidates(layer.shape(), own_places(layer.shape()), 1)
-            ms = {name: cost.cycles(picked, 1) for name, picked in listed.items()}
+            listed = candidates(Problem(layer.shape(), own_places(layer.shape()), 1))
+            ms = {name: ladder.cycles(picked, 1) for name, picked in listed.items()}
             rows.append({"network": "any", "layer": str(layer), "line": layer.line(), "ms": ms})
     (tmp_path / "picks.json").write_text(json.dumps({"isa": _native.current_isa(), "results": rows}))
     assert fit.main([str(tmp_path / "picks.json"), "--machine", "sapphire_rapids", "--numbers", "wide.products,narrow.products"]) == 0

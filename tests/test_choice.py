@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from fastcnn import _native
-from fastcnn.convolve import conv
-from fastcnn.convolve.conv import ConvShape
+from fastcnn.convolve import blocking
+from fastcnn.convolve.implicit_gemm import implicit_gemm
+from fastcnn.convolve.shape import ConvShape, Places
 from fastcnn.machine.numbers import Machine
 
 KB, MB = 1 << 10, 1 << 20
@@ -23,7 +24,7 @@ def pointwise(side: int, ic: int, oc: int) -> ConvShape:
     return ConvShape(1, 1, ic, oc, 1, 1, 1, 1, 1, 1, 0, 0, side, side, side, side)
 
 
-def places(shape: ConvShape, residual: bool = False) -> conv.Places:
+def places(shape: ConvShape, residual: bool = False) -> Places:
     x = (shape.ih * shape.iw * shape.ic, 1, shape.iw * shape.ic, shape.ic)
     y = (shape.oh * shape.ow * shape.oc, 1, shape.ow * shape.oc, shape.oc)
     return (x, y, y) if residual else (x, y)
@@ -38,8 +39,8 @@ def side_of(nbytes: float, channels: int) -> int:
 def test_outputs_count_as_streamed_only_where_the_maps_outgrow_l2(residual: bool, machine: Machine) -> None:
     for share, expected in ((0.2, 0), (1.1, 1 + residual)):
         shape = pointwise(side_of(share * machine.l2_bytes / (2 + residual), 64), 64, 64)
-        assert conv.streamed(shape, places(shape, residual), 1) == expected
-    assert conv.streamed(shape, places(shape, residual), 4) == 0          # four threads have four times the cache
+        assert blocking.streamed(shape, places(shape, residual), 1) == expected
+    assert blocking.streamed(shape, places(shape, residual), 4) == 0          # four threads have four times the cache
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -51,17 +52,17 @@ def test_a_block_of_tiles_leaves_room_for_what_it_writes(residual: bool, machine
             continue
         pixels = shape.ow / -(-shape.ow // _native.gemm_max_mr(nv))       # of a tile
         per_pixel = 4 * (shape.ic + (1 + residual) * shape.oc)
-        assert conv.block_tiles(shape, nv, where, 1) * pixels * per_pixel <= machine.l2_bytes / 4
+        assert blocking.block_tiles(shape, nv, where, 1) * pixels * per_pixel <= machine.l2_bytes / 4
 
 
 def test_windows_that_overlap_count_their_input_once(plan_for: Callable[..., Machine]) -> None:
     """7x1 over 17x17x224: the input is a quarter of a megabyte, not seven quarters."""
     shape = ConvShape(1, 1, 224, 256, 7, 1, 1, 1, 1, 1, 3, 0, 17, 17, 17, 17)
-    assert conv.x_pixels(shape) == 17 * 17
+    assert shape.x_pixels == 17 * 17
     whole = shape.oh * -(-shape.ow // _native.gemm_max_mr(2))
     for l2_bytes, fits in ((4 * 4 * 224 * 17 * 17, True), (200 * KB, False)):
         plan_for(l2_bytes=l2_bytes)
-        assert (conv.block_tiles(shape, 2, places(shape), 1) == whole) == fits
+        assert (blocking.block_tiles(shape, 2, places(shape), 1) == whole) == fits
 
 
 def test_weights_that_l2_does_not_keep_are_read_once(plan_for: Callable[..., Machine]) -> None:
@@ -70,17 +71,17 @@ def test_weights_that_l2_does_not_keep_are_read_once(plan_for: Callable[..., Mac
     whole = shape.oh * -(-shape.ow // _native.gemm_max_mr(2))
     for l2_bytes, once in ((2 * MB, True), (MB, False)):
         plan_for(l2_bytes=l2_bytes)
-        assert (conv.block_tiles(shape, 2, places(shape), 1) == whole) == once
+        assert (blocking.block_tiles(shape, 2, places(shape), 1) == whole) == once
 
 
 @pytest.mark.skipif(_native.vector_length() != 16, reason="strips of a wide tile are 256 bytes with vectors of 16")
 def test_pixels_beyond_l2_are_written_in_wide_strips(machine: Machine) -> None:
     large, small = pointwise(side_of(machine.l2_bytes, 64), 16, 64), pointwise(14, 16, 64)
-    assert conv.implicit_gemm(large, places(large), 1).fields["nv"] == 4
-    assert conv.streamed(small, places(small), 1) == 0
+    assert implicit_gemm(large, places(large), 1).fields["nv"] == 4
+    assert blocking.streamed(small, places(small), 1) == 0
 
 
 def test_a_row_of_x_takes_tiles_with_several_sums(isa: str, machine: Machine) -> None:
     """One chain of sums takes a line of weights in four cycles; L3 and L2 give more."""
     shape = pointwise(1, 1280, 1000)
-    assert conv.implicit_gemm(shape, places(shape), 1).fields["nv"] >= 3
+    assert implicit_gemm(shape, places(shape), 1).fields["nv"] >= 3

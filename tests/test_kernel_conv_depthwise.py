@@ -81,7 +81,8 @@ def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str =
         n=n, kh=k2, kw=k2, sh=s2, sw=s2, dh=1, dw=1, pt=p2, pl=p2, ih=ih, iw=iw, oh=oh, ow=ow, ic=case.ic, c=case.c, oc=case.oc,
         **place("x", case.h, case.w, case.ic), **place("y", oh, ow, channels), **place("r", oh, ow, channels), **act, block=block,
         first_kh=k1, first_kw=k1, first_sh=s1, first_sw=s1, first_pt=p1, first_pl=p1, first_ih=case.h, first_iw=case.w, first_nv=nv,
-        first_band=int(p1 > 0), last_fn=0, last_alpha=0.0, last_beta=0.0, last_nv=1, skip=int(case.skip))
+        first_band=int(p1 > 0), last_fn=0, last_alpha=0.0, last_beta=0.0, last_nv=1, skip=int(case.skip),
+        tile_rows=2 if (s2, k2) in ((1, 3), (1, 5), (1, 7)) else 1, first_pair=0, last_pair=0)
     assert status == 0
     return y.array
 

@@ -9,8 +9,9 @@ from conv_step import Case, operands, reference, run_conv, unary
 from step_helper import assert_close, tolerance
 
 from fastcnn import _native
-from fastcnn.convolve import cost, grouped, regions
-from fastcnn.convolve.conv import ConvShape, choose
+from fastcnn.convolve import joined_groups, ladder, regions
+from fastcnn.convolve.ladder import choose
+from fastcnn.convolve.shape import ConvShape, Problem
 
 SAME = {"pt": 1, "pl": 1, "pb": 1, "pr": 1}
 # ic and oc in half vectors
@@ -19,7 +20,7 @@ CASES = [Case(3, 3, 3, 3, oh=7, ow=7, groups=2, **SAME), Case(3, 3, 3, 3, oh=14,
          Case(2, 3, 3, 3, oh=6, ow=9, groups=4, sh=2, sw=2, **SAME), Case(3, 3, 5, 2, oh=4, ow=6, groups=2, pt=3, pl=0, pb=1, pr=1),
          Case(3, 3, 3, 3, oh=5, ow=8, groups=2, dh=2, dw=3, pt=2, pl=3, pb=2, pr=3), Case(3, 3, 3, 3, oh=1, ow=1, groups=2, **SAME),
          Case(4, 3, 3, 3, oh=4, ow=10, groups=2, pt=-1, pl=2, pb=0, pr=-1)]
-NV = grouped.LACED_NV
+NV = joined_groups.NV
 
 
 def whole(case: Case) -> Case:
@@ -70,11 +71,11 @@ def test_groups_of_one_and_a_half_vectors_are_laced_and_an_odd_one_comes_last(is
         pytest.skip("one lane")
     shape = shape_of(14, 3 * half, 7, 2)
     x = (0, 1, shape.iw * shape.groups * shape.ic, shape.groups * shape.ic)
-    picked = choose(shape, (x, x), 1)
+    picked = choose(Problem(shape, (x, x), 1))
     assert picked.fields["laced"] and picked.shape.groups == 7 and picked.shape.macs == shape.macs
     assert regions.group_regions(shape) == [(0, 14)]
     assert regions.group_regions(replace(shape, groups=37)) == [(0, 36), (36, 1)]
-    assert cost.cycles(picked, 1) < 7 * cost.cycles(choose(replace(shape, groups=2, oc=4 * half), (x, x), 1), 1)
+    assert ladder.cycles(picked, 1) < 7 * ladder.cycles(choose(Problem(replace(shape, groups=2, oc=4 * half), (x, x), 1)), 1)
 
 
 def test_large_groups_run_alone_by_winograd(isa: str) -> None:

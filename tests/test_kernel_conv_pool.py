@@ -10,7 +10,7 @@ from test_kernel_pool import AVERAGE, LP, MAX, expected
 from test_kernel_pool import Case as Window
 
 import fastcnn
-from fastcnn.convolve import conv as choice
+from fastcnn.convolve.blocking import strip_rows
 from fastcnn.plan import stem
 
 STEM = conv_step.Case(3, 17, 3, 3, oh=13, ow=15, sh=2, sw=2, pt=1, pl=1, pb=0, pr=1)
@@ -42,6 +42,7 @@ def run(case: conv_step.Case, data: conv_step.Operands, pool: Window, kind: int 
         oh=pool.out[0], ow=pool.out[1], **conv_step.place("x", case.ih, case.iw, pixel),
         **conv_step.place("y", *pool.out, case.oc + case.y_gap), c=case.oc, kind=kind, include_pad=include, p=p, fn=unary_number(fn),
         alpha=0.0, beta=0.0, ic=case.ic, block=block, first_nv=nv, first_band=int(case.padded), first_block=first_block,
+        first_pair=int(conv_step.may_pair(case, case.padded)),
         **{f"first_{name}": value for name, value in first.items()})
     assert status == 0
     assert (y.array[..., case.oc:] == y.margin).all(), "wrote between pixels"
@@ -155,6 +156,6 @@ def test_strips_fit_their_share_of_the_cache(plan_for, l2_bytes):
     plan_for(l2_bytes=l2_bytes)
     row_bytes = l2_bytes // 72
     for stride in (1, 2):
-        rows = choice.strip_rows(row_bytes, 3, stride, 10 ** 6)
+        rows = strip_rows(row_bytes, 3, stride, 10 ** 6)
         assert rows > 1 and row_bytes * ((rows - 1) * stride + 3) <= l2_bytes // 8 < row_bytes * (rows * stride + 3)
-    assert choice.strip_rows(l2_bytes, 3, 2, 10) == 1 and choice.strip_rows(row_bytes, 3, 2, 3) == 3
+    assert strip_rows(l2_bytes, 3, 2, 10) == 1 and strip_rows(row_bytes, 3, 2, 3) == 3

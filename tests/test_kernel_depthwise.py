@@ -1,6 +1,7 @@
 """Depthwise convolution against a float64 sum over taps, at every instruction set."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,7 +61,8 @@ WINDOWS = [
 ]
 
 
-def run(case: Case, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def run(case: Case, threads: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What the step gives, in every way it can go, beside what it should."""
     rng = np.random.default_rng(case.c + case.ih)
     oh, ow = case.out
     x, y = Image.random(rng, case.n, case.ih, case.iw, case.c, gap=case.gap), Image(case.n, oh, ow, case.c, case.gap + 1, output=True)
@@ -70,10 +72,20 @@ def run(case: Case, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
     residual = Image.random(rng, case.n, oh, ow, case.c, gap=1) if case.residual else None
     names = ("k", "s", "d")
     fields = {f"{name}{axis}": value for name in names for axis, value in zip("hw", getattr(case, name))}
-    got = run_image_step("depthwise", y, x, w, bias, residual and residual.buffer, slope, threads=threads, n=case.n, c=case.c, ic=1, x_c=0,
-                         pt=case.before[0], pl=case.before[1], ih=case.ih, iw=case.iw, oh=oh, ow=ow, fn=unary_number(case.fn),
-                         alpha=case.alpha, beta=case.beta, **fields, **(residual.place("r") if residual else {}))
-    return got, expected(case, x, w, bias, residual, slope)
+    fields |= {"pt": case.before[0], "pl": case.before[1], "ih": case.ih, "iw": case.iw, "oh": oh, "ow": ow}
+    for direct, tile_rows in ways(case):
+        got = run_image_step("depthwise", y, x, w, bias, residual and residual.buffer, slope, threads=threads, n=case.n, c=case.c, ic=1,
+                             x_c=0, fn=unary_number(case.fn), alpha=case.alpha, beta=case.beta, direct=direct, tile_rows=tile_rows,
+                             **fields, **(residual.place("r") if residual else {}))
+        yield got, expected(case, x, w, bias, residual, slope)
+
+
+def ways(case: Case) -> list[tuple[int, int]]:
+    """(direct, tile_rows) by which the step may compute it."""
+    (kh, kw), plain = case.k, case.s == case.d == (1, 1)
+    pairs = plain and kw in (3, 5, 7) and (kw != 3 or kh == 3)
+    direct = case.s[1] == 2 and case.d[1] == 1 and kw in (3, 5)
+    return [(0, 1), *([(0, 2)] if pairs else []), *([(1, 1)] if direct else [])]
 
 
 def expected(case: Case, x: Image, w: Guarded, bias, residual, slope) -> np.ndarray:
@@ -92,8 +104,8 @@ def expected(case: Case, x: Image, w: Guarded, bias, residual, slope) -> np.ndar
 
 
 def check(case: Case, threads: int = 1, factor: float = 1.0) -> None:
-    got, wanted = run(case, threads)
-    assert_close(got, wanted, factor * tolerance(case.k[0] * case.k[1]), str(case))
+    for got, wanted in run(case, threads):
+        assert_close(got, wanted, factor * tolerance(case.k[0] * case.k[1]), str(case))
 
 
 @pytest.mark.parametrize("case", WINDOWS, ids=str)
@@ -131,10 +143,10 @@ def test_depthwise_wide_rows_in_blocks(isa, case):
 @pytest.mark.parametrize("case", [Case(50, 20, 20, residual=True), Case(100, 7, 7, n=2), Case(19, 33, 31, (5, 5), (2, 2), fn="HardSwish"),
                                   Case(3, 2, 2), Case(960, 7, 7)], ids=str)
 def test_depthwise_same_bits_for_any_number_of_threads(isa, case):
-    alone, wanted = run(case)
-    assert_close(alone, wanted, 2 * tolerance(25))
-    for threads in (2, 3, 5):
-        np.testing.assert_array_equal(run(case, threads)[0], alone)
+    for k, (alone, wanted) in enumerate(run(case)):
+        assert_close(alone, wanted, 2 * tolerance(25))
+        for threads in (2, 3, 5):
+            np.testing.assert_array_equal(list(run(case, threads))[k][0], alone)
 
 
 DIRECT = [square(3, 2, pad=1), square(5, 2, pad=2), Case(0, 0, 0, (3, 5), (1, 2), (2, 1), (2, 2), (1, 1)),
@@ -152,9 +164,9 @@ def test_depthwise_stride_two_of_wide_maps(isa, c, epilogue, window):
 
 def test_depthwise_stride_two_same_bits_for_any_number_of_threads(isa):
     for case in (Case(50, 21, 61, (5, 5), (2, 2)), Case(50, 3, 61, (3, 3), (2, 2))):
-        alone = run(case)[0]
-        for threads in (2, 3, 5):
-            np.testing.assert_array_equal(run(case, threads)[0], alone)
+        for k, (alone, _) in enumerate(run(case)):
+            for threads in (2, 3, 5):
+                np.testing.assert_array_equal(list(run(case, threads))[k][0], alone)
 
 
 def test_depthwise_infinity_stays_where_it_is(isa):
@@ -163,5 +175,5 @@ def test_depthwise_infinity_stays_where_it_is(isa):
     x.array[0, 4, 4, 2] = np.inf
     w = Guarded(rng.random((3, 3, 5)).astype(np.float32) + 0.1)
     got = run_image_step("depthwise", y, x, w, None, None, None, n=1, c=5, ic=1, x_c=0, kh=3, kw=3, sh=1, sw=1, dh=1, dw=1, pt=1,
-                         pl=1, ih=9, iw=9, oh=9, ow=9, fn=unary_number("None"))
+                         pl=1, ih=9, iw=9, oh=9, ow=9, fn=unary_number("None"), direct=0, tile_rows=2)
     assert np.isinf(got[0, 3:6, 3:6, 2]).all() and np.isinf(got).sum() == 9 and not np.isnan(got).any()

@@ -9,9 +9,10 @@ from conv_step import Case, Operands, operands, place, reference, spaced, unary
 from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
 
 from fastcnn import _native
-from fastcnn.convolve.candidates import candidates
-from fastcnn.convolve.conv import ConvShape, choose, lanes
-from fastcnn.convolve.lanes import group_tables
+from fastcnn.convolve.depthwise import lane_tables
+from fastcnn.convolve.ladder import candidates, choose
+from fastcnn.convolve.lane_tables import group_tables
+from fastcnn.convolve.shape import ConvShape, Problem
 
 WINDOWS = [
     Case(1, 1, 3, 3, oh=5, ow=7, pt=1, pl=1, pb=1, pr=1, n=2, x_gap=3, y_gap=2),
@@ -39,7 +40,7 @@ def run(case: Case, data: Operands, *, threads: int = 1, bias: bool = False, res
         "depthwise", [y, spaced(data.x, case.x_gap), Guarded(data.w.transpose(2, 1, 3, 0)), *extras, tables], threads,
         n=case.n, kh=case.kh, kw=case.kw, sh=case.sh, sw=case.sw, dh=case.dh, dw=case.dw, pt=case.pt, pl=case.pl, ih=case.ih, iw=case.iw,
         oh=case.oh, ow=case.ow, **place("x", case.ih, case.iw, c + case.x_gap), **place("y", case.oh, case.ow, m + case.y_gap),
-        **place("r", case.oh, case.ow, m), c=m, ic=case.ic, x_c=c, fn=unary_number(fn), alpha=alpha, beta=beta)
+        **place("r", case.oh, case.ow, m), c=m, ic=case.ic, x_c=c, direct=0, tile_rows=1, fn=unary_number(fn), alpha=alpha, beta=beta)
     assert status == 0
     assert (y.array[..., m:] == y.margin).all(), "wrote between pixels"
     return y.array[..., :m].copy()
@@ -95,7 +96,7 @@ def test_lanes_are_chosen_where_two_groups_fit_a_vector(isa):
     for groups, ic, oc in ((32, 1, 2), (9, 2, 1), (6, 3, 3), (8, 1, 4), (8, 1, 8), (4, 16, 16), (5, 9, 2)):
         shape = ConvShape(1, groups, ic, oc, 3, 3, 1, 1, 1, 1, 1, 1, 9, 9, 9, 9)
         places = tuple((81 * c, 1, 9 * c, c) for c in (groups * ic, groups * oc))
-        picked = choose(shape, places, 1)
-        assert (picked.algorithm == "depthwise") == (2 * oc <= vector and ic <= 2 * oc), (groups, ic, oc)
-        assert (lanes(picked) is not None) == (picked.algorithm == "depthwise")
-        assert ("depthwise" in candidates(shape, places, 1)) == (picked.algorithm == "depthwise")
+        picked = choose(Problem(shape, places, 1))
+        assert (picked.kind == "depthwise") == (2 * oc <= vector and ic <= 2 * oc), (groups, ic, oc)
+        assert (lane_tables(picked) is not None) == (picked.kind == "depthwise")
+        assert ("groups by lanes" in candidates(Problem(shape, places, 1))) == (picked.kind == "depthwise")

@@ -9,8 +9,9 @@ from conv_step import Case, Operands, operands, place, reference, spaced, unary
 from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
 
 from fastcnn import _native
-from fastcnn.convolve import grouped
-from fastcnn.convolve.conv import ConvShape, choose
+from fastcnn.convolve.ladder import choose
+from fastcnn.convolve.rotated_groups import WIDTHS, rotations
+from fastcnn.convolve.shape import ConvShape, Problem
 
 WINDOWS = [
     Case(1, 1, 3, 3, oh=5, ow=7, pt=1, pl=1, pb=1, pr=1),
@@ -42,7 +43,7 @@ def run(case: Case, data: Operands, *, block: int = 2, threads: int = 1, bias: b
     m = case.groups * case.oc
     y = spaced(np.full((case.n, case.oh, case.ow, m), np.nan, np.float32), case.y_gap, output=True)
     extras = [Guarded(value) if wanted else None for value, wanted in ((data.bias, bias), (data.residual, residual), (data.slope, slope))]
-    weights = Guarded(grouped.packed(data.w, _native.vector_length()))
+    weights = Guarded(rotations(data.w, _native.vector_length()))
     status = run_step(
         "grouped", [y, spaced(data.x, case.x_gap), weights, *extras], threads, n=case.n, kh=case.kh, kw=case.kw, sh=case.sh, sw=case.sw,
         dh=case.dh, dw=case.dw, pt=case.pt, pl=case.pl, ih=case.ih, iw=case.iw, oh=case.oh, ow=case.ow,
@@ -101,11 +102,11 @@ def test_grouped_is_bitwise_the_same_for_any_number_of_threads(isa, vectors):
         np.testing.assert_array_equal(run(case, data, bias=True, fn="Tanh", threads=threads, block=1), one)
 
 
-@pytest.mark.parametrize("width", grouped.WIDTHS)
+@pytest.mark.parametrize("width", WIDTHS)
 def test_grouped_is_chosen_where_groups_are_narrower_than_a_vector(isa, width):
     c, vector = 64, _native.vector_length()
     shape = ConvShape(1, c // width, width, width, 3, 3, 1, 1, 1, 1, 1, 1, 14, 14, 14, 14)
     places = ((14 * 14 * c, 1, 14 * c, c),) * 2
-    assert (choose(shape, places, 1).algorithm == "grouped") == (width < vector)
-    assert (choose(replace(shape, kh=1, kw=1, dh=2, sw=3), places, 1).algorithm == "grouped") == (width < vector)
-    assert choose(replace(shape, oc=2 * width), places, 1).algorithm != "grouped"
+    assert (choose(Problem(shape, places, 1)).kind == "grouped") == (width < vector)
+    assert (choose(Problem(replace(shape, kh=1, kw=1, dh=2, sw=3), places, 1)).kind == "grouped") == (width < vector)
+    assert choose(Problem(replace(shape, oc=2 * width), places, 1)).kind != "grouped"

@@ -6,7 +6,7 @@ import pytest
 from step_helper import Guarded, run_step
 
 from fastcnn import _native
-from fastcnn.convolve.lanes import pick_table
+from fastcnn.convolve.lane_tables import pick_table
 
 
 def shuffled(channels: int, groups: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from images import CHANNELS, Image, run_image_step
 from step_helper import Guarded, assert_close, run_step, tolerance
 
 from fastcnn import _native
-from fastcnn.convolve.lanes import pick_table
+from fastcnn.convolve.lane_tables import pick_table
 
 
 def table(rng: np.random.Generator, size: int, out: int, taps: int) -> tuple[np.ndarray, np.ndarray]:

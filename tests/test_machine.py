@@ -14,14 +14,15 @@ import pytest
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.convolve.conv import ConvChoice, ConvShape, choose
+from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.ladder import choose
+from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.convolve.tile import best_nv
 from fastcnn.machine import __main__ as command
 from fastcnn.machine import measure
 from fastcnn.machine.current import current, measured_file, named, using
 from fastcnn.machine.numbers import Core, Machine, from_json
 from fastcnn.machine.table import FAMILIES, ROWS, machine_of, row_of
-from fastcnn.tune.trial import own_places
 
 KB, MB = 1 << 10, 1 << 20
 
@@ -83,8 +84,8 @@ SHAPES = [
 ]
 
 
-def picks() -> list[ConvChoice]:
-    return [choose(shape, own_places(shape), threads) for shape in SHAPES for threads in (1, 2)]
+def picks() -> list[Choice]:
+    return [choose(Problem(shape, own_places(shape), threads)) for shape in SHAPES for threads in (1, 2)]
 
 
 def test_the_same_numbers_give_the_same_plan_and_others_another(isa: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import fastcnn
-from fastcnn.convolve.pieces import CHANNELS, PIECE, ROWS, WHOLE_PRODUCT, of_channels, of_columns
+from fastcnn.convolve.split_sums import CHANNELS, PIECE, ROWS, WHOLE_PRODUCT, of_channels, of_columns
 
 pytestmark = pytest.mark.filterwarnings("error:.*no native kernel")
 

@@ -9,7 +9,7 @@ import pytest
 from graph_helper import floats, model, node, onnxruntime_run, random_feeds
 
 import fastcnn
-from fastcnn.convolve import conv
+from fastcnn.convolve import blocking
 from fastcnn.plan.lowering import Stage
 
 WEIGHTS = {"up": floats(6, 40) / np.float32(3), "b": floats(40, seed=2), "down": floats(40, 6, seed=3) / np.float32(7),
@@ -41,7 +41,7 @@ def mlp(x: str = "x") -> list[Any]:
 def test_products_in_blocks_of_rows(shape: list[int], threads: int, isa: str, small_cache: None) -> None:
     rows = int(np.prod(shape[:-1]))
     nodes = [*mlp(), node("Add", ["e", "c"], ["f"]), node("Add", ["f", "x"], ["g"]), node("Sigmoid", ["g"], ["y"])]
-    blocks = -(-rows // conv.chained_rows(rows, 40, threads))
+    blocks = -(-rows // blocking.chained_rows(rows, 40, threads))
     assert blocks > 2
     assert steps_of(model(nodes, {"x": shape}, ["y"], WEIGHTS), threads) == ["conv", "conv"] * blocks
 
@@ -73,5 +73,5 @@ def test_products_that_stay_whole(name: str, small_cache: None) -> None:
 def test_blocks_are_alike(row: str, plan_for: Callable[..., Any]) -> None:
     room = plan_for(row).l2_bytes // 4
     for rows, width, threads in ((3136, 384, 1), (3136, 384, 2), (1, 10 ** 9, 1), (50, 7, 4)):
-        block = conv.chained_rows(rows, width, threads)
+        block = blocking.chained_rows(rows, width, threads)
         assert 1 <= block <= rows and (block == 1 or 4 * width * block <= room * threads + 4 * width)

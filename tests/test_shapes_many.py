@@ -15,8 +15,8 @@ from onnx import ModelProto
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.convolve.tile import best_nv, tile_cycles
-from fastcnn.convolve.width import KEEP_WIDTH, MAX_NV, kept_nv
+from fastcnn.convolve.kept_width import KEEP_WIDTH, kept_nv
+from fastcnn.convolve.tile import MAX_NV, best_nv, tile_cycles
 from fastcnn.machine.numbers import Machine
 from fastcnn.plan.executor import MAX_PLANS
 

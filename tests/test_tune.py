@@ -13,11 +13,10 @@ from onnx import helper
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.convolve.candidates import bits, candidates
-from fastcnn.convolve.conv import ConvShape
+from fastcnn.convolve.ladder import candidates, choose, cycles
+from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.tune import tuner
 from fastcnn.tune.answers import Answer, Answers, default_file, machine_key
-from fastcnn.tune.trial import own_places
 from fastcnn.tune.tuner import Tuner, others_megabytes, promising, winner
 
 SHAPE = ConvShape(1, 1, 32, 48, 3, 3, 1, 1, 1, 1, 1, 1, 12, 12, 12, 12)
@@ -113,15 +112,18 @@ def test_tune_symbolic_shapes_when_they_are_planned(quick, tmp_path):
 
 def test_tune_picks_what_is_fastest():
     """With made-up times: the winner, and the pick where the winner gains nothing or rounds too coarsely for what it gains."""
-    listed = candidates(SHAPE, own_places(SHAPE), 1)
-    plain, second = (listed[name] for name in [n for n in listed if n.startswith("conv")][:2])
+    listed = candidates(Problem(SHAPE, own_places(SHAPE), 1))
+    plain, second = (listed[name] for name in [n for n in listed if n.startswith("GEMM")][:2])
     kept = {"pick": plain, "other": second}
     assert winner({"pick": 1.0, "other": 0.5}, kept) == "other"
     assert winner({"pick": 1.0, "other": 0.99}, kept) == "pick"
-    coarse = {"pick": plain, "winograd": next(picked for name, picked in listed.items() if name.startswith("winograd m4"))}
+    coarse = {"pick": plain, "winograd": next(picked for name, picked in listed.items() if name.startswith("Winograd m4"))}
     assert winner({"pick": 1.0, "winograd": 0.95}, coarse) == "pick"
     assert winner({"pick": 1.0, "winograd": 0.8}, coarse) == "winograd"
-    assert next(iter(promising(listed, second, 1).values())) == second
+    problem = Problem(SHAPE, own_places(SHAPE), 1)
+    assert next(iter(promising(listed, problem).values())) == choose(problem)
+    rest = {name: picked for name, picked in listed.items() if picked != choose(problem)}
+    assert next(iter(promising(rest, problem))) == min(rest, key=lambda name: cycles(rest[name], 1))
 
 
 def test_tune_touches_as_much_between_runs_as_the_network_does():
@@ -130,8 +132,8 @@ def test_tune_touches_as_much_between_runs_as_the_network_does():
 
 def test_tune_threads_keep_the_bits_of_one(quick, tmp_path):
     asked = Tuner(Answers(tmp_path / "a.json"), 30.0, 0)
-    decisions = [asked.conv(SHAPE, own_places(SHAPE), threads) for threads in (1, 2)]
-    assert len({bits(decision.choice) for decision in decisions}) == 1
+    decisions = [asked.conv(Problem(SHAPE, own_places(SHAPE), threads)) for threads in (1, 2)]
+    assert len({decision.choice.bits for decision in decisions}) == 1
 
 
 def test_tune_time_is_bounded(quick, tmp_path, caplog, monkeypatch):
@@ -170,10 +172,10 @@ def test_answers_of_another_kind_are_ignored_with_a_warning(quick, tmp_path, cap
 
 def test_answers_naming_no_candidate_are_measured_again(quick, tmp_path):
     asked = Tuner(Answers(tmp_path / "a.json"), 30.0, 0)
-    asked.conv(SHAPE, own_places(SHAPE), 1)
+    asked.conv(Problem(SHAPE, own_places(SHAPE), 1))
     key, = asked.answers.known
     asked.answers.put(key, Answer("quantum nv9", {"quantum nv9": 0.0}))
-    assert "quantum nv9" not in asked.conv(SHAPE, own_places(SHAPE), 1).seconds
+    assert "quantum nv9" not in asked.conv(Problem(SHAPE, own_places(SHAPE), 1)).seconds
 
 
 def test_answers_that_cannot_be_written_warn(quick, tmp_path, caplog):
@@ -252,18 +254,18 @@ def test_tune_of_a_session_with_options_of_onnxruntime(quick, tmp_path):
 def test_choices_say_what_computes_each_layer():
     rows = {row.node: row for row in fastcnn.load(network()).choices()}
     assert rows["first"].layer == "12x12x32 -> 48, 3x3 stride 1" and rows["first"].op_type == "Conv"
-    assert rows["second"].algorithm == "depthwise" and rows["second"].tile is None
-    assert rows["fourth"].op_type == "MatMul" and rows["fourth"].algorithm == "conv"
+    assert rows["second"].algorithm == "depthwise ring" and rows["second"].tile is None
+    assert rows["fourth"].op_type == "MatMul" and rows["fourth"].algorithm == "GEMM in place"
     assert rows["third"].tile[1] % _native.vector_length() == 0 and rows["third"].blocking["block"] >= 1
     text = str(rows["third"])
-    assert text.startswith("third: 12x12x48 -> 16, 1x1 stride 1: conv ") and "(model, " in text
+    assert text.startswith("third: 12x12x48 -> 16, 1x1 stride 1: GEMM in place ") and "(model, " in text
 
 
 def test_choices_of_weights_that_are_computed_and_of_a_closed_model():
     nodes = [helper.make_node("Conv", ["x", "w"], ["y"], "computed")]
     computed = fastcnn.load(model(nodes, {"x": [1, 8, 9, 9], "w": [8, 8, 3, 3]}, ["y"]).SerializeToString())
     row, = computed.choices()
-    assert (row.source, row.algorithm) == ("model", "conv")
+    assert (row.source, row.algorithm) == ("model", "GEMM in place")
     computed.close()
     assert computed.choices() == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastcnn.convolve.conv import ConvShape
+from fastcnn.convolve.shape import ConvShape
 
 FOLDER = Path(__file__).parent
 COLUMNS = ("ic", "ih", "iw", "oc", "kh", "kw", "stride", "pad", "dilation", "groups", "count")

@@ -17,10 +17,10 @@ from tqdm import tqdm
 from bench import machine
 from bench.layers import FOLDER, Layer, read_layers
 from fastcnn import _native
-from fastcnn.convolve.candidates import candidates, name_of
-from fastcnn.convolve.conv import choose
+from fastcnn.convolve.ladder import candidates, choose, name_of
+from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.machine.clock import peak_gflops
-from fastcnn.tune.trial import Eviction, Trials, own_places
+from fastcnn.tune.trial import Eviction, Trials
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -76,9 +76,9 @@ def time_layer(layer: Layer, args: argparse.Namespace, eviction: Eviction | None
     """Ms of every candidate, rounds interleaved; which one is the pick."""
     shape = layer.shape(args.batch)
     places = own_places(shape)
-    listed = candidates(shape, places, args.threads)
-    pick = name_of(choose(shape, places, args.threads), listed)
-    times = Trials(shape, places, listed, args.threads, eviction).times(args.rounds)
+    listed = candidates(Problem(shape, places, args.threads))
+    pick = name_of(choose(Problem(shape, places, args.threads)), listed)
+    times = Trials(Problem(shape, places, args.threads), listed, eviction).times(args.rounds)
     return {"pick": pick, "pick_ms": 1e3 * times[pick], "best_ms": 1e3 * min(times.values()),
             "ms": {name: 1e3 * seconds for name, seconds in times.items()}}
 
@@ -102,7 +102,7 @@ def summarise(rows: Sequence[dict]) -> None:
     for network in dict.fromkeys(row["network"] for row in rows):
         mine = [row for row in rows if row["network"] == network]
         picked, best = (sum(row["count"] * row[key] for row in mine) for key in ("pick_ms", "best_ms"))
-        plain = sum(row["count"] * min(ms for name, ms in row["ms"].items() if "winograd" not in name) for row in mine)
+        plain = sum(row["count"] * min(ms for name, ms in row["ms"].items() if "Winograd" not in name) for row in mine)
         print(f"{network}: {picked:.3f} ms as picked, {best:.3f} ms with the best of each ({picked / best - 1:+.1%}), "
               f"{plain:.3f} ms without Winograd")
 

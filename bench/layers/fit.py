@@ -17,11 +17,10 @@ from typing import Any
 from bench.layers import parse_line
 from bench.layers.picks import GOOD
 from fastcnn import _native
-from fastcnn.convolve.candidates import candidates, name_of
-from fastcnn.convolve.conv import ConvShape, choose
+from fastcnn.convolve.ladder import candidates, choose, name_of
+from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.machine.current import current, named, using
 from fastcnn.machine.numbers import Machine
-from fastcnn.tune.trial import own_places
 
 STEPS = (0.4, 0.6, 0.75, 0.87, 0.95, 1.05, 1.15, 1.33, 1.7, 2.5)
 MOST = 0.5                  # regret that counts: one layer should not outweigh thirty
@@ -47,10 +46,10 @@ class Timed:
     @staticmethod
     def _name(shape: ConvShape, names: dict[str, str]) -> str:
         places = own_places(shape)
-        picked = choose(shape, places, 1)
+        picked = choose(Problem(shape, places, 1))
         key = repr(picked)
         if key not in names:
-            names[key] = name_of(picked, candidates(shape, places, 1))
+            names[key] = name_of(picked, candidates(Problem(shape, places, 1)))
         return names[key]
 
 

@@ -20,10 +20,10 @@ from tqdm import tqdm
 from bench import machine
 from bench.layers import FOLDER, Layer, read_layers
 from fastcnn import _native
-from fastcnn.convolve.candidates import candidates, name_of
-from fastcnn.convolve.conv import choose
+from fastcnn.convolve.ladder import candidates, choose, name_of
+from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.machine.current import current
-from fastcnn.tune.trial import Eviction, Trials, own_places
+from fastcnn.tune.trial import Eviction, Trials
 from fastcnn.tune.tuner import SMALLEST
 
 GOOD = 0.10                 # regret of a good pick
@@ -84,15 +84,15 @@ def time_layer(layer: Layer, rounds: Sequence[int], eviction: Eviction) -> dict[
     """Ms of every candidate, the more of them the faster it is; regret of the pick."""
     shape = layer.shape()
     places = own_places(shape)
-    listed = candidates(shape, places, 1)
-    pick = name_of(choose(shape, places, 1), listed)
-    trials = Trials(shape, places, listed, 1, eviction)
+    listed = candidates(Problem(shape, places, 1))
+    pick = name_of(choose(Problem(shape, places, 1)), listed)
+    trials = Trials(Problem(shape, places, 1), listed, eviction)
     times = trials.times(rounds[0])
     fastest = {pick, *sorted(times, key=lambda name: times[name])[:FASTEST]}
     times |= trials.times(rounds[1], fastest)
     winner, regret = min(fastest, key=lambda name: times[name]), 0.0
     if winner != pick:
-        last = Trials(shape, places, {name: listed[name] for name in (pick, winner)}, 1, eviction, shift=1).times(rounds[2])
+        last = Trials(Problem(shape, places, 1), {name: listed[name] for name in (pick, winner)}, eviction, shift=1).times(rounds[2])
         regret = last[pick] / last[winner] - 1
     return {"pick": pick, "winner": winner, "regret": regret, "ms": {name: 1e3 * seconds for name, seconds in times.items()}}
 

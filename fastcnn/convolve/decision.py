@@ -7,15 +7,17 @@ from typing import Protocol
 
 from fastcnn import _native
 from fastcnn.convolve.accuracy import FASTEST, Accuracy
-from fastcnn.convolve.conv import ConvChoice, ConvShape, Places, choose
+from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.ladder import choose
+from fastcnn.convolve.shape import Problem
 
 
 @dataclass(frozen=True)
 class Decision:
     """A choice for a convolution; source: "model" or "tuned"; seconds: of the candidates that were timed, by name."""
 
-    shape: ConvShape
-    choice: ConvChoice
+    problem: Problem
+    choice: Choice
     source: str = "model"
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -45,8 +47,8 @@ class Chooser(Protocol):
     measures: bool
     accuracy: Accuracy
 
-    def conv(self, shape: ConvShape, places: Places, threads: int) -> Decision:
-        """What computes a convolution with constant weights; places: strides (n, c, h, w) of x, y and, if there is one, the residual."""
+    def conv(self, problem: Problem) -> Decision:
+        """What computes a convolution with constant weights."""
 
     def variant(self, key: str, names: Sequence[str], threads: int, make: Callable[[str], Timed]) -> Selection:
         """One of several ways to compute the same bits; the first is the planner's pick. make: a variant with weights of its own."""
@@ -63,8 +65,8 @@ class CostModel:
     def __init__(self, accuracy: Accuracy = FASTEST):
         self.accuracy = accuracy
 
-    def conv(self, shape: ConvShape, places: Places, threads: int) -> Decision:
-        return Decision(shape, choose(shape, places, threads))
+    def conv(self, problem: Problem) -> Decision:
+        return Decision(problem, choose(problem))
 
     def variant(self, key: str, names: Sequence[str], threads: int, make: Callable[[str], Timed]) -> Selection:
         return Selection(names[0])

@@ -5,9 +5,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 from fastcnn import _native
-from fastcnn.convolve import conv, cost, grouped
-from fastcnn.convolve.conv import ConvShape
-from fastcnn.convolve.winograd import choose_winograd
+from fastcnn.convolve.joined_groups import JOINED_GROUPS, joins
+from fastcnn.convolve.rotated_groups import fills_vectors
+from fastcnn.convolve.shape import ConvShape, Problem
+from fastcnn.convolve.winograd import WINOGRAD, best_form, is_winograd_window
 
 # Groups become steps of their own where each has so many multiply-adds: 14x14, 32 groups of 16 took 218 us by Winograd, 208 in one step.
 LEAST_ALONE = 1_000_000
@@ -27,24 +28,24 @@ def column_regions(shape: ConvShape) -> list[tuple[int, int]]:
 def group_regions(shape: ConvShape) -> list[tuple[int, int]]:
     """(first, number) of the groups of each step, the same for any number of threads.
 
-    Each group alone where Winograd's algorithm, which takes one, is quicker than all in one step; an odd one after those that are laced.
-    28x28, 5 groups of 24: 247 us in one step, 184 laced but for the fifth, 140 alone (2026-11-21, Xeon, AVX-512).
+    Each group alone where Winograd's algorithm, which takes one, is quicker than all in one step; an odd one after those that are joined.
+    28x28, 5 groups of 24: 247 us in one step, 184 joined but for the fifth, 140 alone (2026-11-21, Xeon, AVX-512).
     """
     vector, even = _native.vector_length(), shape.groups - shape.groups % 2
-    if shape.groups == 1 or conv.is_depthwise(shape) or conv.fills_vectors(shape) or 2 * shape.oc <= vector:
+    whole = shape.is_depthwise or fills_vectors(shape.groups, shape.ic, shape.oc, vector) or 2 * shape.oc <= vector
+    if shape.groups == 1 or whole:
         return [(0, shape.groups)]
-    laces = grouped.laces(even, shape.ic, shape.oc, vector)
-    if shape.macs >= LEAST_ALONE * shape.groups and winograd_alone(shape, laces):
+    joined = joins(even, shape.ic, shape.oc, vector)
+    if shape.macs >= LEAST_ALONE * shape.groups and winograd_alone(shape, joined):
         return [(g, 1) for g in range(shape.groups)]
-    return [(0, even), (even, 1)] if laces and shape.groups > even else [(0, shape.groups)]
+    return [(0, even), (even, 1)] if joined and shape.groups > even else [(0, shape.groups)]
 
 
-def winograd_alone(shape: ConvShape, laces: bool) -> bool:
-    """Whether the groups one by one are quicker by Winograd's algorithm than by the implicit GEMM, laced or not."""
+def winograd_alone(shape: ConvShape, joined: bool) -> bool:
+    """Whether the groups one by one are quicker by Winograd's algorithm than by the implicit GEMM, joined or not."""
     one = replace(shape, groups=1)
-    if not conv.is_winograd_window(one) or shape.dilations != (1, 1):
-        return False
-    picked = choose_winograd((one.kh, one.kw), one.ic, one.oc, one.oh, one.ow, one.n, 1)
-    if picked is None or not laces:
-        return picked is not None
-    return 2 * cost.cycles(conv.winograd(one, *picked), 1) < cost.cycles(conv.laced(replace(shape, groups=2), 1), 1)
+    best = best_form(one, 1) if is_winograd_window(one) and shape.dilations == (1, 1) else None
+    if best is None or not joined:
+        return best is not None
+    two = JOINED_GROUPS.choose(Problem(replace(shape, groups=2), ()))
+    return 2 * WINOGRAD.cycles(WINOGRAD.with_form(one, *best), 1) < JOINED_GROUPS.cycles(two, 1)

@@ -14,8 +14,8 @@ from itertools import product
 from math import gcd
 
 from fastcnn import _native
-from fastcnn.convolve import conv, cost
-from fastcnn.convolve.conv import NOWHERE, ConvShape
+from fastcnn.convolve import ladder
+from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem
 from fastcnn.machine.current import cached, current
 
 # Cycles: of a phase beside its arithmetic, a step of its own; of an output row of the sums, a column of a run, a vector that is added.
@@ -160,7 +160,7 @@ def product_cycles(shape: ConvShape, joins: bool) -> float:
     one, machine = product_shape(shape), current()
     width = shape.groups * one.oc
     places = tuple((shape.ih * shape.iw * c, 1, shape.iw * c, c) for c in (shape.groups * shape.ic, width))
-    multiplied = cost.cycles(conv.choose(one, places, 1), 1)
+    multiplied = ladder.cycles(ladder.choose(Problem(one, places)), 1)
     rows, columns = axes_of(shape)
     runs = [(run.columns, -(-run.phases * shape.oc // _native.vector_length()), len(run.terms)) for run in column_runs(columns, joins)]
     alone = ROW_CYCLES + shape.groups * sum(count * (COLUMN_CYCLES + vectors * SUM_CYCLES) for count, vectors, _ in runs)
@@ -179,5 +179,5 @@ def phase_cycles(shape: ConvShape) -> float:
     total = 0.0
     for ((kh, dh, oh), some), ((kw, dw, ow), others) in product(down.items(), across.items()):
         part = replace(shape, kh=kh, kw=kw, sh=1, sw=1, dh=dh, dw=dw, pt=(kh - 1) * dh, pl=(kw - 1) * dw, oh=oh, ow=ow)
-        total += some * others * (cost.cycles(conv.choose(part, places, 1), 1) + STEP_CYCLES)
+        total += some * others * (ladder.cycles(ladder.choose(Problem(part, places)), 1) + STEP_CYCLES)
     return total

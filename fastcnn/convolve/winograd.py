@@ -1,138 +1,119 @@
-"""When Winograd's F(m, r) computes a convolution of stride 1, with which m and in blocks of how many tiles.
-
-Along both axes for windows of 2x2 to 5x5, along one for 1x2, 1x3, 1x5, 1x7 and their transposes. A cost model in cycles of one core,
-against that of the direct kernel in tile.py; the numbers are those of the machine (fastcnn/machine/table.py). On 64 3x3 layers of ResNet,
-VGG, DenseNet, GoogLeNet, Inception and ShuffleNet, weights from memory as in a network, the pick takes 2.6 % more time than the best of
-direct, F(2,3) and F(4,3) with 7 block sizes each on average (AVX-512 3.6, AVX2 1.6). 2026-11-21, Intel Xeon (AVX-512, 3.3 GHz, 2 MB L2),
-gcc 12.2, one thread; reproduce with `python -m bench.layers --cold resnet18 resnet50 vgg16 densenet121 googlenet inception_v3`.
-Direct / F(2,3) / F(4,3) in ms, cold weights (warm differs by less than 10 % except where given as cold; warm):
-
-    224x224 64->64    22.2 / 11.5 / 7.2        14x14 256->256   1.39 / 0.80 / 0.67
-    112x112 128->128  20.7 / 11.0 / 6.9        14x14 512->512   5.50 / 2.82 / 3.13; 5.37 / 2.67 / 2.45
-    56x56 64->64      1.36 / 0.77 / 0.51       7x7 512->512     1.85 / 1.22 / 1.65; 1.76 / 1.00 / 1.31
-    56x56 256->256    21.3 / 11.2 / 6.7        7x7 128->128     0.146 / 0.144 / 0.136; 0.087 / 0.055 / 0.058
-    28x28 128->128    1.34 / 0.69 / 0.46       56x56 16->16     0.121 / 0.112 / 0.079
-    28x28 512->512    21.5 / 11.0 / 7.6        112x112 8->8     0.247 / 0.348 / 0.231
-    20x20 256->256    2.68 / 1.39 / 0.93       4x4 256->256     0.177 / 0.177 / 0.324
-
-The other windows, on the same machine, one thread, cold weights: direct / the best of each m in ms.
-
-    5x5 27x27 64->192   1.89 / F(2,5) 1.06 / F(3,5) 0.69       1x7 17x17 128->128  0.311 / F(3,7) 0.161
-    5x5 35x35 48->64    0.83 / F(2,5) 0.43 / F(3,5) 0.29       7x1 17x17 192->192  0.632 / F(3,7) 0.369
-    1x3 32x64 64->64    0.234 / F(2,3) 0.202 / F(4,3) 0.153    7x1 17x17 224->256  0.985 / F(3,7) 0.572
-    1x3 8x8 384->384    0.300 / F(2,3) 0.294 / F(4,3) 0.341    7x1 73x73 64->64    1.394 / F(3,7) 0.809
-    2x2 32x32 128->64   0.330 / F(3,2) 0.205                   2x2 8x8 512->256    0.454 / F(3,2) 0.786
-    2x2 64x64 64->64    0.712 / F(3,2) 0.430                   4x4 28x28 64->64    0.419 / F(3,4) 0.167
-
-On 68 layers of one axis the pick takes 2.1 % more time than the best on average (AVX2 1.6), on 18 of 5x5 0.5 % (2.3).
-
-Rounding error, RMS to that of the direct kernel (Relu inputs, He weights, 17x17, 32 outputs) with 16, 64 and 192 input channels:
-
-    3x3  F(2,3) 0.9 0.8 0.7   F(4,3) 2.5 2.2 2.1     1x5  F(2,5) 1.6 1.4 1.4   F(4,5) 3.2 2.5 2.6
-    5x5  F(2,5) 1.9 1.5 1.4   F(3,5) 3.3 2.6 2.5     1x7  F(3,7) 4.2 3.5 3.6
-    1x3  F(2,3) 1.1 0.9 0.9   F(4,3) 1.8 1.6 1.6     4x4  F(3,4) 1.9 1.6 1.5
-    2x2  F(3,2) 1.3 1.1 1.1                          1x2  F(3,2) 1.2 1.2 1.0
-
-Past the bound, so there are no kernels: 3x3 F(6,3) 10.7 9.2 8.4, 5x5 F(4,5) 6.5 5.2 4.9, 1x7 F(4,7) 6.7 5.2 5.5 (bench/README.md has their
-times). F(2,7), 3.0 2.4 2.5, is never the fastest.
-"""
+"""Winograd's F(m, r) for windows of stride 1: fewer products, more additions, a larger rounding error; dilated windows phase by phase."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from math import inf
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
 
 from fastcnn import _native
-from fastcnn.convolve.tile import best_nv, tile_cycles
-from fastcnn.machine.current import cached, current
-
-# Of L2, V and M of one block, and the weights if they stay there; the rest is for x and y, which weigh more along one axis: 1.3 to 3
-# positions a pixel instead of 2.25 to 9.
-BOTH_SHARE, ONE_SHARE = 0.6, 0.4
-WORTH_IT = 0.9              # of the direct kernel's time: below that the gain pays for the larger rounding error
-# Width of the register tile in vectors. Two make the tallest tiles, so a block passes over the weights the fewest times: within 3 % of
-# the best width on average over the same layers, where three cost 5 % and four 7 % (23 % with AVX2's 16 registers).
-TILE_VECTORS = 2
-# Window, the shorter side first -> {m: input channels from which on}: with fewer the error passes four times the direct kernel's.
-FORMS = {(2, 2): {3: 16}, (3, 3): {2: 1, 4: 16}, (4, 4): {3: 16}, (5, 5): {2: 16, 3: 16},
-         (1, 2): {3: 16}, (1, 3): {2: 16, 4: 16}, (1, 5): {2: 16, 4: 16}, (1, 7): {3: 32}}
-BLOCK_SIZES = (14, 28, 42, 56, 84, 112, 168)      # tiles; whole register tiles of 14, 7 and 6 rows
+from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.shape import ConvShape, Places, Problem
+from fastcnn.convolve.winograd_cost import (
+    BLOCK_SIZES,
+    TILE_VECTORS,
+    choose_winograd,
+    even_tiles,
+    forms,
+    has_transforms,
+    tile_count,
+    winograd_cycles,
+)
 
 
-@cached
-def choose_winograd(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int) -> tuple[int, int] | None:
-    """(m, tiles) or None for the direct kernel.
+class Winograd(Rung):
+    """Tiles of m outputs along each axis where the window is wider than 1, transformed, multiplied and transformed back."""
 
-    m by what one thread would take, so that results are the same bits for any number of threads; tiles for `threads`.
+    name = "Winograd"
+
+    def covers(self, problem: Problem) -> bool:
+        return is_winograd_window(problem.shape) and problem.shape.dilations == (1, 1)
+
+    def pays(self, problem: Problem) -> bool:
+        return best_form(problem.shape, problem.threads) is not None
+
+    def choose(self, problem: Problem) -> Choice:
+        best = best_form(problem.shape, problem.threads)
+        return next(choice for _, choice in self.candidates(problem)) if best is None else self.with_form(problem.shape, *best)
+
+    def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
+        shape = problem.shape
+        for m in forms(shape.kernel, shape.ic):
+            total = tile_count(shape.kernel, m, shape.n, shape.oh, shape.ow)
+            for tiles in sorted({even_tiles(total, size, problem.threads) for size in BLOCK_SIZES}):
+                yield f"{self.name} m{m} t{tiles}", self.with_form(shape, m, tiles)
+
+    def with_form(self, shape: ConvShape, m: int, tiles: int) -> Choice:
+        """F(m, r) in blocks of `tiles` tiles."""
+        fields = {"ic": shape.ic, "oc": shape.oc, "nv": TILE_VECTORS, "m": m, "tiles": tiles, "inner": max(shape.n, 1), "x_outer": 0,
+                  "y_outer": 0, "r_outer": 0}
+        return Choice(self.name, "winograd", shape, fields, (m, TILE_VECTORS))
+
+    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+        return _native.pack_winograd(np.ascontiguousarray(w, np.float32), *choice.packing)
+
+    def cycles(self, choice: Choice, threads: int) -> float:
+        shape, m = choice.shape, choice.fields["m"]
+        total = tile_count(shape.kernel, m, shape.n, shape.oh, shape.ow)
+        return winograd_cycles(shape.kernel, m, shape.ic, shape.oc, total, choice.fields["tiles"], threads)
+
+
+class WinogradPhases(Winograd):
+    """A window dilated by dh and dw as dh*dw times as many images: every dh-th row and dw-th pixel is an undilated one of its own."""
+
+    name = "Winograd on phases"
+
+    def covers(self, problem: Problem) -> bool:
+        return phase_of(problem.shape) is not None
+
+    def pays(self, problem: Problem) -> bool:
+        return super().pays(self._phases(problem))
+
+    def choose(self, problem: Problem) -> Choice:
+        return on_phases(super().choose(self._phases(problem)), problem.shape, problem.places)
+
+    def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
+        for name, choice in super().candidates(self._phases(problem)):
+            yield name, on_phases(choice, problem.shape, problem.places)
+
+    def _phases(self, problem: Problem) -> Problem:
+        phase = phase_of(problem.shape)
+        assert phase is not None, "covers() was asked first"
+        return replace(problem, shape=phase)
+
+
+WINOGRAD = Winograd()
+
+
+def is_winograd_window(shape: ConvShape) -> bool:
+    """Dense, stride 1, 3x3 and others that have a form for so many channels; whatever the dilation."""
+    window = not shape.strict and shape.groups == 1 and (shape.sh, shape.sw) == (1, 1) and has_transforms(shape.kernel)
+    return window and bool(forms(shape.kernel, shape.ic))
+
+
+def best_form(shape: ConvShape, threads: int) -> tuple[int, int] | None:
+    """(m, tiles a block), None where the direct kernel is as good."""
+    return choose_winograd(shape.kernel, shape.ic, shape.oc, shape.oh, shape.ow, shape.n, threads)
+
+
+def phase_of(shape: ConvShape) -> ConvShape | None:
+    """The convolution of all phases of a dilated one.
+
+    None where the phases are not all alike (extents or padding no multiple of the dilation) and for batches dilated along both axes.
     """
-    cost, m, alone = min(_candidates(kernel, ic, oc, oh, ow, n, 1), default=(inf, 0, 0))
-    if cost >= WORTH_IT * direct_cycles(kernel, ic, oc, oh, ow, n, 1):
+    dh, dw = shape.dilations
+    even = not any(v % dh for v in (shape.ih, shape.oh, shape.pt)) and not any(v % dw for v in (shape.iw, shape.ow, shape.pl))
+    if not is_winograd_window(shape) or dh == dw == 1 or (shape.n != 1 and min(dh, dw) > 1) or not even:
         return None
-    if threads == 1:
-        return m, alone
-    return min((cost, m, tiles) for cost, other, tiles in _candidates(kernel, ic, oc, oh, ow, n, threads) if other == m)[1:]
+    return replace(shape, n=shape.n * dh * dw, dh=1, dw=1, pt=shape.pt // dh, pl=shape.pl // dw, ih=shape.ih // dh, iw=shape.iw // dw,
+                   oh=shape.oh // dh, ow=shape.ow // dw)
 
 
-def _candidates(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int) -> Iterator[tuple[float, int, int]]:
-    for m in forms(kernel, ic):
-        total = tile_count(kernel, m, n, oh, ow)
-        for tiles in {even_tiles(total, size, threads) for size in BLOCK_SIZES}:
-            yield winograd_cycles(kernel, m, ic, oc, total, tiles, threads), m, tiles
-
-
-def covers(kernel: tuple[int, int]) -> bool:
-    """Whether there are transforms for a window, at stride 1 without dilation."""
-    return (min(kernel), max(kernel)) in FORMS
-
-
-def forms(kernel: tuple[int, int], ic: int) -> Sequence[int]:
-    """Every m of F(m, r) that keeps the error bound for so many input channels."""
-    return [m for m, fewest in FORMS.get((min(kernel), max(kernel)), {}).items() if ic >= fewest]
-
-
-def tile_count(kernel: tuple[int, int], m: int, n: int, oh: int, ow: int) -> int:
-    """Tiles of n images: m outputs along each axis where the window is wider than 1."""
-    rows, columns = (-(-size // m) if r > 1 else size for r, size in zip(kernel, (oh, ow), strict=True))
-    return n * rows * columns
-
-
-def positions_of(kernel: tuple[int, int], m: int) -> int:
-    """Products a tile takes: m + r - 1 along each axis where the window is wider than 1."""
-    rows, columns = (m + r - 1 if r > 1 else 1 for r in kernel)
-    return rows * columns
-
-
-def even_tiles(total: int, size: int, threads: int) -> int:
-    """Blocks of at most `size` tiles, nearly equal, a multiple of the threads where there are enough tiles for that."""
-    blocks = -(-total // size)
-    if total >= threads * BLOCK_SIZES[0]:
-        blocks = -(-blocks // threads) * threads
-    return -(-total // blocks)
-
-
-def direct_cycles(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int) -> float:
-    """The implicit GEMM's time with its best tile width."""
-    machine, vector = current(), _native.vector_length()
-    taps, columns, rows = kernel[0] * kernel[1], -(-oc // vector), n * oh
-    work = rows * tile_cycles(oc, ow, taps * ic, best_nv(oc, ow, taps * ic))
-    if kernel[1] > 1:
-        work += taps * rows * ow * -(-ic // vector) * machine.core(vector).band
-    return work / threads + 4 * taps * ic * columns * vector / machine.memory
-
-
-def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: int, tiles: int, threads: int) -> float:
-    """The time of `total` tiles in blocks of `tiles`; weights that fit half of L2 are expected to stay there."""
-    machine, vector = current(), _native.vector_length()
-    core, positions, both = machine.core(vector), positions_of(kernel, m), 1 not in kernel
-    columns, blocks = -(-oc // vector), -(-total // tiles)
-    transforms = -(-ic // vector) * (core.both_in if both else core.one_in) + columns * (core.both_out if both else core.one_out)
-    per_tile = positions * (ic * columns * core.products / core.fmas + transforms)
-    weights = 4 * positions * ic * columns * vector
-    resident = weights if weights <= machine.l2_bytes / 2 else 0
-    share = (BOTH_SHARE if both else ONE_SHARE) * machine.l2_bytes
-    spill = max(0.0, 4 * positions * tiles * (ic + oc) + resident - share) / machine.spill
-    rounds = -(-blocks // threads)
-    alone = 4 * blocks >= 3 * rounds * threads            # as in ops/convolution/winograd.c: otherwise the threads share each block
-    parallel = blocks / rounds if alone else threads
-    reads = rounds if alone else blocks / threads
-    again = max(0.0, reads - 1) / (machine.l2_weights if resident else machine.l3_weights)
-    return total * per_tile / parallel + weights * (1 / machine.memory + again) + rounds * spill
+def on_phases(choice: Choice, dilated: ConvShape, places: Places) -> Choice:
+    """A choice for the phases of a dilated convolution, with the strides that walk them: runs of the phases of a row, or of an image."""
+    dh, dw = dilated.dilations
+    fields = {**choice.fields, "inner": dw if dw > 1 else dh}
+    for prefix, (image, _, row, pixel) in zip("xyr", places):
+        fields.update({f"{prefix}_image": pixel if dw > 1 else row, f"{prefix}_outer": row if dh > 1 and dw > 1 else image,
+                       f"{prefix}_row": dh * row, f"{prefix}_pixel": dw * pixel})
+    return replace(choice, fields=fields)

@@ -6,8 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.convolve import conv as choice
-from fastcnn.convolve.width import keep_width, kept_nv
+from fastcnn.convolve import ladder
+from fastcnn.convolve.blocking import fused_rows
+from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.depthwise import tile_rows
+from fastcnn.convolve.implicit_gemm import implicit_gemm, panels
+from fastcnn.convolve.kept_width import keep_width, kept_nv
+from fastcnn.convolve.shape import ConvShape
+from fastcnn.convolve.tile import best_nv
 from fastcnn.ir.graph import Node
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
 from fastcnn.ops.convolution.conv_emit import epilogue, place, three_planes, vector_of
@@ -33,12 +39,12 @@ class ConvDepthwise(Op):
         x = (three_planes(low, dense, 1) if first.fields["band"] else None) or low.read(0, "channels_last")
         y, residual = low.write(0, "channels_last"), low.read(7, "channels_last") if low.args.has(7) else None
         means = low.write(1, (oh * c, 1, c, c)) if len(low.node.outputs) > 1 else None
-        packed = low.packed((low.node.input(1), "conv", (1, nv)), lambda: choice.pack(first, w1))
+        packed = low.packed((low.node.input(1), *first.layout), lambda: ladder.pack(first, w1))
         taps = low.packed((low.node.input(3), "vectors"), lambda: pack_vectors(w2))
         last, last_fields, last_macs = self._last(low, c, ow)
         row_bytes = 4 * iw * nv * _native.vector_length()
         act1 = epilogue(low.node.attrs["first"].activation)
-        block = choice.fused_rows(row_bytes, window.strides[0], oh, low.node.attrs.get("factor", 1))
+        block = fused_rows(row_bytes, window.strides[0], oh, low.node.attrs.get("factor", 1))
         low.emit("conv_depthwise", [y, x, packed, vector_of(low, 2, c), taps, vector_of(low, 4, c), *last, residual, means],
                  n * (c * (ih * iw * w1[0].size + oh * ow * w2[0].size) + last_macs * oh * ow),
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
@@ -47,6 +53,7 @@ class ConvDepthwise(Op):
                  block=block, first_kh=dense.kernel[0], first_kw=dense.kernel[1],
                  first_sh=dense.strides[0], first_sw=dense.strides[1], first_pt=dense.before[0], first_pl=dense.before[1],
                  first_ih=x.shape[2], first_iw=x.shape[3], first_nv=nv, first_band=first.fields["band"],
+                 first_pair=first.fields["pair"], tile_rows=tile_rows(depthwise_shape(n, c, window, ih, iw)),
                  **{f"first_{key}": value for key, value in act1.items()}, **last_fields)
 
     def _last(self, low: Lowering, c: int, ow: int):
@@ -54,14 +61,15 @@ class ConvDepthwise(Op):
         node = low.node.attrs.get("last")
         act3 = {f"last_{key}": value for key, value in epilogue(node and node.activation).items()}
         if node is None:
-            return [None, None], {"oc": 0, "last_nv": 0, "skip": 0, **act3}, 0
+            return [None, None], {"oc": 0, "last_nv": 0, "last_pair": 0, "skip": 0, **act3}, 0
         w3 = low.args.constant(5)
         oc = w3.shape[0]
-        nv = kept_nv(oc, ow, c, choice.best_nv(oc, ow, c), low.widths(low.node.input(5)))
-        packed = low.packed((low.node.input(5), "conv", (1, nv)),
+        nv = kept_nv(oc, ow, c, best_nv(oc, ow, c), low.widths(low.node.input(5)))
+        packed = low.packed((low.node.input(5), *panels(nv)),
                             lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv))
         skip = int(node.input(3) == low.node.attrs["first"].outputs[0])
-        return [packed, vector_of(low, 6, oc)], {"oc": oc, "last_nv": nv, "skip": skip, **act3}, c * oc
+        fields = {"oc": oc, "last_nv": nv, "last_pair": int(_native.gemm_pair(ow) > 0), "skip": skip, **act3}
+        return [packed, vector_of(low, 6, oc)], fields, c * oc
 
 
 def windows(node: Node, args: Args) -> tuple[Window, Window]:
@@ -72,12 +80,18 @@ def windows(node: Node, args: Args) -> tuple[Window, Window]:
     return dense, resolve(Args(node.attrs["depthwise"], (between, w2), (None, None)), dense.out, w2.shape[2:])
 
 
-def first_choice(x: tuple[int, ...], c: int, dense: Window, widths: Sequence[int] = ()) -> choice.ConvChoice:
+def first_choice(x: tuple[int, ...], c: int, dense: Window, widths: Sequence[int] = ()) -> Choice:
     """How the dense convolution is computed row by row; what it writes has no place: rows that stay in cache."""
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = dense.kernel, dense.strides, dense.dilations, dense.before
-    shape = choice.ConvShape(1, 1, x[1], c, kh, kw, sh, sw, dh, dw, pt, pl, x[2], x[3], *dense.out)
+    shape = ConvShape(1, 1, x[1], c, kh, kw, sh, sw, dh, dw, pt, pl, x[2], x[3], *dense.out)
     places = ((0, 1, x[3] * x[1], x[1]),)
-    return keep_width(choice.implicit_gemm(shape, places, 1), places, widths, 1)
+    return keep_width(implicit_gemm(shape, places, 1), places, widths, 1)
+
+
+def depthwise_shape(n: int, c: int, window: Window, ih: int, iw: int) -> ConvShape:
+    """The depthwise convolution by itself."""
+    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
+    return ConvShape(n, c, 1, 1, kh, kw, sh, sw, dh, dw, pt, pl, ih, iw, *window.out)
 
 
 def pack_vectors(w: np.ndarray) -> np.ndarray:

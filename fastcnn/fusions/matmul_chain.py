@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 
-from fastcnn.convolve import conv as choice
+from fastcnn.convolve.blocking import chained_rows
 from fastcnn.ops.base import Args, Lowering, Op, Spec
 from fastcnn.ops.convolution.conv_emit import vector_of
 from fastcnn.ops.products.linear import as_rows, emit_rows
@@ -25,7 +25,7 @@ class MatMulChain(Op):
         x, y = as_rows(low, x, rows), y.view((rows, w2.shape[1]))
         residual = as_rows(low, low.read(3), rows) if low.args.has(3) else None
         bias1, bias2 = vector_of(low, 5, w1.shape[1]), vector_of(low, 2, w2.shape[1])
-        block = choice.chained_rows(rows, w1.shape[1], low.threads, low.node.attrs.get("factor", 1))
+        block = chained_rows(rows, w1.shape[1], low.threads, low.node.attrs.get("factor", 1))
         between = low.temp((block, w1.shape[1]))
         for begin in range(0, rows, block):
             count = min(block, rows - begin)

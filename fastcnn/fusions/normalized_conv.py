@@ -5,7 +5,9 @@ import math
 
 import numpy as np
 
-from fastcnn.convolve import conv as choice
+from fastcnn.convolve import ladder
+from fastcnn.convolve.implicit_gemm import banded
+from fastcnn.convolve.shape import ConvShape
 from fastcnn.ir.graph import Activation
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
 from fastcnn.ops.convolution.conv_emit import conv_fields, epilogue, vector_of
@@ -27,9 +29,9 @@ class NormalizedConv(Op):
         x, y = low.read(0, "channels_last"), low.write(0, "channels_last")
         residual = low.read(3, "channels_last") if low.args.has(3) else None
         (n, ic, h, width), oc = x.shape, w.shape[0]
-        shape = choice.ConvShape(n, 1, ic, oc, 1, 1, 1, 1, 1, 1, 0, 0, h, width, h, width)
-        picked = choice.banded(shape, low.threads, attrs.get("nv", 0), attrs.get("factor", 1))
-        packed = low.packed((low.node.input(1), picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
+        shape = ConvShape(n, 1, ic, oc, 1, 1, 1, 1, 1, 1, 0, 0, h, width, h, width)
+        picked = banded(shape, low.threads, attrs.get("nv", 0), attrs.get("factor", 1))
+        packed = low.packed((low.node.input(1), *picked.layout), lambda: ladder.pack(picked, w))
         key = ("affine", *low.node.inputs[5:], attrs["epsilon"], attrs["clamp"])
         affine = low.packed(key, lambda: pack_affine(*batch_factors(low.args.values[5:], attrs["epsilon"]), attrs["clamp"]))
         fields = conv_fields(picked, x, y, residual, epilogue(low.node.activation))

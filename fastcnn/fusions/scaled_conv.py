@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from fastcnn.ops.base import Args, Lowering, Spec
 from fastcnn.ops.convolution.conv import Conv
-from fastcnn.ops.convolution.conv_emit import emit_conv, two_axes, weights_of
-from fastcnn.ops.window import resolve
+from fastcnn.ops.convolution.conv_emit import emit_conv, weights_of
+from fastcnn.ops.window import resolve, two_axes
 
 SCALE = 5          # which input the scale is, after x, w, bias, residual and slope
 

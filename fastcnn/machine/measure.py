@@ -130,7 +130,7 @@ def _dense(kind: str, ic: int, oc: int, padding: int) -> Callable[[], object]:
 
 
 def _depthwise(c: int) -> Callable[[], object]:
-    return _step("depthwise", c, c, _weights(3, 3, c).ravel(), {**_places(c, c, (3, 3)), "c": c, "ic": 1})
+    return _step("depthwise", c, c, _weights(3, 3, c).ravel(), {**_places(c, c, (3, 3)), "c": c, "ic": 1, "tile_rows": 2})
 
 
 def _rounded(value: float) -> float:

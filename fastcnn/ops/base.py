@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastcnn.convolve.conv import ConvChoice, ConvShape, Places
+from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.shape import Problem
 from fastcnn.ir.errors import ShapeError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.tensor import Strides, Tensor
@@ -150,12 +151,12 @@ class Lowering(Protocol):
         """target = source, element by element, any strides."""
 
     def widths(self, key: Hashable, groups: int = 1) -> list[int]:
-        """Tile widths for which the constant weights named so are packed already, by an earlier plan or another node."""
+        """Tile widths in vectors for whose panels the constant weights named so are packed already, by an earlier plan or another node."""
 
-    def decide(self, shape: ConvShape, places: Places, key: Hashable = None) -> ConvChoice:
-        """What computes a convolution of this node; places: strides (n, c, h, w) of x, y and a residual.
+    def decide(self, problem: Problem, key: Hashable) -> Choice:
+        """What computes a convolution of this node.
 
-        key  names constant weights: a tile width that they are packed for is kept where it costs little; None: they are computed
+        key  names constant weights: a tile width that they are packed for is kept where it costs little
         """
 
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:

@@ -72,3 +72,11 @@ def _per_axis(name: str, values: tuple[int, ...], rank: int) -> tuple[int, ...]:
     if len(values) != rank or min(values, default=1) < 1:
         raise ValueError(f"{name}={list(values)} for {rank} spatial axes")
     return values
+
+
+def two_axes(window: Window) -> Window:
+    """A window over one axis as one over two: height 1."""
+    if len(window.kernel) == 2:
+        return window
+    return Window((1, *window.kernel), (1, *window.strides), (1, *window.dilations), (0, *window.before), (0, *window.after),
+                  (1, *window.out))

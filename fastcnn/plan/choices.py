@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastcnn import _native
-from fastcnn.convolve import cost
+from fastcnn.convolve import ladder
 from fastcnn.convolve.decision import Decision
 from fastcnn.ir.graph import Node
 from fastcnn.machine.clock import cycles_per_second
@@ -36,8 +36,9 @@ class LayerChoice:
     """What computes a convolution or a matrix product with constant weights.
 
     layer         the shapes in words
-    algorithm     a step kind: conv, im2col, winograd F(m,r), depthwise ...; in a row of its own for neighbours that tuning has found to
-                  run better apart, or together in several steps, the name of that variant
+    algorithm     a rung of fastcnn.convolve.ladder: GEMM in place, Winograd F(m,r), depthwise ring ...; of a step that fuses neighbours its
+                  kind; in a row of its own for neighbours that tuning has found to run better apart, or together in several steps, the
+                  name of that variant
     tile          (rows, columns) of the register tile at most, None where there is none
     blocking      rows or tiles at a time, and whether threads share output channels
     source        "model": the cost model; "tuned": measured on this machine; "fused": with its neighbours by fastcnn.plan.forms
@@ -71,16 +72,19 @@ def rows(chosen: Sequence[Chosen]) -> list[LayerChoice]:
 def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
     fields, decision = step.fields, step.decision
     nv, m = fields.get("nv"), fields.get("m")
-    name = f"{step.kind} F({m},{max(decision.shape.kh, decision.shape.kw)})" if m and decision else step.kind
+    name = step.kind if decision is None else decision.choice.rung
+    if decision is not None and m:
+        name += f" F({m},{max(decision.problem.shape.kernel)})"
     tile = (_native.gemm_max_mr(nv), nv * _native.vector_length()) if nv else None
     blocking = {key: int(fields[key]) for key in BLOCKING if key in fields}
     if decision is None:
         measured = {key: 1e3 * seconds for key, seconds in step.seconds.items()}
         source = "tuned" if measured else "fused"
         return LayerChoice(step.node.name, step.node.op_type, _fused_layer(fields), name, tile, blocking, source, None, measured)
-    predicted = ms_per_cycle * cost.cycles(decision.choice, step.threads)
+    predicted = ms_per_cycle * ladder.cycles(decision.choice, step.threads)
     measured = {key: 1e3 * seconds for key, seconds in decision.seconds.items()}
-    return LayerChoice(step.node.name, step.node.op_type, str(decision.shape), name, tile, blocking, decision.source, predicted, measured)
+    layer = str(decision.problem.shape)
+    return LayerChoice(step.node.name, step.node.op_type, layer, name, tile, blocking, decision.source, predicted, measured)
 
 
 def _fused_layer(fields: Mapping[str, Any]) -> str:

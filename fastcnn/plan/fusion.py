@@ -110,7 +110,7 @@ def pair_of(first: BoundNode, depthwise: BoundNode) -> BoundNode | None:
     fused = _fused(inputs, depthwise, {"first": first.node, "depthwise": depthwise.node}, f"{first.node.name} + {depthwise.node.name}")
     dense, _ = windows(fused.node, fused.args)
     x, c = first.args.spec(0).shape, first.args.spec(1).shape[0]
-    return fused if first_choice(x, c, dense).algorithm == "conv" else None
+    return fused if first_choice(x, c, dense).kind == "conv" else None
 
 
 def _with_last(pair: BoundNode, last: BoundNode) -> BoundNode:

@@ -11,9 +11,13 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.budget import MOST_STEPS, MOST_WORK
-from fastcnn.convolve.conv import ConvChoice, ConvShape, Places, without_weights
+from fastcnn.convolve import ladder
+from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.decision import Chooser, Decision, Selection
-from fastcnn.convolve.width import MAX_NV, keep_width
+from fastcnn.convolve.implicit_gemm import panels
+from fastcnn.convolve.kept_width import keep_width
+from fastcnn.convolve.shape import Problem
+from fastcnn.convolve.tile import MAX_NV
 from fastcnn.ir.errors import LimitError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.tensor import (
@@ -208,15 +212,15 @@ class StageLowering:
                   elem_bytes=target.dtype.itemsize)
 
     def widths(self, key: Hashable, groups: int = 1) -> list[int]:
-        return [nv for nv in range(1, MAX_NV + 1) if (key, "conv", (groups, nv)) in self.packs]
+        return [nv for nv in range(1, MAX_NV + 1) if (key, *panels(nv, groups)) in self.packs]
 
-    def decide(self, shape: ConvShape, places: Places, key: Hashable = None) -> ConvChoice:
-        by_model = Decision(shape, without_weights(shape, places, self.threads)) if key is None else None
-        decision = by_model or self.chooser.conv(shape, places, self.threads)
-        if key is not None and decision.source == "model" and decision.choice.algorithm == "conv":
+    def decide(self, problem: Problem, key: Hashable) -> Choice:
+        decision = self.chooser.conv(problem) if problem.constant else Decision(problem, ladder.choose(problem))
+        if problem.constant and decision.source == "model" and decision.choice.kind == "conv":
             widths = self.widths(key, decision.choice.packing[0])
-            decision = replace(decision, choice=keep_width(decision.choice, places, widths, self.threads))
-        self.chosen.append(Chosen(self.node, decision.choice.algorithm, decision.choice.fields, self.threads, decision))
+            decision = replace(decision, choice=keep_width(decision.choice, problem.places, widths, self.threads))
+        if not ladder.changes_layout(problem, decision.choice):
+            self.chosen.append(Chosen(self.node, decision.choice.kind, decision.choice.fields, self.threads, decision))
         return decision.choice
 
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:

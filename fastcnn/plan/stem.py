@@ -4,8 +4,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from fastcnn.convolve import conv as choice
-from fastcnn.convolve import pieces
+from fastcnn.convolve import ladder, split_sums
+from fastcnn.convolve.shape import Problem
 from fastcnn.fusions.conv_pool import ConvPool, dense_shape, windows
 from fastcnn.ir.graph import Node
 from fastcnn.ir.tensor import channels_last_strides
@@ -60,12 +60,12 @@ def _fits(fused: BoundNode) -> bool:
     """Whether the convolution runs as one implicit GEMM of all its channels and a window's rows fit into the strip."""
     x, w = fused.args.spec(0).shape, fused.args.spec(1).shape
     dense, window = windows(fused.node, fused.args)
-    whole = len(pieces.of_channels(w[1], (w[2], w[3]), (dense.strides[0], dense.strides[1]), x[0] * dense.out[0] * dense.out[1])) == 1
+    whole = len(split_sums.of_channels(w[1], (w[2], w[3]), (dense.strides[0], dense.strides[1]), x[0] * dense.out[0] * dense.out[1])) == 1
     rows = (window.kernel[0] - 1) * window.dilations[0] + 1
     small = 4 * rows * dense.out[1] * w[0] <= STRIP_OF_L2 * current().l2_bytes
     small = small and 4 * fused.args.spec(1).size <= WEIGHTS_OF_L2 * current().l2_bytes
     places = channels_last_strides(x), channels_last_strides((x[0], w[0], *dense.out))
-    return whole and small and choice.choose(dense_shape(x, w[0], dense), places, 1).algorithm == "conv"
+    return whole and small and ladder.choose(Problem(dense_shape(x, w[0], dense), places)).kind == "conv"
 
 
 def _fused(conv: BoundNode, pool: BoundNode) -> BoundNode:

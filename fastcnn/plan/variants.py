@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastcnn import _native
-from fastcnn.convolve.tile import best_nv, tile_cycles
-from fastcnn.convolve.width import MAX_NV
+from fastcnn.convolve.tile import MAX_NV, best_nv, tile_cycles
 from fastcnn.fusions.conv_depthwise import ConvDepthwise
 from fastcnn.fusions.conv_pool import ConvPool
 from fastcnn.fusions.matmul_chain import MatMulChain

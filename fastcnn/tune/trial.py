@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.convolve import conv as choice
-from fastcnn.convolve.conv import ConvChoice, ConvShape, Places
+from fastcnn.convolve import ladder
+from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.decision import Timed
-from fastcnn.ir.tensor import channels_last_strides, span
+from fastcnn.convolve.depthwise import lane_tables
+from fastcnn.convolve.planes_product import PLANES_PRODUCT
+from fastcnn.convolve.shape import ConvShape, Places, Problem
+from fastcnn.ir.tensor import Strides, span, walk
 
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
 # Written before a round: 192 MB. 4 MB of weights then come at 13 GB/s, as in ResNet-50; after 48 MB at 28, after 128 at 16 (the L3 of a
@@ -28,16 +31,10 @@ SHIFT = 272                         # floats, whole cache lines
 SHORT_RUN = 2e-4                    # seconds: above, whether the kernel's code is in the cache makes no difference
 
 
-def own_places(shape: ConvShape) -> Places:
-    """Strides (n, c, h, w) of x and y as tensors of their own, as the planner lays them out."""
-    return (channels_last_strides((shape.n, shape.groups * shape.ic, shape.ih, shape.iw)),
-            channels_last_strides((shape.n, shape.groups * shape.oc, shape.oh, shape.ow)))
-
-
 def operands(shape: ConvShape, places: Places) -> tuple[np.ndarray, np.ndarray]:
     """Seeded random x, flat, with these strides, and w (M, C/group, kh, kw)."""
     rng = np.random.default_rng(0)
-    x = _native.aligned_empty(span((shape.n, shape.groups * shape.ic, shape.ih, shape.iw), places[0]))
+    x = _native.aligned_empty(span(shape.x_extents, places[0]))
     x[:] = rng.random(x.size, np.float32)
     w = rng.random((shape.groups * shape.oc, shape.ic, shape.kh, shape.kw), np.float32)
     return x, (w - np.float32(0.5)) * np.float32(shape.k ** -0.5)
@@ -46,21 +43,56 @@ def operands(shape: ConvShape, places: Places) -> tuple[np.ndarray, np.ndarray]:
 class Trial:
     """One choice, ready: run() is one native call with a bias, a Relu and, where places has a third, a residual."""
 
-    def __init__(self, picked: ConvChoice, places: Places, buffers: Sequence[np.ndarray | None], weights: np.ndarray, threads: int):
-        fields: dict[str, Any] = dict.fromkeys(_native.step_fields()[picked.algorithm], 0)      # what only some lowerings use is off
-        fields |= {name: getattr(picked.shape, name) for name in WINDOW}
-        for name, strides in zip("xyr", (*places, (0, 0, 0, 0))):
-            fields |= {f"{name}_image": strides[0], f"{name}_row": strides[2], f"{name}_pixel": strides[3]}
-        fields |= {"fn": _native.UNARY["Relu"], "alpha": 0.0, "beta": 0.0, **picked.fields}
-        y, x, bias, residual = buffers
-        operands = y, x, weights, bias, residual, None, choice.lanes(picked)
-        self.program = _native.Program([(picked.algorithm, operands, threads, fields)], 0, threads, 0)
+    def __init__(self, problem: Problem, picked: Choice, buffers: Sequence[np.ndarray | None], weights: np.ndarray):
+        threads = problem.threads
+        steps = [(kind, operands, threads, fields) for kind, operands, fields in _steps(problem, picked, buffers, weights)]
+        self.program = _native.Program(steps, 0, threads, 0)
 
     def run(self, workspace: _native.Workspace) -> float:
         """Seconds of one call."""
         start = time.perf_counter()
         self.program.run(workspace, [])
         return time.perf_counter() - start
+
+
+Step = tuple[str, tuple[np.ndarray | None, ...], dict[str, Any]]
+RELU = {"fn": _native.UNARY["Relu"], "alpha": 0.0, "beta": 0.0}
+
+
+def _steps(problem: Problem, picked: Choice, buffers: Sequence[np.ndarray | None], weights: np.ndarray) -> list[Step]:
+    """What the choice's lowering emits: (kind, operands, fields) of one step, or more for a problem on planes."""
+    if ladder.changes_layout(problem, picked):
+        return _on_pixels(problem, picked, buffers, weights)
+    y, x, bias, residual = buffers
+    assert y is not None and x is not None and bias is not None
+    shape = picked.shape
+    if picked.kind == "matmul":
+        pixels, rows = shape.oh * shape.ow, weights.size // shape.groups
+        return [("matmul", (y[g * shape.oc * pixels:], weights[g * rows:], x[g * shape.ic * pixels:], bias[g * shape.oc:]),
+                 {**PLANES_PRODUCT.product(picked), **RELU}) for g in range(shape.groups)]
+    names = _native.step_fields()[picked.kind]
+    fields: dict[str, Any] = dict.fromkeys(names, 0)          # what only some lowerings use is off
+    fields |= {name: getattr(shape, name) for name in WINDOW} | RELU
+    for name, strides in zip("xyr", (*problem.places, (0, 0, 0, 0))):
+        fields |= {f"{name}_image": strides[0], f"{name}_row": strides[2], f"{name}_pixel": strides[3]}
+    fields = {name: value for name, value in (fields | picked.fields).items() if name in names}
+    return [(picked.kind, (y, x, weights, bias, *(() if problem.planes else (residual, None, lane_tables(picked)))), fields)]
+
+
+def _on_pixels(problem: Problem, picked: Choice, buffers: Sequence[np.ndarray | None], weights: np.ndarray) -> list[Step]:
+    """The step between two changes of layout."""
+    y, x, bias, _ = buffers
+    pixels = problem.on_pixels()
+    extents = problem.shape.x_extents, problem.shape.y_extents
+    inner = [np.zeros(span(extent, strides), np.float32) for extent, strides in zip(extents, pixels.places)]
+    middle = _steps(pixels, picked, (inner[1], inner[0], bias, None), weights)
+    return [_copy_step(extents[0], inner[0], pixels.places[0], x, problem.places[0]), *middle,
+            _copy_step(extents[1], y, problem.places[1], inner[1], pixels.places[1])]
+
+
+def _copy_step(extents: tuple[int, ...], y: np.ndarray | None, to: Strides, x: np.ndarray | None, at: Strides) -> Step:
+    shape, (y_strides, x_strides) = walk(extents, to, at)
+    return "copy", (y, x), {"ndim": len(shape), "shape": shape, "y_strides": y_strides, "x_strides": x_strides, "elem_bytes": 4}
 
 
 class Eviction:
@@ -117,10 +149,10 @@ class Trials(Rounds):
     shift  moves the weights: where their addresses meet those of y in the low twelve bits, loads wait for stores
     """
 
-    def __init__(self, shape: ConvShape, places: Places, listed: Mapping[str, ConvChoice], threads: int,
-                 eviction: Eviction | None = None, shift: int = 0):
+    def __init__(self, problem: Problem, listed: Mapping[str, Choice], eviction: Eviction | None = None, shift: int = 0):
+        shape, places = problem.shape, problem.places
         self.x, w = operands(shape, places)
-        outputs = (shape.n, shape.groups * shape.oc, shape.oh, shape.ow)
+        outputs = shape.y_extents
         self.y = _native.aligned_empty(span(outputs, places[1]))
         self.y[:] = 0
         residual = np.zeros(span(outputs, places[2]), np.float32) if len(places) > 2 else None
@@ -129,11 +161,11 @@ class Trials(Rounds):
         trials: dict[str, Timed] = {}
         twins: dict[str, Timed] = {}
         for name, picked in listed.items():
-            key = "gemm" if picked.algorithm in ("conv", "im2col") else picked.algorithm, picked.packing
+            key = picked.layout
             if key not in packed:
-                packed[key] = choice.pack(picked, w)
-            twins[name] = Trial(picked, places, buffers, packed[key], threads)
-            trials[name] = Trial(picked, places, buffers, _copy(packed[key], shift), threads) if eviction else twins[name]
+                packed[key] = ladder.pack(picked, w)
+            twins[name] = Trial(problem, picked, buffers, packed[key])
+            trials[name] = Trial(problem, picked, buffers, _copy(packed[key], shift)) if eviction else twins[name]
         super().__init__(trials, twins, eviction, self.x.sum)
 
 

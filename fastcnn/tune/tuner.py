@@ -5,15 +5,15 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 
-from fastcnn.convolve import cost
 from fastcnn.convolve.accuracy import FASTEST, Accuracy
-from fastcnn.convolve.candidates import bits, candidates, name_of
-from fastcnn.convolve.conv import ConvChoice, ConvShape, Places, choose
+from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.decision import Decision, Selection, Timed
-from fastcnn.convolve.winograd import WORTH_IT
+from fastcnn.convolve.ladder import candidates, choose, cycles, layout_cycles, name_of
+from fastcnn.convolve.shape import Problem
+from fastcnn.convolve.winograd_cost import WORTH_IT
 from fastcnn.ir.errors import ConfigurationError
 from fastcnn.locks import Lock
 from fastcnn.tune.answers import Answer, Answers, default_file
@@ -50,17 +50,17 @@ class Tuner:
         self.exhausted = False
         self.evictions: dict[int, Eviction] = {}
 
-    def conv(self, shape: ConvShape, places: Places, threads: int) -> Decision:
+    def conv(self, problem: Problem) -> Decision:
         """By measurement. What decides the last bits of the result is measured on one thread, so that it is the same for any number."""
-        if shape.macs < SMALLEST:
-            return Decision(shape, choose(shape, places, threads))
+        if problem.shape.macs < SMALLEST:
+            return Decision(problem, choose(problem))
         with self.lock:
-            alone = self._decide(shape, places, 1, candidates(shape, places, 1))
-            if threads == 1:
+            one = replace(problem, threads=1)
+            alone = self._decide(one, candidates(one))
+            if problem.threads == 1:
                 return alone
-            listed = {name: picked for name, picked in candidates(shape, places, threads).items()
-                      if bits(picked) == bits(alone.choice)}
-            decision = self._decide(shape, places, threads, listed)
+            listed = {name: picked for name, picked in candidates(problem).items() if picked.bits == alone.choice.bits}
+            decision = self._decide(problem, listed)
             return decision if decision.source == "tuned" else replace(decision, source=alone.source, seconds=alone.seconds)
 
     def variant(self, key: str, names: Sequence[str], threads: int, make: Callable[[str], Timed]) -> Selection:
@@ -81,17 +81,17 @@ class Tuner:
             self.evictions.clear()
             self.answers.save()
 
-    def _decide(self, shape: ConvShape, places: Places, threads: int, listed: dict[str, ConvChoice]) -> Decision:
-        listed = promising(listed, choose(shape, places, threads), threads)
+    def _decide(self, problem: Problem, listed: dict[str, Choice]) -> Decision:
+        listed = promising(listed, problem)
         pick = next(iter(listed))
-        key = f"{layer_key(shape, places, threads)} after {self.megabytes} MB"
+        key = f"{layer_key(problem)} after {self.megabytes} MB"
         answer = self.answers.get(key)
         if answer is None or answer.best not in listed:
             if len(listed) == 1 or self._out_of_time():
-                return Decision(shape, listed[pick])
-            answer = self._measure(key, pick, threads, lambda eviction: Trials(shape, places, listed, threads, eviction),
+                return Decision(problem, listed[pick])
+            answer = self._measure(key, pick, problem.threads, lambda eviction: Trials(problem, listed, eviction),
                                    lambda times: winner(times, listed))
-        return Decision(shape, listed[answer.best], "tuned", answer.seconds)
+        return Decision(problem, listed[answer.best], "tuned", answer.seconds)
 
     def _out_of_time(self) -> bool:
         if self.seconds <= 0 and not self.exhausted:
@@ -125,16 +125,17 @@ def others_megabytes(weight_bytes: int) -> int:
     return megabytes
 
 
-def promising(listed: dict[str, ConvChoice], pick: ConvChoice, threads: int) -> dict[str, ConvChoice]:
+def promising(listed: dict[str, Choice], problem: Problem) -> dict[str, Choice]:
     """The candidates worth timing, the model's pick (or what of it may be chosen) first, then by predicted time."""
-    predicted = {name: cost.cycles(picked, threads) for name, picked in listed.items()}
+    pick = choose(problem)
+    predicted = {name: cycles(picked, problem.threads) + layout_cycles(problem, picked) for name, picked in listed.items()}
     order = sorted(listed, key=lambda name: predicted[name])
     first = name_of(pick, listed) if pick in listed.values() else order[0]
     kept = [name for name in order if predicted[name] <= PROMISING * predicted[order[0]] and name != first]
     return {name: listed[name] for name in [first, *kept[:MOST_CANDIDATES - 1]]}
 
 
-def winner(times: Mapping[str, float], listed: Mapping[str, ConvChoice]) -> str:
+def winner(times: Mapping[str, float], listed: Mapping[str, Choice]) -> str:
     """The fastest; F(4,3), which rounds more coarsely, only where it gains what the cost model wants too, and the pick in case of doubt."""
     pick = next(iter(listed))
     coarse = {name for name in times if listed[name].fields.get("m", 0) > 2}
@@ -154,11 +155,11 @@ def _pairs(names: Sequence[str], make: Callable[[str], Timed], eviction: Evictio
     return Rounds({name: make(name) for name in names}, {name: make(name) for name in names}, eviction)
 
 
-def layer_key(shape: ConvShape, places: Places, threads: int) -> str:
+def layer_key(problem: Problem) -> str:
     """The convolution, its strides and the threads in one line."""
-    numbers = " ".join(f"{field.name}{value}" for field, value in zip(fields(shape), astuple(shape)))
-    strides = " ".join(f"{prefix}[{','.join(map(str, place))}]" for prefix, place in zip("xyr", places))
-    return f"{numbers} {strides} threads{threads}"
+    numbers = " ".join(f"{field.name}{getattr(problem.shape, field.name)}" for field in fields(problem.shape))
+    strides = " ".join(f"{prefix}[{','.join(map(str, place))}]" for prefix, place in zip("xyr", problem.places))
+    return f"{numbers} {strides}{' planes' if problem.planes else ''}{'' if problem.clamped else ' not clamped'} threads{problem.threads}"
 
 
 def tuner(tune: bool | str | os.PathLike[str], weight_bytes: int, accuracy: Accuracy = FASTEST) -> Tuner:

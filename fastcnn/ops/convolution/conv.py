@@ -3,14 +3,13 @@ from __future__ import annotations
 
 from fastcnn import _native
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
-from fastcnn.ops.convolution import depthwise_planes
 from fastcnn.ops.convolution.conv3d import is_native as conv3d_native
 from fastcnn.ops.convolution.conv3d import lower as lower_conv3d
-from fastcnn.ops.convolution.conv_emit import checked_output, emit_conv, three_planes, two_axes, two_dimensional, weights_of
-from fastcnn.ops.convolution.pointwise import keeps_planes, lower_planes
+from fastcnn.ops.convolution.conv_emit import checked_output, emit_conv, three_planes, two_dimensional, weights_of
+from fastcnn.ops.convolution.planes import lower_on_planes, problem_on_planes
 from fastcnn.ops.layout import own_output
 from fastcnn.ops.products.typed_products import emit_fused_sums, emit_typed_conv, is_plain_product
-from fastcnn.ops.window import Window, resolve
+from fastcnn.ops.window import Window, resolve, two_axes
 
 
 class Conv(Op):
@@ -40,11 +39,8 @@ class Conv(Op):
         if low.args.spec(0).dtype != F32:
             _lower_typed(low, window, group)
             return
-        if keeps_planes(low, window, group):
-            lower_planes(low, group)
-            return
-        if depthwise_planes.keeps_planes(low, window, group):
-            depthwise_planes.lower_planes(low, two_axes(window))
+        problem = problem_on_planes(low, window, group)
+        if problem is not None and lower_on_planes(low, problem, low.node.input(1)):
             return
         if len(window.kernel) == 3:
             lower_conv3d(low, window)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.convolve import conv as choice
-from fastcnn.convolve import pieces as choice_pieces
-from fastcnn.convolve import regions
+from fastcnn.convolve import ladder, regions, split_sums
+from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.depthwise import lane_tables
+from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem
 from fastcnn.ir.graph import Activation
 from fastcnn.ir.tensor import Tensor, is_dense
 from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
@@ -24,14 +25,6 @@ def checked_output(args: Args, y: Spec) -> list[Spec]:
     if args.has(3) and args.spec(3).shape != y.shape:
         raise bad_shape(args, f"residual {list(args.spec(3).shape)} for output {list(y.shape)}")
     return [y]
-
-
-def two_axes(window: Window) -> Window:
-    """A window over one axis as one over two: height 1."""
-    if len(window.kernel) == 2:
-        return window
-    return Window((1, *window.kernel), (1, *window.strides), (1, *window.dilations), (0, *window.before), (0, *window.after),
-                  (1, *window.out))
 
 
 def two_dimensional(t: Tensor) -> Tensor:
@@ -99,7 +92,7 @@ WHOLE = Term()
 
 def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str, window: Window, group: int,
               term: Term = WHOLE, scale: Tensor | None = None) -> None:
-    """The step for one two-dimensional convolution, w (M, C/group, kh, kw), by the algorithm that fastcnn.convolve picks.
+    """The step for one two-dimensional convolution, w (M, C/group, kh, kw), by the rung that fastcnn.convolve.ladder picks.
 
     w as a Tensor is computed at run time; its step is preceded by one that packs it. scale, one number per input channel of a dense
     1x1 convolution, is multiplied into the packed weights by a step before it.
@@ -109,12 +102,12 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
         return
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
     if group == 1 and scale is None and isinstance(w, np.ndarray):
-        pieces = choice_pieces.of_channels(w.shape[1], (kh, kw), (sh, sw), n * oh * ow, low.strict)
+        pieces = split_sums.of_channels(w.shape[1], (kh, kw), (sh, sw), n * oh * ow, low.strict)
         if len(pieces) > 1:
             _emit_pieces(low, y, x, residual, w, name, window, pieces, term)
             return
     bias, slope = vector_of(low, 2, m) if term.first else None, vector_of(low, 4, m) if term.last else None
-    shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow,
+    shape = ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow,
                              strict=low.strict)
     for first, count in regions.group_regions(shape) if isinstance(w, np.ndarray) else [(0, group)]:
         (o, oc), (i, ic) = ((first * size, count * size) for size in (shape.oc, shape.ic))
@@ -130,7 +123,7 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
 def emit_unseen(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, name: str) -> None:
     """The step for outputs whose windows do not meet the input: bias, residual and activation alone, whatever x holds."""
     m, (oh, ow) = y.shape[1], y.shape[2:]
-    window = Window((1, 1), (1, 1), (1, 1), (choice.NOWHERE, choice.NOWHERE), (0, 0), (oh, ow))
+    window = Window((1, 1), (1, 1), (1, 1), (NOWHERE, NOWHERE), (0, 0), (oh, ow))
     emit_conv(low, y, x.slice(1, 0, 1), residual, np.zeros((m, 1, 1, 1), F32), f"{name}@none of {m}", window, 1)
 
 
@@ -143,41 +136,41 @@ def _emit_pieces(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 
 
 def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str,
-                 shape: choice.ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]], scale: Tensor | None) -> None:
+                 shape: ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]], scale: Tensor | None) -> None:
     places = tuple(t.strides for t in (x, y, residual) if t is not None)
-    picked = low.decide(shape, places, name if isinstance(w, np.ndarray) else None)
+    picked = low.decide(Problem(shape, places, low.threads, isinstance(w, np.ndarray)), name)
     if isinstance(w, Tensor):
         packed = pack_at_run_time(low, picked, w)
     else:
-        packed = low.packed((name, picked.algorithm, picked.packing), lambda: choice.pack(picked, w))
+        packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w))
     if scale is not None:
         packed = _scaled(low, picked, packed, scale)
     bias, slope, activation = operands
     fields = conv_fields(picked, x, y, residual, activation)
-    lanes = choice.lanes(picked)
+    lanes = lane_tables(picked)
     tables = None if lanes is None else low.constant(lanes)
-    low.emit(picked.algorithm, [y, x, packed, bias, residual, slope, tables], picked.shape.macs, **fields)
+    low.emit(picked.kind, [y, x, packed, bias, residual, slope, tables], picked.shape.macs, **fields)
 
 
-def conv_fields(picked: choice.ConvChoice, x: Tensor, y: Tensor, residual: Tensor | None,
+def conv_fields(picked: Choice, x: Tensor, y: Tensor, residual: Tensor | None,
                 activation: Mapping[str, float]) -> dict[str, Any]:
     """Step fields of a convolution as it was chosen."""
     return {**conv_window(picked.shape), **place("x", x), **place("y", y), **place("r", residual), **activation, **picked.fields}
 
 
-def conv_window(shape: choice.ConvShape) -> dict[str, int]:
+def conv_window(shape: ConvShape) -> dict[str, int]:
     """The step fields of a window and the extents around it."""
     return {name: getattr(shape, name) for name in ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")}
 
 
-def pack_at_run_time(low: Lowering, picked: choice.ConvChoice, w: Tensor) -> Tensor:
-    """Steps that lay w (M, C/group, kh, kw) out as choice.pack does with constants."""
+def pack_at_run_time(low: Lowering, picked: Choice, w: Tensor) -> Tensor:
+    """Steps that lay w (M, C/group, kh, kw) out as ladder.pack does with constants."""
     shape = picked.shape
-    if picked.algorithm == "depthwise":
+    if picked.kind == "depthwise":
         taps = low.temp((shape.kh, shape.ic, shape.kw, shape.groups * shape.oc))
         low.copy(taps, w.transpose((2, 1, 3, 0)))
         return taps
-    groups, nv = picked.packing
+    groups, nv = picked.packing[:2]
     rows = low.temp((groups, shape.oc, shape.kh, shape.kw, shape.ic))
     split = w.reshape((groups, shape.oc, *w.shape[1:]))
     assert split is not None, "one axis becomes two"
@@ -188,9 +181,9 @@ def pack_at_run_time(low: Lowering, picked: choice.ConvChoice, w: Tensor) -> Ten
     return packed
 
 
-def _scaled(low: Lowering, picked: choice.ConvChoice, packed: Tensor, scale: Tensor) -> Tensor:
+def _scaled(low: Lowering, picked: Choice, packed: Tensor, scale: Tensor) -> Tensor:
     """A step that multiplies what belongs to input channel i of packed weights by scale[i]."""
-    assert picked.algorithm == "conv", "1x1 convolutions run as implicit GEMM"
+    assert picked.kind == "conv", "1x1 convolutions run as implicit GEMM"
     scaled = low.temp(packed.shape)
     low.emit("scale_weights", [scaled, packed, scale], packed.size, oc=picked.shape.oc, k=picked.shape.k, nv=picked.packing[1])
     return scaled

@@ -1,7 +1,10 @@
 """DeformConv: convolution whose taps lie where a tensor of offsets says."""
 from __future__ import annotations
 
-from fastcnn.convolve import conv as choice
+from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.implicit_gemm import IN_PLACE, panels
+from fastcnn.convolve.shape import ConvShape
+from fastcnn.convolve.tile import best_nv
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.convolution.conv_emit import pack_at_run_time, place, vector_of, weights_of
@@ -39,13 +42,13 @@ class DeformConv(Op):
         w = weights_of(low)
         n, m, oh, ow = y.shape
         (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
-        shape = choice.ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow)
-        nv = choice.best_nv(shape.oc, ow, shape.k)
-        picked = choice.ConvChoice("deform_conv", shape, {}, (group, nv))
+        shape = ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow)
+        nv = best_nv(shape.oc, ow, shape.k)
+        picked = Choice(IN_PLACE.name, "deform_conv", shape, {"nv": nv}, (group, nv))
         if isinstance(w, Tensor):
             packed = pack_at_run_time(low, picked, w)
         else:
-            packed = low.packed((low.node.input(1), "deform_conv", picked.packing), lambda: choice.pack(picked, w))
+            packed = low.packed((low.node.input(1), *panels(nv, group)), lambda: IN_PLACE.pack(picked, w))
         low.emit("deform_conv", [y, x, packed, vector_of(low, 3, m), offset, mask], shape.macs, n=n, kh=kh, kw=kw, sh=sh, sw=sw, dh=dh,
                  dw=dw, pt=pt, pl=pl, ih=x.shape[2], iw=x.shape[3], oh=oh, ow=ow, groups=group, ic=shape.ic, oc=shape.oc,
                  offset_groups=offset_group, nv=nv, **place("x", x), **place("y", y), **place("o", offset), **place("m", mask))

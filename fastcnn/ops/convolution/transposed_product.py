@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastcnn.convolve.conv import ConvShape
+from fastcnn.convolve.shape import ConvShape
 from fastcnn.convolve.transposed import axes_of, column_runs, product_shape
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastcnn.convolve.lanes import pick_table
+from fastcnn.convolve.lane_tables import pick_table
 from fastcnn.ir.tensor import Tensor, is_channels_last, matches, strides_like
 from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
 from fastcnn.ops.movement.channel_pick import emit_pick

@@ -9,10 +9,10 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.ir.tensor import Tensor, depth_inner_strides, is_channels_last, is_dense, is_depth_inner
 from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
-from fastcnn.ops.convolution.conv_emit import place, two_axes
+from fastcnn.ops.convolution.conv_emit import place
 from fastcnn.ops.image import depth_images, depth_rows, four_strides, is_image, planes, read_image, volume, write_image
 from fastcnn.ops.reduction.reduce import MAX_POOLING, emit_reduce
-from fastcnn.ops.window import Window, resolve
+from fastcnn.ops.window import Window, resolve, two_axes
 
 MAX, AVERAGE, LP = 0, 1, 2          # fc_pool_kind
 MAX_TAPS = 2 ** 24                  # of a window: floats count no further

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastcnn.convolve import conv as choice
-from fastcnn.convolve import pieces as choice_pieces
-from fastcnn.convolve.conv import best_nv
+from fastcnn.convolve import ladder, split_sums
+from fastcnn.convolve.shape import ConvShape, Problem
+from fastcnn.convolve.tile import best_nv
 from fastcnn.ir.graph import Activation
 from fastcnn.ir.tensor import Tensor, walk
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
@@ -128,21 +128,21 @@ def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tup
     (m, k), n = a.shape, weights.shape[0]
     if y.size == 0:
         return
-    pieces = choice_pieces.of_columns(k, m)
+    pieces = split_sums.of_columns(k, m)
     if len(pieces) > 1:
         for i, (first, last) in enumerate(pieces):     # each adds to what the ones before it left in y
             emit_rows(low, y, a.slice(1, first, last - first), weights[:, first:last], (*key, first, last), bias if i == 0 else None,
                       residual if i == 0 else y, activation if i == len(pieces) - 1 else None)
         return
-    shape = choice.ConvShape(1, 1, k, n, 1, 1, 1, 1, 1, 1, 0, 0, 1, m, 1, m)
+    shape = ConvShape(1, 1, k, n, 1, 1, 1, 1, 1, 1, 0, 0, 1, m, 1, m)
     strides_x, strides_y = (0, 1, m * a.strides[0], a.strides[0]), (0, 1, m * y.strides[0], y.strides[0])
-    picked = low.decide(shape, (strides_x, strides_y), key)
-    packed = low.packed((key, picked.algorithm, picked.packing), lambda: choice.pack(picked, weights.reshape(n, k, 1, 1)))
+    picked = low.decide(Problem(shape, (strides_x, strides_y), low.threads), key)
+    packed = low.packed((key, *picked.layout), lambda: ladder.pack(picked, weights.reshape(n, k, 1, 1)))
     x4, y4 = (Tensor(t.buffer, (1, c, 1, m), s, t.offset) for t, c, s in ((a, k, strides_x), (y, n, strides_y)))
     r4 = residual and Tensor(residual.buffer, (1, n, 1, m), (0, 1, m * residual.strides[0], residual.strides[0]), residual.offset)
     fields = {"n": 1, "kh": 1, "kw": 1, "sh": 1, "sw": 1, "dh": 1, "dw": 1, "pt": 0, "pl": 0, "ih": 1, "iw": m, "oh": 1, "ow": m,
               **place("x", x4), **place("y", y4), **place("r", r4), **epilogue(activation), **picked.fields}
-    low.emit(picked.algorithm, [y4, x4, packed, bias, r4, None], shape.macs, **fields)
+    low.emit(picked.kind, [y4, x4, packed, bias, r4, None], shape.macs, **fields)
 
 
 def emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor, bias: Tensor | None = None) -> None:

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.convolve.lanes import pick_table
+from fastcnn.convolve.lane_tables import pick_table
 from fastcnn.ir.tensor import is_dense
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.image import depth_images, depth_rows, is_image, read_image, write_image

@@ -179,16 +179,6 @@ static void run_tile(const conv_run *c, panel *q, const float *a, int64_t oy, in
         activate_pixels(p, args->c + i * p->y_row, x1 - x0, (int64_t)args->n, q->slope);
 }
 
-/* Output rows that a tile nv vectors wide takes at a time: 2 where a row is so narrow that b would be read too often, and both rows may
- * be given the same runs of k, zeros of the band among them; read in place, no row may lie in padding. */
-static int64_t rows_together(const conv_run *c, int64_t nv)
-{
-    const fc_conv *p = c->p;
-    const int narrow = c->by_row && c->tiles_per_row == 1 && nv == FC_GEMM_PAIR_NV && p->ow <= FC_GEMM_MAX_MR / 2;
-    const int inside = p->kh * p->kw == 1 && p->pt <= 0 && (p->oh - 1) * p->sh - p->pt < p->ih;
-    return narrow && fc_active->gemm->pair[p->ow] && (p->band || inside) ? 2 : 1;
-}
-
 /* The tile asks for as much of the next block's rows as its steps of k can. */
 static void ask_rows(const conv_run *c, panel *q, int64_t k)
 {
@@ -218,7 +208,7 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
 {
     const fc_conv *p = c->p;
     const int64_t per_row = c->tiles_per_row, low = p->ow / per_row, more = p->ow % per_row;
-    const int64_t together = rows_together(c, q->nv), k = p->kh * p->kw * p->ic;
+    const int64_t together = p->pair && q->nv == FC_GEMM_PAIR_NV ? 2 : 1, k = p->kh * p->kw * p->ic;
     const int64_t passes = fc_ceil_div(t1 - t0, together), width = q->nv * fc_active->vector_length;
     /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
      * buffers that the tile's own loads need. A matrix times a vector is a stream: of it, what lies a distance ahead. */

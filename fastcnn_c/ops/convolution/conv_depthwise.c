@@ -35,7 +35,7 @@ static layout layout_of(const fc_conv_depthwise *p)
 {
     layout l = {.v = fc_active->vector_length, .left = fc_max(p->pl, 0)};
     l.width = p->first_nv * l.v;
-    l.tile = fc_depthwise_tile_of(p->kh, p->kw, p->sh, p->sw, p->dh, p->dw, p->oh);
+    l.tile = fc_depthwise_tile_of(p->kw, p->sw, p->dw, p->tile_rows);
     l.span = fc_max(l.left + p->iw, (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1);
     l.ring = (p->block - 1) * p->sh + (p->kh - 1) * p->dh + 1;
     l.block = fc_align_up((size_t)((l.ring + 1) * l.span * l.width) * sizeof(float));
@@ -55,7 +55,7 @@ static fc_conv first_params(const fc_conv_depthwise *p, const layout *l, int64_t
                      .pt = p->first_pt - from * p->first_sh, .pl = p->first_pl, .ih = p->first_ih, .iw = p->first_iw, .oh = to - from,
                      .ow = p->iw, .x_row = p->x_row, .x_pixel = p->x_pixel, .y_row = l->span * l->v, .y_pixel = l->v,
                      .y_gap = plane(l) - l->v, .groups = 1, .ic = p->ic, .oc = n, .fn = p->first_fn, .alpha = p->first_alpha,
-                     .beta = p->first_beta, .nv = p->first_nv, .band = p->first_band,
+                     .beta = p->first_beta, .nv = p->first_nv, .band = p->first_band, .pair = p->first_pair,
                      .block = p->first_band ? 1 : (to - from) * tiles};
 }
 
@@ -66,7 +66,7 @@ static fc_conv last_params(const fc_conv_depthwise *p, const layout *l, int64_t 
                      .x_row = p->ow * p->c, .x_pixel = p->c, .y_row = p->y_row, .y_pixel = p->y_pixel,
                      .r_row = p->skip ? l->span * l->v : p->r_row, .r_pixel = p->skip ? l->v : p->r_pixel, .groups = 1,
                      .ic = p->c, .oc = p->oc, .fn = p->last_fn, .alpha = p->last_alpha,
-                     .beta = p->last_beta, .nv = p->last_nv, .block = rows * p->ow};
+                     .beta = p->last_beta, .nv = p->last_nv, .pair = p->last_pair, .block = rows * p->ow};
 }
 
 size_t fc_scratch_conv_depthwise(const void *params, int threads)

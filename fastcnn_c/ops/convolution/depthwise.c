@@ -45,18 +45,15 @@ typedef struct pass {
     int64_t left, inside, first; /* of the columns they see: padding at the left, those of the image, the first of these */
 } pass;
 
-fc_depthwise_tile fc_depthwise_tile_of(int64_t kh, int64_t kw, int64_t sh, int64_t sw, int64_t dh, int64_t dw, int64_t oh)
+fc_depthwise_tile fc_depthwise_tile_of(int64_t kw, int64_t sw, int64_t dw, int64_t tile_rows)
 {
     const fc_depthwise_kernels *kernels = fc_active->depthwise;
-    fc_depthwise_tile t = {.tile_rows = 1, .kernel = kernels->window, .last_row = kernels->window};
+    fc_depthwise_tile t = {.tile_rows = tile_rows, .kernel = kernels->window, .last_row = kernels->window};
     if (dw != 1 || sw > 2 || (kw != 3 && kw != 5 && kw != 7))
         return t;
     const int64_t width = (kw - 3) / 2;
-    t.kernel = t.last_row = kernels->row[width][sw - 1];
-    if (sh == 1 && sw == 1 && dh == 1 && oh > 1 && (kw == 3 ? kh == 3 : kernels->wide_pairs)) {
-        t.tile_rows = 2;
-        t.kernel = kernels->pair[width];
-    }
+    t.last_row = kernels->row[width][sw - 1];
+    t.kernel = tile_rows == 2 ? kernels->pair[width] : t.last_row;
     return t;
 }
 
@@ -69,8 +66,7 @@ static size_t take(size_t *bytes, int64_t count, size_t size)
 
 static layout layout_of(const fc_depthwise *p)
 {
-    const int64_t rows_of_a_band = p->ic == 1 ? p->oh : 1;                   /* two output rows at once share bands that follow each other */
-    layout l = {.v = fc_active->vector_length, .tile = fc_depthwise_tile_of(p->kh, p->kw, p->sh, p->sw, p->dh, p->dw, rows_of_a_band)};
+    layout l = {.v = fc_active->vector_length, .tile = fc_depthwise_tile_of(p->kw, p->sw, p->dw, p->tile_rows)};
     l.ring = (l.tile.tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1;
     const int64_t reach = (p->kw - 1) * p->dw + 1;                           /* columns of one window */
     const int64_t fits = RING_BYTES / (int64_t)sizeof(float) / l.v / (l.ring * p->ic); /* columns of one vector's ring */
@@ -90,7 +86,8 @@ static layout layout_of(const fc_depthwise *p)
 size_t fc_scratch_depthwise(const void *params, int threads)
 {
     (void)threads;
-    return fc_depthwise_is_direct(params) ? 0 : layout_of(params).bytes;
+    const fc_depthwise *p = params;
+    return p->direct ? 0 : layout_of(p).bytes;
 }
 
 /* The bands of input channel q of the row in a slot. */
@@ -231,7 +228,7 @@ static void run_image(const fc_depthwise *p, const layout *l, void *const *t, ch
 fc_status fc_run_depthwise(const void *params, void *const *t, const fc_team *team)
 {
     const fc_depthwise *p = params;
-    if (fc_depthwise_is_direct(p)) {
+    if (p->direct) {
         fc_run_depthwise_direct(p, t, team);
         return FC_OK;
     }

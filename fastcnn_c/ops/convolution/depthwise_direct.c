@@ -5,15 +5,6 @@
 #include "depthwise.h"
 #include "ops/epilogue.h"
 
-/* Output columns. 112x112x96: 408 -> 222 us, 56x56x144: 100 -> 78 us, 28x28x192: 17 both ways, 14x14x576: 11 -> 14 us (one
- * core of a Xeon with AVX-512, 2 MB of L2). Stride 1 gains 10 % at most on maps larger than L2 and loses twofold on smaller. */
-enum { MIN_COLUMNS = 20 };
-
-int fc_depthwise_is_direct(const fc_depthwise *p)
-{
-    return p->x_c == 0 && p->sw == 2 && p->dw == 1 && (p->kw == 3 || p->kw == 5) && p->ow >= MIN_COLUMNS;
-}
-
 /* Taps [*first, *first + count) of a window at `start` that lie inside the extent; returns count. */
 static int64_t clip_taps(int64_t start, int64_t taps, int64_t dilation, int64_t extent, int64_t *first)
 {

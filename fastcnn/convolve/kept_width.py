@@ -3,30 +3,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastcnn.convolve import conv
-from fastcnn.convolve.conv import ConvChoice, Places
+from fastcnn.convolve.blocking import streamed, streams_weights
+from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.implicit_gemm import at_width
+from fastcnn.convolve.shape import Places
 from fastcnn.convolve.tile import tile_cycles
 
-MAX_NV = 4                  # widest register tile in vectors
 # A layer keeps the width that its weights are packed for where the model of tile.py says that this takes at most so much more time.
 KEEP_WIDTH = 1.15
 
 
-def keep_width(picked: ConvChoice, places: Places, widths: Sequence[int], threads: int) -> ConvChoice:
+def keep_width(picked: Choice, places: Places, widths: Sequence[int], threads: int) -> Choice:
     """The choice at one of these tile widths, for which its weights are packed already, unless that costs much.
 
     What only streams weights from memory keeps any width: panels one vector wide gain it less than a second copy of the weights takes.
     """
-    if picked.algorithm != "conv" or picked.fields["laced"]:
+    if picked.kind != "conv" or picked.fields["laced"]:
         return picked
-    shape, fields = picked.shape, picked.fields
-    limit = float("inf") if conv.streams_weights(shape) else KEEP_WIDTH
-    nv = kept_nv(shape.oc, shape.ow, shape.k, fields["nv"], widths, limit, conv.streamed(shape, places, threads))
-    if nv == fields["nv"]:
-        return picked
-    band = bool(fields["band"])
-    block = fields["block"] if band else conv.block_tiles(shape, nv, places, threads)
-    return conv.conv(shape, nv, band, block, conv.splits_columns(shape, nv, band, threads))
+    shape = picked.shape
+    limit = float("inf") if streams_weights(shape) else KEEP_WIDTH
+    nv = kept_nv(shape.oc, shape.ow, shape.k, picked.fields["nv"], widths, limit, streamed(shape, places, threads))
+    return picked if nv == picked.fields["nv"] else at_width(picked, nv, places, threads)
 
 
 def kept_nv(oc: int, ow: int, k: int, best: int, widths: Sequence[int], limit: float = KEEP_WIDTH, streamed: int = 0) -> int:

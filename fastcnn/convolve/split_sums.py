@@ -8,7 +8,7 @@ to 1024 no gain.
 """
 from __future__ import annotations
 
-from fastcnn.convolve.winograd import covers
+from fastcnn.convolve.winograd_cost import has_transforms
 
 PIECE = 1536            # products of a sum in one piece
 ROWS = 24               # with fewer rows or pixels the weights are read once anyway
@@ -31,7 +31,7 @@ def of_channels(ic: int, kernel: tuple[int, int], strides: tuple[int, int], pixe
 
     Windows that may be Winograd's stay whole: its transforms of the output would be made for every piece.
     """
-    taps, winograd = kernel[0] * kernel[1], covers(kernel) and strides == (1, 1) and not strict
+    taps, winograd = kernel[0] * kernel[1], has_transforms(kernel) and strides == (1, 1) and not strict
     if taps * ic <= (WHOLE_POINTWISE if taps == 1 else WHOLE_WINDOW) or pixels < ROWS or winograd:
         return [(0, ic)]
     step = max(1, round(PIECE / taps / CHANNELS)) * CHANNELS

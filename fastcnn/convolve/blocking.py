@@ -1,0 +1,86 @@
+"""How much at a time: rows and tiles whose operands fit the caches, and whether threads share rows or channels."""
+from __future__ import annotations
+
+from fastcnn import _native
+from fastcnn.convolve.shape import ConvShape, Places
+from fastcnn.machine.current import current
+
+
+def streams_weights(shape: ConvShape) -> bool:
+    """One row of x against weights from beyond L2: panels of any width are the same stream."""
+    return shape.n * shape.oh * shape.ow == 1 and shape.w_bytes > current().l2_bytes
+
+
+def block_rows(shape: ConvShape, threads: int) -> int:
+    """Output rows whose input band fills a quarter of L2, the rest is for weights and results.
+
+    One row where half of L1 holds the weights, which then need not last: its band stays in L1 and the next rows of x are on their way
+    meanwhile. 3 channels of 224x224 to 16 and 32, 3x3 stride 2: 107 -> 96 us, 149 -> 131 us (2026-11-21, Xeon, AVX-512).
+    """
+    if shape.w_bytes <= current().l1d_bytes // 2 and not _native.gemm_pair(shape.ow):
+        return 1
+    row_bytes = shape.arithmetic.x.itemsize * shape.columns_seen * shape.ic * shape.groups
+    room = current().l2_bytes // 4 // max(row_bytes, 1)
+    rows = (room - (shape.kh - 1) * shape.dh - 1) // shape.sh + 1
+    share = -(-shape.oh * shape.n // threads)
+    return max(1, min(rows, shape.oh, share))
+
+
+def streamed(shape: ConvShape, places: Places, threads: int) -> int:
+    """Maps of the output's size, residual included, that pass L2 by because all maps of the layer together outgrow it; 0: they stay."""
+    outputs = len(places) - 1
+    maps = shape.n * shape.groups * (shape.x_bytes + outputs * shape.y_bytes)
+    return outputs if maps > threads * current().l2_bytes else 0
+
+
+def block_tiles(shape: ConvShape, nv: int, places: Places, threads: int) -> int:
+    """Tiles whose part of x fills a quarter of L2 while the panels of w pass over them; with y and residual where those pass it by.
+
+    All tiles as one block where that takes half of L2 and saves reading weights twice that L2 does not keep: 8x8, 2048 to 384 channels,
+    0.67 -> 0.55 ms (2026-11-21, Xeon, AVX-512, cold); where L2 keeps them one block is 1 % slower on average.
+    """
+    whole = shape.oh * -(-shape.ow // _native.gemm_max_mr(nv))
+    image_bytes = shape.x_bytes + streamed(shape, places, threads) * shape.y_bytes
+    tiles = max(1, current().l2_bytes // 4 * whole // max(image_bytes, 1))
+    again = shape.w_bytes // shape.groups > current().l2_bytes // 2 and shape.x_bytes <= current().l2_bytes
+    return whole if again else min(tiles, whole)
+
+
+def splits_columns(shape: ConvShape, nv: int, band: bool, threads: int) -> bool:
+    """Threads share output channels where rows are too few to share evenly, or where the weights outweigh them.
+
+    So each weight is read once.
+    """
+    if threads == 1:
+        return False
+    panels = -(-shape.oc // (nv * _native.vector_length()))
+    units = shape.n * shape.oh * (1 if band else -(-shape.ow // _native.gemm_max_mr(nv)))
+    if panels < threads:
+        return False
+    return units < 4 * threads or shape.k * shape.oc > 4 * shape.n * shape.ih * shape.iw * shape.ic
+
+
+def fused_rows(row_bytes: int, stride: int, out_rows: int, factor: float = 1) -> int:
+    """Output rows at a time of fused convolutions: the ring of rows between them should leave L1 little.
+
+    With 64 KB a quarter to four times that: within 2 % on MobileNetV2, MNASNet and EfficientNet-B0; 256 KB: 4 to 8 % of MobileNetV2 (Xeon).
+    """
+    return max(1, min(out_rows, int(factor * current().ring_bytes) // row_bytes // stride))
+
+
+def strip_rows(row_bytes: int, kernel: int, stride: int, out_rows: int, factor: float = 1) -> int:
+    """Output rows at a time of a pooling: those whose strip of the convolution's rows fills an eighth of L2.
+
+    A third to a 24th: within the noise on ResNet-18, SqueezeNet and ShuffleNet, slower at either end (Xeon, one thread, 2026-11-21).
+    """
+    rows = int(factor * current().l2_bytes) // 8 // max(row_bytes, 1)
+    return max(1, min(out_rows, (rows - kernel) // stride + 1))
+
+
+def chained_rows(rows: int, width: int, threads: int, factor: float = 1) -> int:
+    """Rows of a chain of products whose part between the two, `width` floats each, fills a quarter of the threads' L2; blocks are alike.
+
+    ConvNeXt-T by a half, a quarter and an eighth: 0.981, 0.972, 0.973 of the time without (Xeon, one thread, 2026-11-21).
+    """
+    blocks = -(-16 * width * rows // max(int(factor * current().l2_bytes * threads), 1))
+    return -(-rows // max(blocks, 1))

@@ -1,0 +1,177 @@
+"""Convolution as a matrix product whose left matrix, the windows, is never written down: read where x lies, or through a band of rows."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.convolve import blocking
+from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
+from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.shape import ConvShape, Places, Problem, flatten
+from fastcnn.convolve.tile import CACHE_LINE_FLOATS, MAX_NV, best_nv, tile_cycles
+from fastcnn.machine.current import current
+
+BLOCK_FACTORS = (0.5, 1, 2)         # of what the caches suggest: what tuning tries
+
+
+class Gemm(Rung):
+    """What the two ways of reading x share: the conv step, panels of weights, their time. band: which of the two it is."""
+
+    computed_weights = True
+    band = False
+
+    def choose(self, problem: Problem) -> Choice:
+        shape = flatten(problem.shape, problem.places)
+        return self.at_width(shape, problem.places, problem.threads, self.width(shape, problem.places, problem.threads))
+
+    def width(self, shape: ConvShape, places: Places, threads: int) -> int:
+        """Vectors of the register tile."""
+        best = best_nv(shape.oc, shape.ow, shape.k, blocking.streamed(shape, places, threads))
+        return (self.band and _pair_nv(shape)) or best
+
+    def at_width(self, shape: ConvShape, places: Places, threads: int, nv: int) -> Choice:
+        """With tiles nv vectors wide, blocked for the caches."""
+        block = self.block(shape, places, threads, nv)
+        return gemm_choice(self.name, shape, nv, self.band, block, blocking.splits_columns(shape, nv, self.band, threads))
+
+    def block(self, shape: ConvShape, places: Places, threads: int, nv: int) -> int:
+        """Tiles of x (in place) or output rows (band) that a panel of w is multiplied with before the next one."""
+        return blocking.block_rows(shape, threads) if self.band else blocking.block_tiles(shape, nv, places, threads)
+
+    def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
+        shape, threads = flatten(problem.shape, problem.places), problem.threads
+        for nv in tile_widths(shape.oc):
+            whole = shape.oh if self.band else shape.oh * -(-shape.ow // _native.gemm_max_mr(nv))
+            usual = self.block(shape, problem.places, threads, nv)
+            for block in sorted({max(1, min(int(usual * factor), whole)) for factor in BLOCK_FACTORS}):
+                for split in (False, True)[:1 if threads == 1 else 2]:
+                    name = f"{self.name} nv{nv} b{block}{' split' if split else ''}"
+                    yield name, gemm_choice(self.name, shape, nv, self.band, block, split)
+
+    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+        groups, nv = choice.packing[:2]
+        columns = w[:, :, 0, 0].T
+        if groups == 1 and w.shape[2:] == (1, 1) and columns.flags.c_contiguous and w.dtype == np.float32:
+            return _native.pack_gemm_b(columns, True, nv)        # MatMul's weights as they lie
+        return _native.pack_conv(np.ascontiguousarray(w, np.float32), groups, nv)
+
+    def cycles(self, choice: Choice, threads: int) -> float:
+        shape, vector, machine = choice.shape, _native.vector_length(), current()
+        work = shape.groups * shape.n * shape.oh * tile_cycles(shape.oc, shape.ow, shape.k, choice.fields["nv"])
+        work += self.copy_cycles(shape)
+        return work / threads + weight_bytes(shape, vector) / machine.memory
+
+    def copy_cycles(self, shape: ConvShape) -> float:
+        """Of bringing x to where tiles read it."""
+        if not self.band:
+            return 0.0
+        vector = _native.vector_length()
+        return taps_of_all(shape) * shape.groups * -(-shape.ic // vector) * current().core(vector).band
+
+
+class GemmInPlace(Gemm):
+    """Short runs of k too: 28x28, one channel to 32, 3x3 takes 3.7 us in place and 21.6 by im2col, which is faster nowhere (Xeon)."""
+
+    name = "GEMM in place"
+
+    def covers(self, problem: Problem) -> bool:
+        return not problem.shape.splits_taps and not lies_in_planes(problem)
+
+    def pays(self, problem: Problem) -> bool:
+        return not _needs_band(problem.shape, problem.places)
+
+
+class GemmThroughBand(Gemm):
+    """The rows of x that a block of output rows needs are copied first, zeros around them: no tile meets a border."""
+
+    name, band = "GEMM through a band", True
+
+    def covers(self, problem: Problem) -> bool:
+        return problem.shape.kernel != (1, 1) or problem.shape.touches_padding
+
+
+IN_PLACE, THROUGH_BAND = GemmInPlace(), GemmThroughBand()
+
+
+def implicit_gemm(shape: ConvShape, places: Places, threads: int) -> Choice:
+    """The one or the other, of a shape as it is: what steps that fuse a convolution with others run inside."""
+    rung = THROUGH_BAND if _needs_band(shape, places) else IN_PLACE
+    return rung.at_width(shape, places, threads, rung.width(shape, places, threads))
+
+
+def banded(shape: ConvShape, threads: int, nv: int = 0, factor: float = 1) -> Choice:
+    """Through a band whatever the window: for what happens to x on the way there.
+
+    nv, factor  for tuning: another tile width, more or fewer rows at a time than the caches suggest
+    """
+    nv = nv or best_nv(shape.oc, shape.ow, shape.k)
+    block = max(1, min(shape.oh, int(factor * blocking.block_rows(shape, threads))))
+    return gemm_choice(THROUGH_BAND.name, shape, nv, True, block, blocking.splits_columns(shape, nv, True, threads))
+
+
+def gemm_choice(name: str, shape: ConvShape, nv: int, band: bool, block: int, split: bool) -> Choice:
+    """Tiles nv vectors wide, `block` rows (band) or tiles of x at a time; split: threads share output channels."""
+    fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(band), "block": block,
+              "split_columns": int(split), "y_gap": 0, "laced": 0, "pair": int(pairs_rows(shape, band))}
+    return Choice(name, "conv", shape, fields, (shape.groups, nv))
+
+
+def panels(nv: int, groups: int = 1, arithmetic: Arithmetic = FLOAT32) -> tuple[object, ...]:
+    """Choice.layout of weights in panels nv vectors wide."""
+    return "conv", arithmetic, (groups, nv)
+
+
+def at_width(choice: Choice, nv: int, places: Places, threads: int) -> Choice:
+    """The same with another width of tile, and what follows from it."""
+    band = bool(choice.fields["band"])
+    block = choice.fields["block"] if band else blocking.block_tiles(choice.shape, nv, places, threads)
+    split = blocking.splits_columns(choice.shape, nv, band, threads)
+    return gemm_choice(choice.rung, choice.shape, nv, band, block, split)
+
+
+def tile_widths(oc: int) -> list[int]:
+    """Vectors of the register tiles that there are for so many output channels."""
+    return [nv for nv in range(1, MAX_NV + 1) if _native.gemm_max_mr(nv) and nv <= -(-oc // _native.vector_length())]
+
+
+def pairs_rows(shape: ConvShape, band: bool) -> bool:
+    """Whether tiles take two output rows at once: rows so narrow that weights would be read too often, both given the same runs of k.
+
+    Zeros of the band are among them; read in place, no row may lie in padding.
+    """
+    if not _native.gemm_pair(shape.ow):
+        return False
+    inside = shape.kernel == (1, 1) and shape.pt <= 0 and (shape.oh - 1) * shape.sh - shape.pt < shape.ih
+    return inside or (band and (shape.dw == 1 or shape.kw == 1))
+
+
+def weight_bytes(shape: ConvShape, vector: int) -> int:
+    """Of the packed weights, whole vectors."""
+    return shape.arithmetic.w.itemsize * shape.groups * shape.k * -(-shape.oc // vector) * vector
+
+
+def taps_of_all(shape: ConvShape) -> int:
+    """Window elements of all outputs, channels aside."""
+    return shape.n * shape.oh * shape.ow * shape.kh * shape.kw
+
+
+def _needs_band(shape: ConvShape, places: Places) -> bool:
+    """Some windows reach into padding; or pixels are so short and far apart that a line of cache holds little of them."""
+    dense = places[0][3] == shape.ic and shape.groups == 1
+    return shape.splits_taps or (shape.kw > 1 and not dense and shape.ic < CACHE_LINE_FLOATS)
+
+
+def lies_in_planes(problem: Problem) -> bool:
+    """Row-major x of several channels: only a band is made from it."""
+    return problem.shape.ic > 1 and problem.places[0][1] > 1
+
+
+def _pair_nv(shape: ConvShape) -> int:
+    """The width of tile that takes two output rows at once where rows are that narrow; 0 where there is none.
+
+    b is then read half as often: 512 to 512 channels, 3x3 on 7x7 1.26 -> 1.11 ms with weights in L2 (2026-11-21, Xeon, AVX-512).
+    """
+    nv = _native.gemm_pair(shape.ow) if shape.dw == 1 and shape.oh > 1 else 0
+    return nv if shape.oc > (nv - 1) * _native.vector_length() else 0

@@ -1,0 +1,50 @@
+"""Groups of one and a half vectors, two at a time as three vectors: no lane multiplies what is not there. RegNetY's 24 at AVX-512."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.convolve.blocking import block_rows
+from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.implicit_gemm import Gemm, gemm_choice
+from fastcnn.convolve.shape import Problem
+
+NV = 3          # vectors of two groups
+
+
+class JoinedGroups(Gemm):
+    """The implicit GEMM through a band, tiles of which the middle vector belongs half to each group."""
+
+    name, computed_weights = "joined groups", False
+
+    def covers(self, problem: Problem) -> bool:
+        shape = problem.shape
+        return joins(shape.groups, shape.ic, shape.oc, _native.vector_length())
+
+    def choose(self, problem: Problem) -> Choice:
+        shape = problem.shape
+        two = replace(shape, groups=shape.groups // 2, oc=2 * shape.oc)
+        fields = {**gemm_choice(self.name, two, NV, True, block_rows(shape, problem.threads), False).fields, "laced": 1}
+        return Choice(self.name, "conv", two, fields, (two.groups, NV, "joined"))
+
+    def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
+        yield self.name, self.choose(problem)
+
+    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+        return super().pack(choice, alternating(np.ascontiguousarray(w, np.float32), choice.shape.oc))
+
+
+JOINED_GROUPS = JoinedGroups()
+
+
+def joins(groups: int, ic: int, oc: int, vector: int) -> bool:
+    """Whether two groups at a time leave no lane empty where one leaves half a vector."""
+    return groups > 0 and groups % 2 == 0 and 2 * oc == NV * vector and 2 * ic % vector == 0
+
+
+def alternating(w: np.ndarray, oc: int) -> np.ndarray:
+    """w (M, C/group, kh, kw) with the filters of two groups, oc of them, in turn."""
+    return np.ascontiguousarray(w.reshape(-1, 2, oc // 2, *w.shape[1:]).swapaxes(1, 2)).reshape(w.shape)

@@ -1,0 +1,96 @@
+"""The ladder: everything that can compute a convolution, read top to bottom. The first rung that covers a problem and pays is picked.
+
+Tuning times what all rungs that cover it could do. What a rung says of itself is in its file: when it is right, when it pays, the
+fields of its step, its weights packed, its time by the cost model.
+"""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.depthwise import DepthwiseDirect, DepthwiseRing, GroupsByLanes
+from fastcnn.convolve.im2col import Im2col
+from fastcnn.convolve.implicit_gemm import IN_PLACE, THROUGH_BAND
+from fastcnn.convolve.joined_groups import JOINED_GROUPS
+from fastcnn.convolve.planes_depthwise import PlanesDepthwise
+from fastcnn.convolve.planes_product import PLANES_PRODUCT
+from fastcnn.convolve.rotated_groups import RotatedGroups
+from fastcnn.convolve.shape import Problem
+from fastcnn.convolve.winograd import WINOGRAD, WinogradPhases
+from fastcnn.machine.current import current
+
+LADDER: list[Rung] = [
+    PLANES_PRODUCT,    # on planes first: two changes of layout cost more than all but the shortest planes lose
+    PlanesDepthwise(),
+    DepthwiseDirect(),  # one channel a group: nothing for a GEMM to gain, the work is in the loads
+    DepthwiseRing(),
+    RotatedGroups(),    # 2, 4 or 8 channels a group fill vectors whole
+    GroupsByLanes(),    # before the GEMM, whose tiles narrow groups leave half empty or more
+    JOINED_GROUPS,      # groups of one and a half vectors
+    WinogradPhases(),   # dense windows of stride 1: where fewer products gain more than their transforms cost
+    WINOGRAD,
+    IN_PLACE,           # everything else; no copy where no window meets a border
+    THROUGH_BAND,
+    Im2col(),           # last: the readable definition, the fastest nowhere
+]
+BY_NAME = {rung.name: rung for rung in LADDER}
+
+
+def choose(problem: Problem) -> Choice:
+    """The planner's pick for one convolution; of one on planes, what would compute it on pixels where no rung on planes pays."""
+    for rung in LADDER:
+        if rung.takes(problem) and rung.pays(problem):
+            return rung.choose(problem)
+    return choose(problem.on_pixels())
+
+
+def covers_planes(problem: Problem) -> bool:
+    """Whether a problem on planes can be computed there."""
+    return any(rung.on_planes and rung.takes(problem) for rung in LADDER)
+
+
+def candidates(problem: Problem) -> dict[str, Choice]:
+    """Name -> choice of all that every rung could do; the planner's pick is among them. Those on pixels of a problem on planes, too."""
+    listed = {name: choice for rung in LADDER if rung.takes(problem) for name, choice in rung.candidates(problem)}
+    if problem.planes:
+        listed |= candidates(problem.on_pixels())
+    picked = choose(problem)
+    if picked not in listed.values():
+        listed[f"{picked.rung}, the planner's"] = picked
+    return listed
+
+
+def changes_layout(problem: Problem, choice: Choice) -> bool:
+    """Whether x and y of a problem on planes are copied to and from pixels for this choice."""
+    return problem.planes and not BY_NAME[choice.rung].on_planes
+
+
+def name_of(picked: Choice, listed: dict[str, Choice]) -> str:
+    """The name of a choice among candidates."""
+    return next(name for name, other in listed.items() if other == picked)
+
+
+def pack(choice: Choice, w: np.ndarray) -> np.ndarray:
+    """w (M, C/group, kh, kw) packed for the step that was chosen."""
+    return BY_NAME[choice.rung].pack(choice, w)
+
+
+def cycles(choice: Choice, threads: int) -> float:
+    """Predicted time of a choice in cycles of one core, weights from beyond L2.
+
+    Good for choosing which candidates are worth timing and for telling a user what to expect: half of the layers of bench/layers within
+    a fifth of what was measured.
+    """
+    return BY_NAME[choice.rung].cycles(choice, threads)
+
+
+def layout_cycles(problem: Problem, choice: Choice) -> float:
+    """Predicted time of those copies; 0 where there are none."""
+    if not changes_layout(problem, choice):
+        return 0.0
+    shape, vector = problem.shape, _native.vector_length()
+    elements = math.prod(shape.x_extents) + math.prod(shape.y_extents)
+    return elements / vector * current().core(vector).gather / problem.threads

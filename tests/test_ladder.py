@@ -1,0 +1,130 @@
+"""The ladder: every convolution and constant product has one row that says which rung computes it, tuning sees every rung."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+from graph_helper import model
+from onnx import TensorProto, helper
+
+import fastcnn
+from fastcnn import _native
+from fastcnn.convolve.decision import CostModel, Decision
+from fastcnn.convolve.ladder import LADDER, candidates, changes_layout, choose, cycles
+from fastcnn.convolve.shape import ConvShape, Problem, own_places
+from fastcnn.ir.tensor import dense_strides
+from fastcnn.tune.trial import Trials
+
+SHAPES = {
+    "dense": ConvShape(1, 1, 32, 48, 3, 3, 1, 1, 1, 1, 1, 1, 28, 28, 28, 28),
+    "dilated": ConvShape(1, 1, 32, 48, 3, 3, 1, 1, 2, 2, 2, 2, 28, 28, 28, 28),
+    "pointwise": ConvShape(2, 1, 24, 33, 1, 1, 1, 1, 1, 1, 0, 0, 17, 15, 17, 15),
+    "stride 2": ConvShape(1, 1, 20, 37, 3, 3, 2, 2, 1, 1, 1, 1, 15, 17, 8, 9),
+    "depthwise": ConvShape(1, 40, 1, 1, 3, 3, 1, 1, 1, 1, 1, 1, 30, 33, 30, 33),
+    "depthwise stride 2": ConvShape(1, 40, 1, 1, 5, 5, 2, 2, 1, 1, 2, 2, 60, 61, 30, 31),
+    "narrow groups": ConvShape(1, 16, 4, 4, 3, 3, 1, 1, 1, 1, 1, 1, 12, 13, 12, 13),
+    "other narrow groups": ConvShape(1, 10, 3, 5, 3, 3, 1, 1, 1, 1, 1, 1, 12, 13, 12, 13),
+    "groups of one and a half vectors": ConvShape(1, 4, 24, 24, 3, 3, 1, 1, 1, 1, 1, 1, 12, 13, 12, 13),
+    "pointwise groups": ConvShape(2, 3, 7, 9, 1, 1, 1, 1, 1, 1, 0, 0, 10, 13, 10, 13),
+    "first layer": ConvShape(1, 1, 3, 33, 3, 3, 2, 2, 1, 1, 1, 1, 64, 64, 32, 32),
+}
+
+
+def problems(threads: int = 1) -> Iterator[Problem]:
+    """On pixels and on planes."""
+    for shape in SHAPES.values():
+        yield Problem(shape, own_places(shape), threads)
+        yield Problem(shape, (dense_strides(shape.x_extents), dense_strides(shape.y_extents)), threads, planes=True)
+
+
+def test_every_rung_is_picked_or_tried_for_some_problem(isa: str) -> None:
+    tried = {choice.rung for problem in problems() for choice in candidates(problem).values()}
+    never = {rung.name for rung in LADDER} - tried
+    assert not never or (never <= {"joined groups", "rotated groups", "groups by lanes"} and _native.vector_length() < 16)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_picked_is_a_candidate_and_has_a_time(isa: str, threads: int) -> None:
+    for problem in problems(threads):
+        listed = candidates(problem)
+        assert choose(problem) in listed.values()
+        assert all(cycles(choice, threads) > 0 for choice in listed.values())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", SHAPES)
+def test_candidates_on_planes_compute_the_same(isa: str, kind: str, threads: int) -> None:
+    shape = SHAPES[kind]
+    problem = Problem(shape, (dense_strides(shape.x_extents), dense_strides(shape.y_extents)), threads, planes=True)
+    listed, results = candidates(problem), {}
+    trials = Trials(problem, listed)
+    assert any(changes_layout(problem, choice) for choice in listed.values())
+    for name, trial in trials.trials.items():
+        trials.y[:] = np.nan
+        trial.run(trials.workspace)
+        results[name] = trials.y.copy()
+    first = next(iter(results.values()))
+    assert np.nansum(first) > 0
+    for name, y in results.items():
+        np.testing.assert_allclose(y, first, rtol=0, atol=3e-5, err_msg=name)
+
+
+def test_the_planes_of_a_layer_are_weighed_against_pixels(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chooser that likes no rung on planes gets pixels, and the same numbers."""
+    class OnPixels(CostModel):
+        def conv(self, problem: Problem) -> Decision:
+            return Decision(problem, choose(problem.on_pixels() if problem.planes else problem))
+
+    for attrs, w in (({}, (24, 16, 1, 1)), ({"group": 16, "pads": [1] * 4}, (16, 1, 3, 3))):
+        layer = conv(w, [1, 16, 30, 31], **attrs)
+        x = np.random.default_rng(0).random((1, 16, 30, 31), np.float32)
+        planes = fastcnn.load(layer, threads=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(fastcnn.model, "CostModel", OnPixels)
+            pixels = fastcnn.load(layer, threads=1)
+            y = pixels(x)
+        np.testing.assert_allclose(planes(x), y, rtol=0, atol=1e-5)
+        (row,), (other,) = planes.choices(), pixels.choices()
+        assert row.algorithm.startswith("planes") and not other.algorithm.startswith("planes")
+
+
+def conv(w: Sequence[int], x: Sequence[int], **attrs: object) -> bytes:
+    """A lone Conv."""
+    weights = np.random.default_rng(1).standard_normal(w).astype(np.float32)
+    node = helper.make_node("Conv", ["x", "w"], ["y"], "layer", **attrs)
+    return model([node], {"x": list(x)}, ["y"], {"w": weights}).SerializeToString()
+
+
+LONE = {
+    "pointwise": ((24, 16, 1, 1), [1, 16, 30, 31], {}, "planes product"),
+    "depthwise": ((16, 1, 3, 3), [1, 16, 30, 31], {"group": 16, "pads": [1] * 4}, "planes depthwise"),
+    "depthwise stride 2 of small maps": ((16, 1, 3, 3), [1, 16, 30, 31], {"group": 16, "strides": [2, 2]}, "depthwise ring"),
+    "dense": ((24, 16, 3, 3), [1, 16, 30, 31], {"strides": [2, 2]}, "GEMM in place"),
+    "padded": ((24, 16, 3, 3), [1, 16, 30, 31], {"strides": [2, 2], "pads": [1] * 4}, "GEMM through a band"),
+    "one axis": ((24, 16, 3), [1, 16, 30], {"strides": [2]}, "GEMM in place"),
+    "three axes": ((24, 16, 1, 3, 3), [1, 16, 3, 9, 9], {"strides": [1, 2, 2]}, "GEMM in place"),
+}
+
+
+@pytest.mark.parametrize("kind", LONE)
+def test_a_lone_layer_has_a_row(kind: str) -> None:
+    w, x, attrs, expected = LONE[kind]
+    rows = fastcnn.load(conv(w, x, **attrs), threads=1).choices()
+    assert rows and {row.algorithm for row in rows} == {expected}
+    assert all(row.node == "layer" and row.predicted_ms is not None and row.predicted_ms > 0 for row in rows)
+
+
+OTHERS = {
+    "ConvTranspose": (helper.make_node("ConvTranspose", ["x", "w"], ["y"], "layer", strides=[2, 2]), [1, 8, 7, 9], [8, 5, 3, 3]),
+    "Gemm": (helper.make_node("Gemm", ["x", "w"], ["y"], "layer"), [3, 20], [20, 7]),
+    "MatMul": (helper.make_node("MatMul", ["x", "w"], ["y"], "layer"), [2, 3, 20], [20, 7]),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_operators_that_are_convolutions_inside_have_rows(kind: str) -> None:
+    node, x, w = OTHERS[kind]
+    weights = np.random.default_rng(1).standard_normal(w).astype(np.float32)
+    rows = fastcnn.load(model([node], {"x": x}, {"y": TensorProto.FLOAT}, {"w": weights}).SerializeToString(), threads=1).choices()
+    assert rows and all(row.node == "layer" for row in rows)

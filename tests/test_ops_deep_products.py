@@ -1,4 +1,4 @@
-"""Gemm, MatMul and Conv whose long sums are computed in pieces (fastcnn.convolve.pieces), against float64 or onnxruntime."""
+"""Gemm, MatMul and Conv whose long sums are computed in pieces (fastcnn.convolve.split_sums), against float64 or onnxruntime."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Channels in a fixed order, channels-last: a permutation of two vectors for each vector of the result (fastcnn.convolve.lanes)."""
+"""Channels in a fixed order, channels-last: a permutation of two vectors for each vector of the result (fastcnn.convolve.lane_tables)."""
 from __future__ import annotations
 
 import numpy as np

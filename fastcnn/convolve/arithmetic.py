@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+WORD = 4        # bytes of a lane: a float, two bfloat16, four 8-bit integers
+
 
 @dataclass(frozen=True, eq=False)
 class Arithmetic:
@@ -17,6 +19,12 @@ class Arithmetic:
 
     def __str__(self) -> str:
         return f"{self.x} x {self.w} -> {self.accumulator} -> {self.y}"
+
+
+    @property
+    def values_a_word(self) -> int:
+        """Values of k that a lane of a tile takes at a time: kernels count k in words of 4 bytes."""
+        return WORD // self.x.itemsize
 
 
 FLOAT32 = Arithmetic(*[np.dtype(np.float32)] * 4)

@@ -157,7 +157,8 @@ class Problem:
 
 def own_places(shape: ConvShape) -> Places:
     """Strides of x and y as tensors of their own, channels last, as the planner lays them out."""
-    return channels_last_strides(shape.x_extents), channels_last_strides(shape.y_extents)
+    x, y = shape.arithmetic.x.itemsize, shape.arithmetic.y.itemsize
+    return channels_last_strides(shape.x_extents, x), channels_last_strides(shape.y_extents, y)
 
 
 def flatten(shape: ConvShape, places: Places) -> ConvShape:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from fastcnn import _native
+from fastcnn.convolve.arithmetic import WORD
 from fastcnn.machine.current import cached, current
 
 # The share of L1 that a panel of b may take: a larger one comes from L2 at every step of k.
@@ -25,12 +26,12 @@ def _best_nv(oc: int, ow: int, k: int, streamed: int) -> int:
 
 
 def tile_cycles(oc: int, ow: int, k: int, nv: int, streamed: int = 0) -> float:
-    """Cycles of one row of ow pixels times oc columns: FMAs, loads, latency of few chains, calls, narrow strips."""
+    """Cycles of one row of ow pixels times oc columns, k words long: FMAs, loads, latency of few chains, calls, narrow strips."""
     tiles = -(-ow // _native.gemm_max_mr(nv))
     vectors = -(-oc // _native.vector_length())
     full, last = divmod(vectors, nv)
     spent = sum(count * _row_cycles(ow, tiles, width, k) for count, width in ((full, nv), (1, last)) if count and width)
-    strip = 4 * nv * _native.vector_length()
+    strip = WORD * nv * _native.vector_length()
     lines = streamed * ow * oc / CACHE_LINE_FLOATS if nv < vectors else 0
     return spent + lines * current().line * max(0.0, 1 - strip / WIDE_STRIP)
 
@@ -40,8 +41,8 @@ def _row_cycles(ow: int, tiles: int, nv: int, k: int) -> float:
     machine, vector = current(), _native.vector_length()
     core = machine.core(vector)
     low, taller = divmod(ow, tiles)
-    a_row, b_panel = 4 / machine.l2_read, 0.0
-    if 4 * k * nv * vector > PANEL_SHARE_OF_L1 * machine.l1d_bytes:
+    a_row, b_panel = WORD / machine.l2_read, 0.0
+    if WORD * k * nv * vector > PANEL_SHARE_OF_L1 * machine.l1d_bytes:
         b_panel = core.panel * nv
     return sum(count * (k * (max(mr * nv / core.fmas, core.load * (mr + nv), core.chains) + a_row * mr + b_panel) + machine.tile)
                for count, mr in ((taller, low + 1), (tiles - taller, low)) if count)

@@ -166,7 +166,7 @@ def product_cycles(shape: ConvShape, joins: bool) -> float:
     alone = ROW_CYCLES + shape.groups * sum(count * (COLUMN_CYCLES + vectors * SUM_CYCLES) for count, vectors, _ in runs)
     windows = sum(len(part.taps) * part.count for part in phases(rows))
     added = shape.oh * alone + windows * shape.groups * sum(count * vectors * terms * SUM_CYCLES for count, vectors, terms in runs)
-    between = 4 * shape.n * shape.ih * shape.iw * width
+    between = shape.arithmetic.y.itemsize * shape.n * shape.ih * shape.iw * width
     far = 2 * between / machine.l3_weights if between > machine.l2_bytes // 2 else 0
     return multiplied + shape.n * added + far + (between / machine.memory if between > machine.l3_bytes // 4 else 0)
 

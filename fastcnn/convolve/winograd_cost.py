@@ -42,6 +42,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 
 from fastcnn import _native
+from fastcnn.convolve.arithmetic import WORD
 from fastcnn.convolve.tile import best_nv, tile_cycles
 from fastcnn.machine.current import cached, current
 
@@ -116,7 +117,7 @@ def direct_cycles(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n
     work = rows * tile_cycles(oc, ow, taps * ic, best_nv(oc, ow, taps * ic))
     if kernel[1] > 1:
         work += taps * rows * ow * -(-ic // vector) * machine.core(vector).band
-    return work / threads + 4 * taps * ic * columns * vector / machine.memory
+    return work / threads + WORD * taps * ic * columns * vector / machine.memory
 
 
 def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: int, tiles: int, threads: int) -> float:
@@ -126,10 +127,10 @@ def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: in
     columns, blocks = -(-oc // vector), -(-total // tiles)
     transforms = -(-ic // vector) * (core.both_in if both else core.one_in) + columns * (core.both_out if both else core.one_out)
     per_tile = positions * (ic * columns * core.products / core.fmas + transforms)
-    weights = 4 * positions * ic * columns * vector
+    weights = WORD * positions * ic * columns * vector
     resident = weights if weights <= machine.l2_bytes / 2 else 0
     share = (BOTH_SHARE if both else ONE_SHARE) * machine.l2_bytes
-    spill = max(0.0, 4 * positions * tiles * (ic + oc) + resident - share) / machine.spill
+    spill = max(0.0, WORD * positions * tiles * (ic + oc) + resident - share) / machine.spill
     rounds = -(-blocks // threads)
     alone = 4 * blocks >= 3 * rounds * threads            # as in ops/convolution/winograd.c: otherwise the threads share each block
     parallel = blocks / rounds if alone else threads

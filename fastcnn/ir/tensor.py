@@ -11,8 +11,9 @@ import numpy as np
 
 Strides = tuple[int, ...]
 
-# A pitch that is a multiple of 2 KB maps the pixels of a tile to two L1 sets: one vector more keeps them apart.
-ALIASING_FLOATS, PITCH_SKEW = 512, 16
+# A pitch that is a multiple of 2 KB maps the pixels of a tile to two L1 sets: one line of cache more keeps them apart. In bytes.
+ALIASING, PITCH_SKEW = 2048, 64
+FLOAT = 4               # bytes
 
 
 @dataclass(eq=False)
@@ -97,15 +98,15 @@ def dense_strides(shape: tuple[int, ...]) -> Strides:
     return tuple(reversed(strides))
 
 
-def pitch(channels: int) -> int:
-    """Elements from one pixel to the next of a tensor of its own."""
-    return channels + PITCH_SKEW if channels % ALIASING_FLOATS == 0 and channels else channels
+def pitch(channels: int, itemsize: int = FLOAT) -> int:
+    """Elements of so many bytes from one pixel to the next of a tensor of its own."""
+    return channels + PITCH_SKEW // itemsize if channels and channels * itemsize % ALIASING == 0 else channels
 
 
-def channels_last_strides(shape: tuple[int, ...]) -> Strides:
+def channels_last_strides(shape: tuple[int, ...], itemsize: int = FLOAT) -> Strides:
     """Strides of (N, C, spatial...) with channels innermost, pixels `pitch` apart."""
     n, c, *spatial = shape
-    step = pitch(c) if math.prod(spatial) * n > 1 else max(c, 1)
+    step = pitch(c, itemsize) if math.prod(spatial) * n > 1 else max(c, 1)
     strides = []
     for extent in reversed(spatial):
         strides.append(step)
@@ -113,10 +114,10 @@ def channels_last_strides(shape: tuple[int, ...]) -> Strides:
     return (step, 1, *reversed(strides))
 
 
-def depth_inner_strides(shape: tuple[int, ...]) -> Strides:
+def depth_inner_strides(shape: tuple[int, ...], itemsize: int = FLOAT) -> Strides:
     """Strides of (N, C, D, H, W) in memory order N, H, W, D, C: the depths of a pixel next to each other, pixels `pitch` apart."""
     _, c, d, h, w = shape
-    step = pitch(d * c)
+    step = pitch(d * c, itemsize)
     return h * w * step, 1, c, w * step, step
 
 

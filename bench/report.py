@@ -1,9 +1,10 @@
 """What bench.models found, as Markdown:  python -m bench.report RESULTS.json ...  (several files: one table of all)"""
 from __future__ import annotations
 
+import argparse
 import json
 import math
-import sys
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 BUSY = 0.97                     # with one thread: less CPU time than this share of the wall time, and others took the CPU
 OURS = "fastcnn"
+RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
 def summarise(engines: dict[str, Any], batch: int) -> None:
@@ -114,7 +116,26 @@ def _ratio(entry: dict[str, Any]) -> str:
     return f"{entry['ratio']:.2f} ({entry['ratio_rounds'][0]:.2f}-{entry['ratio_rounds'][1]:.2f})"
 
 
+def write_section(file: Path, heading: str, text: str) -> None:
+    """Puts the text under "## heading" of a Markdown file, in the place of what stands there."""
+    before = file.read_text() if file.exists() else ""
+    section = f"## {heading}\n{text.strip()}\n"
+    parts = re.split(r"^(?=## )", before, flags=re.MULTILINE)
+    kept = [section if part.startswith(f"## {heading}\n") else part.rstrip("\n") + "\n" for part in parts if part.strip()]
+    file.write_text("\n".join(kept if section in kept else [*kept, section]))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json")
+    parser.add_argument("--write", metavar="SECTION", help=f"into this section of {RESULTS.name} instead of printing")
+    args = parser.parse_args(arguments)
+    text = table(*read(args.results))
+    if args.write:
+        write_section(RESULTS, args.write, text)
+    else:
+        print(text)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
-        sys.exit(__doc__)
-    print(table(*read(Path(name) for name in sys.argv[1:])))
+    main()

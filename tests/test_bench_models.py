@@ -187,3 +187,15 @@ def test_models_disturbed_turns_are_taken_again():
     assert bench_models.undisturbed(Busy(0.5, 0.7, 0.6, 1.0), args) == ([0.7], 0.7)
     two = bench_models.parse(["--threads", "2"])
     assert bench_models.undisturbed(Busy(1.2, 2.0), two) == ([1.2], 0.6)
+
+
+def test_report_writes_a_section_in_the_place_of_the_one_before(tmp_path, monkeypatch):
+    file, target = tmp_path / "r.json", tmp_path / "RESULTS.md"
+    file.write_text(json.dumps({"machine": FACTS, "results": [result("a", 1, fastcnn=2.0, onnxruntime=4.0)]}))
+    target.write_text("# Results\nIntroduction.\n\n## Here\nold\n\n## There\nkept\n")
+    monkeypatch.setattr(report, "RESULTS", target)
+    report.main([str(file), "--write", "Here"])
+    report.main([str(file), "--write", "Elsewhere"])
+    text = target.read_text()
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["# Results", "## Here", "## There", "## Elsewhere"]
+    assert "old" not in text and "kept" in text and text.count("| a |") == 2

@@ -1,7 +1,7 @@
 """Rows of numbers by processor family, and which row a processor has: by what cpuid says, never by measuring.
 
 Two equal processors therefore plan alike and give the same bits. `measured` rows were fitted to timed layers and networks
-(bench/README.md); the others take what their core is known to do (vector units, caches) and the rest from the nearest measured row.
+(bench/notes/machine.md); the others take what their core is known to do (vector units, caches) and the rest from the nearest measured row.
 """
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ZEN = replace(_GOLDEN_COVE, load=0.5)
 
 # Measured: AMD EPYC of family 26 model 2 (48 KB L1, 1 MB L2, two 512-bit FMAs a cycle at 4.2 GHz), gcc 12.2, one thread, 2026-11-29.
 # What a core does by python -m fastcnn.machine --measure; chains, line, spill and the rates of weights by the least regret on 380 layers
-# at AVX-512 and 270 at AVX2, and by whole networks: bench/README.md.
+# at AVX-512 and 270 at AVX2, and by whole networks: bench/notes/machine.md.
 _ZEN5 = replace(_SAPPHIRE_RAPIDS, name="zen5", l2_bytes=1 * MB, line=6.0, l2_weights=15.0, l3_weights=18.0, memory=10.5, spill=7.0,
                 wide=replace(_ZEN, chains=4.0, both_in=6.0, both_out=6.5, one_in=4.5, one_out=6.3, band=0.5, depthwise=1.1, gather=3.0),
                 narrow=replace(_ZEN, both_in=3.4, both_out=4.9, one_in=3.4, one_out=5.8, band=0.5, depthwise=0.85, gather=1.95))

@@ -8,7 +8,7 @@
 #include "team.h"
 
 enum {
-    ROWS_AHEAD = 8,      /* of y, whose lines are asked for: in a network they are in no cache (bench/README.md) */
+    ROWS_AHEAD = 8,      /* of y, whose lines are asked for: in a network they are in no cache (bench/notes/kinds.md) */
     ROWS_TOGETHER = 8,   /* of x that are repeated a vector of columns at a time: they and what they become stay in L1 */
 };
 

@@ -33,8 +33,8 @@ Rounding error, RMS to that of the direct kernel (Relu inputs, He weights, 17x17
     1x3  F(2,3) 1.1 0.9 0.9   F(4,3) 1.8 1.6 1.6     4x4  F(3,4) 1.9 1.6 1.5
     2x2  F(3,2) 1.3 1.1 1.1                          1x2  F(3,2) 1.2 1.2 1.0
 
-Past the bound, so there are no kernels: 3x3 F(6,3) 10.7 9.2 8.4, 5x5 F(4,5) 6.5 5.2 4.9, 1x7 F(4,7) 6.7 5.2 5.5 (bench/notes/winograd.md has their
-times). F(2,7), 3.0 2.4 2.5, is never the fastest.
+Past the bound, so there are no kernels: 3x3 F(6,3) 10.7 9.2 8.4, 5x5 F(4,5) 6.5 5.2 4.9, 1x7 F(4,7) 6.7 5.2 5.5.
+bench/notes/winograd.md has their times. F(2,7), 3.0 2.4 2.5, is never the fastest.
 """
 from __future__ import annotations
 

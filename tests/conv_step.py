@@ -136,9 +136,10 @@ def may_pair(case: Case, band: bool) -> bool:
 def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, band: int | None = None, block: int = 1,
              split_columns: int = 0, threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False,
              fn: str = "None", alpha: float = 0.0, beta: float = 0.0, affine: np.ndarray | None = None, planes: bool = False,
-             laced: bool = False, pair: bool | None = None) -> np.ndarray:
-    """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input. planes: x is row-major.
+             laced: bool = False, pair: bool | None = None, y_planes: bool = False) -> np.ndarray:
+    """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input.
 
+    planes, y_planes  x, y is row-major
     laced  the groups two by two       pair  two rows at a time, by default where that may be
     """
     m = case.groups * case.oc
@@ -151,6 +152,10 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
     if planes:
         x = Guarded(np.ascontiguousarray(data.x.transpose(0, 3, 1, 2)))
         at = {"x_image": case.ic * case.ih * case.iw, "x_row": case.iw, "x_pixel": 1}
+    to = place("y", case.oh, case.ow, m + case.y_gap)
+    if y_planes:
+        y = Guarded(np.full((case.n, m, case.oh, case.ow), np.nan, np.float32), output=True)
+        to = {"y_image": m * case.oh * case.ow, "y_row": case.ow, "y_pixel": 1}
     twice = replace(case, groups=case.groups // 2, oc=2 * case.oc) if laced else case
     packed = packed_weights(twice, alternating(data.w, twice.oc) if laced else data.w, nv)
     status = run_step(
@@ -158,11 +163,13 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
         n=case.n, kh=case.kh, kw=case.kw, sh=case.sh, sw=case.sw, dh=case.dh, dw=case.dw, pt=case.pt, pl=case.pl,
         ih=case.ih, iw=case.iw,
         oh=case.oh, ow=case.ow, **at,
-        **place("y", case.oh, case.ow, m + case.y_gap), **place("r", case.oh, case.ow, m), groups=twice.groups,
+        **to, **place("r", case.oh, case.ow, m), groups=twice.groups,
         ic=case.ic, oc=twice.oc,
         fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns, y_gap=0, laced=int(laced),
         pair=int(may_pair(case, bool(band)) if pair is None else pair))
     assert status == 0
+    if y_planes:
+        return np.ascontiguousarray(y.array.transpose(0, 2, 3, 1))
     assert (y.array[..., m:] == y.margin).all(), "wrote between pixels"
     return y.array[..., :m].copy()
 

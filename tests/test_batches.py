@@ -187,4 +187,4 @@ def test_batches_maps_between_segments_are_not_turned_round(monkeypatch):
     first, last = stages(loaded)
     (shape, _), = first.allocations
     assert len(shape) == 2 and shape[0] == BATCH                   # images by floats: channels last
-    assert [step.kind for step in first.steps].count("copy") == 1 and last.steps[0].kind != "copy"
+    assert [step.kind for step in first.steps].count("copy") <= 1 and last.steps[0].kind != "copy"

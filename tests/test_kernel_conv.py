@@ -73,6 +73,24 @@ def test_band_from_three_planes_is_the_band_from_pixels(isa, case):
         np.testing.assert_array_equal(got, run_conv(case, data, nv=2, block=block, band=1))
 
 
+PLANES = [*(case for case in DENSE if case.ic > 1 and case.oc > 1 and not case.x_gap and not case.y_gap), *NARROW,
+          Case(16, 33, 2, 2, oh=9, ow=35, sh=2, sw=2, n=2), Case(17, 16, 3, 3, oh=5, ow=48, pt=1, pl=1, sh=2, sw=2)]
+
+
+@pytest.mark.parametrize("case", PLANES, ids=str)
+def test_planes_on_either_side_are_the_same_bits_as_pixels(isa, case):
+    case = replace(case, x_gap=0, y_gap=0)
+    data, extras = operands(case), {"nv": 2, "band": 1, "bias": True, "residual": True}
+    for fn, slope in (("Relu", False), ("Tanh", False), ("None", True)):
+        pixels = run_conv(case, data, fn=fn, slope=slope, **extras)
+        for block, split in ((1, 0), (2, 0), (1, 1), (case.oh, 0)):
+            for threads in (1, 3):
+                for x, y in ((True, False), (False, True), (True, True)):
+                    got = run_conv(case, data, fn=fn, slope=slope, block=block, split_columns=split, threads=threads, planes=x, y_planes=y,
+                                   **extras)
+                    np.testing.assert_array_equal(got, pixels)
+
+
 @pytest.mark.parametrize("case", [*DENSE, *GROUPED, RESNEXT], ids=str)
 def test_im2col_equals_naive(isa, case):
     data = operands(case)

@@ -211,16 +211,16 @@ def test_a_layer_of_one_channel_is_no_im2col():
     assert [row.algorithm for row in fastcnn.load(layer, threads=1).choices()] == ["GEMM in place"]
 
 
-@pytest.mark.parametrize("strides,copies", [([2, 2], 0), ([1, 1], 1)])
-def test_three_planes_of_an_input_need_no_copy_of_their_own(strides, copies):
-    """The band of a first layer is made from ONNX's own layout; Winograd, which may take 3x3 of stride 1, reads pixels."""
+@pytest.mark.parametrize("channels,strides,copies", [(3, [2, 2], 0), (3, [1, 1], 0), (17, [2, 2], 0), (32, [1, 1], 1)])
+def test_planes_of_an_input_need_no_copy_of_their_own(channels, strides, copies):
+    """The band of a first layer is made from ONNX's own layout; Winograd, which takes 3x3 of stride 1 and many channels, reads pixels."""
     nodes = [helper.make_node("Conv", ["x", "w"], ["c"], strides=strides, pads=[1] * 4), helper.make_node("GlobalMaxPool", ["c"], ["y"])]
-    w = weights(20, 3, 3, 3)
-    loaded = fastcnn.load(model(nodes, {"x": ["n", 3, 31, 45]}, {"y": TensorProto.FLOAT}, {"w": w}), threads=1)
-    x = np.random.default_rng(0).standard_normal((2, 3, 31, 45)).astype(np.float32)
+    w = weights(20, channels, 3, 3)
+    loaded = fastcnn.load(model(nodes, {"x": ["n", channels, 31, 45]}, {"y": TensorProto.FLOAT}, {"w": w}), threads=1)
+    x = np.random.default_rng(0).standard_normal((2, channels, 31, 45)).astype(np.float32)
     y = loaded(x)
     kinds = [step.kind for step in next(iter(loaded._default.plans.values())).direct.steps]
     assert kinds.count("copy") == copies, kinds
     np.testing.assert_allclose(y[1:], loaded(x[1:]), rtol=1e-6)
-    expected = fastcnn.load(model(nodes[:1], {"x": ["n", 3, 31, 45]}, {"c": TensorProto.FLOAT}, {"w": w}))(x)
+    expected = fastcnn.load(model(nodes[:1], {"x": ["n", channels, 31, 45]}, {"c": TensorProto.FLOAT}, {"w": w}))(x)
     np.testing.assert_allclose(y, expected.max(axis=(2, 3), keepdims=True), rtol=1e-5)

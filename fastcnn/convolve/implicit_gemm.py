@@ -158,14 +158,18 @@ def taps_of_all(shape: ConvShape) -> int:
 
 
 def _needs_band(shape: ConvShape, places: Places) -> bool:
-    """Some windows reach into padding; or pixels are so short and far apart that a line of cache holds little of them."""
+    """Windows reach into padding; or x lies in planes; or pixels are so short and far apart that a line of cache holds little of them."""
     dense = places[0][3] == shape.ic and shape.groups == 1
-    return shape.splits_taps or (shape.kw > 1 and not dense and shape.ic < CACHE_LINE_FLOATS)
+    return shape.splits_taps or _in_planes(shape, places) or (shape.kw > 1 and not dense and shape.ic < CACHE_LINE_FLOATS)
 
 
 def lies_in_planes(problem: Problem) -> bool:
     """Row-major x of several channels: only a band is made from it."""
-    return problem.shape.ic > 1 and problem.places[0][1] > 1
+    return _in_planes(problem.shape, problem.places)
+
+
+def _in_planes(shape: ConvShape, places: Places) -> bool:
+    return shape.ic > 1 and places[0][1] > 1
 
 
 def _pair_nv(shape: ConvShape) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.implicit_gemm import lies_in_planes
 from fastcnn.convolve.shape import ConvShape, Places, Problem
 from fastcnn.convolve.winograd_cost import (
     BLOCK_SIZES,
@@ -27,7 +28,7 @@ class Winograd(Rung):
     name = "Winograd"
 
     def covers(self, problem: Problem) -> bool:
-        return is_winograd_window(problem.shape) and problem.shape.dilations == (1, 1)
+        return is_winograd_window(problem.shape) and problem.shape.dilations == (1, 1) and not lies_in_planes(problem)
 
     def pays(self, problem: Problem) -> bool:
         return best_form(problem.shape, problem.threads) is not None
@@ -64,7 +65,7 @@ class WinogradPhases(Winograd):
     name = "Winograd on phases"
 
     def covers(self, problem: Problem) -> bool:
-        return phase_of(problem.shape) is not None
+        return phase_of(problem.shape) is not None and not lies_in_planes(problem)
 
     def pays(self, problem: Problem) -> bool:
         return super().pays(self._phases(problem))

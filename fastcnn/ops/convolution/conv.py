@@ -5,7 +5,7 @@ from fastcnn import _native
 from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
 from fastcnn.ops.convolution.conv3d import is_native as conv3d_native
 from fastcnn.ops.convolution.conv3d import lower as lower_conv3d
-from fastcnn.ops.convolution.conv_emit import checked_output, emit_conv, three_planes, two_dimensional, weights_of
+from fastcnn.ops.convolution.conv_emit import banded_planes, checked_output, emit_conv, three_planes, two_dimensional, weights_of
 from fastcnn.ops.convolution.planes import lower_on_planes, problem_on_planes
 from fastcnn.ops.layout import own_output
 from fastcnn.ops.products.typed_products import emit_fused_sums, emit_typed_conv, is_plain_product
@@ -45,9 +45,10 @@ class Conv(Op):
         if len(window.kernel) == 3:
             lower_conv3d(low, window)
             return
-        x = three_planes(low, window, group) or two_dimensional(low.read(0, "channels_last"))
+        planes = banded_planes(low, window, group)
+        x = planes or three_planes(low, window, group) or two_dimensional(low.read(0, "channels_last"))
         residual = two_dimensional(low.read(3, "channels_last")) if low.args.has(3) else None
-        y = two_dimensional(low.write(0, "channels_last"))
+        y = two_dimensional(low.write(0, "dense" if planes is not None and low.dense_output() else "channels_last"))
         emit_conv(low, y, x, residual, weights_of(low), low.node.input(1), two_axes(window), group)
 
 

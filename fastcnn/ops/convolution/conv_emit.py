@@ -11,11 +11,13 @@ from fastcnn import _native
 from fastcnn.convolve import ladder, regions, split_sums
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.depthwise import lane_tables
-from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem
+from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem, own_places
 from fastcnn.ir.graph import Activation
 from fastcnn.ir.tensor import Tensor, is_dense
 from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
 from fastcnn.ops.window import Window
+
+MOST_PLANES = 64            # that a band is made of: of more, each row is in too many places
 
 
 def checked_output(args: Args, y: Spec) -> list[Spec]:
@@ -53,6 +55,24 @@ def three_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
         return None
     x = low.read(0, "any")
     return x if is_dense(x.shape, x.strides) and (window.kernel, window.strides) != ((3, 3), (1, 1)) else None
+
+
+def banded_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
+    """Input 0 where it lies in row-major planes that the conv step will lay out in its band, row by row; None: it must be copied.
+
+    Windows of several pixels: those of one are computed as one long row, which has no band.
+    """
+    spec, w = low.args.spec(0), low.args.values[1]
+    if spec.rank != 4 or group != 1 or w is None or not 1 < spec.shape[1] <= MOST_PLANES or window.kernel == (1, 1) or spec.size == 0:
+        return None
+    x = low.read(0, "any")
+    if not is_dense(x.shape, x.strides):
+        return None
+    (n, _, ih, iw), (oh, ow) = x.shape, window.out
+    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
+    shape = ConvShape(n, 1, w.shape[1], w.shape[0], kh, kw, sh, sw, dh, dw, pt, pl, ih, iw, oh, ow, strict=low.strict)
+    whole = regions.column_regions(shape) == [(0, ow)]
+    return x if whole and ladder.choose(Problem(shape, own_places(shape))).kind == "conv" else None
 
 
 def place(prefix: str, t: Tensor | None) -> dict[str, int]:

@@ -35,14 +35,21 @@ static int64_t group_floats(const fc_conv *p) { return p->laced ? 2 * p->ic : p-
 static int64_t band_width(const fc_conv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
 static int64_t band_rows(const fc_conv *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
 
+/* Channels lie in planes, row-major, ih or oh rows of one after the other: what models are fed and hand out. */
+static int reads_planes(const fc_conv *p) { return p->ic > 1 && p->groups == 1 && p->x_pixel == 1; }
+static int writes_planes(const fc_conv *p) { return p->oc > 1 && p->groups == 1 && p->y_pixel == 1 && p->band && !p->y_gap; }
+
+static size_t band_bytes(const fc_conv *p)
+{
+    return p->band ? fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * group_floats(p) * p->groups) * sizeof(float)) : 0;
+}
+
 size_t fc_scratch_conv(const void *params, int threads)
 {
     (void)threads;
     const fc_conv *p = params;
     const size_t taps = fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap));
-    if (!p->band)
-        return taps;
-    return taps + fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * group_floats(p) * p->groups) * sizeof(float));
+    return taps + band_bytes(p) + (writes_planes(p) ? fc_align_up((size_t)(p->block * p->ow * p->oc) * sizeof(float)) : 0);
 }
 
 /* How the k of one window lies in memory whose rows, pixels and groups are so far apart. */
@@ -76,9 +83,6 @@ static int64_t list_taps(const conv_run *c, int64_t oy, int64_t rows, int64_t x0
     return count;
 }
 
-/* Three channels lie row-major, ih rows of one after the other: what models are fed. */
-static int reads_planes(const fc_conv *p) { return p->ic == 3 && p->groups == 1 && p->x_pixel == 1; }
-
 /* count pixels of group g to the band, as they are, interleaved from planes, two groups laced, or scaled, shifted and clamped. */
 static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t count, int64_t g)
 {
@@ -89,8 +93,10 @@ static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t 
         const fc_affine_args args = {.y = band, .y_pixel = channels, .x = x, .x_pixel = (size_t)p->x_pixel, .count = (size_t)count,
                                      .n = channels, .scale = scale, .shift = scale + p->groups * p->ic, .lo = limits[0], .hi = limits[1]};
         fc_active->norm->affine(&args);
-    } else if (reads_planes(p)) {
+    } else if (reads_planes(p) && p->ic == 3) {
         fc_active->transpose->interleave3(band, x, (size_t)(p->ih * p->x_row), (size_t)count);
+    } else if (reads_planes(p)) {
+        fc_active->transpose->block(band, channels, x, (size_t)(p->ih * p->x_row), channels, (size_t)count);
     } else if (p->laced) {
         fc_active->transpose->lace(band, 2 * channels, x, (size_t)p->x_pixel, (size_t)count, channels);
     } else if (p->x_pixel == p->ic) {
@@ -255,10 +261,12 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
         }
 }
 
-/* What the band of the block that starts at output row oy takes from the three planes of image x and the one before does not. Such
- * planes are what the caller gave, which is in no cache. */
+/* What the band of the block that starts at output row oy takes from the planes of image x, if they are three, and the one before does not.
+ * Such planes are what the caller gave, which is in no cache. */
 static fc_ahead new_rows(const fc_conv *p, const float *x, int64_t oy)
 {
+    if (!reads_planes(p) || p->ic != 3)
+        return (fc_ahead){.first = 0};
     const int64_t top = oy * p->sh - p->pt, begin = fc_max(0, top + band_rows(p, 1) - p->sh), end = fc_min(p->ih, top + band_rows(p, p->block));
     fc_ahead rows = {.first = 0};
     for (int64_t k = 0; k < 3 && begin < end; k++) {
@@ -268,20 +276,41 @@ static fc_ahead new_rows(const fc_conv *p, const float *x, int64_t oy)
     return rows;
 }
 
+/* `rows` output rows from oy on, which lie in a tile pixel by pixel, to planes [c0, c1) of one image of y. */
+static void put_planes(const fc_conv *p, float *y, const float *tile, int64_t oy, int64_t rows, int64_t c0, int64_t c1)
+{
+    const int joined = p->y_row == p->ow;           /* rows of a plane follow each other */
+    const int64_t count = joined ? rows * p->ow : p->ow;
+    for (int64_t r = 0; r < (joined ? 1 : rows); r++)
+        fc_active->transpose->block(y + (c0 * p->oh + oy + r) * p->y_row, (size_t)(p->oh * p->y_row), tile + r * p->ow * p->oc + c0,
+                                    (size_t)p->oc, (size_t)count, (size_t)(c1 - c0));
+}
+
 /* Rows [r0, r1) counted over all images, through the band. */
 static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, int64_t q0, int64_t q1)
 {
     const fc_conv *p = c->p;
-    const int64_t row = band_width(p) * group_floats(p);
+    const int64_t row = band_width(p) * group_floats(p), width = p->nv * fc_active->vector_length;
+    float *const planes = writes_planes(p) ? c->y : NULL, *const tile = (float *)(void *)((char *)band + band_bytes(p));
+    fc_conv pixels = *p;                            /* the same, its output in a tile of rows */
     int64_t before = 0;
+    if (planes) {
+        pixels.y_pixel = p->oc;
+        pixels.y_row = p->ow * p->oc;
+        pixels.y_image = 0;
+        c->p = &pixels;
+    }
     set_memory(c, row, group_floats(p), band_rows(p, p->block) * row);
     while (r0 < r1) {
         const int64_t image = r0 / p->oh, oy = r0 % p->oh;
         const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);
         fill_band(c, band, c->x + image * p->x_image, oy, rows, oy ? before : 0);
-        fc_ahead soon = reads_planes(p) ? new_rows(p, c->x + image * p->x_image, oy + rows) : (fc_ahead){.first = 0};
+        fc_ahead soon = new_rows(p, c->x + image * p->x_image, oy + rows);
         c->rows = &soon;
+        c->y = planes ? tile - oy * pixels.y_row : c->y;
         run_block(c, band, oy, image, oy * c->tiles_per_row, (oy + rows) * c->tiles_per_row, q0, q1);
+        if (planes)
+            put_planes(p, planes + image * p->y_image, tile, oy, rows, q0 * width, fc_min(q1 * width, p->oc));
         before = rows;
         r0 += rows;
     }

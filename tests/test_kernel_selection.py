@@ -107,6 +107,18 @@ def test_nms(threads, limit):
     np.testing.assert_array_equal(y.array[:len(wanted)], wanted)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int16", "int32", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(1,), (257,), (2, 256), (3, 5, 300), (700, 1), (2, 1, 2, 511), (4, 0), (0, 3)], ids=str)
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 1])
+def test_nonzero_of_rows_longer_and_shorter_than_a_chunk(shape, dtype, share):
+    x = (np.random.default_rng(1).random(shape) < share).astype(dtype) * np.array(1 if dtype == "bool" else 3, dtype)
+    wanted = np.array(np.nonzero(x))
+    y, count = Guarded(np.zeros(wanted.shape, np.int64), output=True), Guarded(np.zeros(1, np.int64), output=True)
+    run_step("nonzero", [y, count, Guarded(x)], ndim=len(shape), shape=shape, dtype=DTYPE_CODES[np.dtype(dtype)])
+    assert count.data[0] == wanted.shape[1]
+    np.testing.assert_array_equal(y.array, wanted)
+
+
 @pytest.mark.parametrize("dtype", [*DTYPES, np.dtype(bool)], ids=str)
 def test_nonzero_and_compress(dtype):
     x = (np.random.default_rng(3).integers(0, 3, (4, 5, 6)) - (dtype.kind in "if")).astype(dtype)

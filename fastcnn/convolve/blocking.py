@@ -68,6 +68,11 @@ def fused_rows(row_bytes: int, stride: int, out_rows: int, factor: float = 1) ->
     return max(1, min(out_rows, int(factor * current().ring_bytes) // row_bytes // stride))
 
 
+def whole_tiles(rows: int, tile: int) -> int:
+    """So many rows, in whole tiles of the depthwise kernel, but one tile at least."""
+    return max(tile, rows // tile * tile)
+
+
 def strip_rows(row_bytes: int, kernel: int, stride: int, out_rows: int, factor: float = 1) -> int:
     """Output rows at a time of a pooling: those whose strip of the convolution's rows fills an eighth of L2.
 

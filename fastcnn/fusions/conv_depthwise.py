@@ -7,7 +7,7 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.convolve import ladder
-from fastcnn.convolve.blocking import fused_rows
+from fastcnn.convolve.blocking import fused_rows, whole_tiles
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.depthwise import tile_rows
 from fastcnn.convolve.implicit_gemm import implicit_gemm, panels
@@ -44,7 +44,8 @@ class ConvDepthwise(Op):
         last, last_fields, last_macs = self._last(low, c, ow)
         row_bytes = 4 * iw * nv * _native.vector_length()
         act1 = epilogue(low.node.attrs["first"].activation)
-        block = fused_rows(row_bytes, window.strides[0], oh, low.node.attrs.get("factor", 1))
+        tile = tile_rows(depthwise_shape(n, c, window, ih, iw))
+        block = whole_tiles(fused_rows(row_bytes, window.strides[0], oh, low.node.attrs.get("factor", 1)), tile)
         low.emit("conv_depthwise", [y, x, packed, vector_of(low, 2, c), taps, vector_of(low, 4, c), *last, residual, means],
                  n * (c * (ih * iw * w1[0].size + oh * ow * w2[0].size) + last_macs * oh * ow),
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
@@ -53,7 +54,7 @@ class ConvDepthwise(Op):
                  block=block, first_kh=dense.kernel[0], first_kw=dense.kernel[1],
                  first_sh=dense.strides[0], first_sw=dense.strides[1], first_pt=dense.before[0], first_pl=dense.before[1],
                  first_ih=x.shape[2], first_iw=x.shape[3], first_nv=nv, first_band=first.fields["band"],
-                 first_pair=first.fields["pair"], tile_rows=tile_rows(depthwise_shape(n, c, window, ih, iw)),
+                 first_pair=first.fields["pair"], tile_rows=tile,
                  **{f"first_{key}": value for key, value in act1.items()}, **last_fields)
 
     def _last(self, low: Lowering, c: int, ow: int):

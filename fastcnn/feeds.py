@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn.half_precision import converted
 from fastcnn.ir.errors import InputError
 from fastcnn.ir.graph import ValueInfo
-from fastcnn.ops.elementwise.halves import converted
 
 TENSOR_DTYPES = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(int8)": np.int8,

@@ -16,12 +16,12 @@ from fastcnn.convolve.accuracy import FAST, Accuracy, accuracy_of
 from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.cpu import default_memory, default_threads, respect_quota
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
+from fastcnn.half_precision import converted
 from fastcnn.ir.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, warn_user
 from fastcnn.ir.graph import Graph, Shape, ValueInfo
+from fastcnn.ir.spec import Spec
 from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import mappings_of, reading
-from fastcnn.ops.base import Spec
-from fastcnn.ops.elementwise.halves import converted
 from fastcnn.passes import run_passes
 from fastcnn.plan.choices import LayerChoice
 from fastcnn.plan.executor import Engine

@@ -21,6 +21,7 @@ FILES = {
     "cpu": {"cpu"},
     "expansion": {"expansion"},
     "model": {"model", "feeds", "results"},
+    "half_precision": {"half_precision"},
     "backend": {"backend"},
 }
 ARROWS = {
@@ -39,7 +40,8 @@ ARROWS = {
     "ops": {"base", "native", "machine", "convolve"},
     "fusions": {"base", "native", "machine", "convolve", "ops"},
     "plan": {"base", "native", "schema", "reference", "machine", "convolve", "ops", "fusions"},
-    "model": {"base", "cpu", "inference", "reader", "passes", "convolve", "tune", "ops", "plan"},
+    "half_precision": {"base", "native", "ops"},
+    "model": {"base", "cpu", "half_precision", "inference", "reader", "passes", "convolve", "tune", "ops", "plan"},
     "backend": {"base", "model", "onnx_proto"},
     "compat": {"base", "model", "reader", "cpu", "onnx_proto"},
     "capi": {"compat"},

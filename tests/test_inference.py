@@ -32,9 +32,9 @@ from fastcnn.inference.sizes import (
 )
 from fastcnn.inference.types import infer_types
 from fastcnn.ir.graph import Graph, Node, Shape
+from fastcnn.ir.spec import Args, Capped, DataDependent, Spec
 from fastcnn.onnx_proto.types import type_shape, type_string
 from fastcnn.ops import OPS
-from fastcnn.ops.base import Args, Capped, DataDependent, Spec
 from fastcnn.reader import read
 
 CORPUS = Path(__file__).parent.parent.parent / "shared"

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import fastcnn
-from fastcnn.ops.elementwise.halves import converted
+from fastcnn.half_precision import converted
 
 info, node = helper.make_tensor_value_info, helper.make_node
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.layers import COLUMNS, FOLDER, Layer
 from fastcnn.feeds import Feeder
-from fastcnn.ops.base import Spec
+from fastcnn.ir.spec import Spec
 from fastcnn.ops.window import resolve
 from fastcnn.passes import run_passes
 from fastcnn.plan.bind import BoundNode, bind

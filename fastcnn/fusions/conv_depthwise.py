@@ -15,7 +15,8 @@ from fastcnn.convolve.kept_width import keep_width, kept_nv
 from fastcnn.convolve.shape import ConvShape
 from fastcnn.convolve.tile import best_nv
 from fastcnn.ir.graph import Node
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
+from fastcnn.ir.spec import F32, Args, Spec
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue, place, three_planes, vector_of
 from fastcnn.ops.window import Window, resolve
 

@@ -10,8 +10,9 @@ from fastcnn.convolve.implicit_gemm import implicit_gemm
 from fastcnn.convolve.kept_width import keep_width
 from fastcnn.convolve.shape import ConvShape
 from fastcnn.ir.graph import Node
+from fastcnn.ir.spec import Args, Spec
 from fastcnn.ir.tensor import Tensor, channels_last_strides
-from fastcnn.ops.base import Args, Lowering, Op, Spec
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue, place, three_planes, vector_of
 from fastcnn.ops.pooling.pool import pool_fields
 from fastcnn.ops.window import Window, resolve

@@ -4,7 +4,8 @@ from __future__ import annotations
 import math
 
 from fastcnn.convolve.blocking import chained_rows
-from fastcnn.ops.base import Args, Lowering, Op, Spec
+from fastcnn.ir.spec import Args, Spec
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import vector_of
 from fastcnn.ops.products.linear import as_rows, emit_rows
 

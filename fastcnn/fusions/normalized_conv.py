@@ -9,7 +9,8 @@ from fastcnn.convolve import ladder
 from fastcnn.convolve.implicit_gemm import banded
 from fastcnn.convolve.shape import ConvShape
 from fastcnn.ir.graph import Activation
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
+from fastcnn.ir.spec import F32, Args, Spec
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import conv_fields, epilogue, vector_of
 from fastcnn.ops.reduction.normalization import batch_factors
 

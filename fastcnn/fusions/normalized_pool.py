@@ -4,8 +4,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fastcnn.fusions.normalized_conv import pack_affine
+from fastcnn.ir.spec import Args, Spec
 from fastcnn.machine.current import current
-from fastcnn.ops.base import Args, Lowering, Op, Spec
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import place
 from fastcnn.ops.pooling.pool import pool_fields
 from fastcnn.ops.reduction.normalization import batch_factors

@@ -1,7 +1,8 @@
 """ScaledConv: a 1x1 Conv of x scaled by channel, squeeze-and-excitation's end: what fastcnn.plan.scaling makes of Mul and Conv."""
 from __future__ import annotations
 
-from fastcnn.ops.base import Args, Lowering, Spec
+from fastcnn.ir.spec import Args, Spec
+from fastcnn.ops.base import Lowering
 from fastcnn.ops.convolution.conv import Conv
 from fastcnn.ops.convolution.conv_emit import emit_conv, weights_of
 from fastcnn.ops.window import resolve, two_axes

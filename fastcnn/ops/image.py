@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import math
 
+from fastcnn.ir.spec import Spec
 from fastcnn.ir.tensor import Tensor, channels_last_strides, dense_strides
-from fastcnn.ops.base import Lowering, Spec
+from fastcnn.ops.base import Lowering
 from fastcnn.ops.convolution.conv_emit import place
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.ir.spec import F32, Spec
 from fastcnn.ir.tensor import Strides, Tensor, channels_last_strides, dense_strides, is_channels_last, is_dense, strides_like, walk
-from fastcnn.ops.base import F32, Lowering, Spec
+from fastcnn.ops.base import Lowering
 
 # fc_dtype of fastcnn.h
 DTYPE_CODES = {np.dtype(name): code for code, name in enumerate(

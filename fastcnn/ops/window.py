@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fastcnn.ops.base import Args, bad_shape
+from fastcnn.ir.spec import Args, bad_shape
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from fastcnn.budget import NEVER
 from fastcnn.convolve.decision import Chooser
 from fastcnn.ir.errors import FastCNNError
 from fastcnn.ir.graph import Node
+from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
-from fastcnn.ops.base import Spec
 from fastcnn.plan.bind import Bound, BoundNode, bind
 from fastcnn.plan.forms import lower_stage
 from fastcnn.plan.lowering import SINGLE_THREAD_PROGRAM, Stage

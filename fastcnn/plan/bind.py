@@ -14,9 +14,10 @@ from fastcnn import reference
 from fastcnn.budget import MOST_FOLDED_BYTES, UNLIMITED, Budget
 from fastcnn.ir.errors import ShapeError
 from fastcnn.ir.graph import Node
+from fastcnn.ir.spec import Args, Capped, DataDependent, Spec
 from fastcnn.mapping import recall
 from fastcnn.ops import OPS
-from fastcnn.ops.base import Args, Capped, DataDependent, Op, Spec
+from fastcnn.ops.base import Op
 from fastcnn.schema.axes import check_axes
 from fastcnn.schema.typing import check_dtypes
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fastcnn.fusions.matmul_chain import MatMulChain
+from fastcnn.ir.spec import Args
 from fastcnn.machine.current import current
-from fastcnn.ops.base import Args
 from fastcnn.ops.products.linear import MatMul
 from fastcnn.plan.bind import Bound, BoundNode
 

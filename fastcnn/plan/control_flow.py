@@ -11,7 +11,7 @@ import numpy as np
 from fastcnn.budget import NEVER, UNLIMITED, Budget
 from fastcnn.ir.errors import ExecutionError, FastCNNError, LimitError, ModelError, TimeLimitError
 from fastcnn.ir.graph import Graph, Node, ValueInfo
-from fastcnn.ops.base import Args, Spec
+from fastcnn.ir.spec import Args, Spec
 from fastcnn.plan.plan import Plan
 from fastcnn.reference import run_control_flow
 

@@ -14,10 +14,10 @@ from fastcnn.budget import NEVER, UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.ir.errors import ExecutionError, TimeLimitError, UnsupportedOperatorError
 from fastcnn.ir.graph import Graph, Node, is_control_flow
+from fastcnn.ir.spec import F32, Spec
 from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import guard_reads, mappings_of, reading
 from fastcnn.ops import OPS
-from fastcnn.ops.base import F32, Spec
 from fastcnn.plan.aliasing import apart
 from fastcnn.plan.batches import run_stage
 from fastcnn.plan.bind import spec_of

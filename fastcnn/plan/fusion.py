@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from fastcnn import _native
 from fastcnn.fusions.conv_depthwise import ConvDepthwise, first_choice, windows
 from fastcnn.ir.graph import Node
+from fastcnn.ir.spec import Args
 from fastcnn.machine.current import current
-from fastcnn.ops.base import Args
 from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.pointwise import is_pointwise
 

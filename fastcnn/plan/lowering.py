@@ -20,6 +20,7 @@ from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.tile import MAX_NV
 from fastcnn.ir.errors import LimitError
 from fastcnn.ir.graph import Node
+from fastcnn.ir.spec import F32, Capped, Spec
 from fastcnn.ir.tensor import (
     Buffer,
     Strides,
@@ -35,7 +36,6 @@ from fastcnn.ir.tensor import (
     walk,
 )
 from fastcnn.mapping import VIEWED_BYTES, check_file, give_back, recall, resident
-from fastcnn.ops.base import F32, Capped, Spec
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound, BoundNode
 from fastcnn.plan.choices import SHOWN, Chosen

@@ -9,8 +9,8 @@ import numpy as np
 from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser
 from fastcnn.ir.graph import Node, is_control_flow
+from fastcnn.ir.spec import Capped, Spec
 from fastcnn.mapping import is_lent, resident
-from fastcnn.ops.base import Capped, Spec
 from fastcnn.plan.batches import lower_in_parts
 from fastcnn.plan.bind import Bound, BoundNode, Flow, bind
 from fastcnn.plan.forms import lower_stage

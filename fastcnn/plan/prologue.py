@@ -8,7 +8,8 @@ from typing import Any
 from fastcnn.fusions.normalized_conv import NormalizedConv, limits
 from fastcnn.fusions.normalized_pool import NormalizedPool
 from fastcnn.ir.graph import Activation, Node
-from fastcnn.ops.base import Args, Op
+from fastcnn.ir.spec import Args
+from fastcnn.ops.base import Op
 from fastcnn.ops.pooling.pool import Pool
 from fastcnn.plan.bind import BoundNode
 from fastcnn.plan.pointwise import is_pointwise

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fastcnn.fusions.scaled_conv import SCALE, ScaledConv
-from fastcnn.ops.base import Args
+from fastcnn.ir.spec import Args
 from fastcnn.plan.bind import BoundNode
 from fastcnn.plan.pointwise import is_pointwise
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fastcnn.ops.base import Args
+from fastcnn.ir.spec import Args
 from fastcnn.ops.movement.shape import axes_argument
 
 Rule = Callable[[Args, frozenset[int]], bool]       # the second: indices of the inputs whose first axis is the batch

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fastcnn.fusions.conv_depthwise import ConvDepthwise
-from fastcnn.ops.base import F32, Spec
+from fastcnn.ir.spec import F32, Spec
 from fastcnn.ops.pooling.pool import AVERAGE, GlobalPool
 from fastcnn.plan.bind import Bound, BoundNode
 

@@ -8,9 +8,9 @@ from fastcnn.convolve import ladder, split_sums
 from fastcnn.convolve.shape import Problem
 from fastcnn.fusions.conv_pool import ConvPool, dense_shape, windows
 from fastcnn.ir.graph import Node
+from fastcnn.ir.spec import Args, Spec
 from fastcnn.ir.tensor import channels_last_strides
 from fastcnn.machine.current import current
-from fastcnn.ops.base import Args, Spec
 from fastcnn.ops.pooling.pool import Pool
 from fastcnn.plan.bind import Bound, BoundNode
 

@@ -12,7 +12,7 @@ from fastcnn.fusions.conv_pool import ConvPool
 from fastcnn.fusions.matmul_chain import MatMulChain
 from fastcnn.fusions.normalized_conv import NormalizedConv
 from fastcnn.ir.graph import Node
-from fastcnn.ops.base import Args
+from fastcnn.ir.spec import Args
 from fastcnn.plan.bind import BoundNode
 from fastcnn.plan.fusion import pair_of
 

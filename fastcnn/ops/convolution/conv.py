@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from fastcnn import _native
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv3d import is_native as conv3d_native
 from fastcnn.ops.convolution.conv3d import lower as lower_conv3d
 from fastcnn.ops.convolution.conv_emit import banded_planes, checked_output, emit_conv, three_planes, two_dimensional, weights_of

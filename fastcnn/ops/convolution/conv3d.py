@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fastcnn.ir.spec import Args
 from fastcnn.ir.tensor import Tensor, is_channels_last, is_depth_inner
-from fastcnn.ops.base import Args, Lowering
+from fastcnn.ops.base import Lowering
 from fastcnn.ops.convolution.conv_emit import Term, emit_conv, emit_unseen, weights_of
 from fastcnn.ops.window import Window
 

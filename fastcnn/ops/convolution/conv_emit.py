@@ -13,8 +13,9 @@ from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.depthwise import lane_tables
 from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem, own_places
 from fastcnn.ir.graph import Activation
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, is_dense
-from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
+from fastcnn.ops.base import Lowering
 from fastcnn.ops.window import Window
 
 MOST_PLANES = 64            # that a band is made of: of more, each row is in too many places

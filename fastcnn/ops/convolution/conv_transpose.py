@@ -11,8 +11,9 @@ import numpy as np
 
 from fastcnn.convolve.shape import ConvShape
 from fastcnn.convolve.transposed import Phase, axes_of, phase, takes_product
+from fastcnn.ir.spec import Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor
-from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv3d import MAX_TERM_WINDOW, depth_runs, kernel_slices, slices_as_channels
 from fastcnn.ops.convolution.conv_emit import WHOLE, Term, checked_output, emit_conv, emit_unseen, two_dimensional, weights_of
 from fastcnn.ops.convolution.transposed_product import emit_product

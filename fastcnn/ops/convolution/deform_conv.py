@@ -5,8 +5,9 @@ from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.implicit_gemm import IN_PLACE, panels
 from fastcnn.convolve.shape import ConvShape
 from fastcnn.convolve.tile import best_nv
+from fastcnn.ir.spec import Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor
-from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import pack_at_run_time, place, vector_of, weights_of
 from fastcnn.ops.image import is_image
 from fastcnn.ops.resampling.grid_sample import MAX_OFFSET

@@ -4,7 +4,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue, place
 from fastcnn.ops.image import is_image
 

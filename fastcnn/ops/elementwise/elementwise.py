@@ -9,8 +9,9 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.ir.graph import Node
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, walk
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue
 from fastcnn.ops.layout import BOOL, COMPUTED, DTYPE_CODES, INTEGERS, aligned_to, elementwise_strides, movable, operand, scalar
 

@@ -6,8 +6,9 @@ import math
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.ir.spec import Args, Spec, bad_shape
 from fastcnn.ir.tensor import dense_strides, walk
-from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import COMPUTED, DTYPE_CODES, cast, movable, own_output, scalar
 from fastcnn.ops.movement.slicing import one_axis
 

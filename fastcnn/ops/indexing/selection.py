@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
+from fastcnn.ir.spec import F32, Args, Capped, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, dense_strides, walk
-from fastcnn.ops.base import F32, Args, Capped, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import COMPUTED, DTYPE_CODES, movable, own_output
 from fastcnn.ops.movement.slicing import one_axis
 

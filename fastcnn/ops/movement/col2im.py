@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import math
 
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 
 
 class Col2Im(Op):

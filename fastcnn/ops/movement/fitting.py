@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import movable, own_output, scalar
 from fastcnn.ops.movement.shape import normalized_axes
 from fastcnn.ops.products.linear import emit_matmul

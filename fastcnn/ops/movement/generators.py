@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastcnn.ir.spec import Args, DataDependent, Spec, bad_shape
 from fastcnn.ir.tensor import strides_like, walk
-from fastcnn.ops.base import Args, DataDependent, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import movable, scalar
 
 

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
+from fastcnn.ir.spec import Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, channels_last_strides, is_channels_last
-from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 
 
 class AnyType(Op):

@@ -7,8 +7,9 @@ from itertools import pairwise
 import numpy as np
 
 from fastcnn.convolve.lane_tables import pick_table
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, is_channels_last, matches, strides_like
-from fastcnn.ops.base import F32, Args, Lowering, Spec, bad_shape
+from fastcnn.ops.base import Lowering
 from fastcnn.ops.movement.channel_pick import emit_pick
 from fastcnn.ops.movement.shape import AnyType, normalized_axes
 

@@ -7,8 +7,9 @@ from itertools import pairwise
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.ir.spec import Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, depth_inner_strides, is_channels_last, is_dense, is_depth_inner
-from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import place
 from fastcnn.ops.image import depth_images, depth_rows, four_strides, is_image, planes, read_image, volume, write_image
 from fastcnn.ops.reduction.reduce import MAX_POOLING, emit_reduce

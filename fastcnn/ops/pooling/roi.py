@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import place
 from fastcnn.ops.image import is_image
 from fastcnn.ops.resampling.grid_sample import MAX_OFFSET

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, is_dense
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.image import four_strides, is_image, planes, volume
 
 OUTPUT_SHAPE, EXTENTS = 2, 3       # inputs

@@ -9,8 +9,9 @@ from itertools import combinations
 
 import numpy as np
 
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, dense_strides
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import movable, own_output
 from fastcnn.ops.products.linear import emit_matmul, emit_rows
 from fastcnn.ops.products.typed_products import PRODUCT_TYPES, emit_typed_matmul

@@ -7,8 +7,9 @@ from fastcnn.convolve import ladder, split_sums
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.convolve.tile import best_nv
 from fastcnn.ir.graph import Activation
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, walk
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue, place, vector_of
 from fastcnn.ops.products.typed_products import emit_fused_sums, emit_typed_matmul, is_plain_product
 

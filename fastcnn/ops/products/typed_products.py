@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
+from fastcnn.ir.spec import Args
 from fastcnn.ir.tensor import Tensor, walk
-from fastcnn.ops.base import Args, Lowering
+from fastcnn.ops.base import Lowering
 from fastcnn.ops.elementwise.elementwise import emit_binary
 from fastcnn.ops.layout import DTYPE_CODES, scalar
 from fastcnn.ops.window import Window

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, dense_strides
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.elementwise.elementwise import emit_binary
 from fastcnn.ops.layout import scalar
 from fastcnn.ops.products.linear import emit_matmul, emit_rows

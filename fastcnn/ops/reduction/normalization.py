@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, is_dense, strides_like, walk
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue, vector_of
 from fastcnn.ops.image import image_fields, is_image, read_image, write_image
 

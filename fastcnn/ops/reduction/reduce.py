@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastcnn import _native
+from fastcnn.ir.spec import F32, Args, Spec
 from fastcnn.ir.tensor import Strides, Tensor, is_channels_last, strides_like, walk
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import BOOL, COMPUTED, DTYPE_CODES, movable, scalar
 from fastcnn.ops.movement.shape import normalized_axes
 

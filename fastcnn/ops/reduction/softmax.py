@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import math
 
+from fastcnn.ir.spec import Args, Spec
 from fastcnn.ir.tensor import Tensor, strides_like, walk
-from fastcnn.ops.base import Args, Lowering, Op, Spec
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import movable
 from fastcnn.ops.movement.slicing import one_axis
 

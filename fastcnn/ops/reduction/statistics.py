@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
+from fastcnn.ir.spec import F32, Args, Spec
 from fastcnn.ir.tensor import Tensor, strides_like, walk
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.elementwise.elementwise import emit_binary
 from fastcnn.ops.layout import movable
 from fastcnn.ops.movement.shape import normalized_axes

@@ -1,8 +1,9 @@
 """GridSample: an image read at coordinates that are a tensor themselves."""
 from __future__ import annotations
 
+from fastcnn.ir.spec import Args, Spec, bad_shape
 from fastcnn.ir.tensor import span
-from fastcnn.ops.base import Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.image import four_strides, is_image, volume
 
 # The names of opset 16 and those since 20, fc_grid_sample's mode.

@@ -7,8 +7,9 @@ import numpy as np
 
 from fastcnn import _native
 from fastcnn.convolve.lane_tables import pick_table
+from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import is_dense
-from fastcnn.ops.base import F32, Args, Lowering, Op, Spec, bad_shape
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.image import depth_images, depth_rows, is_image, read_image, write_image
 from fastcnn.ops.layout import movable, own_output
 from fastcnn.ops.resampling.resize_integer import INTEGERS, lower_integer

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.ops.base import F32
+from fastcnn.ir.spec import F32
 from fastcnn.ops.layout import DTYPE_CODES
 
 F16 = np.dtype(np.float16)

@@ -9,7 +9,7 @@ import pytest
 from images import CHANNELS, Image, run_image_step
 from step_helper import Guarded, assert_close, tolerance, unary_number
 
-from fastcnn.epilogue import ACTIVATIONS
+from fastcnn.operators.cards import FORMULAS as ACTIVATIONS
 
 
 @dataclass(frozen=True)

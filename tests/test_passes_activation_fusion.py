@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from graph_helper import check_rewrite, floats, model, node, ops
 
-from fastcnn.epilogue import ACTIVATIONS as FORMULAS
-from fastcnn.epilogue import ROUNDINGS
 from fastcnn.ir.graph import Activation
-from fastcnn.passes.fuse.activation_fusion import ACTIVATIONS, TAKES_ACTIVATION, activation_fusion, composed
+from fastcnn.operators.cards import CARDS, FORMULAS
+from fastcnn.operators.elementwise import ROUNDINGS
+from fastcnn.passes.fuse.activation_fusion import TAKES_ACTIVATION, activation_fusion, composed
 from fastcnn.reader import read
 
 # operator, further constant inputs, attributes, the Activation's name
@@ -59,8 +59,11 @@ def test_activation_behind_a_conv(case: tuple[str, dict[str, np.ndarray], dict[s
 
 def test_every_activation_has_a_case_and_a_formula() -> None:
     roundings = set(ROUNDINGS.values())      # test_passes_widen_half.py
-    assert {c[0] for c in CASES} == set(ACTIVATIONS) - roundings
-    assert {c[3] for c in CASES} == set(FORMULAS) - roundings
+    fused = {name: card.function for (_, name), card in CARDS.items() if card.function is not None and card.function.fused}
+    kernels = {*fused, *(kernel for function in fused.values() for kernel, _ in function.variants.values())}
+    assert {c[0] for c in CASES} == set(fused) - roundings
+    assert {c[3] for c in CASES} == kernels - roundings
+    assert kernels <= set(FORMULAS)
 
 
 BEFORE: dict[str, tuple[list[str], dict[str, np.ndarray], list[int]]] = {

@@ -10,13 +10,14 @@ import pytest
 from graph_helper import floats
 from onnx import TensorProto, numpy_helper
 
-from fastcnn.epilogue import ACTIVATIONS, ROUNDINGS
 from fastcnn.ir.errors import ExecutionError, ShapeError, UnsupportedOperatorError
 from fastcnn.ir.graph import Activation, Node
+from fastcnn.operators.cards import FORMULAS
+from fastcnn.operators.elementwise import ROUNDINGS
 from fastcnn.reference import check_supported, evaluate, evaluator, infer_outputs
 
 
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("name", sorted(FORMULAS))
 def test_fused_activation_is_the_operator_of_that_name(name: str) -> None:
     x, w = floats(1, 3, 4, 4), floats(2, 3, 1, 1)
     parameters = {
@@ -26,6 +27,9 @@ def test_fused_activation_is_the_operator_of_that_name(name: str) -> None:
         "Elu": {"alpha": 0.7},
         "Selu": {"alpha": 1.1, "gamma": 0.9},
         "Swish": {"alpha": 0.7},
+        "Celu": {"alpha": 0.7},
+        "ThresholdedRelu": {"alpha": 0.4},
+        "Shrink": {"lambd": 0.4, "bias": 0.2},
         "GeluTanh": {"approximate": "tanh"},
     }.get(name, {})
     alone = evaluate(Node("Conv", ("x", "w"), ("c",), version=20), [x, w])[0]

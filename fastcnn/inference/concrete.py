@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fastcnn.epilogue import onnx_arity
 from fastcnn.inference.infer import ODD, infer_graph, outputs_of, rule_of
 from fastcnn.inference.site import Known, Mismatch, Site
 from fastcnn.ir.errors import ShapeError
 from fastcnn.ir.graph import Node
 from fastcnn.onnx_proto.types import element_name, element_of, numpy_type
+from fastcnn.operators.epilogue import onnx_arity
 
 Types = tuple[np.dtype, tuple[int, ...]]
 

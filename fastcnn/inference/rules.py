@@ -1,7 +1,6 @@
 """The table of operators: the shape of what each makes and, where sizes are computed with it, the elements."""
 from __future__ import annotations
 
-from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS
 from fastcnn.inference import (
     contents,
     generators,
@@ -15,6 +14,9 @@ from fastcnn.inference import (
     windows,
 )
 from fastcnn.inference.site import Rule
+from fastcnn.operators.card import MANY
+from fastcnn.operators.cards import CARDS
+from fastcnn.operators.elementwise import OWN_DOMAIN, ROUNDINGS
 
 LIKE_INPUT = Rule(pointwise.same)
 BROADCAST = Rule(pointwise.broadcasting)
@@ -22,24 +24,18 @@ BINARY = Rule(pointwise.binary)
 COMPUTED = Rule(pointwise.binary, contents.computed)
 WINDOWED = Rule(windows.pool)
 REDUCED = Rule(indexing.reduced)
+BY_OPERANDS = {1: LIKE_INPUT, 2: BINARY, 3: BROADCAST, MANY: BROADCAST}
 
 # By operator of the default domain.
 RULES: dict[str, Rule] = {
     # element by element
-    **dict.fromkeys((
-        "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Elu", "Erf", "Exp",
-        "Floor", "Gelu", "HardSigmoid", "HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Log", "LRN", "Mish", "Neg", "Not", "Reciprocal",
-        "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
-        "ThresholdedRelu", "CastLike", "Dropout", "DequantizeLinear", "QuantizeLinear", "RegexFullMatch", "ReverseSequence",
-        "RotaryEmbedding", "SwiGLU", "TensorScatter"), LIKE_INPUT),
-    **dict.fromkeys((
-        "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mod",
-        "Or", "Pow", "StringConcat", "Xor"), BINARY),
+    **{name: BY_OPERANDS[card.operands] for (domain, name), card in CARDS.items() if card.operands and not domain},
+    **dict.fromkeys(("LRN", "CastLike", "Dropout", "DequantizeLinear", "QuantizeLinear", "RegexFullMatch", "ReverseSequence",
+                     "RotaryEmbedding", "SwiGLU", "TensorScatter"), LIKE_INPUT),
+    "StringConcat": BINARY,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), COMPUTED),
     **dict.fromkeys(("Max", "Min"), Rule(pointwise.broadcasting, contents.computed)),
-    **dict.fromkeys(("Sum", "Mean"), BROADCAST),
     "PRelu": Rule(pointwise.parametric_relu),
-    "Where": Rule(pointwise.broadcasting),
     "Cast": Rule(pointwise.same, contents.cast),
     "Identity": Rule(pointwise.same, contents.kept),
     # normalisation

@@ -1,7 +1,7 @@
 """The operators with native kernels: (domain, ONNX name) -> Op. Everything else runs in the fallback."""
 from __future__ import annotations
 
-from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS
+from fastcnn.operators.elementwise import OWN_DOMAIN, ROUNDINGS
 from fastcnn.ops.base import Op
 from fastcnn.ops.convolution.conv import Conv
 from fastcnn.ops.convolution.conv_transpose import ConvTranspose

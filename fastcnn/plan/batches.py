@@ -19,10 +19,10 @@ from fastcnn.ir.errors import FastCNNError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
+from fastcnn.operators.cards import card_of
 from fastcnn.plan.bind import Bound, BoundNode, bind
 from fastcnn.plan.forms import lower_stage
 from fastcnn.plan.lowering import SINGLE_THREAD_PROGRAM, Stage
-from fastcnn.plan.separable import is_separable
 
 # What a node costs, in bytes of weights from memory of the same time. Maps cost nothing while they take this share of L2,
 # and with each doubling this much of their bytes more, until they come from memory and are written back to it. By the steps of ResNet-50
@@ -149,7 +149,9 @@ def _is_separable(b: BoundNode, bound: Bound, batched: set[str], batch: int) -> 
     own = frozenset(i for i, name in enumerate(b.node.inputs) if name in batched)
     constant = all(name in batched or name in bound.values for name in b.node.reads)
     whole = all(spec.rank and spec.shape[0] == batch for spec in (bound.spec(name) for name in b.node.outputs if name))
-    return constant and whole and is_separable(b.args, own)
+    card = card_of(b.node)
+    cut = card.batch if card is not None and not b.node.captures else None
+    return constant and whole and bool(own) and cut is not None and cut(b.args, own)
 
 
 def _crossing(bound: Bound, inputs: set[str], batch: int) -> list[float]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS, activate
 from fastcnn.ir.graph import Activation, Node
+from fastcnn.operators.elementwise import OWN_DOMAIN, ROUNDINGS
+from fastcnn.operators.epilogue import activate
 from fastcnn.reference.conv import mean_windows
 from fastcnn.reference.quantized_lstm import dynamic_quantize_lstm
 

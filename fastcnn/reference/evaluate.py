@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastcnn.epilogue import apply_epilogue, onnx_arity
 from fastcnn.inference.concrete import Types
 from fastcnn.inference.concrete import infer_outputs as infer_by_rules
 from fastcnn.ir.errors import ExecutionError, FastCNNError, ShapeError
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.operators.epilogue import apply_epilogue, onnx_arity
 from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.control_flow import CONTROL_FLOW, Run
 from fastcnn.reference.ml import ML

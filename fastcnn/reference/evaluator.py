@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 from onnx import GraphProto, helper
 
-from fastcnn.epilogue import onnx_arity
 from fastcnn.ir.errors import UnsupportedOperatorError
 from fastcnn.ir.graph import Node
 from fastcnn.onnx_proto.to_proto import attribute_proto, node_proto
+from fastcnn.operators.epilogue import onnx_arity
 from fastcnn.reference.conv import wide
 from fastcnn.reference.overrides import REWRITES
 

@@ -8,10 +8,10 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from fastcnn.epilogue import onnx_arity
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Node
 from fastcnn.onnx_proto.types import ELEMENT_NAMES, element_name
+from fastcnn.operators.epilogue import onnx_arity
 from fastcnn.schema.element_types import ELEMENT_TYPES, LETTERS, NEWEST_TYPED
 
 Types = Sequence["str | None"]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import Tensor, walk
+from fastcnn.operators.cards import CARDS
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue
 from fastcnn.ops.layout import BOOL, COMPUTED, DTYPE_CODES, INTEGERS, aligned_to, elementwise_strides, movable, operand, scalar
@@ -19,17 +19,6 @@ FLOATS: frozenset[np.dtype] = frozenset((F32, np.dtype(np.float64)))
 # Exponentials and logarithms against an addition: what decides whether a step is worth a second thread.
 UNARY_WORK = 4
 
-# ONNX operator -> (attribute, default) of alpha and beta.
-Parameters = tuple[tuple[str, float], ...]
-UNARY: dict[str, Parameters] = {
-    "Relu": (), "LeakyRelu": (("alpha", 0.01),), "Sigmoid": (), "Tanh": (), "HardSigmoid": (("alpha", 0.2), ("beta", 0.5)),
-    "HardSwish": (), "Elu": (("alpha", 1.0),), "Selu": (("alpha", 1.6732632423543772), ("gamma", 1.0507009873554805)), "Softplus": (),
-    "Softsign": (), "Mish": (), "Swish": (("alpha", 1.0),), "Celu": (("alpha", 1.0),), "ThresholdedRelu": (("alpha", 1.0),),
-    "Shrink": (("lambd", 0.5), ("bias", 0.0)), "Abs": (), "Neg": (), "Exp": (), "Log": (), "Sqrt": (), "Reciprocal": (), "Erf": (),
-    "Floor": (), "Ceil": (), "Round": (), "Sign": (), "Sin": (), "Cos": (),
-    "Tan": (), "Asin": (), "Acos": (), "Atan": (), "Sinh": (), "Cosh": (), "Asinh": (), "Acosh": (), "Atanh": (),
-    "RoundFloat16": (), "RoundBfloat16": (),
-}
 TYPED_UNARY = frozenset(("Abs", "Neg", "Sign"))
 
 
@@ -72,7 +61,7 @@ def broadcast_shape(args: Args, inputs: Sequence[int]) -> tuple[int, ...]:
 
 
 class Unary(Op):
-    """y = f(x; alpha, beta) for the rows of UNARY. float32; Abs, Neg and Sign of any type."""
+    """y = f(x; alpha, beta), the function of the operator's card. float32; Abs, Neg and Sign of any type."""
 
     def native(self, args: Args) -> bool:
         typed = args.node.op_type in TYPED_UNARY and args.spec(0).dtype in COMPUTED - {BOOL}
@@ -81,23 +70,12 @@ class Unary(Op):
     def infer(self, args: Args) -> list[Spec]:
         return [args.spec(0)]
 
-    def parameters(self, node: Node) -> tuple[str, float, float]:
-        alpha, beta, *_ = *(float(node.attrs.get(name, default)) for name, default in UNARY[node.op_type]), 0.0, 0.0
-        return node.op_type, alpha, beta
-
     def lower(self, low: Lowering) -> None:
         x, y = low.read(0), write_like(low, [0])
         if x.dtype == F32:
-            emit_unary(low, y, x, *self.parameters(low.node))
+            emit_unary(low, y, x, *CARDS[low.node.domain, low.node.op_type].call(low.node.op_type, low.node.attrs))
         else:
             emit_typed_unary(low, y, x, low.node.op_type)
-
-
-class Gelu(Unary):
-    """y = x Phi(x), or its approximation by tanh. ONNX Gelu-20."""
-
-    def parameters(self, node: Node) -> tuple[str, float, float]:
-        return ("GeluTanh" if node.attrs.get("approximate", "none") == "tanh" else "Gelu", 0.0, 0.0)
 
 
 def emit_typed_unary(low: Lowering, y: Tensor, x: Tensor, function: str) -> None:
@@ -310,8 +288,7 @@ class Cast(Op):
 
 
 ELEMENTWISE: dict[str, Op] = {
-    **{name: Unary() for name in UNARY},
-    "Gelu": Gelu(),
+    **{name: Unary() for (_, name), card in CARDS.items() if card.function is not None},
     "Not": TypedUnary(frozenset((BOOL,)), BOOL),
     "IsNaN": TypedUnary(FLOATS, BOOL),
     "IsInf": TypedUnary(FLOATS, BOOL),

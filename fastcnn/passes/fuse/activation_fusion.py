@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from fastcnn.epilogue import ROUNDINGS
 from fastcnn.expansion import add_constant
 from fastcnn.ir.graph import Activation, Graph, Node
+from fastcnn.operators.card import Card
+from fastcnn.operators.cards import card_of
 from fastcnn.passes.facts import absorb_readers, clip_limits, has_slope, is_float
 from fastcnn.passes.rewrite import constant
 
@@ -25,18 +25,29 @@ def activation_fusion(graph: Graph) -> bool:
 
 def _fused(graph: Graph, node: Node, reader: Node) -> Node | None:
     value = node.outputs[0]
-    ours = not reader.domain or reader.op_type in ROUNDINGS.values()
-    if not ours or reader.inputs[0] != value or not is_float(graph, value) or has_slope(node):
+    card = card_of(reader)
+    if card is None or reader.inputs[0] != value or not is_float(graph, value) or has_slope(node):
         return None
     if reader.op_type == "PRelu" and node.activation is None:
         return _with_slope(graph, node, reader)
-    convert = ACTIVATIONS.get(reader.op_type)
-    activation = convert(graph, reader) if convert is not None else None
+    activation = activation_of(graph, reader, card)
     if activation is None:
         return None
     if node.activation is not None:
         activation = composed(node.activation, activation)
     return None if activation is None else replace(node, activation=activation)
+
+
+def activation_of(graph: Graph, node: Node, card: Card) -> Activation | None:
+    """What a node would be as an epilogue; None where it cannot be one or its parameters are not constants."""
+    if card.function is None or not card.function.fused:
+        return None
+    if node.op_type != "Clip":
+        return Activation(*card.call(node.op_type, node.attrs))
+    limits = clip_limits(graph, node)
+    if limits is None or limits[0] > limits[1]:
+        return None
+    return Activation("Relu") if limits == (0.0, math.inf) else Activation("Clip", *limits)
 
 
 def composed(first: Activation, second: Activation) -> Activation | None:
@@ -74,46 +85,3 @@ def _with_slope(graph: Graph, node: Node, prelu: Node) -> Node | None:
         return None
     name = add_constant(graph, f"{prelu.inputs[1]}.vector", np.ascontiguousarray(slope.reshape(-1)))
     return replace(node, inputs=(*node.inputs, *[""] * (4 - len(node.inputs)), name))
-
-
-def _plain(name: str) -> Callable[[Graph, Node], Activation]:
-    return lambda graph, node: Activation(name)
-
-
-def _with(
-    name: str, alpha: tuple[str, float], beta: tuple[str, float] | None = None
-) -> Callable[[Graph, Node], Activation]:
-    def convert(graph: Graph, node: Node) -> Activation:
-        return Activation(name, node.attrs.get(*alpha), node.attrs.get(*beta) if beta else 0.0)
-    return convert
-
-
-def _clip(graph: Graph, node: Node) -> Activation | None:
-    limits = clip_limits(graph, node)
-    if limits is None or limits[0] > limits[1]:
-        return None
-    return Activation("Relu") if limits == (0.0, math.inf) else Activation("Clip", *limits)
-
-
-def _gelu(graph: Graph, node: Node) -> Activation:
-    return Activation("GeluTanh" if node.attrs.get("approximate", "none") == "tanh" else "Gelu")
-
-
-# ONNX operator -> Activation, with ONNX's defaults; None where its parameters are not constants.
-ACTIVATIONS: dict[str, Callable[[Graph, Node], Activation | None]] = {
-    "Relu": _plain("Relu"),
-    "LeakyRelu": _with("LeakyRelu", ("alpha", 0.01)),
-    "Clip": _clip,
-    "Sigmoid": _plain("Sigmoid"),
-    "Tanh": _plain("Tanh"),
-    "HardSigmoid": _with("HardSigmoid", ("alpha", 0.2), ("beta", 0.5)),
-    "HardSwish": _plain("HardSwish"),
-    "Elu": _with("Elu", ("alpha", 1.0)),
-    "Selu": _with("Selu", ("alpha", 1.6732632423543772), ("gamma", 1.0507009873554805)),
-    "Softplus": _plain("Softplus"),
-    "Softsign": _plain("Softsign"),
-    "Mish": _plain("Mish"),
-    "Gelu": _gelu,
-    **{name: _plain(name) for name in ROUNDINGS.values()},
-    "Swish": _with("Swish", ("alpha", 1.0)),
-}

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.epilogue import OWN_DOMAIN, ROUNDINGS
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.onnx_proto.types import element_name
+from fastcnn.operators.elementwise import OWN_DOMAIN, ROUNDINGS
 
 HALF_TYPES, FLOAT_TYPE = ("tensor(float16)", "tensor(bfloat16)"), "tensor(float)"
 # TensorProto.DataType: FLOAT16 and BFLOAT16, and FLOAT in their stead. The attributes that name an element type:

@@ -1,0 +1,1 @@
+"""What every operator is, as portable data: its family, how a batch of its inputs may be cut, its formula."""

@@ -1,0 +1,72 @@
+"""How a batch may be cut, by operator: the rules of the cards.
+
+A rule says whether output[k] depends on image k of the inputs and on nothing else of the batch. Shapes are compared elsewhere.
+"""
+from __future__ import annotations
+
+from fastcnn.ir.spec import Args
+from fastcnn.operators.card import BatchRule
+
+
+def first_input(args: Args, batched: frozenset[int]) -> bool:
+    """Weights, scales and windows are the same for every image."""
+    return batched == {0} and len(args.node.outputs) == 1
+
+
+def convolution(args: Args, batched: frozenset[int]) -> bool:
+    return 0 in batched and batched <= {0, 3}           # 3: a residual
+
+
+def normalization(args: Args, batched: frozenset[int]) -> bool:
+    return first_input(args, batched) and not args.node.attrs.get("training_mode", 0)
+
+
+def broadcast(args: Args, batched: frozenset[int]) -> bool:
+    """What is not batched has no first axis of its own."""
+    rank = max(spec.rank for spec in args.specs if spec is not None)
+    return all(spec.rank == rank if i in batched else spec.rank < rank or spec.shape[0] == 1
+               for i, spec in enumerate(args.specs) if spec is not None)
+
+
+def along_axis(default: int, every_input: bool = False) -> BatchRule:
+    def rule(args: Args, batched: frozenset[int]) -> bool:
+        inputs = range(len(args.specs)) if every_input else (0,)
+        return batched == set(inputs) and int(args.node.attrs.get("axis", default)) % args.spec(0).rank != 0
+    return rule
+
+
+def softmax(args: Args, batched: frozenset[int]) -> bool:
+    return along_axis(-1 if args.node.version >= 13 else 1)(args, batched)
+
+
+def transpose(args: Args, batched: frozenset[int]) -> bool:
+    return args.node.attrs.get("perm", (-1,))[0] == 0
+
+
+def slices(args: Args, batched: frozenset[int]) -> bool:
+    axes = args.ints(3) if args.node.version >= 10 else args.node.attrs.get("axes")
+    return batched == {0} and axes is not None and all(int(axis) % args.spec(0).rank for axis in axes)
+
+
+def pad(args: Args, batched: frozenset[int]) -> bool:
+    pads = args.ints(1) if args.node.version >= 11 else args.node.attrs.get("pads")
+    rank = args.spec(0).rank
+    return batched == {0} and not args.has(3) and pads is not None and pads[0] == pads[rank] == 0
+
+
+def reduce(args: Args, batched: frozenset[int]) -> bool:
+    axes = args.ints(1) if args.has(1) else args.node.attrs.get("axes")
+    return batched == {0} and bool(axes) and all(int(axis) % args.spec(0).rank for axis in axes or ())
+
+
+def gemm(args: Args, batched: frozenset[int]) -> bool:
+    own = not args.has(2) or args.spec(2).rank < 2 or args.spec(2).shape[0] == 1
+    return batched == {0} and not args.node.attrs.get("transA", 0) and own
+
+
+def matmul(args: Args, batched: frozenset[int]) -> bool:
+    """Rows of one matrix, or a stack of matrices; 2 is a bias of the columns, 3 a residual."""
+    a, b = args.spec(0), args.spec(1)
+    stacks = 1 in batched and a.rank == b.rank >= 3
+    return 0 in batched and 2 not in batched and (stacks or (1 not in batched and b.rank <= 2 <= a.rank)) \
+        and (not args.has(3) or 3 in batched)

@@ -5,7 +5,7 @@ A test compares every line with onnx's schemas at every opset. Operators that ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastcnn.onnx_proto.attributes import Kind
 
@@ -14,8 +14,7 @@ OLDEST_OPSET, NEWEST_OPSET = 7, 28
 MANY = (1 << 31) - 1
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """What a schema says, as plain data: arity, positions of required inputs, (kind, required) by attribute."""
 
     min_inputs: int

@@ -109,6 +109,18 @@ def sparse_non_zero(*shape: int) -> onnx.ModelProto:
     return typed(net.add("Greater", net.constant(np.float32(1.28))).add("NonZero"), FLOAT, INT64)
 
 
+def reversed_sequence(time: int, *shape: int) -> Net:
+    net = Net(*shape)
+    lengths = net.constant(np.resize([shape[time], shape[time] // 2 + 1], shape[1 - time]).astype(np.int64))
+    return net.add("ReverseSequence", lengths, time_axis=time, batch_axis=1 - time)
+
+
+def batch_norm_in_training(*shape: int) -> Net:
+    net = Net(*shape, opset=15)
+    vectors = [net.constant(net.rng.random(shape[1], np.float32)) for _ in range(4)]
+    return net.add("BatchNormalization", *vectors, outputs=3, training_mode=1)
+
+
 Made = Net | onnx.ModelProto
 # Name -> (the model, bar).
 CASES: dict[str, tuple[Callable[[], Made], float]] = {
@@ -195,6 +207,13 @@ CASES: dict[str, tuple[Callable[[], Made], float]] = {
     "Cast float to bool": (lambda: cast(FLOAT, onnx.TensorProto.BOOL), LONE_BAR),
     "NonZero, half of 256x256": (lambda: typed(Net(256, 256).add("Relu").add("NonZero"), FLOAT, INT64), LONE_BAR),
     "NonZero, a tenth of 1x80x8400": (lambda: sparse_non_zero(1, 80, 8400), LONE_BAR),
+    "ReverseSequence, time first, 100 of 8 of 256": (lambda: reversed_sequence(0, 100, 8, 256), LONE_BAR),
+    "ReverseSequence, batch first, 8 of 1000 of 64": (lambda: reversed_sequence(1, 8, 1000, 64), LONE_BAR),
+    "ReverseSequence, batch first, 64 of 4000": (lambda: reversed_sequence(1, 64, 4000), LONE_BAR),
+    "ReverseSequence, time first, 4000 of 64": (lambda: reversed_sequence(0, 4000, 64), LONE_BAR),
+    "BatchNormalization in training, 8 of 64, 56x56": (lambda: batch_norm_in_training(8, 64, 56, 56), BAR),
+    "BatchNormalization in training, 8 of 512, 7x7": (lambda: batch_norm_in_training(8, 512, 7, 7), BAR),
+    "BatchNormalization in training, 256 of 512": (lambda: batch_norm_in_training(256, 512), BAR),
     "Loop of 50 cells of 64": (lambda: cell_loop(50, 64), BAR),
     "Loop of 200 cells of 16": (lambda: cell_loop(200, 16), BAR),
 }

@@ -76,6 +76,10 @@
  * `after`. */
 #define FC_FIELDS_pool_planes(I, F, V) \
     I(planes) V(kernel) V(strides) V(dilations) V(before) V(after) V(in) V(out) I(kind) I(include_pad)
+/* scale, shift, running mean?, running variance?, x, gamma, beta, old mean, old variance ; BatchNormalization in training, on `dtype` F32 or
+ * F64: what its channels' mean and variance make of a scale and a shift, old * momentum + own * (1 - momentum) of the running ones. Of F32
+ * x_pixel or x_channel is 1. */
+#define FC_FIELDS_batch_norm(I, F, V) I(n) I(c) I(pixels) I(x_image) I(x_channel) I(x_pixel) I(dtype) F(epsilon) F(momentum)
 /* y, x ; local response normalisation over channels. */
 #define FC_FIELDS_lrn(I, F, V) I(n) I(c) I(h) I(w) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y) I(size) F(alpha) F(beta) F(bias)
 
@@ -183,6 +187,9 @@
 /* y, x, w packed per group, bias?, offset, mask? ; offset has 2 channels a tap and offset group (row, column), mask one. */
 #define FC_FIELDS_deform_conv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) I(offset_groups) I(nv) FC_FIELDS_PLACE(I, o) FC_FIELDS_PLACE(I, m)
+/* y, x, lengths int64 [batch] ; contiguous [time][batch] (time_first) or [batch][time] of steps of inner_bytes, the first lengths[b] of each
+ * sequence in reverse order. */
+#define FC_FIELDS_reverse_sequence(I, F, V) I(time) I(batch) I(time_first) I(inner_bytes)
 /* y, x, w [position] packed as for conv, bias [position][oc]? ; oh*ow positions with weights of their own. */
 #define FC_FIELDS_local_conv(I, F, V) FC_FIELDS_WINDOW(I) I(ic) I(oc) FC_FIELDS_EPILOGUE(I, F) I(nv)
 /* y packed, x [groups][oc][k] ; weights computed at run time. */
@@ -235,7 +242,7 @@
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(norm_divisor, fc_scratch_none) X(norm_divide, fc_scratch_none) X(softmax, fc_scratch_softmax) \
-    X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(resize, fc_scratch_resize) X(resize_planes, fc_scratch_resize_planes) \
+    X(layer_norm, fc_scratch_none) X(group_norm, fc_scratch_group_norm) X(batch_norm, fc_scratch_batch_norm) X(resize, fc_scratch_resize) X(resize_planes, fc_scratch_resize_planes) \
     X(resize_nearest, fc_scratch_none) X(resize_terms, fc_scratch_resize_terms) X(resize_fixed, fc_scratch_resize_fixed) \
     X(max_pool_index, fc_scratch_max_pool_index) X(max_unpool, fc_scratch_max_unpool) X(grid_sample, fc_scratch_grid_sample) \
     X(roi_align, fc_scratch_roi_align) X(max_roi_pool, fc_scratch_none) X(col2im, fc_scratch_none) \
@@ -243,7 +250,7 @@
     X(recurrent, fc_scratch_recurrent) X(arg, fc_scratch_none) X(top_k, fc_scratch_top_k) X(nms, fc_scratch_nms) \
     X(nonzero, fc_scratch_none) X(compress, fc_scratch_none) X(gather_elements, fc_scratch_none) X(scatter_elements, fc_scratch_none) \
     X(gather_nd, fc_scratch_none) X(scatter_nd, fc_scratch_none) X(one_hot, fc_scratch_none) X(typed_reduce, fc_scratch_none) \
-    X(cumsum, fc_scratch_none) X(pick, fc_scratch_none) X(typed_matmul, fc_scratch_none)
+    X(cumsum, fc_scratch_none) X(pick, fc_scratch_none) X(typed_matmul, fc_scratch_none) X(reverse_sequence, fc_scratch_none)
 
 #define FC_DECLARE_I(name) int64_t name;
 #define FC_DECLARE_F(name) float name;

@@ -56,6 +56,7 @@ FAMILIES: Mapping[str, Mapping[str, Card]] = {
         "Gather": FIRST_AXIS,
         "Pad": Card(batching.pad),
         **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), IMAGES),
+        "ReverseSequence": WHOLE,
     },
     "resampling": dict.fromkeys(("Resize", "Upsample"), IMAGES),
     "types": elementwise.TYPES,

@@ -13,6 +13,7 @@ from fastcnn.ops.indexing.selection import SELECTION
 from fastcnn.ops.movement.col2im import Col2Im
 from fastcnn.ops.movement.fitting import FITTING
 from fastcnn.ops.movement.generators import GENERATORS
+from fastcnn.ops.movement.reverse import ReverseSequence
 from fastcnn.ops.movement.shape import Expand, Flatten, Identity, Reshape, Squeeze, Tile, Transpose, Unsqueeze
 from fastcnn.ops.movement.slicing import Concat, DepthToSpace, Gather, Pad, Slice, SpaceToDepth, Split
 from fastcnn.ops.pooling.pool import AVERAGE, LP, MAX, GlobalPool, Pool
@@ -69,6 +70,7 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "Slice"): Slice(),
     ("", "Gather"): Gather(),
     ("", "Pad"): Pad(),
+    ("", "ReverseSequence"): ReverseSequence(),
     ("", "DepthToSpace"): DepthToSpace(),
     ("", "SpaceToDepth"): SpaceToDepth(),
     ("", "Softmax"): Softmax(),

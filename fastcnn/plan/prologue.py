@@ -53,7 +53,7 @@ def _reads_once(b: BoundNode) -> bool:
 
 
 def _is_normalization(b: BoundNode) -> bool:
-    plain = b.op is not None and b.node.op_type == "BatchNormalization" and not b.node.domain
+    plain = b.op is not None and b.node.op_type == "BatchNormalization" and not b.node.domain and not b.node.attrs.get("training_mode", 0)
     return plain and limits(b.node.activation) is not None
 
 

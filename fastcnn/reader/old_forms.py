@@ -109,17 +109,9 @@ def _tested(e: Expansion, y: str) -> tuple[str, ...]:
 
 
 def _trained(e: Expansion, attrs: dict[str, Any]) -> tuple[str, ...]:
-    """y, running_mean, running_var as opset 14 has them; the batch's own mean and variance."""
-    y = e.add("BatchNormalization", *e.node.inputs, version=14, outputs=3, training_mode=1, **attrs)
-    if not any(e.node.outputs[3:]):
-        return _results(y, 3)
-    rank = e.rank(0)
-    if rank is None:
-        raise UnsupportedOperatorError(f"{e.node.where()}: saved_mean of an input whose number of axes is not known")
-    axes = [0, *range(2, rank)]
-    centred = e.add("Sub", e.input(0), e.add("ReduceMean", e.input(0), axes=axes, keepdims=1))
-    variance = e.add("ReduceMean", e.add("Mul", centred, centred), axes=axes, keepdims=0)
-    return *_results(y, 3), e.add("ReduceMean", e.input(0), axes=axes, keepdims=0), variance
+    """Statistics among the outputs are what says so from opset 7 on."""
+    count = max(len(e.node.outputs), 2)
+    return _results(e.add("BatchNormalization", *e.node.inputs, version=9, outputs=count, **attrs), count)
 
 
 def _dropout(e: Expansion) -> tuple[str, ...]:

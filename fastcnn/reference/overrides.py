@@ -48,13 +48,23 @@ def hardmax(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
 
 
 def batch_normalization(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
-    """scale * (x - mean) / sqrt(var + epsilon) + bias (before opset 14, which has training_mode)."""
-    if node.version >= 14 or any(node.outputs[1:]):
+    """scale * (x - mean) / sqrt(var + epsilon) + bias (before opset 14, which has training_mode).
+
+    Where statistics are outputs, mean and var are the batch's own: outputs 3 and 4; 1 and 2 are what they make of inputs 3 and 4.
+    """
+    if node.version >= 14:
         return None
-    x = inputs[0]
-    scale, bias, mean, var = (wide(v).reshape(-1, *[1] * (x.ndim - 2)) for v in inputs[1:5])
-    y = scale * (wide(x) - mean) / np.sqrt(var + np.float32(node.attrs.get("epsilon", 1e-5))) + bias
-    return [y.astype(x.dtype)]
+    x = wide(inputs[0])
+    shape = (-1, *[1] * (x.ndim - 2))
+    scale, bias, mean, var = (wide(v) for v in inputs[1:5])
+    statistics = []
+    if any(node.outputs[1:]):
+        momentum, axes = np.float32(node.attrs.get("momentum", 0.9)), (0, *range(2, x.ndim))
+        own = x.mean(axes), x.var(axes)
+        statistics = [old * momentum + new * (1 - momentum) for old, new in zip((mean, var), own)] + [*own]
+        mean, var = own
+    y = scale.reshape(shape) * (x - mean.reshape(shape)) / np.sqrt(var.reshape(shape) + np.float32(node.attrs.get("epsilon", 1e-5)))
+    return [v.astype(inputs[0].dtype) for v in (y + bias.reshape(shape), *statistics)][:len(node.outputs)]
 
 
 def dropout(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
@@ -203,7 +213,7 @@ def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 # Operator -> numpy. The comment is what onnx.reference does instead.
 OVERRIDES: dict[str, Override] = {
     "AveragePool": average_pool,                    # minutes: loops over elements
-    "BatchNormalization": batch_normalization,      # before opset 14: normalises by the batch, not by mean and var
+    "BatchNormalization": batch_normalization,      # before opset 14: fails, or normalises by the batch instead of by mean and var
     "Conv": conv,                                   # 20 times slower
     "ConvTranspose": conv_transpose,                # fails for group > 1; sizes of auto_pad=SAME_*
     "DequantizeLinear": dequantize_linear,          # none before opset 19

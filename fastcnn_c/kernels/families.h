@@ -245,8 +245,8 @@ typedef struct fc_pool_rows_kernels {
 
 /* ---- norm ------------------------------------------------------------------------------------------------------------------
  * layer_norm  y[i] = (x[i] - mean) / sqrt(var + epsilon) * scale[i] + bias[i], i < n; rms: mean = 0; scale, bias may be NULL
- * moments     merges count pixels into mean[c] and m2[c] (sum of squared deviations) of `before` earlier ones (0: sets
- *             them), c < n
+ * sum         of x[i] - center, i < n, or of the squares of that
+ * moments     merges count pixels into mean[c] and m2[c] (sum of squared deviations), c < n, of `before` earlier ones (0: sets them)
  * affine      y[p][c] = min(max(x[p][c] * scale[c] + shift[c], lo), hi), p < count, c < n
  * squares     squares[p*ld + c] = x[p*pixel + c]^2
  * lrn         y[p][c] = x[p][c] / d^beta, d = bias + alpha * sum_{k < size} squares[p*ld + c + k]; beta not 1/2, 3/4 or 1: d
@@ -272,6 +272,7 @@ typedef struct fc_lrn_args {
 
 typedef struct fc_norm_kernels {
     void (*layer_norm)(float *y, const float *x, size_t n, const float *scale, const float *bias, float epsilon, int rms);
+    double (*sum)(const float *x, size_t n, float center, int squares);
     void (*moments)(float *mean, float *m2, const float *x, size_t pixel, size_t count, size_t n, size_t before);
     void (*affine)(const fc_affine_args *args);
     void (*squares)(float *squares, size_t ld, const float *x, size_t pixel, size_t count, size_t n);
@@ -280,10 +281,9 @@ typedef struct fc_norm_kernels {
 
 /* ---- resize ----------------------------------------------------------------------------------------------------------------
  * columns[taps]  y[p*y_pixel + c] = sum_k w[p*taps + k] * x[index[p*taps + k]*x_pixel + c], p < count, c < n
- * rows[taps]     y[p*y_pixel + c] = sum_k w[k] * rows[k][p*n + c]
+ * rows[taps]     y[p*y_pixel + c] = sum_k w[k] * rows[k][p*n + c] ; taps 1..4 by index, [0] takes any number
  * picks          y[j] = sum_k w[k][j] * x[index of tap k at j], j < n; table [taps][vectors of n] rows as for pick, w likewise
  * repeats        y[(i*copies + r)*n + j] = x[i*x_row + index of j], r < copies, i < rows, j < n
- * taps 1..4 by index; [0] takes any number.
  * terms          sum[i] += (w[i] * row) * x[i], each product and sum rounded; terms_i32 the same in integers
  * mac_u8, mac_i8 sum[i] += w * x[i]
  */

@@ -64,6 +64,12 @@ enum { FC_VV = 0, FC_VS = 1, FC_SV = 2, FC_BINARY_MODES = 3 };
 /* A sum of squares from here on is that of numbers whose squares have all their digits, but for those too small to count: below it, and
  * above float's range, norms and variances are made in double. */
 #define FC_LEAST_SQUARES 0x1p-100
+/* So many times a variance is the squared mean at most whose rounding in float32 does not count in it (by 4e-9): beyond it, too. */
+#define FC_MOST_OFFSET 0x1p20
+static inline int fc_plain_moments(double mean, double variance, double epsilon)
+{
+    return variance + epsilon >= FC_LEAST_SQUARES && variance < 0x1p127 && mean * mean <= FC_MOST_OFFSET * (variance + epsilon);
+}
 
 #include "families.h"
 

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastcnn.ir.spec import F32, Args, Spec, bad_shape
-from fastcnn.ir.tensor import Tensor, is_dense, strides_like, walk
+from fastcnn.ir.tensor import Strides, Tensor, is_dense, strides_like, walk
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue, vector_of
+from fastcnn.ops.elementwise.elementwise import emit_binary
 from fastcnn.ops.image import image_fields, is_image, read_image, write_image
+from fastcnn.ops.layout import DTYPE_CODES, movable
 
+F64 = np.dtype(np.float64)
 LEAST_PLANE = 16        # pixels of a plane that are worth a call of the kernels that scale it
 
 
@@ -29,28 +32,41 @@ class SameShape(Op):
 
 
 class BatchNormalization(SameShape):
-    """y = (x - mean[c]) / sqrt(var[c] + epsilon) * scale[c] + bias[c], as one multiply-add.  Inference only. ONNX 7 to 15.
+    """y = (x - mean[c]) / sqrt(var[c] + epsilon) * scale[c] + bias[c], as one multiply-add. ONNX 7 to 15.
 
-    x: (N, C, ...) float32 of any rank from 2 up, where it lies; the parameters are constants.
+    x: (N, C, ...) float32 of any rank from 2 up, where it lies; the parameters are constants. In training (float64 too) mean and var are
+    the batch's own, and there are two more outputs: input_mean * momentum + mean * (1 - momentum), and the variance likewise.
     """
 
     vectors = (1, 2, 3, 4)
 
     def native(self, args: Args) -> bool:
         attrs, outputs = args.node.attrs, [name for name in args.node.outputs if name]
-        return (super().native(args) and args.spec(0).rank >= 2 and len(outputs) == 1
-                and not attrs.get("training_mode", 0) and attrs.get("spatial", 1) == 1
+        if attrs.get("training_mode", 0):
+            x, kinds = args.spec(0), {args.spec(i).dtype for i in range(5)}
+            return kinds in ({F32}, {F64}) and movable(x) and x.rank >= 2 and x.size > 0
+        return (super().native(args) and args.spec(0).rank >= 2 and len(outputs) == 1 and attrs.get("spatial", 1) == 1
                 and all(value is not None for value in args.values[1:5]))
+
+    def infer(self, args: Args) -> list[Spec]:
+        return [*super().infer(args), args.spec(3), args.spec(4)][:len(args.node.outputs)]
 
     def lower(self, low: Lowering) -> None:
         x = low.read(0)
+        if low.node.attrs.get("training_mode", 0):
+            x, scales, shifts = _batch_statistics(low, x)
+        else:
+            epsilon = low.node.attrs.get("epsilon", 1e-5)
+            factors, offsets = batch_factors(low.args.values[1:5], epsilon)
+            key = ("batch norm", *low.node.inputs[1:5], epsilon)
+            scales = low.packed((*key, "scale"), lambda: factors.astype(F32))
+            shifts = low.packed((*key, "shift"), lambda: offsets.astype(F32))
         y = low.write(0, strides_like(x.shape, x.strides))
-        epsilon = low.node.attrs.get("epsilon", 1e-5)
-        factors, offsets = batch_factors(low.args.values[1:5], epsilon)
-        key = ("batch norm", *low.node.inputs[1:5], epsilon)
-        scales = low.packed((*key, "scale"), lambda: factors.astype(F32))
-        shifts = low.packed((*key, "shift"), lambda: offsets.astype(F32))
         by_channel = (0, 1, *[0] * (len(x.shape) - 2))
+        if x.dtype != F32:
+            for source, values, function in ((x, scales, "Mul"), (y, shifts, "Add")):
+                emit_binary(low, y, source, Tensor(values.buffer, x.shape, by_channel, values.offset), function)
+            return
         shape, (y_strides, x_strides, p_strides) = walk(x.shape, y.strides, x.strides, by_channel)
         low.emit("scale_shift", [y, x, scales, shifts], x.size, ndim=len(shape), shape=shape, y_strides=y_strides,
                  x_strides=x_strides, p_strides=p_strides, **epilogue(low.node.activation))
@@ -61,6 +77,37 @@ def batch_factors(parameters: Sequence[np.ndarray | None], epsilon: float) -> tu
     scale, bias, mean, variance = (np.asarray(v, np.float64) for v in parameters)
     factor = scale / np.sqrt(variance + epsilon)
     return factor, bias - mean * factor
+
+
+def _batch_statistics(low: Lowering, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """x, and scale and shift a channel by the batch's own mean and variance; the running ones go to outputs 1 and 2."""
+    planes = _planes(x)
+    if planes is None:
+        x = low.read(0, "dense")
+        planes = _planes(x)
+        assert planes is not None
+    (n, c, pixels), (image, channel, pixel) = planes
+    scale, shift = (low.temp((c,), x.dtype) for _ in range(2))
+    running = [low.write(i, "dense") if any(low.node.outputs[i:i + 1]) else None for i in (1, 2)]
+    low.emit("batch_norm", [scale, shift, *running, x, *(low.read(i, "dense") for i in range(1, 5))], 2 * x.size, n=n, c=c, pixels=pixels,
+             x_image=image, x_channel=channel, x_pixel=pixel, dtype=DTYPE_CODES[x.dtype],
+             epsilon=low.node.attrs.get("epsilon", 1e-5), momentum=low.node.attrs.get("momentum", 0.9))
+    return x, scale, shift
+
+
+def _planes(x: Tensor) -> tuple[tuple[int, ...], Strides] | None:
+    """Extents and strides (image, channel, pixel) of x, pixels or channels next to each other; one image where pixels are evenly spaced."""
+    n, c, *spatial = x.shape
+    pixels = math.prod(spatial)
+    for view, shape in ((x.transpose((1, 0, *range(2, len(x.shape)))), (1, c, n * pixels)), (x, (n, c, pixels))):
+        flat = view.reshape(shape)
+        if flat is None:
+            continue
+        image, channel, pixel = flat.strides
+        pixel = 1 if shape[2] == 1 else pixel
+        if pixel == 1 or channel == 1 or c == 1:
+            return shape, (image, channel, pixel)
+    return None
 
 
 class InstanceNormalization(SameShape):

@@ -8,6 +8,7 @@ from fastcnn.ir.graph import Graph
 from fastcnn.onnx_proto.types import ELEMENT_NUMBERS
 
 TIME_FIRST = [1, 0, 2]
+TRAINING_MODE = 14       # the version of BatchNormalization that has it
 # Types that Max and Min are native for, and Relu and Clip are not.
 TYPED = frozenset({"tensor(double)", "tensor(int8)", "tensor(int16)", "tensor(int32)", "tensor(int64)", "tensor(uint8)", "tensor(uint32)",
                    "tensor(uint64)"})
@@ -51,13 +52,17 @@ def _layer_norm(e: Expansion) -> tuple[str, ...] | None:
     return y, mean, e.add("Reciprocal", deviation)
 
 
-def _mean(e: Expansion, x: str, axes: list[int]) -> str:
-    return e.add("ReduceMean", x, axes=axes) if e.opset < 18 else e.add("ReduceMean", x, e.constant(axes, np.int64))
+def _mean(e: Expansion, x: str, axes: list[int], keepdims: int = 1) -> str:
+    if e.opset < 18:
+        return e.add("ReduceMean", x, axes=axes, keepdims=keepdims)
+    return e.add("ReduceMean", x, e.constant(axes, np.int64), keepdims=keepdims)
 
 
 def _batch_norm(e: Expansion) -> tuple[str, ...] | None:
     """(x - mean) * (scale / sqrt(var + epsilon)) + bias where any of these is computed."""
     rank = e.rank(0)
+    if e.node.version < TRAINING_MODE and any(e.node.outputs[1:]) and rank is not None and e.attr("spatial", 1):
+        return _trained(e, rank)
     computed = any(e.value(i) is None for i in range(1, 5))
     if not computed or rank is None or rank < 2 or any(e.node.outputs[1:]) or e.attr("training_mode", 0) or not e.attr("spatial", 1):
         return None
@@ -67,6 +72,18 @@ def _batch_norm(e: Expansion) -> tuple[str, ...] | None:
     scale, bias, mean, var = (e.add("Reshape", e.input(i), shape) for i in range(1, 5))
     factor = e.add("Div", scale, e.add("Sqrt", e.add("Add", var, e.constant(e.attr("epsilon", 1e-5)))))
     return e.add("Add", e.add("Mul", e.add("Sub", e.input(0), mean), factor), bias),
+
+
+def _trained(e: Expansion, rank: int) -> tuple[str, ...]:
+    """Statistics among the outputs, before there was training_mode: the last two are the batch's own mean and variance."""
+    attrs = {name: value for name, value in e.node.attrs.items() if name != "spatial"}
+    y = e.add("BatchNormalization", *e.node.inputs, version=TRAINING_MODE, outputs=3, training_mode=1, **attrs)
+    results = y, f"{y}.1", f"{y}.2"
+    if not any(e.node.outputs[3:]):
+        return results
+    axes = [0, *range(2, rank)]
+    centred = e.add("Sub", e.input(0), _mean(e, e.input(0), axes))
+    return *results, _mean(e, e.input(0), axes, keepdims=0), _mean(e, e.add("Mul", centred, centred), axes, keepdims=0)
 
 
 def _max_pool(e: Expansion) -> tuple[str, ...] | None:

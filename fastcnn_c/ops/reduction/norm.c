@@ -100,7 +100,7 @@ static void group_moments(const fc_group_norm *p, const fc_team *team, int64_t f
     *variance = m2 / count;
 }
 
-/* The same from the pixels, where float32 cannot hold the squares. */
+/* The same from the pixels, where float32 cannot hold the squares, or the mean leaves nothing of them. */
 static void group_moments_wide(const fc_group_norm *p, const float *x, int64_t first, double *mean, double *variance)
 {
     const double count = (double)(p->h * p->w * p->group);
@@ -127,7 +127,7 @@ static void finish_groups(const fc_group_norm *p, const fc_team *team, const flo
     for (int64_t g = begin; g < end; g++) {
         double mean, variance;
         group_moments(p, team, g * p->group, &mean, &variance);
-        if (!(variance + (double)p->epsilon >= FC_LEAST_SQUARES && variance < 0x1p127))
+        if (!fc_plain_moments(mean, variance, (double)p->epsilon))
             group_moments_wide(p, x, g * p->group, &mean, &variance);
         const double inverse = 1.0 / sqrt(variance + (double)p->epsilon);
         for (int64_t c = g * p->group; c < (g + 1) * p->group; c++) {

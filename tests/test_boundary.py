@@ -63,7 +63,7 @@ def test_what_is_nobodys_mistake_passes(monkeypatch, kind):
 
 
 @pytest.mark.parametrize("names, feeds", [(None, None), (None, 3), (None, []), (3, {"x": X}), ([3], {"x": X}), ([["y"]], {"x": X}),
-                                          (None, {"x": {}}), (None, {3: X}), (None, {"x": object()})], ids=str)
+                                          (None, {"x": {}}), (None, {3: X}), (None, {"x": object()})])
 def test_careless_calls_get_errors_of_ours(names, feeds):
     loaded = fastcnn.load(relu())
     with pytest.raises(fastcnn.FastCNNError):

@@ -58,6 +58,8 @@ cdef extern from "fastcnn.h" nogil:
 
     const fc_step_kind fc_step_kinds[]
     const char *const fc_unary_names[]
+    const char *const fc_dtype_names[]
+    const char *const fc_pool_names[]
     const char *const fc_binary_names[]
     const char *const fc_typed_binary_names[]
     const char *const fc_typed_unary_names[]
@@ -88,6 +90,8 @@ cdef extern from "fastcnn.h" nogil:
     int64_t fc_vector_length() noexcept
     int64_t fc_gemm_max_mr(int64_t) noexcept
     int64_t fc_gemm_pair(int64_t) noexcept
+    int64_t fc_gemm_max_nv() noexcept
+    int fc_winograd_whole_blocks(int64_t, int64_t) noexcept
     int fc_depthwise_wide_pairs() noexcept
     size_t fc_gemm_packed_floats(int64_t, int64_t, int64_t) noexcept
     void fc_gemm_pack_b(float *, const void *, int64_t, int64_t, int64_t, int, int64_t) noexcept

@@ -55,6 +55,9 @@ cdef dict _number(const char *const *names):
     return numbers
 
 
+DTYPES = _number(fc_dtype_names)
+POOLS = _number(fc_pool_names)
+GEMM_MAX_NV = fc_gemm_max_nv()
 UNARY = _number(fc_unary_names)
 BINARY = _number(fc_binary_names)
 TYPED_BINARY = _number(fc_typed_binary_names)
@@ -337,6 +340,11 @@ def gemm_pair(int64_t ow):
 def depthwise_wide_pairs():
     """Whether depthwise kernels 5 and 7 columns wide are faster with two output rows at a time."""
     return bool(fc_depthwise_wide_pairs())
+
+
+def winograd_whole_blocks(int64_t blocks, int64_t threads):
+    """Whether each thread of a Winograd step computes whole blocks; else the threads share each block."""
+    return bool(fc_winograd_whole_blocks(blocks, threads))
 
 
 def gemm_max_mr(int64_t nv):

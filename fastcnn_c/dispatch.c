@@ -10,6 +10,11 @@ const char *const fc_typed_binary_names[] = {FC_TYPED_BINARY_LIST(FC_NAME_ROW) N
 const char *const fc_typed_unary_names[] = {FC_TYPED_UNARY_LIST(FC_NAME_ROW) NULL};
 const char *const fc_reduce_names[] = {FC_REDUCE_LIST(FC_NAME_ROW) NULL};
 
+const char *const fc_dtype_names[FC_DTYPE_COUNT + 1] = {
+    [FC_F32] = "float32", [FC_F64] = "float64", [FC_I8] = "int8", [FC_I16] = "int16", [FC_I32] = "int32", [FC_I64] = "int64",
+    [FC_U8] = "uint8", [FC_U16] = "uint16", [FC_U32] = "uint32", [FC_U64] = "uint64", [FC_BOOL] = "bool", [FC_F16] = "float16"};
+const char *const fc_pool_names[] = {[FC_POOL_MAX] = "max", [FC_POOL_AVERAGE] = "average", [FC_POOL_LP] = "lp", NULL};
+
 const fc_kernels *fc_active = &fc_kernels__scalar;
 static fc_isa active_isa = FC_ISA_SCALAR;
 
@@ -27,14 +32,15 @@ static const fc_kernels *kernels_of(fc_isa isa)
     }
 }
 
+/* Every flag that setup.py compiles the set with (tests/test_cpu.py compares). */
 int fc_isa_available(fc_isa isa)
 {
     const fc_cpu *cpu = fc_cpu_info();
     if (kernels_of(isa) == NULL)
         return 0;
     switch (isa) {
-    case FC_ISA_AVX512: return cpu->avx512f && cpu->avx512dq && cpu->avx512bw && cpu->avx512vl && cpu->avx2 && cpu->fma;
-    case FC_ISA_AVX2: return cpu->avx2 && cpu->fma;
+    case FC_ISA_AVX512: return cpu->avx512f && cpu->avx512dq && cpu->avx512bw && cpu->avx512vl && cpu->avx2 && cpu->fma && cpu->f16c;
+    case FC_ISA_AVX2: return cpu->avx2 && cpu->fma && cpu->f16c;
     default: return 1;
     }
 }
@@ -58,6 +64,8 @@ const char *fc_kernel_name(fc_isa isa, size_t index)
 }
 
 int64_t fc_vector_length(void) { return fc_active->vector_length; }
+
+int64_t fc_gemm_max_nv(void) { return FC_GEMM_MAX_NV; }
 
 int64_t fc_gemm_max_mr(int64_t nv)
 {

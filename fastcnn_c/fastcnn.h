@@ -28,6 +28,10 @@ typedef enum fc_dtype {
     FC_F32, FC_F64, FC_I8, FC_I16, FC_I32, FC_I64, FC_U8, FC_U16, FC_U32, FC_U64, FC_BOOL, FC_F16, FC_DTYPE_COUNT
 } fc_dtype;
 
+/* numpy's names of fc_dtype, and of the kinds of pooling, in the order of their numbers; NULL past the end. */
+extern const char *const fc_dtype_names[];
+extern const char *const fc_pool_names[];
+
 #include "functions.h"
 #include "steps.h"
 
@@ -161,6 +165,8 @@ const char *fc_kernel_name(fc_isa isa, size_t index);
 /* Planning facts of the current instruction set. */
 int64_t fc_vector_length(void);               /* floats in a vector */
 int64_t fc_gemm_max_mr(int64_t nv);           /* tallest tile of nv vectors, 0: no such tile */
+int64_t fc_gemm_max_nv(void);                /* vectors of the widest tile of any instruction set */
+int fc_winograd_whole_blocks(int64_t blocks, int64_t threads);   /* each thread computes whole blocks, else they share each block */
 int fc_depthwise_wide_pairs(void);            /* two output rows at a time pay for windows 5 and 7 columns wide */
 int64_t fc_gemm_pair(int64_t ow);             /* vectors of the tile of two rows of ow pixels, 0: no such tile */
 

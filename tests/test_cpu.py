@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,12 @@ def test_cgroup_quota(tmp_path, files, own, quota):
         (root / name).write_text(text + "\n")
     (tmp_path / "self").write_text(own + "\n" if own else "")
     assert cpu.cgroup_quota(root, tmp_path / "self") == quota
+
+
+def test_an_instruction_set_asks_for_every_flag_it_is_compiled_with():
+    root = Path(fastcnn.__file__).parent.parent
+    table = (root / "setup.py").read_text().split("ISA_FLAGS = {")[1].split("}")[0]
+    compiled = {isa: set(re.findall(r"-m(\w+)", flags)) - {"prefer"} for isa, flags in re.findall(r'"(\w+)": \[([^\]]*)\]', table)}
+    asked = {name.lower(): set(re.findall(r"cpu->(\w+)", condition))
+             for name, condition in re.findall(r"case FC_ISA_(\w+): return (cpu[^;]*);", (root / "fastcnn_c" / "dispatch.c").read_text())}
+    assert asked and all(asked[isa] >= flags for isa, flags in compiled.items() if flags), (asked, compiled)

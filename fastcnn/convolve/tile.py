@@ -11,7 +11,7 @@ PANEL_SHARE_OF_L1 = 0.4
 # At this width, in bytes, nothing is lost.
 WIDE_STRIP = 256
 CACHE_LINE_FLOATS = 16
-MAX_NV = 4                  # widest register tile in vectors
+MAX_NV = _native.GEMM_MAX_NV          # widest register tile in vectors
 
 
 def best_nv(oc: int, ow: int, k: int, streamed: int = 0) -> int:

@@ -132,7 +132,7 @@ def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: in
     share = (BOTH_SHARE if both else ONE_SHARE) * machine.l2_bytes
     spill = max(0.0, WORD * positions * tiles * (ic + oc) + resident - share) / machine.spill
     rounds = -(-blocks // threads)
-    alone = 4 * blocks >= 3 * rounds * threads            # as in ops/convolution/winograd.c: otherwise the threads share each block
+    alone = _native.winograd_whole_blocks(blocks, threads)
     parallel = blocks / rounds if alone else threads
     reads = rounds if alone else blocks / threads
     again = max(0.0, reads - 1) / (machine.l2_weights if resident else machine.l3_weights)

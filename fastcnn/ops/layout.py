@@ -11,8 +11,7 @@ from fastcnn.ir.tensor import Strides, Tensor, channels_last_strides, dense_stri
 from fastcnn.ops.base import Lowering
 
 # fc_dtype of fastcnn.h
-DTYPE_CODES = {np.dtype(name): code for code, name in enumerate(
-    ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "float16"))}
+DTYPE_CODES = {np.dtype(name): code for name, code in _native.DTYPES.items()}
 BOOL = np.dtype(bool)
 INTEGERS: frozenset[np.dtype] = frozenset(dtype for dtype in DTYPE_CODES if dtype.kind in "iu")
 # What plain loops compute with; half precision is widened before it comes here.

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fastcnn import _native
 from fastcnn.ir.tensor import Buffer
 
-ALIGN = 64
+ALIGN = _native.ALIGN
 # Buffers that live for more steps are looked through one by one, others only at the steps where they live.
 LONG_LIFE = 64
 # Pairs of buffers compared: beyond that, 1 s, the rest is laid out without looking for room between others.

@@ -15,7 +15,7 @@ from fastcnn.ops.image import depth_images, depth_rows, four_strides, is_image, 
 from fastcnn.ops.reduction.reduce import MAX_POOLING, emit_reduce
 from fastcnn.ops.window import Window, resolve, two_axes
 
-MAX, AVERAGE, LP = 0, 1, 2          # fc_pool_kind
+MAX, AVERAGE, LP = (_native.POOLS[kind] for kind in ("max", "average", "lp"))
 MAX_TAPS = 2 ** 24                  # of a window: floats count no further
 SHORTEST_ROW = 24                   # of row-major planes: shorter rows leave vectors empty
 

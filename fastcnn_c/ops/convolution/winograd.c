@@ -208,7 +208,7 @@ static void shared_block(const fc_winograd *p, const geometry *g, void *const *t
 }
 
 /* Whole blocks a thread are cheaper (nothing crosses between caches) unless they leave threads idle for long. */
-static int enough_blocks(int64_t blocks, int64_t threads)
+int fc_winograd_whole_blocks(int64_t blocks, int64_t threads)
 {
     const int64_t rounds = fc_ceil_div(blocks, threads);
     return threads == 1 || blocks * 4 >= rounds * threads * 3;
@@ -216,14 +216,14 @@ static int enough_blocks(int64_t blocks, int64_t threads)
 
 int fc_winograd_together(const void *params, int threads)
 {
-    return !enough_blocks(measure(params).blocks, threads);
+    return !fc_winograd_whole_blocks(measure(params).blocks, threads);
 }
 
 fc_status fc_run_winograd(const void *params, void *const *t, const fc_team *team)
 {
     const fc_winograd *p = params;
     const geometry g = measure(p);
-    if (team->barrier && !enough_blocks(g.blocks, team->count)) {
+    if (team->barrier && !fc_winograd_whole_blocks(g.blocks, team->count)) {
         for (int64_t block = 0; block < g.blocks; block++)
             shared_block(p, &g, t, team, block * p->tiles);
         return FC_OK;

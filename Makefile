@@ -10,7 +10,7 @@ ASAN   := build/asan
 .PHONY: demo test check asan fuzz bench picks clean
 
 demo: $(VENV)/built
-	$(BIN)/python -m models.demo
+	$(BIN)/python -m bench.demo
 
 test: $(VENV)/built
 	$(BIN)/python -m tests.every_run

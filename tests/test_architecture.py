@@ -133,6 +133,29 @@ def test_architecture_arrows_have_no_cycle():
         done |= ready
 
 
+def top_down(edges: dict[str, set[str]]) -> list[str]:
+    """What is left when everything that imports only what was taken before is taken: the members of circles, and who imports them."""
+    left = {name: others & edges.keys() for name, others in edges.items()}
+    while ready := {name for name, others in left.items() if not others & left.keys()}:
+        left = {name: others for name, others in left.items() if name not in ready}
+    return sorted(left)
+
+
+def test_architecture_no_circle_between_files():
+    """Annotations count too. A package and the modules in it are one where the package only names them."""
+    edges = {module_of(path): imports_of(path) - {module_of(path)} for folder in ("fastcnn", "bench", "models")
+             for path in (ROOT / folder).rglob("*.py")}
+    assert not top_down(edges)
+
+
+@pytest.mark.parametrize("folder, lower", [("fastcnn", set()), ("models", {"fastcnn"}), ("bench", {"fastcnn", "models"})])
+def test_architecture_no_arrow_up_between_folders(folder, lower):
+    """The package knows neither benchmarks nor tests, networks know no benchmarks, and nobody knows the tests."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        tops = {name.split(".")[0] for name in imports_of(path)} & {"fastcnn", "models", "bench", "tests"}
+        assert tops <= lower | {folder}, f"{path.relative_to(ROOT)} imports {tops - lower - {folder}}"
+
+
 # ---- C ----
 
 

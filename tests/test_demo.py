@@ -6,7 +6,7 @@ import pytest
 for module in ("rich", "PIL", "sklearn", "skimage", "onnxruntime", "tqdm"):
     pytest.importorskip(module, reason="the demo needs the [demo] extra")
 
-from models import demo  # noqa: E402
+from bench import demo  # noqa: E402
 
 
 def test_demo_runs_to_its_summary(tmp_path, capsys):

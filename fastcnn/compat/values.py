@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,8 +12,19 @@ from fastcnn.compat.devices import require_cpu
 from fastcnn.compat.exceptions import InvalidArgument
 from fastcnn.onnx_proto.types import ELEMENT_NAMES, ELEMENT_NUMBERS, element_name, numpy_type
 
-if TYPE_CHECKING:
-    from fastcnn.compat.session import InferenceSession
+
+class Named(Protocol):
+    """An input or output of a session."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Session(Protocol):
+    """What a binding asks of a session."""
+
+    def get_inputs(self) -> Sequence[Named]: ...
+    def get_outputs(self) -> Sequence[Named]: ...
 
 
 def dtype_of(element_type: Any) -> np.dtype:
@@ -129,7 +140,7 @@ def copy_tensors(src: Sequence[OrtValue], dst: Sequence[OrtValue], stream: objec
 class IOBinding:
     """Inputs and places for outputs of a session, by name, for run_with_iobinding."""
 
-    def __init__(self, session: InferenceSession):
+    def __init__(self, session: Session):
         self._known = {info.name for info in session.get_inputs()}, {info.name for info in session.get_outputs()}
         self.inputs: dict[str, Any] = {}
         self.outputs: dict[str, np.ndarray | None] = {}

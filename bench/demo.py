@@ -1,4 +1,4 @@
-"""What fastcnn does, on this machine, in about two minutes:  python -m models.demo  (or `make demo`)
+"""What fastcnn does, on this machine, in about two minutes:  python -m bench.demo  (or `make demo`)
 
 The shipped digit classifier on shipped images, the shipped super-resolution network on photographs (a PNG in out/),
 and ResNet-18, MobileNetV2 and LeNet-5 beside onnxruntime. Ends with a summary.
@@ -29,7 +29,7 @@ from bench import models as benchmark
 from bench.worker import Worker
 from models import data
 
-TRAINED = Path(__file__).parent / "trained"
+TRAINED = Path(data.__file__).parent / "trained"
 NETWORKS = ("lenet5", "mobilenet_v2", "resnet18")
 PICTURE = "flower.jpg"
 SCALE = 2
@@ -49,7 +49,7 @@ class Options:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the three parts and prints what came out."""
-    parser = argparse.ArgumentParser(prog="python -m models.demo", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m bench.demo", description=__doc__,
                                      formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="of the benchmark, engines in turn (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.4,

@@ -17,13 +17,13 @@ DEFAULT_OPSET = 17
 def shape_of(graph: Graph, value: str) -> Shape | None:
     """Sizes of a value, symbols where they depend on the input; None when the rank is unknown."""
     array = graph.constants.get(value)
-    return array.shape if array is not None else graph.metadata.get("shapes", {}).get(value)
+    return array.shape if array is not None else graph.shapes.get(value)
 
 
 def type_of(graph: Graph, value: str) -> str | None:
     """"tensor(float)" of a value, None when unknown."""
     array = graph.constants.get(value)
-    return f"tensor({element_name(array.dtype)})" if array is not None else graph.metadata.get("types", {}).get(value)
+    return f"tensor({element_name(array.dtype)})" if array is not None else graph.types.get(value)
 
 
 def add_constant(graph: Graph, stem: str, array: np.ndarray) -> str:

@@ -81,21 +81,21 @@ class Model:
         self._chooser = _tuner(tune, graph, checked) if tune else CostModel(checked)
         respect_quota()
         self._source = os.path.abspath(source) if source is not None else None
-        self._overridable = frozenset(name for name in graph.metadata.get("overridable", ()) if name in graph.constants)
+        self._overridable = frozenset(name for name in graph.overridable if name in graph.constants)
         self._variants: dict[frozenset[str], Model] = {}
         self._packs: dict[Hashable, np.ndarray] = {}
         self._engines: dict[tuple[str, ...], Engine] = {}
         self._lock = Lock()
         self._feeder = Feeder(graph.inputs)
         self._output_names = tuple(info.name for info in graph.outputs)
-        types = {info.name: info.type for info in graph.outputs if info.type} | graph.metadata.get("types", {})
+        types = {info.name: info.type for info in graph.outputs if info.type} | graph.types
         narrowed = {name: tensor_dtype(kind) for name, kind in types.items() if kind in COMPUTED_AS}
         self._narrowed = {name: dtype for name, dtype in narrowed.items() if dtype is not None}
         self._warned = False
         try:
             engine = self._engine(self._output_names)
             self._default: Engine | None = engine
-            shapes = {**engine.graph.metadata.get("shapes", {}), **self._plan_ahead(engine)}
+            shapes = {**engine.graph.shapes, **self._plan_ahead(engine)}
             self._outputs = described_outputs(graph, shapes)
         except Exception as error:
             found = unforeseen(error, ModelError)

@@ -20,7 +20,7 @@ def described_outputs(graph: Graph, shapes: Mapping[str, Shape]) -> list[ValueIn
 
     shapes  inferred ones, with symbols as infer_types() names them; their numbers count more than what the file says
     """
-    types = graph.metadata.get("types", {})
+    types = graph.types
     symbols = {symbol(info.name, axis): size for info in graph.inputs for axis, size in enumerate(info.shape or ())}
     outputs = []
     for info in graph.outputs:

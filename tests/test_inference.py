@@ -67,7 +67,7 @@ def less_known(graph: Graph, proto: ModelProto) -> list[str]:
         maker = producers.get(name)
         if maker is None:
             continue
-        own, ours = graph.metadata["types"].get(name, ""), graph.metadata["shapes"].get(name)
+        own, ours = graph.types.get(name, ""), graph.shapes.get(name)
         if kind != own and maker.op_type not in WITHOUT_TYPE:
             found.append(f"{maker.op_type} {name}: {own}, onnx says {kind}")
         if shape is None or (ours is None and maker.op_type in WITHOUT_SHAPE):
@@ -192,7 +192,7 @@ CASES: dict[str, tuple[Callable[[], onnx.NodeProto], list[int | str], np.ndarray
 def test_windows_that_would_start_after_the_last_element_do_not_count(window: dict[str, list[int]]) -> None:
     pool = node("MaxPool", ["x"], ["y"], ceil_mode=1, **window)
     graph = read(model([pool], {"x": [1, 3, 5, 6]}, ["y"]))
-    assert graph.metadata["shapes"]["y"] == fastcnn.load(model([pool], {"x": [1, 3, 5, 6]}, ["y"]))(floats(1, 3, 5, 6)).shape
+    assert graph.shapes["y"] == fastcnn.load(model([pool], {"x": [1, 3, 5, 6]}, ["y"]))(floats(1, 3, 5, 6)).shape
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -201,7 +201,7 @@ def test_rules_know_what_onnx_knows(case: str) -> None:
     proto = model([made()], {"x": sizes}, ["y"], {"w": w})
     graph = read(proto)
     assert not less_known(graph, proto)
-    assert "y" in graph.metadata["shapes"]
+    assert "y" in graph.shapes
 
 
 CONTRADICTIONS = [
@@ -283,23 +283,23 @@ def test_what_a_loop_carries_is_known_where_rounds_do_not_change_it(step: onnx.N
                   ["d", "t", "size"])
     proto = model([node("Loop", ["m", "", "x"], ["l", "rows"], body=inside)], {"x": [2, 3]}, ["l", "rows"],
                   {"m": np.array(4), "zero": np.array([0])})
-    known = read(proto).metadata
-    assert known["shapes"].get("l") == expected and known["shapes"]["rows"] == ("rows.0", 2)
-    assert (known["types"]["l"], known["types"]["rows"]) == ("tensor(float)", "tensor(int64)")
+    known = read(proto)
+    assert known.shapes.get("l") == expected and known.shapes["rows"] == ("rows.0", 2)
+    assert (known.types["l"], known.types["rows"]) == ("tensor(float)", "tensor(int64)")
 
 
 def test_branches_have_their_common_sizes() -> None:
     branches = {name: body([node("Concat", ["x", "x"], ["t"], axis=axis)], [], ["t"])
                 for axis, name in enumerate(("then_branch", "else_branch"))}
     proto = model([node("If", ["c"], ["y"], **branches)], {"x": [2, 3, "n"], "c": []}, ["y"], types={"c": TensorProto.BOOL})
-    assert read(proto).metadata["shapes"]["y"] == ("y.0", "y.1", "x.2")
+    assert read(proto).shapes["y"] == ("y.0", "y.1", "x.2")
 
 
 def test_symbols_of_one_body_mean_nothing_in_another() -> None:
     branches = {name: body([node("NonZero", [v], ["t"])], [], ["t"]) for v, name in (("x", "then_branch"), ("z", "else_branch"))}
     nodes = [node("If", ["c"], ["y"], **branches), node("NonZero", ["x"], ["t"])]
     proto = model(nodes, {"x": [2, 3], "z": [2, 3], "c": []}, ["y", "t"], types={"c": TensorProto.BOOL})
-    assert read(proto).metadata["shapes"]["y"] == (2, "y.1")
+    assert read(proto).shapes["y"] == (2, "y.1")
 
 
 def test_deeply_nested_loops_take_linear_time() -> None:

@@ -235,7 +235,7 @@ def test_symbols_of_one_size(family) -> None:
     for case in family():
         for opset in case.opsets:
             model = case.model(opset)
-            shapes = read(model).metadata["shapes"]
+            shapes = read(model).shapes
             session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
             ran = 0
             for extra in range(4):
@@ -277,8 +277,8 @@ def test_symbols_of_every_operator() -> None:
         for inputs, outputs in case.data_sets:
             names = [info.name for info in case.model.graph.input] + [info.name for info in case.model.graph.output]
             values = dict(zip(names, [*inputs, *outputs]))
-            assert not contradictions(graph.metadata["shapes"], values), case.name
-            assert not contradictions(run_passes(graph).metadata["shapes"], values), case.name
+            assert not contradictions(graph.shapes, values), case.name
+            assert not contradictions(run_passes(graph).shapes, values), case.name
         seen |= {(node.domain, node.op_type) for node in case.model.graph.node}
     assert seen >= {(domain, op) for domain, op in OPS if not domain} - set(WITHOUT_NODE_TESTS)
 

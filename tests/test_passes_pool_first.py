@@ -54,4 +54,4 @@ def test_others_stay(proto: Any) -> None:
 def test_bias_survives_a_mean_that_counts_no_padding() -> None:
     proto = network(pool=node("AveragePool", ["c"], ["y"], kernel_shape=[10, 13], strides=[10, 13]))
     graph = check_rewrite(proto, pool_first, ["AveragePool", "Conv"], {"N": 1})
-    assert graph.metadata["shapes"][graph.nodes[0].outputs[0]][1] == 8
+    assert graph.shapes[graph.nodes[0].outputs[0]][1] == 8

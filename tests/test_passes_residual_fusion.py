@@ -163,7 +163,7 @@ def test_shapes_stay_known_after_all_passes() -> None:
         WEIGHTS,
     )
     graph = run_passes(read(proto))
-    assert all(graph.metadata["shapes"][v] == (1, 4, 6, 6) for n in graph.nodes for v in n.outputs)
+    assert all(graph.shapes[v] == (1, 4, 6, 6) for n in graph.nodes for v in n.outputs)
 
 
 def test_matrix_products_take_a_residual_where_the_weights_are_one_constant_matrix() -> None:

@@ -32,12 +32,12 @@ def graph_of_sizes() -> Graph:
 
 def facts_of(graph: Graph) -> dict[str, object]:
     values = {v for node in graph.nodes for v in node.outputs}
-    return {key: {v: table[v] for v in values if v in table} for key, table in graph.metadata.items()
-            if key in ("types", "shapes", "contents")}
+    tables = {"types": graph.types, "shapes": graph.shapes, "contents": graph.contents or {}}
+    return {key: {v: table[v] for v in values if v in table} for key, table in tables.items()}
 
 
 def full_facts(graph: Graph) -> dict[str, object]:
-    fresh = replace(graph, metadata={**graph.metadata, **infer_types(graph).facts()})
+    fresh = replace(graph, **infer_types(graph).facts())
     return facts_of(fresh)
 
 
@@ -71,10 +71,10 @@ def test_facts_after_a_change_are_those_of_inferring_everything(change):
 def test_facts_of_what_has_not_changed_are_kept():
     graph = graph_of_sizes()
     start_knowledge(graph)
-    kept = graph.metadata["shapes"]["target"] = ("kept",)
+    kept = graph.shapes["target"] = ("kept",)
     as_other_node(graph)
     shape_knowledge(graph)
-    assert graph.metadata["shapes"]["target"] is kept
+    assert graph.shapes["target"] is kept
 
 
 def test_producers_and_consumers_follow_the_nodes():

@@ -48,7 +48,7 @@ def test_perm_that_is_not_its_own_inverse() -> None:
     proto = model(nodes, {"x": [2, 4, 5, C], "z": [4, C, 2, 5]}, ["y"], constants)
     graph = check_rewrite(proto, [transpose_sinking, affine_after, transpose_sinking, residual_fusion],
                           ["Transpose", "MatMul+residual", "Transpose"])
-    assert all(v in graph.metadata["shapes"] for n in graph.nodes for v in n.outputs)
+    assert all(v in graph.shapes for n in graph.nodes for v in n.outputs)
 
 
 @pytest.mark.parametrize("nodes, inputs, constants, left", [

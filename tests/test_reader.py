@@ -74,7 +74,7 @@ def test_unknown_rank_is_none() -> None:
 def test_initializers_that_are_inputs_are_constants() -> None:
     proto = model([node("Add", ["x", "k"], ["y"])], {"x": [3], "k": [3]}, ["y"], {"k": floats(3)})
     graph = read(proto)
-    assert [i.name for i in graph.inputs] == ["x"] and graph.metadata["overridable"] == ["k"]
+    assert [i.name for i in graph.inputs] == ["x"] and graph.overridable == ["k"]
 
 
 @pytest.mark.parametrize("attrs, dtype, value", [
@@ -188,18 +188,18 @@ def test_shapes_are_inferred() -> None:
         {"w": floats(4, 3, 3, 3)},
     )
     graph = read(proto)
-    assert graph.metadata["shapes"]["y"] == ("x.0", 4, "x.2", 8) and graph.metadata["types"]["y"] == "tensor(float)"
+    assert graph.shapes["y"] == ("x.0", 4, "x.2", 8) and graph.types["y"] == "tensor(float)"
 
 
 def test_one_symbol_in_two_places_is_two_sizes() -> None:
-    shapes = read(model([node("Relu", ["x"], ["y"])], {"x": ["?", "?"]}, ["y"])).metadata["shapes"]
+    shapes = read(model([node("Relu", ["x"], ["y"])], {"x": ["?", "?"]}, ["y"])).shapes
     assert shapes["y"][0] != shapes["y"][1]
 
 
 def test_wrong_value_info_is_not_believed() -> None:
     proto = model([node("Relu", ["x"], ["a"]), node("Abs", ["a"], ["y"])], {"x": [2, 3]}, ["y"])
     proto.graph.value_info.append(helper.make_tensor_value_info("a", TensorProto.FLOAT, [7, 7]))
-    assert read(proto).metadata["shapes"]["a"] == (2, 3)
+    assert read(proto).shapes["a"] == (2, 3)
 
 
 def test_unsorted_nodes_are_sorted() -> None:
@@ -303,7 +303,7 @@ def test_attributes_are_plain_python() -> None:
 def test_models_of_the_onnx_package(name: str) -> None:
     path = Path(onnx.__file__).parent / "backend/test/data/light" / f"{name}.onnx"
     graph = read(path)
-    assert graph.nodes and all(n.outputs[0] in graph.metadata["shapes"] for n in graph.nodes)
+    assert graph.nodes and all(n.outputs[0] in graph.shapes for n in graph.nodes)
 
 
 def test_file_objects_are_no_model() -> None:

@@ -188,5 +188,5 @@ def test_types_that_fit_are_told_like_onnx_tells_them(opset, a, b):
     inferred = onnx.shape_inference.infer_shapes(proto).graph
     numbers = {i.name: i.type.tensor_type.elem_type for i in (*inferred.output, *inferred.value_info)}
     wanted = {name: TensorProto.DataType.Name(number).lower() for name, number in numbers.items()}
-    types = read(proto).metadata["types"]
+    types = read(proto).types
     assert {name: types[name] for name in names} == {name: f"tensor({wanted[name]})" for name in names}

@@ -43,7 +43,7 @@ class Known:
         return self.scope + symbol(name, axis)
 
     def facts(self) -> dict[str, Any]:
-        """As Graph.metadata has them."""
+        """By the names of a Graph's fields."""
         return {"types": self.types, "shapes": self.shapes, "contents": self.contents}
 
     def type(self, name: str) -> str:

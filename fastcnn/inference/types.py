@@ -19,7 +19,7 @@ def infer_types(graph: Graph) -> Known:
     Sizes that no number is known of are symbols, one by one ("x.2" is axis 2 of value x): two inputs that use one name in the file
     need not agree when they are fed. Equal strings are equal sizes.
     """
-    given = graph.metadata.get("types", {})          # a pass may compute an input in another type than it is fed in
+    given = graph.types          # a pass may compute an input in another type than it is fed in
     known = Known(constants=graph.constants)
     for info in graph.inputs:
         if info.type:

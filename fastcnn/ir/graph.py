@@ -5,7 +5,7 @@ Made by the reader, rewritten by the passes, read by everything after them. Know
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -122,6 +122,12 @@ class Index:
 class Graph:
     """nodes in topological order; constants by name; opset version by domain; metadata from the file.
 
+    types          of values, where they are known ("tensor(float)")
+    shapes         of values; unknown sizes are strings, equal strings are equal sizes
+    contents       elements of small integer tensors that sizes make (fastcnn.inference.sizes.Contents); None before inference
+    overridable    constants that are inputs of the graph too
+    inferred_from  while passes run: what types and shapes were inferred from
+
     The list of nodes is never changed in place: whoever rewrites the graph gives it another list, and asks for producers() and
     consumers() of that.
     """
@@ -133,8 +139,17 @@ class Graph:
     opsets: dict[str, int]
     name: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    contents: dict[str, Any] | None = None
+    overridable: list[str] = field(default_factory=list)
+    inferred_from: Any = None
 
     _index: Index | None = field(default=None, init=False, repr=False, compare=False)
+
+    def forgetful(self) -> Graph:
+        """A copy of which nothing is known but what the file says."""
+        return replace(self, types={}, shapes={}, contents=None, inferred_from=None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_index": None}

@@ -111,8 +111,8 @@ MAX_ROUNDS = 50
 
 def run_passes(graph: Graph) -> Graph:
     """The graph rewritten until no pass changes it; the given one stays as it is."""
-    metadata = {key: dict(value) if isinstance(value, dict) else value for key, value in graph.metadata.items()}
-    graph = replace(graph, constants=dict(graph.constants), metadata=metadata)
+    graph = replace(graph, constants=dict(graph.constants), types=dict(graph.types), shapes=dict(graph.shapes),
+                    contents=None if graph.contents is None else dict(graph.contents))
     start_knowledge(graph)
     with np.errstate(all="ignore"):         # constants of a model may overflow; what becomes of them is checked
         changes, unchanged = 0, [-1] * len(PASSES)          # for each pass: the number of changes after which it found nothing to do

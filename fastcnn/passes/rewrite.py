@@ -35,10 +35,10 @@ def scalar(graph: Graph, node: Node, i: int) -> float | None:
 
 def describe(graph: Graph, value: str, like: str) -> None:
     """A new value has the shape and type of a known one."""
-    for key in ("shapes", "types"):
-        table = graph.metadata.get(key, {})
-        if like in table:
-            table[value] = table[like]
+    if like in graph.shapes:
+        graph.shapes[value] = graph.shapes[like]
+    if like in graph.types:
+        graph.types[value] = graph.types[like]
 
 
 def renamed(node: Node, names: Mapping[str, str]) -> Node:

@@ -12,7 +12,7 @@ Shapes = Mapping[str, Shape]
 
 def check_graph(graph: Graph) -> None:
     """Raises ModelError naming the first node whose attributes, weights and inputs contradict each other."""
-    shapes = graph.metadata.get("shapes", {})
+    shapes = graph.shapes
     for node in graph.nodes:
         if node.op_type in NAMED:
             check_axes(node, [len(shapes[v]) if v in shapes else None for v in node.inputs])

@@ -46,8 +46,7 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     """The Graph of a model, constants as numpy arrays in their own dtype, nodes in topological order.
 
     metadata has producer_name, producer_version, domain, model_version, doc_string, graph_name, graph_description,
-    custom_metadata_map, ir_version, overridable (initializers that are graph inputs too), and what shape inference says
-    of each value: `shapes` (unknown sizes are strings, equal strings are equal sizes) and `types` ("tensor(float)").
+    custom_metadata_map and ir_version; types, shapes and contents are what inference says of values.
     Raises ModelError for what is not ONNX or contradicts itself; external data is read only for a path. Warns once of operators
     that are newer than the model's opset.
     """
@@ -71,8 +70,8 @@ def _read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
         warn_user(early_warning(opsets[""], build.early), UserWarning)
     graph = upgraded(_assemble(build, proto))
     types = check_types(graph)
-    facts = infer_types(graph).facts()
-    graph.metadata.update({**facts, "types": {**facts["types"], **types}})
+    known = infer_types(graph)
+    graph.types, graph.shapes, graph.contents = {**known.types, **types}, known.shapes, known.contents
     check_graph(graph)
     return graph
 
@@ -275,7 +274,7 @@ def _assemble(build: _Build, proto: Any) -> Graph:
             raise ModelError(f"output {info.name!r}: no node makes it")
     if not outputs:
         raise ModelError(f"graph {graph.name!r}: has no outputs")
-    return Graph(nodes, inputs, outputs, build.constants, build.opsets, graph.name, _metadata(proto, overridable))
+    return Graph(nodes, inputs, outputs, build.constants, build.opsets, graph.name, _metadata(proto), overridable=overridable)
 
 
 def _value_info(info: ValueInfoProto, what: str) -> ValueInfo:
@@ -284,8 +283,8 @@ def _value_info(info: ValueInfoProto, what: str) -> ValueInfo:
     return ValueInfo(info.name, type_string(info.type), type_shape(info.type))
 
 
-def _metadata(proto: Any, overridable: list[str]) -> dict[str, Any]:
+def _metadata(proto: Any) -> dict[str, Any]:
     fields = ("producer_name", "producer_version", "domain", "model_version", "doc_string", "ir_version")
     return {**{name: getattr(proto, name) for name in fields}, "graph_name": text(proto.graph.name, "graph name"),
-            "overridable": overridable, "graph_description": proto.graph.doc_string,
+            "graph_description": proto.graph.doc_string,
             "custom_metadata_map": {entry.key: entry.value for entry in proto.metadata_props}}

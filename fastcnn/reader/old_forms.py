@@ -166,7 +166,7 @@ def _tile(e: Expansion) -> tuple[str, ...]:
 
 def _value(e: Expansion, i: int) -> np.ndarray | None:
     """Input i where it is a constant that nobody may feed."""
-    return None if e.input(i) in e.graph.metadata.get("overridable", ()) else e.value(i)
+    return None if e.input(i) in e.graph.overridable else e.value(i)
 
 
 def _norm_order(e: Expansion) -> tuple[str, ...]:

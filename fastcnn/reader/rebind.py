@@ -50,6 +50,5 @@ def constant_info(graph: Graph, name: str) -> ValueInfo:
 
 def _inferred(graph: Graph) -> Graph:
     """With types and shapes inferred anew."""
-    graph = replace(graph, metadata={name: value for name, value in graph.metadata.items() if name not in ("types", "shapes")})
-    graph.metadata.update(infer_types(graph).facts())
-    return graph
+    graph = replace(graph, types={}, shapes={})
+    return replace(graph, **infer_types(graph).facts())

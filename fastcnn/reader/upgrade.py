@@ -23,10 +23,11 @@ def upgraded(graph: Graph, around: Known | None = None) -> Graph:
         return graph
     known = {**around, **_known(graph, around)}
     graph = _raised(replace(graph, nodes=[_with_bodies(node, known) for node in graph.nodes]))
-    metadata, graph.metadata = graph.metadata, {
-        **graph.metadata, "types": {v.name: v.type for v in known.values()}, "shapes": {v.name: v.shape for v in known.values()}}
+    types, shapes = graph.types, graph.shapes
+    graph.types = {v.name: v.type for v in known.values()}
+    graph.shapes = {v.name: v.shape for v in known.values() if v.shape is not None}
     _expand(graph, {name: rule for name, (_, rule) in OLD_FORMS.items()})
-    graph.metadata = metadata
+    graph.types, graph.shapes = types, shapes
     return graph
 
 

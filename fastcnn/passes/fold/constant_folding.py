@@ -27,7 +27,7 @@ GROWING = frozenset({"EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "T
 
 def constant_folding(graph: Graph) -> bool:
     """Replaces nodes by constants."""
-    sizes = graph.metadata.get("contents", {})
+    sizes = graph.contents or {}
     kept: list[Node] = []
     before = len(graph.nodes)
     for node in graph.nodes:

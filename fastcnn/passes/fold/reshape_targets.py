@@ -15,7 +15,7 @@ from fastcnn.passes.facts import replace_nodes
 
 def reshape_targets(graph: Graph) -> bool:
     """Writes constant targets where at most one size is not a number and not one of the input's in its place."""
-    known = graph.metadata.get("contents", {})
+    known = graph.contents or {}
     changed: dict[int, Node | None] = {}
     for node in graph.nodes:
         if node.op_type != "Reshape" or node.domain or node.inputs[1] not in known or node.attrs.get("allowzero", 0):

@@ -7,12 +7,10 @@ from fastcnn.inference.site import Known
 from fastcnn.inference.types import infer_changed, infer_types, source_of
 from fastcnn.ir.graph import Graph, Shape
 
-SOURCE = "inferred_from"            # in the metadata, while passes run
-
 
 def shape_knowledge(graph: Graph) -> bool:
     """Infers shapes anew where some are not fully known; True when more sizes are known than before."""
-    shapes, before = graph.metadata.get("shapes", {}), graph.metadata.get(SOURCE)
+    shapes, before = graph.shapes, graph.inferred_from
     now = source_of(graph)
     if before is not None and before.nodes is now.nodes and before == now:
         return False
@@ -20,25 +18,25 @@ def shape_knowledge(graph: Graph) -> bool:
     if all([_is_known(shapes.get(v)) for v in values]):
         return False
     if before is None or before.inputs is not graph.inputs:
-        found = infer_types(graph).facts()
-        looked = [(shapes.get(v), found["shapes"].get(v)) for v in values]
-        graph.metadata.update(found)
+        found = infer_types(graph)
+        looked = [(shapes.get(v), found.shapes.get(v)) for v in values]
+        graph.types, graph.shapes, graph.contents = found.types, found.shapes, found.contents
     else:
-        known = Known(graph.metadata["types"], shapes, graph.constants, graph.metadata["contents"])
+        known = Known(graph.types, shapes, graph.constants, graph.contents or {})
         looked = infer_changed(graph, known, before)
-    graph.metadata[SOURCE] = now
+    graph.inferred_from = now
     return _sizes(after for _, after in looked) > _sizes(earlier for earlier, _ in looked)
 
 
 def start_knowledge(graph: Graph) -> None:
-    """Before the passes run: what the metadata says was inferred from the graph as it is, if it was inferred."""
-    if "contents" in graph.metadata:
-        graph.metadata[SOURCE] = source_of(graph)
+    """Before the passes run: what is known was inferred from the graph as it is, if it was inferred."""
+    if graph.contents is not None:
+        graph.inferred_from = source_of(graph)
 
 
 def end_knowledge(graph: Graph) -> None:
     """After them: the nodes that facts were inferred from are let go."""
-    graph.metadata.pop(SOURCE, None)
+    graph.inferred_from = None
 
 
 def _is_known(shape: Shape | None) -> bool:

@@ -107,9 +107,9 @@ class Windows:
 
 def _window_of(graph: Graph, source: str, index: np.ndarray) -> tuple[Windows, str, np.ndarray] | None:
     """The windows whose elements `index` (N, positions, k) lists, the layout of the source, and the k in the order (kh, kw, C)."""
-    shape = graph.metadata["shapes"][source]
+    shape = tuple(size for size in graph.shapes[source] if isinstance(size, int))
     for layout in ("NCHW", "NHWC"):
-        if len(shape) != 4 or shape[0] != len(index):
+        if len(shape) != 4 or len(graph.shapes[source]) != 4 or shape[0] != len(index):
             return None
         if len(index) > 1 and not all(np.array_equal(i > 0, index[0] > 0) and np.array_equal(i[i > 0], index[0][index[0] > 0] + n * (
                 np.prod(shape[1:]))) for n, i in enumerate(index)):

@@ -49,6 +49,6 @@ def _describe(graph: Graph, value: str, x: str, y: str) -> None:
     """The pooled input has the channels of the one and the extents of the other."""
     before, after, kind = shape_of(graph, x), shape_of(graph, y), type_of(graph, x)
     if before is not None and after is not None:
-        graph.metadata.setdefault("shapes", {})[value] = (*before[:2], *after[2:])
+        graph.shapes[value] = (*before[:2], *after[2:])
     if kind is not None:
-        graph.metadata.setdefault("types", {})[value] = kind
+        graph.types[value] = kind

@@ -69,7 +69,7 @@ def optimised_bodies(graph: Graph, optimise: Callable[[Graph], Graph]) -> None:
         bodies = {}
         for key, body in node.bodies.items():
             captured = [ValueInfo(v, type_of(graph, around[v]) or "", shape_of(graph, around[v])) for v in body.free_names()]
-            bodies[key] = optimise(replace(body, inputs=[*_formal_inputs(graph, node, body), *captured], metadata={}))
+            bodies[key] = optimise(replace(body.forgetful(), inputs=[*_formal_inputs(graph, node, body), *captured]))
         read = {info.name for body in bodies.values() for info in body.inputs}
         captures = tuple((inner, outer) for inner, outer in node.captures if inner in read)
         changed[id(node)] = replace(node, attrs={**node.attrs, **bodies}, captures=captures)

@@ -34,15 +34,15 @@ def widen_half(graph: Graph) -> bool:
     nodes = [_with_wide_attributes(node) for node in graph.nodes]
     if any(map(is_not, nodes, graph.nodes)):
         graph.nodes, changed = nodes, True
-    known = graph.metadata.get("types", {})
+    known = graph.types
     if any(kind in HALF_TYPES for kind in known.values()):
-        graph.metadata["types"] = {name: FLOAT_TYPE if kind in HALF_TYPES else kind for name, kind in known.items()}
+        graph.types = {name: FLOAT_TYPE if kind in HALF_TYPES else kind for name, kind in known.items()}
         changed = True
     return changed
 
 
 def _round_casts(graph: Graph, halves: Iterable[str]) -> bool:
-    types = dict(graph.metadata.get("types", {}))
+    types = dict(graph.types)
     types.update((info.name, info.type) for info in graph.inputs if info.type)
     types.update((name, f"tensor({element_name(graph.constants[name].dtype)})") for name in halves)
     nodes = [made for node in graph.nodes for made in _rounded(graph, node, types)]
@@ -94,5 +94,5 @@ def _widened_body(body: Graph) -> Graph:
     """The body with its types and constants widened; the same object where there is nothing to widen."""
     inputs, outputs = ([replace(info, type=FLOAT_TYPE) if info.type in HALF_TYPES else info for info in infos]
                        for infos in (body.inputs, body.outputs))
-    wide = replace(body, nodes=list(body.nodes), constants=dict(body.constants), inputs=inputs, outputs=outputs, metadata={})
+    wide = replace(body.forgetful(), nodes=list(body.nodes), constants=dict(body.constants), inputs=inputs, outputs=outputs)
     return wide if widen_half(wide) or (inputs, outputs) != (body.inputs, body.outputs) else body

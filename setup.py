@@ -31,7 +31,7 @@ ISAS = ISA_FLAGS if X86 else {"scalar": []}
 SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 C_FLAGS = ["-std=c11", "-D_GNU_SOURCE", f"-DFC_HAVE_X86={int(X86)}", "-Wall", "-Wextra", "-Wshadow",
            "-fvisibility=hidden", "-fPIC"]
-C_FLAGS += ["-O1", "-g1", *SANITIZE] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
+C_FLAGS += ["-O1", "-g1", "-UNDEBUG", *SANITIZE] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
 
 
 def compiler_accepts(flags):

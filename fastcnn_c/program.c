@@ -134,6 +134,10 @@ fc_status fc_program_run(const fc_program *program, void *const *bases, void *sc
     return (fc_status)atomic_load(&w.status);
 }
 
+#if FC_CHECKED && defined(NDEBUG)
+#error "a checked build keeps its assertions: -UNDEBUG"
+#endif
+
 int fc_checked(void)
 {
     return FC_CHECKED;

@@ -11,8 +11,8 @@ from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
 
 import fastcnn
 from fastcnn import _native
+from fastcnn.fusions import conv_depthwise
 from fastcnn.fusions.conv_depthwise import pack_vectors
-from fastcnn.plan import forms
 
 rng = np.random.default_rng(0)
 
@@ -185,14 +185,14 @@ def test_planner_fuses_what_outgrows_the_cache_with_the_same_numbers(monkeypatch
     apart = fastcnn.load(network(activation), threads=1)
     before = apart(x)
     assert "conv_depthwise" not in kinds(apart)
-    monkeypatch.setattr(forms, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
     together = fastcnn.load(network(activation), threads=2)
     np.testing.assert_allclose(together(x), before, rtol=1e-5, atol=1e-6)
     assert "conv_depthwise" in kinds(together)
 
 
 def test_planner_keeps_a_tensor_that_somebody_asks_for(monkeypatch):
-    monkeypatch.setattr(forms, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
     model = fastcnn.load(network("Relu"), threads=1)
     x = rng.standard_normal((1, 8, 6, 6)).astype(np.float32)
     wide, y = model.run(["act", "y"], {"x": x})
@@ -220,9 +220,9 @@ def stem(last: str):
 @pytest.mark.parametrize("last,steps", [("plain", 1), ("strided", 2), ("shared", 2), ("followed", 1)])
 def test_planner_takes_the_first_layer_and_the_projection_along(monkeypatch, last, steps):
     x = rng.standard_normal((2, 3, 27, 22)).astype(np.float32)
-    monkeypatch.setattr(forms, "SHARE_OF_L2", 1e9)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 1e9)
     before = fastcnn.load(stem(last), threads=1).run(None, {"x": x})
-    monkeypatch.setattr(forms, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
     together = fastcnn.load(stem(last), threads=2)
     for got, expected in zip(together.run(None, {"x": x}), before):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
@@ -253,9 +253,9 @@ def block(kind: str, c: int):
 def test_planner_takes_a_skipped_connection_along(monkeypatch, kind):
     c = 2 * _native.vector_length() if kind == "wide" else max(2, _native.vector_length())
     x = rng.standard_normal((1, 3, 21, 26)).astype(np.float32)
-    monkeypatch.setattr(forms, "SHARE_OF_L2", 1e9)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 1e9)
     before = fastcnn.load(block(kind, c), threads=1).run(None, {"x": x})
-    monkeypatch.setattr(forms, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
     together = fastcnn.load(block(kind, c), threads=2)
     for got, expected in zip(together.run(None, {"x": x}), before):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
@@ -277,10 +277,10 @@ def test_squeeze_averages_the_means_of_rows(monkeypatch, c, pools):
                               [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs], tensors)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     x = rng.standard_normal((3, 3, 19, 15)).astype(np.float32)
-    monkeypatch.setattr(forms, "SHARE_OF_L2", 1e9)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 1e9)
     apart = fastcnn.load(proto, threads=1)
     before = apart.run(None, {"x": x})
-    monkeypatch.setattr(forms, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
     together = fastcnn.load(proto, threads=2)
     for got, expected in zip(together.run(None, {"x": x}), before):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
@@ -290,7 +290,7 @@ def test_squeeze_averages_the_means_of_rows(monkeypatch, c, pools):
 
 
 def test_biases_that_the_run_computes_are_added(monkeypatch):
-    monkeypatch.setattr(forms, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
     seeded = np.random.default_rng(5)
     shapes = {"w1": (8, 3, 1, 1), "w2": (8, 1, 3, 3), "w3": (4, 8, 1, 1)}
     tensors = [numpy_helper.from_array(seeded.standard_normal(shape).astype(np.float32), name) for name, shape in shapes.items()]
@@ -304,5 +304,5 @@ def test_biases_that_the_run_computes_are_added(monkeypatch):
     fused = fastcnn.load(proto, threads=1)
     got = fused.run(None, feeds)[0]
     assert "conv_depthwise" in kinds(fused)
-    monkeypatch.setattr(forms, "SHARE_OF_L2", 1e9)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 1e9)
     np.testing.assert_allclose(got, fastcnn.load(proto, threads=1).run(None, feeds)[0], rtol=1e-4, atol=1e-5)

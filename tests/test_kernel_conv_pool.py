@@ -11,7 +11,7 @@ from test_kernel_pool import Case as Window
 
 import fastcnn
 from fastcnn.convolve.blocking import strip_rows
-from fastcnn.plan import stem
+from fastcnn.fusions import conv_pool
 
 STEM = conv_step.Case(3, 17, 3, 3, oh=13, ow=15, sh=2, sw=2, pt=1, pl=1, pb=0, pr=1)
 FIRST = [STEM, conv_step.Case(3, 33, 7, 5, oh=11, ow=16, n=2, sh=2, sw=2, pt=3, pl=2, pb=2, pr=1, y_gap=3),
@@ -112,12 +112,12 @@ def image(proto, n: int = 2, h: int = 37, w: int = 45) -> np.ndarray:
 def test_planner_joins_large_maps_to_their_pooling_with_the_same_bits(monkeypatch, plan_for, proto):
     plan_for("sapphire_rapids")
     x = image(proto)
-    monkeypatch.setattr(stem, "SHARE_OF_L2", 1e9)
+    monkeypatch.setattr(conv_pool, "SHARE_OF_L2", 1e9)
     apart = fastcnn.load(proto, threads=1)
     wanted = apart.run(None, {"x": x})[0]
     assert "conv_pool" not in kinds(apart)
     np.testing.assert_allclose(wanted, onnxruntime_run(proto, {"x": x})[0], rtol=1e-4, atol=1e-4)
-    monkeypatch.setattr(stem, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_pool, "SHARE_OF_L2", 0)
     for threads in (1, 2):
         together = fastcnn.load(proto, threads=threads)
         np.testing.assert_array_equal(together.run(None, {"x": x})[0], wanted)
@@ -131,7 +131,7 @@ def test_planner_joins_large_maps_to_their_pooling_with_the_same_bits(monkeypatc
     network(shape=(24, 3000, 1, 1), conv={"pads": [0] * 4}),                                   # weights that no strip should read again
 ], ids=["winograd", "two readers", "groups", "dilated", "weights"])
 def test_planner_leaves_others_apart(monkeypatch, plan_for, proto):
-    monkeypatch.setattr(stem, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_pool, "SHARE_OF_L2", 0)
     plan_for("sapphire_rapids")
     loaded, x = fastcnn.load(proto, threads=1), image(proto, 1, 40, 41)
     got = loaded.run(None, {"x": x})
@@ -141,7 +141,7 @@ def test_planner_leaves_others_apart(monkeypatch, plan_for, proto):
 
 
 def test_indices_of_the_maximum_keep_their_map(monkeypatch):
-    monkeypatch.setattr(stem, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_pool, "SHARE_OF_L2", 0)
     proto = model([node("Conv", ["x", "w"], ["c"]), node("MaxPool", ["c"], ["y", "i"], kernel_shape=[2, 2])], {"x": [1, 3, 9, 9]},
                   ["y", "i"], {"w": floats(4, 3, 2, 2)})
     loaded, x = fastcnn.load(proto), image(proto, 1, 9, 9)

@@ -8,7 +8,7 @@ from step_helper import Guarded, run_step
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.plan import scaling
+from fastcnn.fusions import scaled_conv
 
 rng = np.random.default_rng(3)
 
@@ -60,7 +60,7 @@ def test_planner_scales_weights_instead_of_maps(monkeypatch, kind, folded, n):
     got = model.run(None, feeds)
     kinds = [step.kind for step in next(iter(model._default.plans.values())).direct.steps]
     assert (kinds.count("scale_weights"), kinds.count("binary")) == ((n, 0) if folded else (0, 1))
-    monkeypatch.setattr(scaling, "MOST_OUTPUTS_A_PIXEL", 0)
+    monkeypatch.setattr(scaled_conv, "MOST_OUTPUTS_A_PIXEL", 0)
     for a, b in zip(got, gate(kind, n).run(None, feeds)):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 

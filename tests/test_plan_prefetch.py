@@ -11,7 +11,7 @@ from step_helper import Guarded, unary_number
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.plan.prefetch import SHARE_OF_L2, look_ahead
+from fastcnn.plan.prefetch import SHARE_OF_L2, prefetches
 
 rng = np.random.default_rng(0)
 LARGE = 10 ** 9
@@ -29,14 +29,14 @@ def test_the_steps_before_ask_for_what_a_row_is_multiplied_by(plan_for):
     plan_for("sapphire_rapids")
     w = bytes_of(50_000)
     steps = [conv(bytes_of(9), 49), ("pool", (None, None), 1, {}), conv(w, 1)]
-    assert look_ahead(steps, [LARGE, LARGE, LARGE], 1) == [[(w, 0, 50_000)], [], []]
+    assert prefetches(steps, [LARGE, LARGE, LARGE], 1) == [[(w, 0, 50_000)], [], []]
 
 
 def test_the_nearest_asks_for_the_end_and_each_only_for_what_its_time_brings(plan_for):
     w, machine = bytes_of(50_000), plan_for("zen4")
     macs_a_cycle = machine.core(_native.vector_length()).fmas * _native.vector_length()
     macs = int(20_000 / machine.ahead * macs_a_cycle) + 1
-    got = look_ahead([conv(None, 49), conv(None, 49), conv(w, 1)], [LARGE, macs, 1], 1)
+    got = prefetches([conv(None, 49), conv(None, 49), conv(w, 1)], [LARGE, macs, 1], 1)
     assert [[(a is w, b, e) for a, b, e in ranges] for ranges in got] == [[(True, 0, 30_000)], [(True, 30_000, 50_000)], []]
 
 
@@ -44,23 +44,23 @@ def test_the_nearest_asks_for_the_end_and_each_only_for_what_its_time_brings(pla
 def test_taps_and_weights_to_be_scaled_are_asked_for(kind, index):
     operands = [None] * 5
     operands[index] = bytes_of(8000)
-    assert look_ahead([conv(None, 49), (kind, tuple(operands), 1, {})], [LARGE, 1], 1)[0] == [(operands[index], 0, 8000)]
+    assert prefetches([conv(None, 49), (kind, tuple(operands), 1, {})], [LARGE, 1], 1)[0] == [(operands[index], 0, 8000)]
 
 
 @pytest.mark.parametrize("before,after", [(conv(None, 49), conv(bytes_of(50_000), 49)), (conv(None, 1), conv(bytes_of(50_000), 1)),
                                           (conv(None, 49), conv(bytes_of(100), 1)), (conv(None, 49), conv((1, 0), 1)),
                                           (("pool", (), 1, {}), conv(bytes_of(50_000), 1))])
 def test_nothing_is_asked_for_where_it_would_not_help(before, after):
-    assert look_ahead([before, after], [LARGE, LARGE], 1) == [[], []]
+    assert prefetches([before, after], [LARGE, LARGE], 1) == [[], []]
 
 
 @pytest.mark.parametrize("row", ["haswell", "zen4", "sapphire_rapids"])
 def test_what_is_asked_for_leaves_room_in_the_cache(row, plan_for):
     most = int(SHARE_OF_L2 * plan_for(row).l2_bytes)
     steps = [conv(None, 49), conv(bytes_of(most - 10_000), 1), conv(bytes_of(most), 1)]
-    asked = look_ahead(steps, [LARGE] * 3, 1)
+    asked = prefetches(steps, [LARGE] * 3, 1)
     assert [end - begin for _, begin, end in asked[0]] == [most - 10_000, 10_000]
-    assert len(look_ahead([conv(None, 49)] + [conv(bytes_of(5000), 1)] * 20, [LARGE] * 21, 1)[0]) <= _native.MAX_AHEAD
+    assert len(prefetches([conv(None, 49)] + [conv(bytes_of(5000), 1)] * 20, [LARGE] * 21, 1)[0]) <= _native.MAX_AHEAD
 
 
 @pytest.mark.parametrize("threads,pixels,oc,band", list(itertools.product([1, 2, 3], [1, 5, 40], [1, 16, 100], [0, 1])))

@@ -16,9 +16,10 @@ import numpy as np
 from bench.layers import COLUMNS, FOLDER, Layer
 from fastcnn.feeds import Feeder
 from fastcnn.ir.spec import Spec
+from fastcnn.ops.base import BoundNode
 from fastcnn.ops.window import resolve
 from fastcnn.passes import run_passes
-from fastcnn.plan.bind import BoundNode, bind
+from fastcnn.plan.bind import bind
 from fastcnn.reader import read, with_sizes
 
 

@@ -1,7 +1,13 @@
-"""ConvDepthwise: a dense Conv, the depthwise Conv that alone reads it and maybe the 1x1 Conv after: what fastcnn.plan.fusion makes."""
+"""ConvDepthwise: a dense Conv, the depthwise Conv that alone reads it and maybe the 1x1 Conv after: inverted bottlenecks, first layers.
+
+The wide maps between them never leave the cache: rows of the first lie in a ring that the depthwise convolution reads, its rows in a
+strip that the last one reads.
+"""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 
@@ -12,88 +18,141 @@ from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.depthwise import tile_rows
 from fastcnn.convolve.implicit_gemm import implicit_gemm, panels
 from fastcnn.convolve.kept_width import keep_width, kept_nv
-from fastcnn.convolve.shape import ConvShape
 from fastcnn.convolve.tile import best_nv
-from fastcnn.ir.graph import Node
-from fastcnn.ir.spec import F32, Args, Spec
-from fastcnn.ops.base import Lowering, Op
+from fastcnn.fusions.fused import Fused, Neighbours, by_rows
+from fastcnn.fusions.nodes import conv_shape, conv_window, is_conv, is_dense, is_pointwise
+from fastcnn.ir.spec import F32
+from fastcnn.ir.tensor import Tensor
+from fastcnn.machine.current import current
+from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import epilogue, place, three_planes, vector_of
-from fastcnn.ops.window import Window, resolve
+from fastcnn.ops.window import Window
+
+# A tensor smaller than this share of L2 costs nothing on its way to its reader. On two threads too: what one of them wrote lies in its L2,
+# and a step less is a barrier less. Twice as much there: mnasnet1_0 0.95, mobilenet_v3_large 0.97, mobilenet_v2 0.98 times as fast
+# (2026-11-21, Xeon). Proposed for measurement from a smaller share on.
+SHARE_OF_L2, SHARE_PROPOSED = 0.1, 0.03
+# First convolutions wider than 1x1 are computed row by row up to this k: the first layers of light networks, which have 3 channels.
+LONGEST_SUM = 64
 
 
-class ConvDepthwise(Op):
-    """y = act3(w3 act2(depthwise(act1(w1 * x + b1), w2) + b2) + b3 + residual); the last convolution only with the attribute `last`.
+@dataclass(frozen=True)
+class ConvDepthwise(Fused):
+    """y = act3(w3 act2(depthwise(act1(w1 * x + b1), w2) + b2) + b3 + residual); as far as act2 without last.
 
-    Inputs x, w1, b1, w2, b2, w3, b3, residual; attributes first, depthwise and last: the Nodes; skip: the residual is act1(w1 * x + b1);
-    factor: of the rows at a time. A second output, without `last`: (N, C, H, 1), the mean of each row.
+    rows_factor  of the rows at a time that the caches suggest
     """
 
-    def infer(self, args: Args) -> list[Spec]:
-        raise AssertionError("shapes are known before nodes are fused")
+    first: BoundNode
+    depthwise: BoundNode
+    last: BoundNode | None = None
+    rows_factor: float = 1
 
-    def lower(self, low: Lowering) -> None:
-        w1, w2 = low.args.constant(1), low.args.constant(3)
-        dense, window = windows(low.node, low.args)
-        (n, ic, _, _), c, (ih, iw), (oh, ow) = low.args.spec(0).shape, w1.shape[0], dense.out, window.out
-        first = first_choice(low.args.spec(0).shape, c, dense, low.widths(low.node.input(1)))
-        nv = first.fields["nv"]
-        x = (three_planes(low, dense, 1) if first.fields["band"] else None) or low.read(0, "channels_last")
-        y, residual = low.write(0, "channels_last"), low.read(7, "channels_last") if low.args.has(7) else None
-        means = low.write(1, (oh * c, 1, c, c)) if len(low.node.outputs) > 1 else None
-        packed = low.packed((low.node.input(1), *first.layout), lambda: ladder.pack(first, w1))
-        taps = low.packed((low.node.input(3), "vectors"), lambda: pack_vectors(w2))
-        last, last_fields, last_macs = self._last(low, c, ow)
-        row_bytes = 4 * iw * nv * _native.vector_length()
-        act1 = epilogue(low.node.attrs["first"].activation)
-        tile = tile_rows(depthwise_shape(n, c, window, ih, iw))
-        block = whole_tiles(fused_rows(row_bytes, window.strides[0], oh, low.node.attrs.get("factor", 1)), tile)
-        low.emit("conv_depthwise", [y, x, packed, vector_of(low, 2, c), taps, vector_of(low, 4, c), *last, residual, means],
-                 n * (c * (ih * iw * w1[0].size + oh * ow * w2[0].size) + last_macs * oh * ow),
+    @classmethod
+    def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
+        if isinstance(maker, cls):
+            return replace(maker, last=reader) if maker._takes(reader, near) else None
+        if not _is_depthwise(reader) or not _is_first(maker) or not _is_large(reader, near):
+            return None
+        pair = cls(maker, reader)
+        return pair if near.is_private(maker.outputs[0]) or pair._may_skip(near) else None
+
+    def alternatives(self) -> Mapping[str, Sequence[Unit]]:
+        apart = self.last is not None and not self.skips
+        return {**by_rows(self), **({"last apart": [replace(self, last=None), self.last]} if apart and self.last else {})}
+
+    @property
+    def skips(self) -> bool:
+        """Whether the residual is what the first convolution makes, read from the ring."""
+        return self.last is not None and self.last.node.input(3) == self.first.outputs[0]
+
+    def _takes(self, last: BoundNode, near: Neighbours) -> bool:
+        """Whether the 1x1 Conv after may be part: all channels between are one panel of the first, or it skips."""
+        if self.last is not None or not near.is_private(self.depthwise.outputs[0]) or not is_pointwise(last, 4):
+            return False
+        return last.node.input(3) == self.first.outputs[0] or self._channels <= self._first_choice().fields["nv"] * _native.vector_length()
+
+    def _may_skip(self, near: Neighbours) -> bool:
+        """Whether what the first makes is read again by the 1x1 Conv after alone, as its residual, and lies in the ring like one.
+
+        That is: one vector of channels, pixel for pixel.
+        """
+        name, after = self.first.outputs[0], near.readers.get(self.depthwise.outputs[0], ())
+        if len(after) != 1 or not is_pointwise(after[0], 4) or after[0].node.input(3) != name:
+            return False
+        alone = [id(b) for b in near.readers[name]] == [id(self.depthwise), id(after[0])] and name not in near.outputs
+        alike = self._channels <= _native.vector_length() and conv_window(self.first).out == conv_window(self.depthwise).out
+        return alone and alike and near.is_private(self.depthwise.outputs[0])
+
+    @property
+    def _channels(self) -> int:
+        return self.first.args.spec(1).shape[0]
+
+    def _first_choice(self, widths: Sequence[int] = ()) -> Choice:
+        """How the first convolution is computed row by row; what it writes has no place: rows that stay in cache."""
+        shape = replace(conv_shape(self.first), n=1)
+        places = ((0, 1, shape.iw * shape.ic, shape.ic),)
+        return keep_width(implicit_gemm(shape, places, 1), places, widths, 1)
+
+    def lower(self, low: Lowering, means: Tensor | None = None) -> None:
+        """means: memory (N, C, H, 1) for the mean of each row, without last."""
+        first, depthwise = low.part(self.first), low.part(self.depthwise)
+        end = low.part(self.last) if self.last is not None else depthwise
+        w1, w2 = first.args.constant(1), depthwise.args.constant(1)
+        dense, window = conv_window(self.first), conv_window(self.depthwise)
+        (n, ic, _, _), c, (ih, iw), (oh, ow) = first.args.spec(0).shape, self._channels, dense.out, window.out
+        picked = self._first_choice(low.widths(first.node.input(1)))
+        nv = picked.fields["nv"]
+        x = (three_planes(first, dense, 1) if picked.fields["band"] else None) or first.read(0, "channels_last")
+        y = end.write(0, "channels_last")
+        residual = end.read(3, "channels_last") if self.last is not None and end.args.has(3) and not self.skips else None
+        packed = first.packed((first.node.input(1), *picked.layout), lambda: ladder.pack(picked, w1))
+        taps = depthwise.packed((depthwise.node.input(1), "vectors"), lambda: pack_vectors(w2))
+        last, last_fields, last_macs = self._last_operands(end if self.last is not None else None, c, ow)
+        tile = tile_rows(conv_shape(self.depthwise))
+        block = whole_tiles(fused_rows(4 * iw * nv * _native.vector_length(), window.strides[0], oh, self.rows_factor), tile)
+        operands = [y, x, packed, vector_of(first, 2, c), taps, vector_of(depthwise, 2, c), *last, residual, means]
+        low.emit("conv_depthwise", operands, n * (c * (ih * iw * w1[0].size + oh * ow * w2[0].size) + last_macs * oh * ow),
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
                  dw=window.dilations[1], pt=window.before[0], pl=window.before[1], ih=ih, iw=iw, oh=oh, ow=ow, ic=ic, c=c,
-                 **place("x", x), **place("y", y), **place("r", residual), **epilogue(low.node.attrs["depthwise"].activation),
-                 block=block, first_kh=dense.kernel[0], first_kw=dense.kernel[1],
-                 first_sh=dense.strides[0], first_sw=dense.strides[1], first_pt=dense.before[0], first_pl=dense.before[1],
-                 first_ih=x.shape[2], first_iw=x.shape[3], first_nv=nv, first_band=first.fields["band"],
-                 first_pair=first.fields["pair"], tile_rows=tile,
-                 **{f"first_{key}": value for key, value in act1.items()}, **last_fields)
+                 **place("x", x), **place("y", y), **place("r", residual), **epilogue(depthwise.node.activation), block=block,
+                 **first_fields(dense, x, picked, "nv", "band", "pair"), tile_rows=tile,
+                 **{f"first_{key}": value for key, value in epilogue(first.node.activation).items()}, **last_fields)
 
-    def _last(self, low: Lowering, c: int, ow: int):
+    def _last_operands(self, last: Lowering | None, c: int, ow: int) -> tuple[list[Tensor | None], dict[str, float], int]:
         """Operands, fields and MACs per pixel of the 1x1 convolution at the end."""
-        node = low.node.attrs.get("last")
-        act3 = {f"last_{key}": value for key, value in epilogue(node and node.activation).items()}
-        if node is None:
+        act3 = {f"last_{key}": value for key, value in epilogue(last.node.activation if last else None).items()}
+        if last is None:
             return [None, None], {"oc": 0, "last_nv": 0, "last_pair": 0, "skip": 0, **act3}, 0
-        w3 = low.args.constant(5)
+        w3, name = last.args.constant(1), last.node.input(1)
         oc = w3.shape[0]
-        nv = kept_nv(oc, ow, c, best_nv(oc, ow, c), low.widths(low.node.input(5)))
-        packed = low.packed((low.node.input(5), *panels(nv)),
-                            lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv))
-        skip = int(node.input(3) == low.node.attrs["first"].outputs[0])
-        fields = {"oc": oc, "last_nv": nv, "last_pair": int(_native.gemm_pair(ow) > 0), "skip": skip, **act3}
-        return [packed, vector_of(low, 6, oc)], fields, c * oc
+        nv = kept_nv(oc, ow, c, best_nv(oc, ow, c), last.widths(name))
+        packed = last.packed((name, *panels(nv)), lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv))
+        fields = {"oc": oc, "last_nv": nv, "last_pair": int(_native.gemm_pair(ow) > 0), "skip": int(self.skips), **act3}
+        return [packed, vector_of(last, 2, oc)], fields, c * oc
 
 
-def windows(node: Node, args: Args) -> tuple[Window, Window]:
-    """The windows of the dense and of the depthwise convolution."""
-    x, w1, w2 = args.spec(0), args.spec(1), args.spec(3)
-    dense = resolve(Args(node.attrs["first"], (x, w1), (None, None)), x.shape[2:], w1.shape[2:])
-    between = Spec(F32, (x.shape[0], w1.shape[0], *dense.out))
-    return dense, resolve(Args(node.attrs["depthwise"], (between, w2), (None, None)), dense.out, w2.shape[2:])
+def _is_depthwise(b: BoundNode) -> bool:
+    return is_conv(b) and b.args.spec(1).shape[:2] == (b.args.spec(0).shape[1], 1) and b.node.attrs.get("group", 1) > 1
 
 
-def first_choice(x: tuple[int, ...], c: int, dense: Window, widths: Sequence[int] = ()) -> Choice:
-    """How the dense convolution is computed row by row; what it writes has no place: rows that stay in cache."""
-    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = dense.kernel, dense.strides, dense.dilations, dense.before
-    shape = ConvShape(1, 1, x[1], c, kh, kw, sh, sw, dh, dw, pt, pl, x[2], x[3], *dense.out)
-    places = ((0, 1, x[3] * x[1], x[1]),)
-    return keep_width(implicit_gemm(shape, places, 1), places, widths, 1)
+def _is_first(unit: Unit) -> TypeGuard[BoundNode]:
+    if not is_conv(unit) or not is_dense(unit):
+        return False
+    k = unit.args.spec(1).shape[1:]
+    return k[0] * k[1] * k[2] <= LONGEST_SUM if k[1:] != (1, 1) else set(unit.node.attrs.get("pads", ())) <= {0}
 
 
-def depthwise_shape(n: int, c: int, window: Window, ih: int, iw: int) -> ConvShape:
-    """The depthwise convolution by itself."""
-    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
-    return ConvShape(n, c, 1, 1, kh, kw, sh, sw, dh, dw, pt, pl, ih, iw, *window.out)
+def _is_large(depthwise: BoundNode, near: Neighbours) -> bool:
+    """What the depthwise convolution reads."""
+    return 4 * depthwise.args.spec(0).size > (SHARE_PROPOSED if near.proposes else SHARE_OF_L2) * current().l2_bytes
+
+
+def first_fields(dense: Window, x: Tensor, picked: Choice, *names: str) -> dict[str, int]:
+    """Step fields of the convolution that x goes through first."""
+    return {**{f"first_{name}": picked.fields[name] for name in names},
+            "first_kh": dense.kernel[0], "first_kw": dense.kernel[1], "first_sh": dense.strides[0], "first_sw": dense.strides[1],
+            "first_pt": dense.before[0], "first_pl": dense.before[1], "first_ih": x.shape[2], "first_iw": x.shape[3]}
 
 
 def pack_vectors(w: np.ndarray) -> np.ndarray:

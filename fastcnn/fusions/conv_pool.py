@@ -1,64 +1,81 @@
-"""ConvPool: a dense Conv and the pooling that alone reads it: what fastcnn.plan.stem makes."""
+"""ConvPool: a dense Conv and the pooling that alone reads it: first layers write maps that outgrow L2, of which pooling keeps a quarter."""
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from fastcnn.convolve import ladder
+from fastcnn.convolve import ladder, split_sums
 from fastcnn.convolve.blocking import strip_rows
-from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.implicit_gemm import implicit_gemm
 from fastcnn.convolve.kept_width import keep_width
-from fastcnn.convolve.shape import ConvShape
-from fastcnn.ir.graph import Node
-from fastcnn.ir.spec import Args, Spec
-from fastcnn.ir.tensor import Tensor, channels_last_strides
-from fastcnn.ops.base import Lowering, Op
+from fastcnn.convolve.shape import Problem
+from fastcnn.fusions.conv_depthwise import first_fields
+from fastcnn.fusions.fused import Fused, Neighbours, by_rows
+from fastcnn.fusions.nodes import conv_shape, conv_window, is_conv, is_dense, is_image_pool
+from fastcnn.ir.tensor import channels_last_strides
+from fastcnn.machine.current import current
+from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import epilogue, place, three_planes, vector_of
-from fastcnn.ops.pooling.pool import pool_fields
-from fastcnn.ops.window import Window, resolve
+from fastcnn.ops.pooling.pool import Pool, pool_fields, pool_window
+from fastcnn.ops.window import Window
+
+# A map whose part for each thread is smaller than this share of its L2 costs little on its way to the pooling.
+SHARE_OF_L2 = 0.25
+# The least strip, a window's rows, must fit into this share of L2, and so must the weights, which every strip reads.
+# AlexNet's 5x5 with 1.2 MB of weights: 1.85 -> 1.88 ms; its 11x11 with 93 KB: 0.75 -> 0.72 ms (Xeon, 2 MB L2, one thread, 2026-11-21).
+STRIP_OF_L2, WEIGHTS_OF_L2 = 0.5, 0.125
 
 
-class ConvPool(Op):
+@dataclass(frozen=True)
+class ConvPool(Fused):
     """y[n,m,i,j] = max, mean or Lp norm over the window of act(w * x + b)[n,m,:,:].
 
-    Inputs x, w, b, "", slope as Conv has them; attributes conv and pool: the Nodes, kind: of the pooling; factor: of the rows at a time.
+    rows_factor  of the rows at a time that the caches suggest
     """
 
-    def infer(self, args: Args) -> list[Spec]:
-        raise AssertionError("shapes are known before nodes are fused")
+    conv: BoundNode
+    pool: BoundNode
+    rows_factor: float = 1
+
+    @classmethod
+    def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
+        if not is_image_pool(reader) or not is_conv(maker, 5) or not is_dense(maker) or maker.args.has(3):
+            return None
+        large = 4 * reader.args.spec(0).size > SHARE_OF_L2 * current().l2_bytes * near.threads
+        return cls(maker, reader) if large and near.is_private(maker.outputs[0]) and _fits(maker, pool_window(reader.args)) else None
+
+    def alternatives(self) -> Mapping[str, Sequence[Unit]]:
+        return by_rows(self)
 
     def lower(self, low: Lowering) -> None:
-        w, (dense, window), pool = low.args.constant(1), windows(low.node, low.args), low.node.attrs["pool"]
-        x = three_planes(low, dense, 1) or low.read(0, "channels_last")
-        y = low.write(0, "channels_last")
+        conv, pool = low.part(self.conv), low.part(self.pool)
+        w, dense, window = conv.args.constant(1), conv_window(self.conv), pool_window(pool.args)
+        x = three_planes(conv, dense, 1) or conv.read(0, "channels_last")
+        y = pool.write(0, "channels_last")
         (n, ic, _, _), c, (ih, iw), (oh, _) = x.shape, w.shape[0], dense.out, window.out
-        covered, stride = (window.kernel[0] - 1) * window.dilations[0] + 1, window.strides[0]
-        block = strip_rows(4 * iw * c, covered, stride, oh, low.node.attrs.get("factor", 1))
-        first = _strip_choice(low, x, c, dense, (block - 1) * stride + covered)
-        packed = low.packed((low.node.input(1), *first.layout), lambda: ladder.pack(first, w))
-        low.emit("conv_pool", [y, x, packed, vector_of(low, 2, c), vector_of(low, 4, c)], n * c * ih * iw * w[0].size,
-                 n=n, ih=ih, iw=iw, **pool_fields(replace(low.args, node=pool), window, low.node.attrs["kind"]), **place("x", x),
-                 **place("y", y), c=c, ic=ic, **epilogue(low.node.attrs["conv"].activation), block=block,
-                 first_kh=dense.kernel[0], first_kw=dense.kernel[1], first_sh=dense.strides[0], first_sw=dense.strides[1],
-                 first_pt=dense.before[0], first_pl=dense.before[1], first_ih=x.shape[2], first_iw=x.shape[3],
-                 **{f"first_{name}": first.fields[name] for name in ("nv", "band", "block", "pair")})
+        covered, stride = _covered(window), window.strides[0]
+        block = strip_rows(4 * iw * c, covered, stride, oh, self.rows_factor)
+        shape = replace(conv_shape(self.conv), n=1, oh=(block - 1) * stride + covered)           # a strip
+        places = x.strides, channels_last_strides((1, c, shape.oh, shape.ow))
+        first = keep_width(implicit_gemm(shape, places, 1), places, low.widths(conv.node.input(1)), 1)
+        packed = conv.packed((conv.node.input(1), *first.layout), lambda: ladder.pack(first, w))
+        assert isinstance(self.pool.op, Pool)
+        low.emit("conv_pool", [y, x, packed, vector_of(conv, 2, c), vector_of(conv, 4, c)], n * c * ih * iw * w[0].size,
+                 n=n, ih=ih, iw=iw, **pool_fields(pool.args, window, self.pool.op.kind), **place("x", x), **place("y", y), c=c, ic=ic,
+                 **epilogue(conv.node.activation), block=block,
+                 **first_fields(dense, x, first, "nv", "band", "block", "pair"))
 
 
-def _strip_choice(low: Lowering, x: Tensor, c: int, dense: Window, rows: int) -> Choice:
-    """How so many rows of the convolution are computed."""
-    shape = replace(dense_shape(x.shape, c, dense), oh=rows)
-    places = x.strides, channels_last_strides((1, c, rows, shape.ow))
-    return keep_width(implicit_gemm(shape, places, 1), places, low.widths(low.node.input(1)), 1)
+def _fits(conv: BoundNode, window: Window) -> bool:
+    """Whether the convolution runs as one implicit GEMM of all its channels and a window's rows fit into the strip."""
+    shape = conv_shape(conv)
+    whole = len(split_sums.of_channels(shape.ic, shape.kernel, (shape.sh, shape.sw), shape.n * shape.oh * shape.ow)) == 1
+    small = 4 * _covered(window) * shape.ow * shape.oc <= STRIP_OF_L2 * current().l2_bytes
+    small = small and 4 * conv.args.spec(1).size <= WEIGHTS_OF_L2 * current().l2_bytes
+    places = channels_last_strides(shape.x_extents), channels_last_strides(shape.y_extents)
+    return whole and small and ladder.choose(Problem(replace(shape, n=1), places)).kind == "conv"
 
 
-def windows(node: Node, args: Args) -> tuple[Window, Window]:
-    """The windows of the convolution and of the pooling."""
-    x, w, pool = args.spec(0), args.spec(1), node.attrs["pool"]
-    dense = resolve(Args(node.attrs["conv"], (x, w), (None, None)), x.shape[2:], w.shape[2:])
-    return dense, resolve(Args(pool, (), ()), dense.out, tuple(pool.attrs["kernel_shape"]))
-
-
-def dense_shape(x: tuple[int, ...], c: int, dense: Window) -> ConvShape:
-    """The convolution of one image of x (N, C, H, W) to c channels."""
-    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = dense.kernel, dense.strides, dense.dilations, dense.before
-    return ConvShape(1, 1, x[1], c, kh, kw, sh, sw, dh, dw, pt, pl, x[2], x[3], *dense.out)
+def _covered(window: Window) -> int:
+    """Rows of a window."""
+    return (window.kernel[0] - 1) * window.dilations[0] + 1

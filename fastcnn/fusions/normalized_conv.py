@@ -1,42 +1,77 @@
-"""NormalizedConv: a 1x1 Conv and the BatchNormalization that it alone reads, in one step: what fastcnn.plan.prologue makes."""
+"""NormalizedConv: a 1x1 Conv and the BatchNormalization that it alone reads: DenseNet normalises all that came before in every layer."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 
 from fastcnn.convolve import ladder
-from fastcnn.convolve.implicit_gemm import banded
-from fastcnn.convolve.shape import ConvShape
+from fastcnn.convolve.implicit_gemm import banded, tile_widths
+from fastcnn.convolve.tile import best_nv, tile_cycles
+from fastcnn.fusions.fused import TOGETHER, Fused, Neighbours, by_rows
+from fastcnn.fusions.nodes import conv_shape, is_native, is_pointwise
 from fastcnn.ir.graph import Activation
-from fastcnn.ir.spec import F32, Args, Spec
-from fastcnn.ops.base import Lowering, Op
+from fastcnn.ir.spec import F32
+from fastcnn.ir.tensor import Tensor
+from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import conv_fields, epilogue, vector_of
 from fastcnn.ops.reduction.normalization import batch_factors
 
+# Rows of fewer pixels than half a register tile leave most of it empty, where a map at a time fills it.
+# DenseNet-121 by rows from 28, 14 and 7 pixels on: 25.7, 25.4, 24.6 ms, without 27.4 (Xeon, one thread, 2026-11-21).
+NARROWEST = 7
+MUCH_SLOWER = 1.15         # times the cycles that the cost model gives its own tile width: wider and narrower ones are not worth timing
 
-class NormalizedConv(Op):
+
+@dataclass(frozen=True)
+class NormalizedConv(Fused):
     """y = act(w clamp(scale x + shift) + bias + residual): x is normalised on its way to the rows that the GEMM reads.
 
-    Inputs as Conv has them, then scale, bias, mean and variance of the BatchNormalization; attributes epsilon and clamp, its
-    activation; nv and factor: of tile width and rows at a time, where tuning has chosen them.
+    nv           tile width in vectors, 0: by the cost model
+    rows_factor  of the rows at a time that the caches suggest
     """
 
-    def infer(self, args: Args) -> list[Spec]:
-        raise AssertionError("shapes are known before nodes are fused")
+    norm: BoundNode
+    conv: BoundNode
+    nv: int = 0
+    rows_factor: float = 1
+
+    @classmethod
+    def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
+        if not is_pointwise(reader) or not is_clamped_norm(maker) or not near.is_private(maker.outputs[0]):
+            return None
+        x = reader.args.spec(0)
+        return cls(maker, reader) if x.shape[3] >= NARROWEST and x.size > 0 else None
+
+    def alternatives(self) -> Mapping[str, Sequence[Unit]]:
+        return {**by_rows(self), **{f"{TOGETHER}, {nv} vectors": [replace(self, nv=nv)] for nv in self._other_widths()}}
+
+    def _other_widths(self) -> list[int]:
+        """Tile widths, in vectors, beside the cost model's pick and not far behind it."""
+        (oc, k), ow = self.conv.args.spec(1).shape[:2], self.conv.args.spec(0).shape[3]
+        picked = best_nv(oc, ow, k)
+        most = MUCH_SLOWER * tile_cycles(oc, ow, k, picked)
+        return [nv for nv in tile_widths(oc) if nv != picked and tile_cycles(oc, ow, k, nv) <= most]
 
     def lower(self, low: Lowering) -> None:
-        w, attrs = low.args.constant(1), low.node.attrs
-        x, y = low.read(0, "channels_last"), low.write(0, "channels_last")
-        residual = low.read(3, "channels_last") if low.args.has(3) else None
-        (n, ic, h, width), oc = x.shape, w.shape[0]
-        shape = ConvShape(n, 1, ic, oc, 1, 1, 1, 1, 1, 1, 0, 0, h, width, h, width)
-        picked = banded(shape, low.threads, attrs.get("nv", 0), attrs.get("factor", 1))
-        packed = low.packed((low.node.input(1), *picked.layout), lambda: ladder.pack(picked, w))
-        key = ("affine", *low.node.inputs[5:], attrs["epsilon"], attrs["clamp"])
-        affine = low.packed(key, lambda: pack_affine(*batch_factors(low.args.values[5:], attrs["epsilon"]), attrs["clamp"]))
-        fields = conv_fields(picked, x, y, residual, epilogue(low.node.activation))
-        low.emit("conv", [y, x, packed, vector_of(low, 2, oc), residual, vector_of(low, 4, oc), affine], shape.macs, **fields)
+        norm, conv = low.part(self.norm), low.part(self.conv)
+        x, y = norm.read(0, "channels_last"), conv.write(0, "channels_last")
+        residual = conv.read(3, "channels_last") if conv.args.has(3) else None
+        shape = conv_shape(self.conv)
+        picked = banded(shape, low.threads, self.nv, self.rows_factor)
+        packed = conv.packed((conv.node.input(1), *picked.layout), lambda: ladder.pack(picked, conv.args.constant(1)))
+        operands = [y, x, packed, vector_of(conv, 2, shape.oc), residual, vector_of(conv, 4, shape.oc), affine_of(norm)]
+        low.emit("conv", operands, shape.macs, **conv_fields(picked, x, y, residual, epilogue(conv.node.activation)))
+
+
+def is_clamped_norm(unit: Unit) -> TypeGuard[BoundNode]:
+    """A BatchNormalization with an activation that a maximum and a minimum can express, or none."""
+    if not is_native(unit, "BatchNormalization") or unit.node.attrs.get("training_mode", 0):
+        return False
+    return limits(unit.node.activation) is not None
 
 
 def limits(activation: Activation | None) -> tuple[float, float] | None:
@@ -44,6 +79,14 @@ def limits(activation: Activation | None) -> tuple[float, float] | None:
     if activation is None:
         return -math.inf, math.inf
     return (0.0, math.inf) if activation.name == "Relu" else (activation.alpha, activation.beta) if activation.name == "Clip" else None
+
+
+def affine_of(norm: Lowering) -> Tensor:
+    """What a BatchNormalization does to a channel, as the steps take it."""
+    epsilon, clamp = norm.node.attrs.get("epsilon", 1e-5), limits(norm.node.activation)
+    assert clamp is not None
+    return norm.packed(("affine", *norm.node.inputs[1:5], epsilon, clamp),
+                       lambda: pack_affine(*batch_factors(norm.args.values[1:5], epsilon), clamp))
 
 
 def pack_affine(scale: np.ndarray, shift: np.ndarray, clamp: tuple[float, float]) -> np.ndarray:

@@ -1,40 +1,43 @@
-"""NormalizedPool: a pooling and the BatchNormalization that it alone reads, in one step: what fastcnn.plan.prologue makes."""
+"""NormalizedPool: a pooling and the BatchNormalization that it alone reads: DenseNet's transitions, where passes have put pooling first."""
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
-from fastcnn.fusions.normalized_conv import pack_affine
-from fastcnn.ir.spec import Args, Spec
+from fastcnn.fusions.fused import Fused, Neighbours
+from fastcnn.fusions.nodes import is_image_pool
+from fastcnn.fusions.normalized_conv import affine_of, is_clamped_norm
 from fastcnn.machine.current import current
-from fastcnn.ops.base import Lowering, Op
+from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import place
-from fastcnn.ops.pooling.pool import pool_fields
-from fastcnn.ops.reduction.normalization import batch_factors
-from fastcnn.ops.window import resolve
+from fastcnn.ops.pooling.pool import Pool, pool_fields, pool_window
 
-CHANNELS = 32       # multiples of these at a time: two lines, or two vectors of the widest
+FEWEST_CHANNELS = 8     # fewer are better left in planes
+CHANNELS = 32           # multiples of these at a time: two lines, or two vectors of the widest
 
 
-class NormalizedPool(Op):
-    """y[n,c,i,j] = max, mean or Lp norm over the window of clamp(scale[c] x + shift[c]): a part of its channels at a time, in L1.
+@dataclass(frozen=True)
+class NormalizedPool(Fused):
+    """y[n,c,i,j] = max, mean or Lp norm over the window of clamp(scale[c] x + shift[c]): a part of its channels at a time, in L1."""
 
-    Inputs x, then scale, bias, mean and variance of the BatchNormalization; attributes epsilon and clamp, its activation, pool: the Node,
-    and kind: of the pooling.
-    """
+    norm: BoundNode
+    pool: BoundNode
 
-    def infer(self, args: Args) -> list[Spec]:
-        raise AssertionError("shapes are known before nodes are fused")
+    @classmethod
+    def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
+        if not is_image_pool(reader) or not is_clamped_norm(maker) or not near.is_private(maker.outputs[0]):
+            return None
+        x, window = reader.args.spec(0), pool_window(reader.args)
+        reads_once = (window.kernel[0] - 1) * window.dilations[0] < window.strides[0]       # windows share no rows
+        return cls(maker, reader) if reads_once and x.shape[1] >= FEWEST_CHANNELS and x.size > 0 else None
 
     def lower(self, low: Lowering) -> None:
-        attrs, pool = low.node.attrs, low.node.attrs["pool"]
-        x, y = low.read(0, "channels_last"), low.write(0, "channels_last")
-        (n, c, ih, iw), kernel = x.shape, tuple(pool.attrs["kernel_shape"])
-        window = resolve(Args(pool, (), ()), (ih, iw), kernel)
-        key = ("affine", *low.node.inputs[1:], attrs["epsilon"], attrs["clamp"])
-        affine = low.packed(key, lambda: pack_affine(*batch_factors(low.args.values[1:], attrs["epsilon"]), attrs["clamp"]))
-        covered = (kernel[0] - 1) * window.dilations[0] + 1
-        low.emit("affine_pool", [y, x, affine], x.size, n=n, c=c, ih=ih, iw=iw, **place("x", x), **place("y", y),
-                 **pool_fields(replace(low.args, node=pool), window, attrs["kind"]), block=_channels(covered * iw, c))
+        norm, pool, window = low.part(self.norm), low.part(self.pool), pool_window(self.pool.args)
+        x, y = norm.read(0, "channels_last"), pool.write(0, "channels_last")
+        n, c, ih, iw = x.shape
+        covered = (window.kernel[0] - 1) * window.dilations[0] + 1
+        assert isinstance(self.pool.op, Pool)
+        low.emit("affine_pool", [y, x, affine_of(norm)], x.size, n=n, c=c, ih=ih, iw=iw, **place("x", x), **place("y", y),
+                 **pool_fields(pool.args, window, self.pool.op.kind), block=_channels(covered * iw, c))
 
 
 def _channels(pixels: int, c: int) -> int:

@@ -1,28 +1,47 @@
-"""ScaledConv: a 1x1 Conv of x scaled by channel, squeeze-and-excitation's end: what fastcnn.plan.scaling makes of Mul and Conv."""
+"""ScaledConv: a 1x1 Conv and the Mul by one number a channel before it: squeeze-and-excitation scales weights instead of a whole map."""
 from __future__ import annotations
 
-from fastcnn.ir.spec import Args, Spec
-from fastcnn.ops.base import Lowering
-from fastcnn.ops.convolution.conv import Conv
+from dataclasses import dataclass
+
+from fastcnn.fusions.fused import Fused, Neighbours
+from fastcnn.fusions.nodes import conv_window, is_native, is_pointwise
+from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import emit_conv, weights_of
-from fastcnn.ops.window import resolve, two_axes
 
-SCALE = 5          # which input the scale is, after x, w, bias, residual and slope
+# The weights are read and written once more, C*M numbers, instead of the map, C*H*W: worth it up to this many times the pixels.
+MOST_OUTPUTS_A_PIXEL = 2
 
 
-class ScaledConv(Conv):
-    """y[n] = act(sum_c x[n,c] * (scale[n,c] * w[m,c]) + b[m] + residual[n]): the scale goes into the weights, image by image.
+@dataclass(frozen=True)
+class ScaledConv(Fused):
+    """y[n] = act(sum_c x[n,c] * (scale[n,c] * w[m,c]) + b[m] + residual[n]): the scale goes into the weights, image by image."""
 
-    Inputs as Conv has them, then scale (N, C, 1, 1).
-    """
+    mul: BoundNode
+    conv: BoundNode
 
-    def infer(self, args: Args) -> list[Spec]:
-        raise AssertionError("shapes are known before nodes are fused")
+    @classmethod
+    def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
+        if not is_pointwise(reader) or not near.is_private(maker.outputs[0]) or _operands(maker) is None:
+            return None
+        (_, _, height, width), outputs = reader.args.spec(0).shape, reader.args.spec(1).shape[0]
+        return cls(maker, reader) if outputs <= MOST_OUTPUTS_A_PIXEL * height * width else None     # type: ignore[arg-type]
 
     def lower(self, low: Lowering) -> None:
-        x, y, scale = low.read(0, "channels_last"), low.write(0), low.read(SCALE, "dense")
-        residual = low.read(3, "channels_last") if low.args.has(3) else None
-        window = two_axes(resolve(low.args, x.shape[2:], (1, 1)))
+        mul, conv, indices = low.part(self.mul), low.part(self.conv, self.name), _operands(self.mul)
+        assert indices is not None
+        x, y, scale = mul.read(indices[0], "channels_last"), conv.write(0), mul.read(indices[1], "dense")
+        residual = conv.read(3, "channels_last") if conv.args.has(3) else None
         for i in range(x.shape[0]):
-            emit_conv(low, y.slice(0, i, 1), x.slice(0, i, 1), residual and residual.slice(0, i, 1), weights_of(low), low.node.input(1),
-                      window, 1, scale=scale.slice(0, i, 1))
+            emit_conv(conv, y.slice(0, i, 1), x.slice(0, i, 1), residual and residual.slice(0, i, 1), weights_of(conv), conv.node.input(1),
+                      conv_window(self.conv), 1, scale=scale.slice(0, i, 1))
+
+
+def _operands(unit: Unit) -> tuple[int, int] | None:
+    """Which input of a Mul is the map (N, C, H, W) and which the scale (N, C, 1, 1)."""
+    if not is_native(unit, "Mul") or unit.node.activation is not None or None in unit.args.specs:
+        return None
+    shapes = [unit.args.spec(i).shape for i in (0, 1)]
+    for x, scale in ((0, 1), (1, 0)):
+        if len(shapes[x]) == 4 and shapes[scale] == (*shapes[x][:2], 1, 1) != shapes[x] and unit.args.values[scale] is None:
+            return x, scale
+    return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,12 +18,42 @@ from fastcnn.ir.spec import F32, Args, Spec
 from fastcnn.ir.tensor import Strides, Tensor
 
 
+class Unit(Protocol):
+    """What is lowered as one: a BoundNode, or neighbours that run as one step (fastcnn.fusions)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def op_type(self) -> str: ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The values it needs, one for each time that it reads it."""
+
+    def where(self) -> str:
+        """How errors name it."""
+
+    def lower(self, low: Lowering) -> None:
+        """Emit its steps."""
+
+
 class Lowering(Protocol):
     """What the planner offers an operator while it lowers one node of a bound graph."""
 
-    node: Node
-    args: Args
     threads: int
+
+    @property
+    def node(self) -> Node: ...
+
+    @property
+    def args(self) -> Args: ...
+
+    def part(self, unit: Unit, name: str = "") -> Lowering:
+        """This lowering for one of the nodes that run as one step: its inputs, outputs and name; name: another for its steps."""
 
     @property
     def strict(self) -> bool:
@@ -97,3 +128,35 @@ class Op(ABC):
     def lower(self, low: Lowering) -> None:
         """Emit the steps that compute the node's outputs. Not for operators whose outputs are known before any run: they are folded."""
         raise AssertionError(f"{type(self).__name__} is folded when it is bound, or has a lowering")
+
+
+@dataclass(frozen=True)
+class BoundNode:
+    """A node with what is known of its inputs; op is None for a fallback."""
+
+    node: Node
+    op: Op | None
+    args: Args
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def op_type(self) -> str:
+        return self.node.op_type
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.node.outputs
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return self.node.reads
+
+    def where(self) -> str:
+        return self.node.where()
+
+    def lower(self, low: Lowering) -> None:
+        assert self.op is not None, f"{self.where()} has no kernel"
+        self.op.lower(low)

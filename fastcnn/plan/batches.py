@@ -7,22 +7,23 @@ threads has no say in it: an image's bits may depend on the part it is in. Parts
 """
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from fastcnn import _native
 from fastcnn.budget import NEVER
-from fastcnn.convolve.decision import Chooser
 from fastcnn.ir.errors import FastCNNError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 from fastcnn.operators.cards import card_of
-from fastcnn.plan.bind import Bound, BoundNode, bind
-from fastcnn.plan.forms import lower_stage
+from fastcnn.ops.base import BoundNode
+from fastcnn.plan.bind import Bound, bind
 from fastcnn.plan.lowering import SINGLE_THREAD_PROGRAM, Stage
+from fastcnn.plan.planning import Planning
+from fastcnn.plan.stage import lower_stage
 
 # What a node costs, in bytes of weights from memory of the same time. Maps cost nothing while they take this share of L2,
 # and with each doubling this much of their bytes more, until they come from memory and are written back to it. By the steps of ResNet-50
@@ -60,9 +61,8 @@ def run_stage(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarra
     return 0
 
 
-def lower_in_parts(bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spec | None], outputs: Sequence[str],
-                   opsets: Mapping[str, int], threads: int, packs: MutableMapping[Hashable, np.ndarray],
-                   chooser: Chooser) -> list[Stage] | None:
+def lower_in_parts(planning: Planning, bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spec | None],
+                   outputs: Sequence[str]) -> list[Stage] | None:
     """Stages for a graph that is bound to its end and all native; None where one stage for the whole batch is as good.
 
     nodes  the graph's, from which parts are bound; inputs: their specs for the whole batch
@@ -77,7 +77,7 @@ def lower_in_parts(bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spe
     for segment in segments:
         if segment.images not in parts:
             end = max(s.end for s in segments if s.images == segment.images)
-            part = _bind_part(bound, nodes, inputs, segment.images, batch, opsets, end)
+            part = _bind_part(bound, nodes, inputs, segment.images, batch, planning.opsets, end)
             if part is None:
                 return None
             parts[segment.images] = part
@@ -85,7 +85,7 @@ def lower_in_parts(bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spe
     for segment in segments:
         later = set(outputs).union(*(b.node.reads for b in bound.nodes[segment.end:]))
         for images in dict.fromkeys((segment.images, batch)):
-            stage = _lowered(parts[images], segment, tuple(inputs), outputs, later, threads, packs, chooser, inner)
+            stage = _lowered(planning, parts[images], segment, tuple(inputs), outputs, later, inner)
             if sum(info.work for info in stage.steps) >= SINGLE_THREAD_PROGRAM:
                 break
         stages.append(_repeated(stage, batch, batch // images))
@@ -195,15 +195,15 @@ def _is_part(part: Spec | None, whole: Spec, images: int) -> bool:
     return part is not None and part.dtype == whole.dtype and part.shape == (images, *whole.shape[1:])
 
 
-def _lowered(part: Bound, segment: Segment, inputs: tuple[str, ...], outputs: Sequence[str], later: set[str], threads: int,
-             packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser, inner: MutableMapping[str, str]) -> Stage:
+def _lowered(planning: Planning, part: Bound, segment: Segment, inputs: tuple[str, ...], outputs: Sequence[str], later: set[str],
+             inner: MutableMapping[str, str]) -> Stage:
     """A segment; the graph's own inputs and outputs come first and in their order."""
     run = part.nodes[segment.begin:segment.end]
     made = [name for b in run for name in b.node.outputs if name]
     read = dict.fromkeys(name for b in run for name in b.node.reads if name not in made and name not in part.values)
     ordered = [*(name for name in inputs if name in read), *(name for name in read if name not in inputs)]
     wanted = [*(name for name in outputs if name in made), *(name for name in made if name in later and name not in outputs)]
-    return lower_stage(part, run, ordered, wanted, threads, packs, chooser, inner)
+    return lower_stage(planning, part, run, ordered, wanted, inner)
 
 
 def _repeated(stage: Stage, batch: int, times: int) -> Stage:

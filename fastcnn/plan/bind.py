@@ -17,7 +17,7 @@ from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import Args, Capped, DataDependent, Spec
 from fastcnn.mapping import recall
 from fastcnn.ops import OPS
-from fastcnn.ops.base import Op
+from fastcnn.ops.base import BoundNode, Op
 from fastcnn.schema.axes import check_axes
 from fastcnn.schema.typing import check_dtypes
 
@@ -27,15 +27,6 @@ GROWING = {"Expand", "Tile", "OneHot", "Pad", "Resize", "Upsample", "EyeLike", "
            "Col2Im", "ConvTranspose", "CenterCropPad", "MelWeightMatrix", "HannWindow", "HammingWindow", "BlackmanWindow"}
 CHECKED_BYTES = 1 << 20
 READS_SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
-
-
-@dataclass(frozen=True)
-class BoundNode:
-    """A node with what is known of its inputs; op is None for a fallback."""
-
-    node: Node
-    op: Op | None
-    args: Args
 
 
 @dataclass

@@ -8,7 +8,6 @@ from typing import Any
 from fastcnn import _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.decision import Decision
-from fastcnn.ir.graph import Node
 from fastcnn.machine.clock import cycles_per_second
 
 BLOCKING = ("block", "tiles", "split_columns")
@@ -18,12 +17,13 @@ SHOWN = (*BLOCKING, "nv", "m", "ih", "iw", "ic", "kh", "kw")
 
 @dataclass(frozen=True)
 class Chosen:
-    """A step of a node: its kind and fields, and the decision behind it where alternatives were weighed.
+    """A step of a node or of nodes that run as one: its kind and fields, and the decision behind it where alternatives were weighed.
 
     seconds  of the variants of a fused step that were timed, by name
     """
 
-    node: Node
+    node: str
+    op_type: str
     kind: str
     fields: Mapping[str, Any]
     threads: int
@@ -41,7 +41,7 @@ class LayerChoice:
                   name of that variant
     tile          (rows, columns) of the register tile at most, None where there is none
     blocking      rows or tiles at a time, and whether threads share output channels
-    source        "model": the cost model; "tuned": measured on this machine; "fused": with its neighbours by fastcnn.plan.forms
+    source        "model": the cost model; "tuned": measured on this machine; "fused": with its neighbours by fastcnn.fusions
     predicted_ms  by the cost model, None for fused steps
     measured_ms   of the candidates that were timed, by name; empty unless tuned
     """
@@ -80,11 +80,11 @@ def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
     if decision is None:
         measured = {key: 1e3 * seconds for key, seconds in step.seconds.items()}
         source = "tuned" if measured else "fused"
-        return LayerChoice(step.node.name, step.node.op_type, _fused_layer(fields), name, tile, blocking, source, None, measured)
+        return LayerChoice(step.node, step.op_type, _fused_layer(fields), name, tile, blocking, source, None, measured)
     predicted = ms_per_cycle * ladder.cycles(decision.choice, step.threads)
     measured = {key: 1e3 * seconds for key, seconds in decision.seconds.items()}
     layer = str(decision.problem.shape)
-    return LayerChoice(step.node.name, step.node.op_type, layer, name, tile, blocking, decision.source, predicted, measured)
+    return LayerChoice(step.node, step.op_type, layer, name, tile, blocking, decision.source, predicted, measured)
 
 
 def _fused_layer(fields: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from fastcnn.plan.choices import LayerChoice, rows
 from fastcnn.plan.control_flow import ControlFlow
 from fastcnn.plan.lowering import Stage
 from fastcnn.plan.plan import Plan, make_plan, small_values
+from fastcnn.plan.planning import Planning
 
 guard_reads(_native)
 
@@ -55,13 +56,13 @@ class Engine:
 
     def __init__(self, graph: Graph, threads: int, packs: dict[Hashable, np.ndarray], fallbacks: dict[int, Node] | None = None,
                  chooser: Chooser | None = None, budget: Budget = UNLIMITED):
-        self.budget = budget
-        self.graph, self.threads, self.packs = graph, threads, packs
+        self.graph = graph
         self.max_plans = MAX_PLANS
-        self.chooser: Chooser = chooser or CostModel()
         self.fallbacks: dict[int, Node] = {} if fallbacks is None else fallbacks
         check_operators(graph)
-        self.flows = {id(node): ControlFlow(node, self._inner, budget) for node in graph.nodes if is_control_flow(node)}
+        self.flows: dict[int, ControlFlow] = {}
+        self.planning = Planning(graph.constants, graph.opsets, threads, packs, chooser or CostModel(), self.flows, budget)
+        self.flows.update((id(node), ControlFlow(node, self._inner, budget)) for node in graph.nodes if is_control_flow(node))
         self.outputs = tuple(info.name for info in graph.outputs)
         self.files = mappings_of(graph.constants.values())
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
@@ -116,7 +117,7 @@ class Engine:
 
     def _inner(self, body: Graph) -> Engine:
         """The engine of a body; its fallbacks count as this one's."""
-        engine = Engine(body, self.threads, {}, self.fallbacks, self.chooser, self.budget)
+        engine = Engine(body, self.planning.threads, {}, self.fallbacks, self.planning.chooser, self.planning.budget)
         engine.max_plans = MAX_BODY_PLANS
         return engine
 
@@ -128,10 +129,9 @@ class Engine:
             if key not in self.plans:
                 try:
                     with reading(self.files):
-                        plan = make_plan(nodes, specs, self.graph.constants, values, self.outputs, self.graph.opsets, self.threads,
-                                         self.packs, self.flows, self.chooser, self.budget)
+                        plan = make_plan(self.planning, nodes, specs, values, self.outputs)
                 finally:
-                    self.chooser.planned()
+                    self.planning.chooser.planned()
                 self.plans[key] = plan
                 self.fallbacks.update((id(node), node) for node in plan.fallbacks)
                 while len(self.plans) > self.max_plans:

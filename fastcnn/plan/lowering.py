@@ -1,8 +1,10 @@
 """Lowering: one native stage of a bound graph becomes a program: steps, their tensors, arena offsets, packed weights."""
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -13,14 +15,15 @@ from fastcnn import _native
 from fastcnn.budget import MOST_STEPS, MOST_WORK
 from fastcnn.convolve import ladder
 from fastcnn.convolve.choice import Choice
-from fastcnn.convolve.decision import Chooser, Decision, Selection
+from fastcnn.convolve.decision import Decision, Selection
 from fastcnn.convolve.implicit_gemm import panels
 from fastcnn.convolve.kept_width import keep_width
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.tile import MAX_NV
+from fastcnn.fusions.fused import Fused
 from fastcnn.ir.errors import LimitError
 from fastcnn.ir.graph import Node
-from fastcnn.ir.spec import F32, Capped, Spec
+from fastcnn.ir.spec import F32, Args, Capped, Spec
 from fastcnn.ir.tensor import (
     Buffer,
     Strides,
@@ -36,11 +39,13 @@ from fastcnn.ir.tensor import (
     walk,
 )
 from fastcnn.mapping import VIEWED_BYTES, check_file, give_back, recall, resident
+from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan import arena
-from fastcnn.plan.bind import Bound, BoundNode
+from fastcnn.plan.bind import Bound
 from fastcnn.plan.choices import SHOWN, Chosen
 from fastcnn.plan.placement import place_concats
-from fastcnn.plan.prefetch import look_ahead
+from fastcnn.plan.planning import Planning
+from fastcnn.plan.prefetch import prefetches
 
 # Steps with less work (multiply-adds or elements) stay on one thread: a barrier costs 0.2 us, a second thread saves half of
 # 4000 multiply-adds per us and element rates of the same order.
@@ -48,7 +53,6 @@ SINGLE_THREAD_WORK = 20_000
 # Programs with less work altogether stay on one thread: LeNet-5 (0.4 million) takes 19 us there, but 12 ms as the median with two
 # threads on two CPUs that other processes want as well, because its barriers then wait for time slices (2026-11-20).
 SINGLE_THREAD_PROGRAM = 2_000_000
-FUSED = "fastcnn"       # domain of the nodes that fastcnn.plan.fusion makes
 
 
 @dataclass(frozen=True)
@@ -86,17 +90,16 @@ class Stage:
 
 
 class StageLowering:
-    """Implements fastcnn.ops.base.Lowering for the nodes of one stage, one after the other.
+    """Implements fastcnn.ops.base.Lowering for the units of one stage, one after the other.
 
-    selected  by the name of an output: what was measured of the nodes that make it and could run as one (fastcnn.plan.forms)
+    selected  by the name of an output: what was measured of the nodes that make it and could run as one (fastcnn.plan.fusion_trials)
     inner     layouts of the inputs and outputs that only stages of the same plan see, "" for what the first of them decides
     """
 
-    def __init__(self, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str], threads: int,
-                 packs: MutableMapping[Hashable, np.ndarray], chooser: Chooser,
-                 selected: Mapping[str, tuple[Node, Selection]] = MappingProxyType({}), inner: MutableMapping[str, str] | None = None):
-        self.bound, self.nodes, self.inputs, self.outputs = bound, nodes, tuple(inputs), tuple(outputs)
-        self.threads, self.packs, self.chooser, self.selected = threads, packs, chooser, selected
+    def __init__(self, planning: Planning, bound: Bound, units: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str],
+                 selected: Mapping[str, tuple[Unit, Selection]] = MappingProxyType({}), inner: MutableMapping[str, str] | None = None):
+        self.bound, self.units, self.inputs, self.outputs, self.selected = bound, units, tuple(inputs), tuple(outputs), selected
+        self.threads, self.packs, self.chooser = planning.threads, planning.packs, planning.chooser
         self.inner = {} if inner is None else inner
         self.tensors: dict[str, Tensor] = {}
         self.converted: dict[tuple[str, str], Tensor] = {}
@@ -106,20 +109,18 @@ class StageLowering:
         self.trims: list[tuple[int, int]] = []
         self.chosen: list[Chosen] = []
         self.buffers: list[Buffer] = []
-        self.recalled: list[np.ndarray] = []     # long constants of the node whose contents were looked at
-        self.placement = place_concats(nodes)
+        self.recalled: list[np.ndarray] = []     # long constants of the unit whose contents were looked at
+        self.placement = place_concats(units)
         for k, name in enumerate(self.inputs):
             self.tensors[name] = self._io(bound.spec(name), k, self.inner.get(name) or "dense")
-        self.node, self.args = nodes[0].node, nodes[0].args
-        self.emitted = 0                         # steps of this node
+        self.unit, self.name = units[0], ""
+        self.emitted = itertools.count(1)        # steps of this unit
 
     def lower(self) -> Stage:
         """Lower every node, copy out what does not lie in its output yet, and build the program."""
-        for bound_node in self.nodes:
-            self.node, self.args = bound_node.node, bound_node.args
-            assert bound_node.op is not None
-            before, self.emitted = len(self.chosen), 0
-            bound_node.op.lower(self)
+        for unit in self.units:
+            before, self.unit, self.name, self.emitted = len(self.chosen), unit, unit.name, itertools.count(1)
+            unit.lower(self)
             self._note_selection(before)
             self._forget_weights()
         for name in self.outputs:
@@ -132,6 +133,21 @@ class StageLowering:
                      tuple(self.chosen))
 
     # ---- what operators may ask: see Lowering ----
+
+    @property
+    def node(self) -> Node:
+        assert isinstance(self.unit, BoundNode), f"{self.name} is several nodes: ask for a part"
+        return self.unit.node
+
+    @property
+    def args(self) -> Args:
+        assert isinstance(self.unit, BoundNode), f"{self.name} is several nodes: ask for a part"
+        return self.unit.args
+
+    def part(self, unit: Unit, name: str = "") -> StageLowering:
+        part = copy(self)               # all that grows is shared
+        part.unit, part.name = unit, name or unit.name
+        return part
 
     @property
     def strict(self) -> bool:
@@ -220,15 +236,14 @@ class StageLowering:
             widths = self.widths(key, decision.choice.packing[0])
             decision = replace(decision, choice=keep_width(decision.choice, problem.places, widths, self.threads))
         if not ladder.changes_layout(problem, decision.choice):
-            self.chosen.append(Chosen(self.node, decision.choice.kind, decision.choice.fields, self.threads, decision))
+            self.chosen.append(Chosen(self.name, self.unit.op_type, decision.choice.kind, decision.choice.fields, self.threads, decision))
         return decision.choice
 
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
-        self.emitted += 1
-        if self.emitted > MOST_STEPS:
-            raise LimitError(f"{self.node.where()}: more than {MOST_STEPS} steps")
+        if next(self.emitted) > MOST_STEPS:
+            raise LimitError(f"{self.unit.where()}: more than {MOST_STEPS} steps")
         if work > MOST_WORK:
-            raise LimitError(f"{self.node.where()}: {work} operations in one step")
+            raise LimitError(f"{self.unit.where()}: {work} operations in one step")
         if operands[0] is None or operands[0].size == 0:
             return
         for tensor in operands:
@@ -237,10 +252,10 @@ class StageLowering:
                 buffer.first = len(self.steps) if buffer.first is None else buffer.first
                 buffer.last = len(self.steps)
         self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.threads, fields))
-        self.info.append(StepInfo(kind, self.node.name, work))
-        if self.node.domain == FUSED and kind != "copy":
+        self.info.append(StepInfo(kind, self.name, work))
+        if isinstance(self.unit, Fused) and kind != "copy":
             shown = {name: fields[name] for name in SHOWN if name in fields}
-            self.chosen.append(Chosen(self.node, kind, shown, self.threads))
+            self.chosen.append(Chosen(self.name, self.unit.op_type, kind, shown, self.threads))
 
     def dense_output(self, i: int = 0) -> bool:
         name = self.node.outputs[i]
@@ -249,15 +264,15 @@ class StageLowering:
     # ---- inside ----
 
     def _note_selection(self, before: int) -> None:
-        """The seconds of the variants with the node's fused step, or as an entry of their own where it has none or several."""
-        node, selection = self.selected.get(self.node.outputs[0], (self.node, None))
+        """The seconds of the variants with the unit's fused step, or as an entry of their own where it has none or several."""
+        tried, selection = self.selected.get(self.unit.outputs[0], (self.unit, None))
         if selection is None or not selection.seconds:
             return
         fused = [k for k in range(before, len(self.chosen)) if self.chosen[k].decision is None]
         for k in fused:
             self.chosen[k] = replace(self.chosen[k], seconds=selection.seconds)
         if not fused:
-            self.chosen.append(Chosen(node, selection.name, {}, self.threads, seconds=selection.seconds))
+            self.chosen.append(Chosen(tried.name, tried.op_type, selection.name, {}, self.threads, seconds=selection.seconds))
 
     def _tensor(self, name: str) -> Tensor:
         if name not in self.tensors:
@@ -267,16 +282,16 @@ class StageLowering:
         return self.tensors[name]
 
     def _recall_weights(self) -> None:
-        if not self.recalled:
-            self.recalled = [value for value in self.args.values if value is not None and value.nbytes >= VIEWED_BYTES]
-            for value in self.recalled:
+        for value in self.args.values:
+            if value is not None and value.nbytes >= VIEWED_BYTES and not any(value is other for other in self.recalled):
+                self.recalled.append(value)
                 recall(value)
 
     def _forget_weights(self) -> None:
         """What was just packed is not needed twice in memory."""
         for value in self.recalled:
             give_back(value)
-        self.recalled = []
+        self.recalled.clear()
 
     def _io(self, spec: Spec, index: int, layout: str = "dense") -> Tensor:
         return Tensor(Buffer(spec.dtype, spec.size, io=index), spec.shape, _strides(spec.shape, layout))
@@ -314,12 +329,12 @@ class StageLowering:
         small = sum(info.work for info in self.info) < SINGLE_THREAD_PROGRAM
         threads = 1 if small else max((limit for _, _, limit, _ in self.steps), default=1)
         steps = [(kind, tuple(self._operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
-        ahead = look_ahead(steps, [info.work for info in self.info], threads)
-        asking = [(*step, ranges) for step, ranges in zip(steps, ahead)]
-        program = _native.Program(asking, arena_bytes, threads, len(self.inputs) + len(self.outputs) + len(self.trims))
+        fetched = prefetches(steps, [info.work for info in self.info], threads)
+        fetching = [(*step, ranges) for step, ranges in zip(steps, fetched)]
+        program = _native.Program(fetching, arena_bytes, threads, len(self.inputs) + len(self.outputs) + len(self.trims))
         made = sum(math.prod(shape) * dtype.itemsize for shape, dtype in map(self._allocation, self.outputs))
-        self.bound.budget.check(arena_bytes + program.scratch_bytes + made, f"the part from {self.nodes[0].node.where()} to "
-                                f"{self.nodes[-1].node.where()}")
+        self.bound.budget.check(arena_bytes + program.scratch_bytes + made, f"the part from {self.units[0].where()} to "
+                                f"{self.units[-1].where()}")
         return program
 
     def _operand(self, tensor: Tensor | None) -> Any:

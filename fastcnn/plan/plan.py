@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastcnn.budget import UNLIMITED, Budget
-from fastcnn.convolve.decision import Chooser
 from fastcnn.ir.graph import Node, is_control_flow
 from fastcnn.ir.spec import Capped, Spec
 from fastcnn.mapping import is_lent, resident
+from fastcnn.ops.base import BoundNode
 from fastcnn.plan.batches import lower_in_parts
-from fastcnn.plan.bind import Bound, BoundNode, Flow, bind
-from fastcnn.plan.forms import lower_stage
+from fastcnn.plan.bind import Bound, bind
 from fastcnn.plan.lowering import Stage
+from fastcnn.plan.planning import Planning
+from fastcnn.plan.stage import lower_stage
 
 # Integer values this small are looked at when the rest of a graph is bound: shapes, axes, sizes.
 SMALL_VALUE = 64
@@ -42,18 +42,16 @@ class Plan:
         return [stage for stage in self.stages if isinstance(stage, Node) and not is_control_flow(stage)]
 
 
-def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Mapping[str, np.ndarray],
-              values: Mapping[str, np.ndarray], outputs: Sequence[str], opsets: Mapping[str, int], threads: int,
-              packs: MutableMapping[Hashable, np.ndarray], flows: Mapping[int, Flow], chooser: Chooser,
-              budget: Budget = UNLIMITED) -> Plan:
-    """Bind, cut into stages, lower. `outputs` are the names that the caller wants in the end."""
+def make_plan(planning: Planning, nodes: Sequence[Node], specs: Mapping[str, Spec | None], values: Mapping[str, np.ndarray],
+              outputs: Sequence[str]) -> Plan:
+    """Bind, cut into stages, lower. values: what a run has computed already; outputs: the names that the caller wants in the end."""
     for name, spec in specs.items():
         if spec is not None:
-            budget.check_value(spec.dtype, spec.shape, f"input {name!r}")
-    bound = bind(nodes, specs, constants, values, opsets, flows, budget)
+            planning.budget.check_value(spec.dtype, spec.shape, f"input {name!r}")
+    bound = bind(nodes, specs, planning.constants, values, planning.opsets, planning.flows, planning.budget)
     runs = _runs(bound.nodes)
     whole = len(runs) == 1 and runs[0][0].op is not None and not bound.rest and not values
-    parts = lower_in_parts(bound, nodes, specs, outputs, opsets, threads, packs, chooser) if whole else None
+    parts = lower_in_parts(planning, bound, nodes, specs, outputs) if whole else None
     stages: list[Stage | Node] = [*(parts or ())]
     for k, run in enumerate(runs if parts is None else ()):
         if run[0].op is None:
@@ -63,10 +61,10 @@ def make_plan(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants
         wanted = set(outputs).union(*(node.reads for node in later)) if later else set(outputs)
         stage_outputs = _in_order_of(outputs, [name for b in run for name in b.node.outputs if name in wanted])
         stage_inputs = _in_order_of(tuple(specs), _stage_inputs(bound, run))
-        stages.append(lower_stage(bound, run, stage_inputs, stage_outputs, threads, packs, chooser))
+        stages.append(lower_stage(planning, bound, run, stage_inputs, stage_outputs))
     known = {name: bound.known(name) for name in outputs}
     fixed = {name: spec for name, spec in known.items() if spec is not None and not isinstance(spec, Capped)}
-    return Plan(tuple(stages), _kept(bound, stages, outputs, packs), tuple(bound.rest), bound.awaited, fixed,
+    return Plan(tuple(stages), _kept(bound, stages, outputs, planning.packs), tuple(bound.rest), bound.awaited, fixed,
                 _direct(stages, bound.rest, tuple(specs), tuple(outputs)))
 
 

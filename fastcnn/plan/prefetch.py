@@ -1,4 +1,4 @@
-"""Weights that steps would wait for, asked for by the steps before: a matrix times a vector takes as long as the matrix from beyond L2."""
+"""Prefetch: earlier steps touch the weights that later steps need. A matrix times a vector takes as long as the matrix from beyond L2."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,34 +11,34 @@ from fastcnn.machine.current import current
 
 # Which operand are the weights of the steps that read them faster than they come; of conv only what has one row of x.
 WEIGHTS = {"conv": 2, "depthwise": 2, "conv_depthwise": 4, "scale_weights": 1}
-# The steps that ask while they compute.
-ASKING = ("conv", "conv_depthwise")
-# What the last REACH steps have asked for altogether lies in at most this share of L2; the rest is for what they compute.
+# The steps that prefetch while they compute.
+PREFETCHING = ("conv", "conv_depthwise")
+# What the last REACH steps have prefetched altogether lies in at most this share of L2; the rest is for what they compute.
 SHARE_OF_L2, REACH = 0.6, 8
 LEAST_BYTES = 4096
 
 
-def look_ahead(steps: Sequence[tuple[str, tuple[Any, ...], int, dict[str, Any]]], work: Sequence[int],
+def prefetches(steps: Sequence[tuple[str, tuple[Any, ...], int, dict[str, Any]]], work: Sequence[int],
                threads: int) -> list[list[tuple[np.ndarray, int, int]]]:
-    """For each step, as _native.Program takes them, with its multiply-adds: (array, begin, end), bytes to ask for in this order."""
-    ahead: list[list[tuple[np.ndarray, int, int]]] = [[] for _ in steps]
+    """For each step, as _native.Program takes them: (array, begin, end), bytes to touch in this order. work: multiply-adds of the steps."""
+    fetched: list[list[tuple[np.ndarray, int, int]]] = [[] for _ in steps]
     machine, vector = current(), _native.vector_length()
     bytes_a_mac = machine.ahead / (machine.core(vector).fmas * vector)
-    room = [int(bytes_a_mac * macs) if step[0] in ASKING and not _is_row(step) else 0 for step, macs in zip(steps, work)]
+    room = [int(bytes_a_mac * macs) if step[0] in PREFETCHING and not _is_row(step) else 0 for step, macs in zip(steps, work)]
     for j, step in enumerate(steps):
         weights = _weights(step)
         if weights is None:
             continue
         first = max(0, j - REACH)
-        asked = sum(end - begin for ranges in ahead[first:j] for _, begin, end in ranges)
+        asked = sum(end - begin for ranges in fetched[first:j] for _, begin, end in ranges)
         end = min(weights.nbytes, int(SHARE_OF_L2 * machine.l2_bytes * threads) - asked)
         for i in range(j - 1, first - 1, -1):       # the end of them last
             count = min(room[i], end)
-            if count >= LEAST_BYTES and len(ahead[i]) < _native.MAX_AHEAD:
-                ahead[i].append((weights, end - count, end))
+            if count >= LEAST_BYTES and len(fetched[i]) < _native.MAX_AHEAD:
+                fetched[i].append((weights, end - count, end))
                 room[i] -= count
                 end -= count
-    return ahead
+    return fetched
 
 
 def _is_row(step: tuple[str, tuple[Any, ...], int, dict[str, Any]]) -> bool:

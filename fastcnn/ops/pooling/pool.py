@@ -38,11 +38,11 @@ class Pool(Op):
 
     def infer(self, args: Args) -> list[Spec]:
         x = args.spec(0)
-        shape = (*x.shape[:2], *_window(args).out)
+        shape = (*x.shape[:2], *pool_window(args).out)
         return [Spec(x.dtype, shape), Spec(np.dtype(np.int64), shape)][:len(args.node.outputs)]
 
     def lower(self, low: Lowering) -> None:
-        window = _window(low.args)
+        window = pool_window(low.args)
         if len([name for name in low.node.outputs if name]) > 1:
             _emit_index(low, window)
         elif _keeps_planes(low, window, self.kind):
@@ -88,7 +88,7 @@ def _exponent(args: Args) -> int:
     return int(p) if p == int(p) else 0
 
 
-def _window(args: Args) -> Window:
+def pool_window(args: Args) -> Window:
     kernel = args.node.attrs.get("kernel_shape")
     if not kernel or min(kernel) < 1:
         raise bad_shape(args, f"kernel_shape={kernel}")

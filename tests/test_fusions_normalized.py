@@ -1,4 +1,4 @@
-"""fuse_prologues: BatchNormalization in front of a 1x1 Conv or a pooling runs as part of its step, or stays a step of its own."""
+"""NormalizedConv, NormalizedPool: BatchNormalization in front of a 1x1 Conv or a pooling is part of its step, or stays one of its own."""
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""chain_products: two MatMuls in blocks of rows where what is between them outgrows the cache."""
+"""MatMulChain: two MatMuls in blocks of rows where what is between them outgrows the cache."""
 from __future__ import annotations
 
 from collections.abc import Callable

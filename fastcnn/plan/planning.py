@@ -1,0 +1,27 @@
+"""Planning: what every plan of a graph is made with."""
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, MutableMapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastcnn.budget import UNLIMITED, Budget
+from fastcnn.convolve.decision import Chooser
+from fastcnn.plan.bind import Flow
+
+
+@dataclass(frozen=True)
+class Planning:
+    """constants  the model's own values         opsets   version by domain         threads  at most so many work on a step
+    packs      packed weights of the plans made so far, by what they depend on      chooser  decides between algorithms
+    flows      what infers the outputs of an If, Loop or Scan, by the node's id     budget   bytes that a plan may take
+    """
+
+    constants: Mapping[str, np.ndarray]
+    opsets: Mapping[str, int]
+    threads: int
+    packs: MutableMapping[Hashable, np.ndarray]
+    chooser: Chooser
+    flows: Mapping[int, Flow]
+    budget: Budget = UNLIMITED

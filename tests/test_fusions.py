@@ -1,0 +1,79 @@
+"""Fusions: whatever neighbours are fused, numbers stay those of each node by itself."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from graph_helper import model, node
+
+import fastcnn
+from fastcnn import fusions
+from fastcnn.fusions import conv_depthwise, conv_pool
+from fastcnn.fusions.fused import Fused
+
+C = 16
+RNG = np.random.default_rng(0)
+WEIGHTS = {name: (RNG.standard_normal(shape) * np.prod(shape[1:]) ** -0.5).astype(np.float32) for name, shape in {
+    "dense": (C, C, 3, 3), "narrow": (C, C, 2, 1), "point": (C, C, 1, 1), "depth": (C, 1, 3, 3), "bias": (C,), "mean": (C,)}.items()}
+WEIGHTS["variance"] = WEIGHTS["scale"] = (np.abs(WEIGHTS["bias"]) + 1).astype(np.float32)
+
+
+def link(kind: str, x: str, y: str) -> list[Any]:
+    """The nodes of one kind that make y of x."""
+    if kind == "gate":
+        return [node("GlobalAveragePool", [x], [f"{y}g"]), node("Sigmoid", [f"{y}g"], [f"{y}s"]), node("Mul", [x, f"{y}s"], [y])]
+    if kind == "skip":
+        return [node("Conv", [x, "depth"], [f"{y}d"], group=C, pads=[1] * 4), node("Conv", [f"{y}d", "point"], [f"{y}p"]),
+                node("Add", [f"{y}p", x], [y])]
+    if kind == "average":
+        return [node("MaxPool", [x], [f"{y}m"], kernel_shape=[3, 3]), node("GlobalAveragePool", [x], [f"{y}g"]),
+                node("Add", [f"{y}m", f"{y}g"], [y])]
+    return {"dense": [node("Conv", [x, "dense", "bias"], [y], strides=[1, 2])], "narrow": [node("Conv", [x, "narrow"], [y])],
+            "point": [node("Conv", [x, "point", "bias"], [f"{y}c"]), node("Relu", [f"{y}c"], [y])],
+            "depth": [node("Conv", [x, "depth"], [y], group=C, pads=[1] * 4)],
+            "norm": [node("BatchNormalization", [x, "scale", "bias", "mean", "variance"], [f"{y}n"]), node("Relu", [f"{y}n"], [y])],
+            "pool": [node("MaxPool", [x], [y], kernel_shape=[2, 2], strides=[2, 2])],
+            "overlap": [node("AveragePool", [x], [y], kernel_shape=[3, 3], strides=[2, 1])]}[kind]
+
+
+KINDS = ("gate", "skip", "average", "dense", "narrow", "point", "depth", "norm", "pool", "overlap")
+
+
+def network(kinds: Sequence[str]) -> Any:
+    nodes = [n for k, kind in enumerate(kinds) for n in link(kind, f"v{k}", f"v{k + 1}")]
+    used = {name for n in nodes for name in n.input}
+    return model(nodes, {"v0": [1, C, 24, 26]}, [f"v{len(kinds)}"], {name: w for name, w in WEIGHTS.items() if name in used})
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The kinds of fusions that were made; maps of any size are worth them."""
+    found: set[str] = set()
+
+    def recorded(fusion: type[Fused], *args: Any, absorb: Any = fusions.absorb) -> list[Any]:
+        units = absorb(fusion, *args)
+        found.update(unit.op_type for unit in units if isinstance(unit, Fused))
+        return units
+    monkeypatch.setattr(fusions, "absorb", recorded)
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_pool, "SHARE_OF_L2", 0)
+    return found
+
+
+def test_neighbours_of_every_kind_give_the_numbers_of_each_node_by_itself(made: set[str], monkeypatch: pytest.MonkeyPatch,
+                                                                          plan_for: Any) -> None:
+    """Three of them in every order: where two fusions want the same node one has it, whole."""
+    plan_for("sapphire_rapids")
+    x = np.random.default_rng(1).standard_normal((1, C, 24, 26)).astype(np.float32)
+    for kinds in product(KINDS, repeat=3):
+        proto = network(kinds)
+        got = fastcnn.load(proto, threads=1)(x)
+        with monkeypatch.context() as alone:
+            alone.setattr(fusions, "FUSIONS", [])
+            alone.setattr(fusions, "LAST", [])
+            expected = fastcnn.load(proto, threads=1)(x)
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4, err_msg=" ".join(kinds))
+    assert made == {fusion.__name__ for fusion in (*fusions.FUSIONS, *fusions.LAST)} - {"MatMulChain"}     # test_fusions_matmul_chain.py

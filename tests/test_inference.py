@@ -11,7 +11,7 @@ import onnx
 import pytest
 from graph_helper import floats, model, node
 from onnx import ModelProto, TensorProto, helper, shape_inference
-from onnx.backend.test.loader import load_model_tests
+from onnx_cases import node_cases
 
 import fastcnn
 from fastcnn.inference.concrete import infer_outputs
@@ -92,7 +92,7 @@ EXCUSED = {"test_loop11", "test_scan_sum"}
 
 def test_what_onnx_knows_of_its_node_tests_we_know() -> None:
     seen = set()
-    for case in load_model_tests(kind="node"):
+    for case in node_cases():
         try:
             graph = read(case.model)
         except fastcnn.FastCNNError:
@@ -128,7 +128,7 @@ def specs_of(case: object) -> Iterator[tuple[Node, Args]]:
 def test_rules_and_operators_agree_about_numbers() -> None:
     """Op.infer says of concrete shapes what the rules say."""
     seen = set()
-    for case in load_model_tests(kind="node"):
+    for case in node_cases():
         try:
             sites = list(specs_of(case))
         except fastcnn.FastCNNError:

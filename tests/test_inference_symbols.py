@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnx.backend.test.loader import load_model_tests
+from onnx_cases import node_cases
 
 import fastcnn
 from fastcnn.ir.graph import Shape
@@ -269,7 +269,7 @@ WITHOUT_NODE_TESTS = [("", op) for op in ("GlobalLpPool", "MaxRoiPool", "Scatter
 def test_symbols_of_every_operator() -> None:
     """onnx's own node tests, at the newest opset: all operators, and what they expand to."""
     seen = set()
-    for case in load_model_tests(kind="node"):
+    for case in node_cases():
         try:
             graph = read(symbolic(case.model))
         except fastcnn.FastCNNError:                             # opset 1, training

@@ -40,7 +40,7 @@ def values(dtype, seed, shape=(7, 31)):
     if dtype == "bool":
         return rng.integers(0, 2, shape).astype(bool)
     if dtype in FLOATS:
-        x = rng.normal(size=shape).astype(dtype) * 5
+        x = np.asarray(rng.normal(size=shape) * 5, dtype)      # numpy 1 has doubles of rank 0
         x.flat[:4] = [0, -0.0, np.inf, np.nan]
         return x
     info = np.iinfo(dtype)

@@ -11,6 +11,7 @@ import pytest
 from graph_helper import floats, model, node
 from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.loader import load_model_tests
+from onnx_cases import node_cases
 from single_node import feeds_of, single_node
 from test_old_opsets import CASES as NEWER
 from test_old_opsets import check_against_onnxruntime
@@ -342,7 +343,7 @@ NODE_CASES = ("test_elu", "test_selu", "test_hardsigmoid", "test_softplus", "tes
               "test_softmax_axis_2", "test_logsoftmax_axis_2")
 
 
-@pytest.mark.parametrize("case", [c for c in load_model_tests(kind="node") if c.name in NODE_CASES], ids=lambda c: c.name)
+@pytest.mark.parametrize("case", [c for c in node_cases() if c.name in NODE_CASES], ids=lambda c: c.name)
 @pytest.mark.parametrize("opset", [1, 6])
 def test_node_case_of_onnx_at_an_old_opset(case, opset):
     proto = onnx.ModelProto.FromString(case.model.SerializeToString())

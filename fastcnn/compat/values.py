@@ -67,7 +67,11 @@ class OrtValue:
         return self._value
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self._value, dtype, copy=copy)
+        """With copy=None as numpy 1 knows it, too: a copy where the type is another."""
+        array = np.asarray(self._value, dtype)
+        if copy is False and array is not self._value:
+            raise ValueError(f"no array of {array.dtype} without a copy")
+        return array.copy() if copy and array is self._value else array
 
     def __dlpack__(self, **options: Any) -> Any:
         return self._value.__dlpack__(**options)

@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-NATIVE := $(shell find fastcnn_c -name '*.[ch]' ! -name _native.c -o -name '*.inc' -o -name '*.pyx' -o -name '*.pxd') setup.py
+NATIVE := $(shell find fastcnn_c -name '*.[ch]' ! -name _native.c -o -name '*.inc' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi') setup.py
 ASAN   := build/asan
 
 .PHONY: demo test check asan fuzz bench picks clean

@@ -57,7 +57,7 @@ def openmp_flags():
 
 
 OPENMP = openmp_flags()
-HEADERS = sorted(str(p) for p in (HERE / SOURCE).rglob("*") if p.suffix in (".h", ".inc"))
+HEADERS = sorted(str(p) for p in (HERE / SOURCE).rglob("*") if p.suffix in (".h", ".inc", ".pxi"))
 HEADERS = [os.path.relpath(h, HERE) for h in HEADERS]
 # What the linked libraries are made of: build_ext does not look at them itself.
 SOURCES = sorted(os.path.relpath(p, HERE) for p in (HERE / SOURCE).rglob("*.c") if p.name != "_native.c")

@@ -16,6 +16,13 @@ ALIGN: int
 CHECKED: bool
 HAS_OPENMP: bool
 
+FORM_INT: int
+FORM_FLOAT: int
+FORM_TEXT: int
+FORM_BYTES: int
+FORM_SKIPPED: int
+FORM_MESSAGE: int
+FORM_CALL: int
 OUT_OF_TIME: int
 STATUS: dict[int, str]
 DTYPES: dict[str, int]
@@ -52,6 +59,12 @@ class Program:
     def scratch_bytes(self) -> int: ...
     def run(self, workspace: Workspace, arrays: list[np.ndarray], seconds: npt.NDArray[np.float64] | None = None,
             until: float = 0) -> int: ...
+
+class WireReader:
+    """Serialised messages by tables: kind -> tag -> (name, repeated, form, inside)."""
+
+    def __init__(self, data: Any, tables: dict[str, dict[int, tuple[str, bool, int, Any]]], make: Any, odd: type[Exception]) -> None: ...
+    def read(self, kind: str, depth: int) -> Any: ...
 
 class MappedFile:
     """Bytes of a mapped file."""

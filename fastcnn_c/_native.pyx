@@ -1,13 +1,15 @@
 """The one Cython module: programs built from keyword arguments, run with one C call, and the packing of weights."""
 cimport numpy as cnp
-from libc.stdint cimport int64_t, intptr_t, uintptr_t
+from libc.stdint cimport int64_t, intptr_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport strlen
+from libc.string cimport memcpy, strlen
 from posix.stdlib cimport posix_memalign
 
 import numpy as np
 
 cnp.import_array()
+
+include "wire.pxi"
 
 BASE_ABSOLUTE = FC_BASE_ABSOLUTE
 BASE_ARENA = FC_BASE_ARENA

@@ -27,7 +27,7 @@ FILES = {
 }
 ARROWS = {
     "base": set(),
-    "onnx_proto": {"base"},
+    "onnx_proto": {"base", "native"},
     "expansion": {"base", "onnx_proto"},
     "operators": {"base"},
     "schema": {"base", "onnx_proto", "operators"},

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
 import fastcnn
+from fastcnn import _native
 from fastcnn.ir.graph import Graph
 from fastcnn.onnx_proto import messages
 from fastcnn.onnx_proto.attributes import Kind
@@ -134,9 +135,9 @@ def test_decode_of_a_damaged_file_is_odd_or_what_protobuf_decodes(changes: list[
     try:
         expected = ModelProto.FromString(cut)
     except DecodeError:                      # allowed inside of what is skipped alone
-        looked_into = {kind: {tag: field for tag, field in table.items() if field.form != "skipped"}
-                       for kind, table in messages._TAGS.items()}
-        with mock.patch.object(messages, "_TAGS", looked_into), pytest.raises(OddMessage):
+        looked_into = {kind: {tag: row for tag, row in table.items() if row[2] != _native.FORM_SKIPPED}
+                       for kind, table in messages._ROWS.items()}
+        with mock.patch.object(messages, "_ROWS", looked_into), pytest.raises(OddMessage):
             decode(cut)
         return
     for ours, theirs in zip(found.graph.node, expected.graph.node, strict=True):

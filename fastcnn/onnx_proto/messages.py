@@ -5,13 +5,13 @@ in the tables below (functions, bodies of control flow, sparse tensors, numbers 
 """
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fastcnn import _native
 from fastcnn.mapping import Mapping as FileMapping
 from fastcnn.mapping import bytes_at
 
@@ -80,8 +80,6 @@ ABSENT: dict[str, dict[str, Any]] = {
 _DEFAULTS: dict[str, Any] = {"int": 0, "float": 0.0, "str": "", "bytes": b"", "view": b"", "skipped": None,
                               **dict.fromkeys(("float32", "float64", "varint"), ())}
 _WIRES = {"int": VARINT, "float": FIXED32}
-# Message -> tag -> field, for the one wire type that the field has when it is not packed.
-_TAGS = {kind: {number << 3 | _WIRES.get(field.form, BYTES): field for number, field in table.items()} for kind, table in MESSAGES.items()}
 
 
 class Message:
@@ -126,75 +124,9 @@ _EMPTY = _Empty()
 def decode(data: bytes | FileMapping) -> Message:
     """The ModelProto that is serialised in data; long weights are views of it. Raises OddMessage for what is not in the tables."""
     try:
-        return _decoded(data, 0, len(data), "Model", MAX_DEPTH)
-    except (IndexError, UnicodeDecodeError, struct.error) as error:
+        return _native.WireReader(data, _ROWS, Message, OddMessage).read("Model", MAX_DEPTH)
+    except UnicodeDecodeError as error:
         raise OddMessage(str(error)) from None
-
-
-def _decoded(data: bytes | FileMapping, position: int, last: int, kind: str, depth: int) -> Message:
-    if not depth:
-        raise OddMessage("messages inside each other without end")
-    message, tags = Message(kind), _TAGS[kind]
-    values = message.__dict__
-    while position < last:
-        tag, position = (data[position], position + 1) if data[position] < 128 else varint(data, position, TAG_BYTES)
-        field = tags.get(tag)
-        if field is None:
-            position = _packed(data, position, last, kind, tag, values)
-            continue
-        form = field.form
-        value: Any = None
-        if form == "int":
-            value, position = (data[position], position + 1) if data[position] < 128 else _signed(data, position)
-        elif form == "float":
-            value, position = struct.unpack("<f", data[position:position + 4])[0], position + 4
-        else:
-            size, position = (data[position], position + 1) if data[position] < 128 else varint(data, position, TAG_BYTES)
-            begin, position = position, position + size
-            if position > last:
-                raise OddMessage("a field that ends after its message")
-            if form == "str":
-                value = data[begin:position].decode()
-            elif form == "bytes":
-                value = data[begin:position]
-            elif form == "view":
-                value = bytes_at(data, begin, size)
-            elif form in _ARRAYS:
-                if field.name in values:
-                    raise OddMessage(f"{field.name} in pieces")
-                value = _ARRAYS[form](data, begin, position)
-            elif form != "skipped":
-                if field.name in values and not field.repeated:
-                    raise OddMessage(f"{field.name} twice in a {kind}, which protobuf would merge")
-                value = _decoded(data, begin, position, form, depth - 1)
-        if not field.repeated:
-            values[field.name] = value
-        elif field.name in values:
-            values[field.name].append(value)
-        else:
-            values[field.name] = [value]
-    if position > last:
-        raise OddMessage("a field that ends after its message")
-    return message
-
-
-def _packed(data: bytes | FileMapping, position: int, last: int, kind: str, tag: int, values: dict[str, Any]) -> int:
-    """Adds the numbers of a packed field and returns the position after it; no other field has two wire types."""
-    field = MESSAGES[kind].get(tag >> 3)
-    if field is None or not field.repeated or field.form not in _WIRES or tag & 7 != BYTES:
-        raise OddMessage(f"tag {tag} in a {kind}")
-    size, position = varint(data, position, TAG_BYTES)
-    end = position + size
-    if end > last or (field.form == "float" and size % 4):
-        raise OddMessage("packed numbers that are cut off")
-    items = values.setdefault(field.name, [])
-    if field.form == "float":
-        items.extend(struct.unpack(f"<{size // 4}f", data[position:end]))
-        return end
-    while position < end:
-        item, position = _signed(data, position)
-        items.append(item)
-    return position
 
 
 def _floats(dtype: str) -> Callable[[bytes | FileMapping, int, int], np.ndarray]:
@@ -221,14 +153,26 @@ def _varints(data: bytes | FileMapping, begin: int, end: int) -> np.ndarray:
     return values.view(np.int64)
 
 
-_ARRAYS = {"float32": _floats("<f4"), "float64": _floats("<f8"), "varint": _varints}
+def _view(data: bytes | FileMapping, begin: int, end: int) -> np.ndarray:
+    return bytes_at(data, begin, end - begin)
 
 
-def _signed(data: bytes | FileMapping, position: int) -> tuple[int, int]:
-    """(the int64 of a varint, offset after it)."""
-    value, position = varint(data, position, VALUE_BYTES)
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >> 63 else value, position
+# How the native reader reads a form: a number of its own, or a function of (data, begin, end).
+_FORMS = {"int": _native.FORM_INT, "float": _native.FORM_FLOAT, "str": _native.FORM_TEXT, "bytes": _native.FORM_BYTES,
+          "skipped": _native.FORM_SKIPPED}
+_CALLS = {"view": _view, "float32": _floats("<f4"), "float64": _floats("<f8"), "varint": _varints}
+
+
+def _row(field: Field) -> tuple[str, bool, int, Any]:
+    """The field as the native reader has it."""
+    called, inside = _CALLS.get(field.form), field.form if field.form in MESSAGES else None
+    form = _native.FORM_CALL if called else _native.FORM_MESSAGE if inside else _FORMS[field.form]
+    return field.name, field.repeated, form, called or inside
+
+
+# Message -> tag -> row, for the one wire type that the field has when it is not packed.
+_ROWS = {kind: {number << 3 | _WIRES.get(field.form, BYTES): _row(field) for number, field in table.items()}
+         for kind, table in MESSAGES.items()}
 
 
 def fields(data: bytes | FileMapping, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:

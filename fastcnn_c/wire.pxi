@@ -1,0 +1,129 @@
+# Serialised messages by tables of their fields: https://protobuf.dev/programming-guides/encoding. Knows no message by name.
+
+# How a field is read, the third item of its row in a table: (name, repeated, form, inside).
+FORM_INT, FORM_FLOAT, FORM_TEXT, FORM_BYTES, FORM_SKIPPED, FORM_MESSAGE, FORM_CALL = range(7)
+
+cdef enum:
+    INT, FLOAT, TEXT, BYTES, SKIPPED, MESSAGE, CALL
+    TAG_BYTES = 5, VALUE_BYTES = 10                      # the longest that protobuf takes: tags and lengths have 32 bits, values 64
+
+
+cdef class WireReader:
+    """read(kind, depth): the message that is serialised in data.
+
+    tables   kind -> tag -> (name, repeated, form, inside): the kind of message there, or read(data, begin, end) of a FORM_CALL
+    make     kind -> a message, an object with a __dict__
+    odd      the exception for what is not in the tables, or cut off
+    """
+
+    cdef object data, make, odd
+    cdef dict tables
+    cdef const unsigned char[::1] view
+    cdef Py_ssize_t size
+
+    def __init__(self, data, dict tables, make, odd):
+        self.data, self.tables, self.make, self.odd = data, tables, make, odd
+        self.view, self.size = data, len(data)
+
+    def read(self, str kind, int depth):
+        return self._message(0, self.size, kind, depth)
+
+    cdef uint64_t _varint(self, Py_ssize_t *position, int limit) except? 1234567:
+        cdef uint64_t value = 0
+        cdef int k
+        cdef unsigned char octet
+        for k in range(limit):
+            if position[0] >= self.size:
+                break
+            octet = self.view[position[0]]
+            position[0] += 1
+            value |= <uint64_t>(octet & 127) << 7 * k
+            if octet < 128:
+                return value
+        raise self.odd("a varint that is cut off or has no end")
+
+    cdef Py_ssize_t _length(self, Py_ssize_t *position, Py_ssize_t last) except -1:
+        """Of a field, which ends before its message does."""
+        cdef uint64_t size = self._varint(position, TAG_BYTES)
+        if position[0] > last or size > <uint64_t>(last - position[0]):
+            raise self.odd("a field that ends after its message")
+        return <Py_ssize_t>size
+
+    cdef object _float(self, Py_ssize_t position, Py_ssize_t last):
+        cdef uint32_t bits
+        cdef float value
+        if position + 4 > last:
+            raise self.odd("a number that is cut off")
+        bits = (<uint32_t>self.view[position] | <uint32_t>self.view[position + 1] << 8 | <uint32_t>self.view[position + 2] << 16
+                | <uint32_t>self.view[position + 3] << 24)
+        memcpy(&value, &bits, 4)
+        return value
+
+    cdef object _message(self, Py_ssize_t position, Py_ssize_t last, str kind, int depth):
+        if not depth:
+            raise self.odd("messages inside each other without end")
+        cdef dict tags = self.tables[kind], values
+        cdef tuple row
+        cdef int form
+        cdef Py_ssize_t begin, size
+        cdef uint64_t tag
+        message = self.make(kind)
+        values = message.__dict__
+        while position < last:
+            tag = self._varint(&position, TAG_BYTES)
+            row = tags.get(tag)
+            if row is None:
+                position = self._packed(position, last, tag, tags, values)
+                continue
+            form, value = row[2], None
+            if form == INT:
+                value = <int64_t>self._varint(&position, VALUE_BYTES)
+            elif form == FLOAT:
+                value = self._float(position, last)
+                position += 4
+            else:
+                size = self._length(&position, last)
+                begin = position
+                position += size
+                if form == TEXT:
+                    value = bytes(self.view[begin:position]).decode() if size else ""
+                elif form == BYTES:
+                    value = bytes(self.view[begin:position])
+                elif form >= MESSAGE and row[0] in values and not row[1]:
+                    raise self.odd(f"{row[0]} twice in a {kind}, or in pieces")
+                elif form == MESSAGE:
+                    value = self._message(begin, position, row[3], depth - 1)
+                elif form == CALL:
+                    value = row[3](self.data, begin, position)
+            if not row[1]:
+                values[row[0]] = value
+            else:
+                items = values.get(row[0])
+                if items is None:
+                    values[row[0]] = [value]
+                else:
+                    (<list>items).append(value)
+        if position > last:
+            raise self.odd("a field that ends after its message")
+        return message
+
+    cdef Py_ssize_t _packed(self, Py_ssize_t position, Py_ssize_t last, tag, dict tags, dict values) except -1:
+        """Adds the numbers of a packed field and returns the position after it; no other field has two wire types."""
+        cdef tuple row = None
+        cdef Py_ssize_t end
+        if tag & 7 == 2:
+            row = tags.get(tag & ~7) or tags.get(tag & ~7 | 5)
+        if row is None or not row[1] or row[2] not in (INT, FLOAT):
+            raise self.odd(f"tag {tag}")
+        end = self._length(&position, last)
+        end += position
+        items = values.setdefault(row[0], [])
+        while position < end:
+            if row[2] == FLOAT:
+                items.append(self._float(position, end))
+                position += 4
+            else:
+                items.append(<int64_t>self._varint(&position, VALUE_BYTES))
+        if position > end:
+            raise self.odd("packed numbers that are cut off")
+        return position

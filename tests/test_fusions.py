@@ -10,9 +10,9 @@ import pytest
 from graph_helper import model, node
 
 import fastcnn
-from fastcnn import fusions
-from fastcnn.fusions import conv_depthwise, conv_pool
+from fastcnn.fusions import FUSIONS, LAST, conv_depthwise, conv_pool, fused
 from fastcnn.fusions.fused import Fused
+from fastcnn.plan import stage
 
 C = 16
 RNG = np.random.default_rng(0)
@@ -53,11 +53,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The kinds of fusions that were made; maps of any size are worth them."""
     found: set[str] = set()
 
-    def recorded(fusion: type[Fused], *args: Any, absorb: Any = fusions.absorb) -> list[Any]:
+    def recorded(fusion: type[Fused], *args: Any, absorb: Any = fused.absorb) -> list[Any]:
         units = absorb(fusion, *args)
         found.update(unit.op_type for unit in units if isinstance(unit, Fused))
         return units
-    monkeypatch.setattr(fusions, "absorb", recorded)
+    monkeypatch.setattr(fused, "absorb", recorded)
     monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
     monkeypatch.setattr(conv_pool, "SHARE_OF_L2", 0)
     return found
@@ -72,8 +72,8 @@ def test_neighbours_of_every_kind_give_the_numbers_of_each_node_by_itself(made: 
         proto = network(kinds)
         got = fastcnn.load(proto, threads=1)(x)
         with monkeypatch.context() as alone:
-            alone.setattr(fusions, "FUSIONS", [])
-            alone.setattr(fusions, "LAST", [])
+            alone.setattr(stage, "FUSIONS", [])
+            alone.setattr(stage, "LAST", [])
             expected = fastcnn.load(proto, threads=1)(x)
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4, err_msg=" ".join(kinds))
-    assert made == {fusion.__name__ for fusion in (*fusions.FUSIONS, *fusions.LAST)} - {"MatMulChain"}     # test_fusions_matmul_chain.py
+    assert made == {fusion.__name__ for fusion in (*FUSIONS, *LAST)} - {"MatMulChain"}     # test_fusions_matmul_chain.py

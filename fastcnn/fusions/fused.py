@@ -14,29 +14,28 @@ ROWS_FACTORS = (0.5, 2)          # tried when tuning
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Who reads the values of a stage, and what else decides whether a fusion pays.
+    """What decides whether a fusion pays: who reads the values of a stage, `outputs` those outside of it too; threads.
 
-    outputs   values that are read outside of the stage
     proposes  whether a measurement decides: then fusions offer more than they would do by themselves
     """
 
-    readers: Mapping[str, Sequence[BoundNode]]
+    nodes: Sequence[BoundNode]
     outputs: Collection[str]
     threads: int
     proposes: bool = False
 
+    @cached_property
+    def readers(self) -> dict[str, list[BoundNode]]:
+        """A node once for each time that it reads the value."""
+        found: dict[str, list[BoundNode]] = {}
+        for b in self.nodes:
+            for name in b.reads:
+                found.setdefault(name, []).append(b)
+        return found
+
     def is_private(self, name: str) -> bool:
         """Whether one node reads the value, once, and nobody else."""
         return len(self.readers.get(name, ())) == 1 and name not in self.outputs
-
-
-def neighbours(nodes: Sequence[BoundNode], outputs: Collection[str], threads: int, proposes: bool = False) -> Neighbours:
-    """Of the nodes of a stage, before any are fused."""
-    readers: dict[str, list[BoundNode]] = {}
-    for b in nodes:
-        for name in b.reads:
-            readers.setdefault(name, []).append(b)
-    return Neighbours(readers, outputs, threads, proposes)
 
 
 class Fused(ABC):
@@ -106,6 +105,13 @@ def absorb(fusion: type[Fused], units: Sequence[Unit], near: Neighbours) -> list
         slots[new] = fused
         at.update(dict.fromkeys(fused.outputs, new))
     return [unit for unit in slots if unit is not None]
+
+
+def fuse(fusions: Sequence[type[Fused]], units: Sequence[Unit], near: Neighbours) -> Sequence[Unit]:
+    """The units with all that these fusions make of them, one fusion after the other."""
+    for fusion in fusions:
+        units = absorb(fusion, units, near)
+    return units
 
 
 def by_rows(fused: Fused) -> dict[str, list[Unit]]:

@@ -78,13 +78,11 @@ def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
     tile = (_native.gemm_max_mr(nv), nv * _native.vector_length()) if nv else None
     blocking = {key: int(fields[key]) for key in BLOCKING if key in fields}
     if decision is None:
-        measured = {key: 1e3 * seconds for key, seconds in step.seconds.items()}
-        source = "tuned" if measured else "fused"
-        return LayerChoice(step.node, step.op_type, _fused_layer(fields), name, tile, blocking, source, None, measured)
-    predicted = ms_per_cycle * ladder.cycles(decision.choice, step.threads)
-    measured = {key: 1e3 * seconds for key, seconds in decision.seconds.items()}
-    layer = str(decision.problem.shape)
-    return LayerChoice(step.node, step.op_type, layer, name, tile, blocking, decision.source, predicted, measured)
+        layer, source, predicted = _fused_layer(fields), "tuned" if step.seconds else "fused", None
+    else:
+        layer, source, predicted = str(decision.problem.shape), decision.source, ms_per_cycle * ladder.cycles(decision.choice, step.threads)
+    measured = {key: 1e3 * seconds for key, seconds in (step if decision is None else decision).seconds.items()}
+    return LayerChoice(step.node, step.op_type, layer, name, tile, blocking, source, predicted, measured)
 
 
 def _fused_layer(fields: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from fastcnn.budget import NEVER, UNLIMITED, Budget
 from fastcnn.ir.errors import ExecutionError, FastCNNError, LimitError, ModelError, TimeLimitError
 from fastcnn.ir.graph import Graph, Node, ValueInfo
 from fastcnn.ir.spec import Args, Spec
+from fastcnn.plan.aliasing import apart
 from fastcnn.plan.plan import Plan
 from fastcnn.reference import run_control_flow
 
@@ -110,7 +111,7 @@ class ControlFlow:
             raise type(error)(f"{self.node.where()}: {error}") from error
         except Exception as error:
             raise ExecutionError(f"{self.node.where()}: {type(error).__name__}: {error}") from error
-        return _apart(outputs, [*inputs, *captured.values()])
+        return apart(outputs, [*inputs, *captured.values()])
 
     def trim(self) -> None:
         """Forget the plans of the bodies."""
@@ -142,15 +143,6 @@ def _check_counts(node: Node, bodies: Mapping[str, Body]) -> int:
         if len(body.outputs) - first < least:
             raise ModelError(f"{node.where()}: {key} has {len(body.outputs)} outputs, too few for {least} of the node")
     return carried + first
-
-
-def _apart(values: Sequence[Value], others: Sequence[Value]) -> list[Value]:
-    """The values, those arrays copied that are others or each other."""
-    taken, apart = {id(value) for value in others}, []
-    for value in values:
-        apart.append(np.array(value) if id(value) in taken and isinstance(value, np.ndarray) else value)
-        taken.add(id(value))
-    return apart
 
 
 def _infer_if(flow: ControlFlow, args: Args, captured: Mapping[str, Spec | None]) -> list[Spec | None]:

@@ -11,7 +11,7 @@ from fastcnn.convolve.decision import CostModel
 from fastcnn.fusions.fused import APART, TOGETHER, Fused
 from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan.bind import Bound
-from fastcnn.plan.lowering import Stage, StageLowering
+from fastcnn.plan.lowering import StageLowering
 from fastcnn.plan.planning import Planning
 
 SMALLEST = 2_000_000        # multiply-adds: what is smaller takes a few microseconds, and a second thread may stay out of it
@@ -60,32 +60,20 @@ def replaced(units: Sequence[Unit], group: Group, chosen: Sequence[Unit]) -> lis
                                               else [] if unit.outputs[0] in gone else [unit])]
 
 
-class Trials:
-    """Makes the variants of one group run by themselves, as a stage whose inputs are what the group reads of the run.
+class Trial:
+    """A variant of a group by itself, with weights of its own, on random inputs: a stage whose inputs are what the group reads of the run.
 
-    counts_copies  where x is the caller's: some variants read it as it is
+    Its time is that of its steps without the changes of layout at either end, unless counts_copies: where x is the caller's, some
+    variants read it as it is.
     """
 
-    def __init__(self, planning: Planning, bound: Bound, group: Group, counts_copies: bool):
-        self.planning, self.bound, self.group, self.counts_copies = planning, bound, group, counts_copies
-        self.variants = group.variants()
-
-    def make(self, name: str) -> Trial:
-        """One of them, with weights of its own."""
-        inputs = list(dict.fromkeys(name for name in self.group.fused.reads if name not in self.bound.values))
-        output = self.group.fused.outputs[0]
-        alone = replace(self.planning, packs={}, chooser=CostModel(self.planning.chooser.accuracy))
-        stage = StageLowering(alone, self.bound, self.variants[name], inputs, [output]).lower()
-        return Trial(stage, [self.bound.spec(name).shape for name in (*inputs, output)], self.counts_copies)
-
-
-class Trial:
-    """A stage on random inputs; its time is that of its steps without the changes of layout at either end, unless those count."""
-
-    def __init__(self, stage: Stage, shapes: Sequence[tuple[int, ...]], counts_copies: bool):
+    def __init__(self, planning: Planning, bound: Bound, group: Group, counts_copies: bool, variant: str):
+        inputs = list(dict.fromkeys(name for name in group.fused.reads if name not in bound.values))
+        output, alone = group.fused.outputs[0], replace(planning, packs={}, chooser=CostModel(planning.chooser.accuracy))
+        stage = StageLowering(alone, bound, group.variants()[variant], inputs, [output]).lower()
         rng = np.random.default_rng(0)
-        self.program, self.arrays = stage.program, [rng.random(shape, np.float32) for shape in shapes]
-        self.seconds = np.zeros(len(stage.steps))
+        self.arrays = [rng.random(bound.spec(name).shape, np.float32) for name in (*inputs, output)]
+        self.program, self.seconds = stage.program, np.zeros(len(stage.steps))
         self.counted = np.array([counts_copies or info.kind != "copy" for info in stage.steps])
 
     def run(self, workspace: _native.Workspace) -> float:

@@ -58,12 +58,12 @@ class Fused(ABC):
         """Other ways to compute the same bits, by name, for tuning to try beside itself and its parts. None: tuning leaves it alone."""
         return None
 
-    @property
+    @cached_property
     def parts(self) -> tuple[Unit, ...]:
         found = [getattr(self, field.name) for field in fields(self)]           # type: ignore[arg-type]
         return tuple(part for part in found if isinstance(part, (BoundNode, Fused)))
 
-    @property
+    @cached_property
     def name(self) -> str:
         return " + ".join(part.name for part in self.parts)
 
@@ -74,7 +74,7 @@ class Fused(ABC):
     def where(self) -> str:
         return f"{self.op_type} {self.name!r}"
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[str, ...]:
         return self.parts[-1].outputs
 

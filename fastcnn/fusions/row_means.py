@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from fastcnn.fusions.conv_depthwise import ConvDepthwise
 from fastcnn.fusions.fused import Fused, Neighbours
@@ -26,11 +27,11 @@ class RowMeans(Fused):
             return replace(maker, pools=(*maker.pools, reader)) if reader.node.input(0) == maker.outputs[0] else None
         return cls(maker, (reader,)) if isinstance(maker, ConvDepthwise) and maker.last is None else None
 
-    @property
+    @cached_property
     def parts(self) -> tuple[Unit, ...]:
         return self.convolutions, *self.pools
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[str, ...]:
         return tuple(name for part in self.parts for name in part.outputs)
 

@@ -19,7 +19,6 @@ from fastcnn.convolve.implicit_gemm import panels
 from fastcnn.convolve.kept_width import keep_width
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.tile import MAX_NV
-from fastcnn.fusions.fused import Fused
 from fastcnn.ir.errors import LimitError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import F32, Args, Capped, Spec
@@ -252,7 +251,7 @@ class StageLowering:
                 buffer.last = len(self.steps)
         self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.threads, fields))
         self.info.append(StepInfo(kind, self.name, work))
-        if isinstance(self.unit, Fused) and kind != "copy":
+        if not isinstance(self.unit, BoundNode) and kind != "copy":
             shown = {name: fields[name] for name in SHOWN if name in fields}
             self.chosen.append(Chosen(self.name, self.unit.op_type, kind, shown, self.threads))
 

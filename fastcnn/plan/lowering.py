@@ -20,8 +20,7 @@ from fastcnn.convolve.kept_width import keep_width
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.tile import MAX_NV
 from fastcnn.ir.errors import LimitError
-from fastcnn.ir.graph import Node
-from fastcnn.ir.spec import F32, Args, Capped, Spec
+from fastcnn.ir.spec import F32, Capped, Spec
 from fastcnn.ir.tensor import (
     Buffer,
     Strides,
@@ -111,13 +110,14 @@ class StageLowering:
         self.placement = place_concats(units)
         for k, name in enumerate(self.inputs):
             self.tensors[name] = self._io(bound.spec(name), k, self.inner.get(name) or "dense")
-        self.unit, self.name = units[0], ""
+        self.unit: Unit = units[0]
         self.emitted = itertools.count(1)        # steps of this unit
 
     def lower(self) -> Stage:
         """Lower every node, copy out what does not lie in its output yet, and build the program."""
         for unit in self.units:
-            before, self.unit, self.name, self.emitted = len(self.chosen), unit, unit.name, itertools.count(1)
+            before, self.emitted = len(self.chosen), itertools.count(1)
+            self._turn_to(unit, unit.name)
             unit.lower(self)
             self._note_selection(before)
             self._forget_weights()
@@ -132,19 +132,10 @@ class StageLowering:
 
     # ---- what operators may ask: see Lowering ----
 
-    @property
-    def node(self) -> Node:
-        assert isinstance(self.unit, BoundNode), f"{self.name} is several nodes: ask for a part"
-        return self.unit.node
-
-    @property
-    def args(self) -> Args:
-        assert isinstance(self.unit, BoundNode), f"{self.name} is several nodes: ask for a part"
-        return self.unit.args
-
     def part(self, unit: Unit, name: str = "") -> StageLowering:
-        part = object.__new__(type(self))         # all that grows is shared; copy.copy takes five times as long
-        part.__dict__.update(self.__dict__, unit=unit, name=name or unit.name)
+        part = object.__new__(type(self))         # all that grows is shared; copy.copy is slower
+        part.__dict__.update(self.__dict__)
+        part._turn_to(unit, name or unit.name)
         return part
 
     @property
@@ -260,6 +251,14 @@ class StageLowering:
         return name in self.outputs and name not in self.tensors and name not in self.inner
 
     # ---- inside ----
+
+    def _turn_to(self, unit: Unit, name: str) -> None:
+        """What is asked from here on is asked by this unit; of fused nodes each has its part, so there is no one node."""
+        self.unit, self.name = unit, name
+        if isinstance(unit, BoundNode):
+            self.node, self.args = unit.node, unit.args
+        elif "node" in self.__dict__:
+            del self.node, self.args
 
     def _note_selection(self, before: int) -> None:
         """The seconds of the variants with the unit's fused step, or as an entry of their own where it has none or several."""

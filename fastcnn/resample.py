@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from fastcnn.ir.graph import Node
+from fastcnn.ir.spec import Args
 
 F = np.float32
 HALF = Fraction(1, 2)
@@ -72,6 +73,14 @@ def sampling(node: Node) -> Sampling:
 def is_old(node: Node) -> bool:
     """The forms before opset 11: scales alone, no modes."""
     return node.op_type == "Upsample" or node.version < 11
+
+
+def axes_of(args: Args) -> list[Axis]:
+    """Every axis of x with its output extent. Raises ValueError saying what does not fit, DataDependent."""
+    node, old = args.node, is_old(args.node)
+    scales = node.attrs.get("scales") if node.op_type == "Upsample" and node.version < 9 else args.value(1 if old else 2)
+    roi, sizes = (None, None) if old else (args.value(1), args.value(3))
+    return resized_axes(node, args.spec(0).shape, roi, scales, sizes)
 
 
 def resized_axes(node: Node, shape: Sequence[int], roi: np.ndarray | None, scales: Sequence[float] | np.ndarray | None,

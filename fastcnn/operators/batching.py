@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from fastcnn.ir.spec import Args
 from fastcnn.operators.card import BatchRule
+from fastcnn.resample import axes_of
 
 
 def first_input(args: Args, batched: frozenset[int]) -> bool:
@@ -19,6 +20,11 @@ def convolution(args: Args, batched: frozenset[int]) -> bool:
 
 def normalization(args: Args, batched: frozenset[int]) -> bool:
     return first_input(args, batched) and not args.node.attrs.get("training_mode", 0)
+
+
+def resampled(args: Args, batched: frozenset[int]) -> bool:
+    """A scale of 1.2 leaves 4 images 4, each made of two."""
+    return first_input(args, batched) and axes_of(args)[0].idle
 
 
 def broadcast(args: Args, batched: frozenset[int]) -> bool:

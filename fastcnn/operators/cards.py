@@ -58,7 +58,7 @@ FAMILIES: Mapping[str, Mapping[str, Card]] = {
         **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), IMAGES),
         "ReverseSequence": WHOLE,
     },
-    "resampling": dict.fromkeys(("Resize", "Upsample"), IMAGES),
+    "resampling": dict.fromkeys(("Resize", "Upsample"), Card(batching.resampled)),
     "types": elementwise.TYPES,
 }
 OWN = frozenset((*ROUNDINGS.values(), "LocallyConnected"))

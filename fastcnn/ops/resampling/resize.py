@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastcnn import _native
+from fastcnn import _native, resample
 from fastcnn.convolve.lane_tables import pick_table
 from fastcnn.ir.spec import F32, Args, Spec, bad_shape
 from fastcnn.ir.tensor import is_dense
@@ -14,7 +14,7 @@ from fastcnn.ops.image import depth_images, depth_rows, is_image, read_image, wr
 from fastcnn.ops.layout import movable, own_output
 from fastcnn.ops.resampling.resize_integer import INTEGERS, lower_integer
 from fastcnn.ops.resampling.resize_steps import IDLE, emit_resize, extrapolate, lower_dense, lower_nearest
-from fastcnn.resample import COORDINATES, MODES, Axis, Sampling, is_old, resized_axes, sampling, taps
+from fastcnn.resample import COORDINATES, MODES, Axis, Sampling, sampling, taps
 
 
 class Resize(Op):
@@ -92,10 +92,7 @@ def _lower_planes(low: Lowering, axes: list[Axis], how: Sampling) -> bool:
 
 def axes_of(args: Args) -> list[Axis]:
     """Every axis of x with its output extent. Raises ShapeError, DataDependent."""
-    node, old = args.node, is_old(args.node)
-    scales = node.attrs.get("scales") if node.op_type == "Upsample" and node.version < 9 else args.value(1 if old else 2)
-    roi, sizes = (None, None) if old else (args.value(1), args.value(3))
     try:
-        return resized_axes(node, args.spec(0).shape, roi, scales, sizes)
+        return resample.axes_of(args)
     except ValueError as error:
         raise bad_shape(args, str(error)) from error

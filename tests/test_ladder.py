@@ -100,7 +100,7 @@ LONE = {
     "pointwise": ((24, 16, 1, 1), [1, 16, 30, 31], {}, "planes product"),
     "depthwise": ((16, 1, 3, 3), [1, 16, 30, 31], {"group": 16, "pads": [1] * 4}, "planes depthwise"),
     "depthwise stride 2 of small maps": ((16, 1, 3, 3), [1, 16, 20, 21], {"group": 16, "strides": [2, 2]}, "depthwise ring"),
-    "dense": ((24, 16, 3, 3), [1, 16, 30, 31], {"strides": [2, 2]}, "GEMM in place"),
+    "dense": ((72, 80, 3, 3), [1, 80, 30, 31], {"strides": [2, 2]}, "GEMM in place"),
     "padded": ((24, 16, 3, 3), [1, 16, 30, 31], {"strides": [2, 2], "pads": [1] * 4}, "GEMM through a band"),
     "one axis": ((24, 16, 3), [1, 16, 30], {"strides": [2]}, "GEMM in place"),
     "three axes": ((24, 16, 1, 3, 3), [1, 16, 3, 9, 9], {"strides": [1, 2, 2]}, "GEMM in place"),

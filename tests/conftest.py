@@ -10,6 +10,8 @@ import pytest
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+from peers import skip_old
+
 import fastcnn  # noqa: F401  (selects the instruction set)
 from fastcnn import _native
 from fastcnn.machine.current import using
@@ -34,7 +36,10 @@ PLANNED = ("test_batches", "test_builders", "test_choice", "test_corpus", "test_
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With FASTCNN_TEST_REPEAT=isa without those, and without what goes through every instruction set by itself; with plans only those."""
+    """Skips what the installed peers are too old for. With FASTCNN_TEST_REPEAT=isa without INDEPENDENT, and without what goes through every
+    instruction set by itself; with plans only PLANNED.
+    """
+    skip_old(items)
     repeat = os.environ.get("FASTCNN_TEST_REPEAT")
     if not repeat:
         return

@@ -60,7 +60,8 @@ AFFINE = [
 def test_arithmetic_a_channel_folds_into_the_conv_before(op: str, shape: tuple[int, ...], first: bool) -> None:
     head, constants = conv("Conv", True, 1)
     inputs = ["k", "c"] if first else ["c", "k"]
-    proto = model([head, node(op, inputs, ["y"])], {"x": [1, 4, 5, 5]}, ["y"], {**constants, "k": floats(*shape) + 3})
+    constants["k"] = np.asarray(floats(*shape) + 3, np.float32)
+    proto = model([head, node(op, inputs, ["y"])], {"x": [1, 4, 5, 5]}, ["y"], constants)
     check_rewrite(proto, affine_after, ["Conv"])
 
 

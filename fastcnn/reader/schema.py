@@ -56,7 +56,7 @@ def newest_opset(asked: int = NEWEST_OPSET + 1) -> int:
     if asked <= NEWEST_OPSET:
         return NEWEST_OPSET
     import onnx
-    return onnx.defs.onnx_opset_version()
+    return max(NEWEST_OPSET, onnx.defs.onnx_opset_version())
 
 
 def onnx_version() -> str:

@@ -157,6 +157,7 @@ ELEMENT_TYPES = {
         "1 T > T | hfd; 5 T =l > T | ?bsilBSILhfdocC; 13 ?bsilBSILhfdgocC; 19 ?bsilBSILhfdgocCpqrt; 21 ?bsilBSILhfdgocCpqrtnN; "
         "23 ?bsilBSILhfdgocCpqrtnNm; 24 ?bsilBSILhfdgocCpqrtnNme; 25 ?bsilBSILhfdgocCpqrtnNmekM",
     "Resize": "10 T =f > T | ?bsilBSILhfdocC; 11 T1 T2 =f =l > T1 | ?bsilBSILhfdocC hfd; 13 ?bsilBSILhfdgocC hfd",
+    "ReverseSequence": "10 T =l > T | ?bsilBSILhfdocC; 28 ?bsilBSILhfdgocC",
     "RoiAlign": "10 T1 T1 T2 > T1 | hfd l; 22 hfdg l",
     "Round": "11 T > T | hfd; 22 hfdg",
     "Scatter": "9 T Tind T > T | ?bsilBSILhfdocC il",

@@ -27,19 +27,20 @@ ISA_FLAGS = {
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c",
                "-mprefer-vector-width=512"],
 }
-ISAS = ISA_FLAGS if X86 else {"scalar": []}
+# Sub-levels: their parent's flags and one more, which older compilers do not know.
+SUBLEVEL_FLAGS = {"avx2_vnni": [*ISA_FLAGS["avx2"], "-mavxvnni"], "avx512_vnni": [*ISA_FLAGS["avx512"], "-mavx512vnni"]}
 SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 C_FLAGS = ["-std=c11", "-D_GNU_SOURCE", f"-DFC_HAVE_X86={int(X86)}", "-Wall", "-Wextra", "-Wshadow",
            "-fvisibility=hidden", "-fPIC"]
 C_FLAGS += ["-O1", "-g1", "-UNDEBUG", *SANITIZE] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
 
 
-def compiler_accepts(flags):
+def compiler_accepts(flags, program="int main(void) { return 0; }"):
     """Whether the C compiler builds a program with these flags."""
     command = os.environ.get("CC", "cc").split()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
-        source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+        source.write_text(program + "\n")
         try:
             result = subprocess.run([*command, *flags, str(source), "-o", str(source.with_suffix(""))],
                                     capture_output=True)
@@ -50,13 +51,18 @@ def compiler_accepts(flags):
 
 def openmp_flags():
     if os.environ.get("FASTCNN_OPENMP", "1") != "0":
-        if compiler_accepts(["-fopenmp"]):
+        if compiler_accepts(["-fopenmp"], "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"):
             return ["-fopenmp"]
         warnings.warn("the C compiler has no OpenMP: fastcnn is built single-threaded", stacklevel=2)
     return []
 
 
 OPENMP = openmp_flags()
+ISAS = ISA_FLAGS if X86 else {"scalar": []}
+SUBLEVELS = {isa: flags for isa, flags in SUBLEVEL_FLAGS.items() if X86 and compiler_accepts(flags)}
+C_FLAGS += [f"-DFC_HAVE_{isa.upper()}={int(isa in SUBLEVELS)}" for isa in SUBLEVEL_FLAGS]
+# Partial redundancy elimination moves the halves of bytes out of loops until registers do not suffice (GCC 12).
+BYTES_FLAGS = [flag for flag in ("-fno-tree-pre",) if compiler_accepts([flag])]
 HEADERS = sorted(str(p) for p in (HERE / SOURCE).rglob("*") if p.suffix in (".h", ".inc", ".pxi"))
 HEADERS = [os.path.relpath(h, HERE) for h in HEADERS]
 # What the linked libraries are made of: build_ext does not look at them itself.
@@ -72,6 +78,8 @@ def libraries():
     everyone = sorted(str(p.relative_to(HERE)) for pattern in ("*.c", "ops/**/*.c") for p in (HERE / SOURCE).glob(pattern)
                       if p.name != "_native.c")
     kernels = [library(f"fastcnn_{isa}", [str(SOURCE / "isa" / f"{isa}.c")], flags) for isa, flags in ISAS.items()]
+    kernels += [library(f"fastcnn_bytes_{isa}", [str(SOURCE / "isa" / f"bytes_{isa}.c")], [*flags, *BYTES_FLAGS])
+                for isa, flags in {**ISAS, **SUBLEVELS}.items()]
     return [library("fastcnn_core", everyone, OPENMP), *kernels]
 
 

@@ -20,7 +20,7 @@ def cpu_info() -> dict[str, Any]:
     with: those of the processor's family, or of FASTCNN_MACHINE; measured those of `python -m fastcnn.machine --measure`, or None.
     """
     measured = measured_before()
-    return {**_native.cpu(), "instruction_sets": _native.isas(), "instruction_set": _native.current_isa(),
+    return {**_native.cpu(), "instruction_sets": _native.levels(), "instruction_set": _native.current_isa(),
             "openmp": _native.HAS_OPENMP, "threads": default_threads(), "machine": asdict(current()),
             "measured": asdict(measured) if measured else None}
 
@@ -113,8 +113,8 @@ def _cgroup_folders(root: Path, own: Path, controller: str = "cpu") -> list[Path
 
 def select_instruction_set() -> None:
     """Use FASTCNN_ISA, else the best instruction set the CPU has."""
-    available = _native.isas()
-    wanted = os.environ.get("FASTCNN_ISA") or available[-1]
+    available = _native.levels()
+    wanted = os.environ.get("FASTCNN_ISA") or _native.isas()[-1]       # no operator asks for what the sub-levels have more, yet
     if wanted not in available:
         raise ConfigurationError(f"FASTCNN_ISA={wanted!r}: this CPU and build have {', '.join(available)}")
     _native.set_isa(wanted)

@@ -72,6 +72,8 @@ cdef extern from "fastcnn.h" nogil:
     size_t fc_program_state_bytes(const fc_program *, int) noexcept
     int fc_step_together(fc_step_fn, const void *, int) noexcept
     int fc_isa_available(fc_isa) noexcept
+    int fc_isa_is_sublevel(fc_isa) noexcept
+    int64_t fc_qgemm_max_mr(int64_t) noexcept
     int fc_set_isa(fc_isa) noexcept
     fc_isa fc_current_isa() noexcept
     const char *fc_isa_name(fc_isa) noexcept

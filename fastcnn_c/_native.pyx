@@ -10,6 +10,7 @@ import numpy as np
 cnp.import_array()
 
 include "wire.pxi"
+include "packing.pxi"
 
 BASE_ABSOLUTE = FC_BASE_ABSOLUTE
 BASE_ARENA = FC_BASE_ARENA
@@ -237,8 +238,20 @@ cdef class Program:
 
 
 def isas():
-    """Names of the instruction sets that this CPU and this build have, lowest first."""
+    """Names of the instruction sets that this CPU and this build have, lowest first, without sub-levels."""
+    return [name for name in levels() if not fc_isa_is_sublevel(_isa_of(name))]
+
+
+def levels():
+    """The same with their sub-levels: each is the instruction set before it with better kernels in some places."""
     return [fc_isa_name(<fc_isa>k).decode() for k in range(FC_ISA_COUNT) if fc_isa_available(<fc_isa>k)]
+
+
+cdef fc_isa _isa_of(str name):
+    for k in range(FC_ISA_COUNT):
+        if fc_isa_name(<fc_isa>k).decode() == name:
+            return <fc_isa>k
+    return FC_ISA_COUNT
 
 
 def set_isa(str name):
@@ -246,7 +259,7 @@ def set_isa(str name):
     for k in range(FC_ISA_COUNT):
         if fc_isa_name(<fc_isa>k).decode() == name and fc_set_isa(<fc_isa>k):
             return
-    raise ValueError(f"instruction set {name!r} is not available, only {', '.join(isas())}")
+    raise ValueError(f"instruction set {name!r} is not available, only {', '.join(levels())}")
 
 
 def current_isa():
@@ -339,6 +352,11 @@ def gemm_pair(int64_t ow):
     return fc_gemm_pair(ow)
 
 
+def qgemm_max_mr(int64_t nv):
+    """Tallest register tile of 8-bit values nv vectors wide; 0 when there is none."""
+    return fc_qgemm_max_mr(nv)
+
+
 def depthwise_wide_pairs():
     """Whether depthwise kernels 5 and 7 columns wide are faster with two output rows at a time."""
     return bool(fc_depthwise_wide_pairs())
@@ -352,49 +370,3 @@ def winograd_whole_blocks(int64_t blocks, int64_t threads):
 def gemm_max_mr(int64_t nv):
     """Tallest register tile of nv vectors of the current instruction set; 0 when there is none."""
     return fc_gemm_max_mr(nv)
-
-
-def aligned_empty(int64_t count, dtype=np.float32):
-    """A 1-D array of `count` elements on an FC_ALIGN boundary, uninitialised."""
-    dtype = np.dtype(dtype)
-    raw = np.empty(count * dtype.itemsize + FC_ALIGN, np.uint8)
-    cdef uintptr_t address = <uintptr_t>cnp.PyArray_DATA(<cnp.ndarray>raw)
-    skip = -address % FC_ALIGN
-    return raw[skip:skip + count * dtype.itemsize].view(dtype)
-
-
-def pack_gemm_b(const float[:, ::1] w, bint transposed, int64_t nv):
-    """Weights w [n][k], or [k][n] when transposed, as panels of nv vectors over n (fc_gemm_pack_b)."""
-    cdef int64_t n = w.shape[1] if transposed else w.shape[0]
-    cdef int64_t k = w.shape[0] if transposed else w.shape[1]
-    packed = aligned_empty(fc_gemm_packed_floats(n, k, nv))
-    cdef float[::1] out = packed
-    if out.shape[0]:
-        with nogil:
-            fc_gemm_pack_b(&out[0], &w[0, 0], n, k, w.shape[1], transposed, nv)
-    return packed
-
-
-def pack_conv(const float[:, :, :, ::1] w, int64_t groups, int64_t nv):
-    """Weights w [oc][ic][kh][kw] as panels of nv vectors over each group's oc (fc_conv_pack)."""
-    cdef int64_t oc = w.shape[0] // groups, ic = w.shape[1], taps = w.shape[2] * w.shape[3], g
-    cdef int64_t floats = fc_gemm_packed_floats(oc, ic * taps, nv)
-    packed = aligned_empty(groups * floats)
-    cdef float[::1] out = packed
-    if out.shape[0]:
-        with nogil:
-            for g in range(groups):
-                fc_conv_pack(&out[0] + g * floats, &w[0, 0, 0, 0] + g * oc * ic * taps, oc, ic, taps, nv)
-    return packed
-
-
-def pack_winograd(const float[:, :, :, ::1] w, int64_t m, int64_t nv):
-    """Weights w [oc][ic][kh][kw] transformed for F(m, kh) by F(m, kw) and packed (fc_winograd_pack). Raises ValueError where there is none."""
-    if not fc_winograd_covers(m, w.shape[2], w.shape[3]):
-        raise ValueError(f"Winograd: no F({m}) of {w.shape[2]}x{w.shape[3]}")
-    packed = aligned_empty(fc_winograd_packed_floats(m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv))
-    cdef float[::1] out = packed
-    if out.shape[0]:
-        with nogil:
-            fc_winograd_pack(&out[0], &w[0, 0, 0, 0], m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv)
-    return packed

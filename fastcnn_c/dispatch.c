@@ -16,30 +16,50 @@ const char *const fc_dtype_names[FC_DTYPE_COUNT + 1] = {
 const char *const fc_pool_names[] = {[FC_POOL_MAX] = "max", [FC_POOL_AVERAGE] = "average", [FC_POOL_LP] = "lp", NULL};
 
 const fc_kernels *fc_active = &fc_kernels__scalar;
+const fc_bytes *fc_active_bytes = &fc_bytes__scalar;
 static fc_isa active_isa = FC_ISA_SCALAR;
 
-static const char *const isa_names[FC_ISA_COUNT] = {"scalar", "avx2", "avx512"};
-
-static const fc_kernels *kernels_of(fc_isa isa)
-{
-    switch (isa) {
+/* What the build has of a level: setup.py says. */
 #if FC_HAVE_X86
-    case FC_ISA_AVX512: return &fc_kernels__avx512;
-    case FC_ISA_AVX2: return &fc_kernels__avx2;
+#define FC_X86(pointer) (pointer)
+#else
+#define FC_X86(pointer) NULL
 #endif
-    case FC_ISA_SCALAR: return &fc_kernels__scalar;
-    default: return NULL;
-    }
-}
+#if FC_HAVE_AVX2_VNNI
+#define FC_AVX2_VNNI(pointer) (pointer)
+#else
+#define FC_AVX2_VNNI(pointer) NULL
+#endif
+#if FC_HAVE_AVX512_VNNI
+#define FC_AVX512_VNNI(pointer) (pointer)
+#else
+#define FC_AVX512_VNNI(pointer) NULL
+#endif
+
+/* Lowest first. A sub-level has the floats of its instruction set and better kernels of bytes; NULL: the build lacks it. */
+static const struct {
+    const char *name;
+    int is_sublevel;
+    const fc_kernels *floats;
+    const fc_bytes *bytes;
+} levels[FC_ISA_COUNT] = {
+    [FC_ISA_SCALAR] = {"scalar", 0, &fc_kernels__scalar, &fc_bytes__scalar},
+    [FC_ISA_AVX2] = {"avx2", 0, FC_X86(&fc_kernels__avx2), FC_X86(&fc_bytes__avx2)},
+    [FC_ISA_AVX2_VNNI] = {"avx2_vnni", 1, FC_AVX2_VNNI(&fc_kernels__avx2), FC_AVX2_VNNI(&fc_bytes__avx2_vnni)},
+    [FC_ISA_AVX512] = {"avx512", 0, FC_X86(&fc_kernels__avx512), FC_X86(&fc_bytes__avx512)},
+    [FC_ISA_AVX512_VNNI] = {"avx512_vnni", 1, FC_AVX512_VNNI(&fc_kernels__avx512), FC_AVX512_VNNI(&fc_bytes__avx512_vnni)},
+};
 
 /* Every flag that setup.py compiles the set with (tests/test_cpu.py compares). */
 int fc_isa_available(fc_isa isa)
 {
     const fc_cpu *cpu = fc_cpu_info();
-    if (kernels_of(isa) == NULL)
+    if (isa < 0 || isa >= FC_ISA_COUNT || levels[isa].floats == NULL)
         return 0;
     switch (isa) {
+    case FC_ISA_AVX512_VNNI: return fc_isa_available(FC_ISA_AVX512) && cpu->avx512_vnni;
     case FC_ISA_AVX512: return cpu->avx512f && cpu->avx512dq && cpu->avx512bw && cpu->avx512vl && cpu->avx2 && cpu->fma && cpu->f16c;
+    case FC_ISA_AVX2_VNNI: return fc_isa_available(FC_ISA_AVX2) && cpu->avx_vnni;
     case FC_ISA_AVX2: return cpu->avx2 && cpu->fma && cpu->f16c;
     default: return 1;
     }
@@ -47,20 +67,26 @@ int fc_isa_available(fc_isa isa)
 
 int fc_set_isa(fc_isa isa)
 {
-    if (isa < 0 || isa >= FC_ISA_COUNT || !fc_isa_available(isa))
+    if (!fc_isa_available(isa))
         return 0;
-    fc_active = kernels_of(isa);
+    fc_active = levels[isa].floats;
+    fc_active_bytes = levels[isa].bytes;
     active_isa = isa;
     return 1;
 }
 
 fc_isa fc_current_isa(void) { return active_isa; }
-const char *fc_isa_name(fc_isa isa) { return isa >= 0 && isa < FC_ISA_COUNT ? isa_names[isa] : NULL; }
+const char *fc_isa_name(fc_isa isa) { return isa >= 0 && isa < FC_ISA_COUNT ? levels[isa].name : NULL; }
+int fc_isa_is_sublevel(fc_isa isa) { return isa >= 0 && isa < FC_ISA_COUNT && levels[isa].is_sublevel; }
 
 const char *fc_kernel_name(fc_isa isa, size_t index)
 {
-    const fc_kernels *kernels = kernels_of(isa);
-    return kernels ? kernels->names[index] : NULL;
+    if (isa < 0 || isa >= FC_ISA_COUNT || levels[isa].floats == NULL)
+        return NULL;
+    size_t floats = 0;
+    while (!levels[isa].is_sublevel && levels[isa].floats->names[floats])
+        floats++;
+    return index < floats ? levels[isa].floats->names[index] : levels[isa].bytes->names[index - floats];
 }
 
 int64_t fc_vector_length(void) { return fc_active->vector_length; }
@@ -73,6 +99,11 @@ int64_t fc_gemm_max_mr(int64_t nv)
 }
 
 int fc_depthwise_wide_pairs(void) { return fc_active->depthwise->wide_pairs; }
+
+int64_t fc_qgemm_max_mr(int64_t nv)
+{
+    return nv >= 1 && nv <= FC_GEMM_MAX_NV ? fc_active_bytes->qgemm->max_mr[nv] : 0;
+}
 
 int64_t fc_gemm_pair(int64_t ow)
 {

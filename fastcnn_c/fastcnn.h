@@ -22,7 +22,7 @@ typedef enum fc_status {
     FC_ERR_TIME = 3,      /* the run took longer than it may */
 } fc_status;
 
-typedef enum fc_isa { FC_ISA_SCALAR = 0, FC_ISA_AVX2 = 1, FC_ISA_AVX512 = 2, FC_ISA_COUNT = 3 } fc_isa;
+typedef enum fc_isa { FC_ISA_SCALAR, FC_ISA_AVX2, FC_ISA_AVX2_VNNI, FC_ISA_AVX512, FC_ISA_AVX512_VNNI, FC_ISA_COUNT } fc_isa;
 
 typedef enum fc_dtype {
     FC_F32, FC_F64, FC_I8, FC_I16, FC_I32, FC_I64, FC_U8, FC_U16, FC_U32, FC_U64, FC_BOOL, FC_F16, FC_DTYPE_COUNT
@@ -131,6 +131,7 @@ int fc_isa_available(fc_isa isa);
 int fc_set_isa(fc_isa isa);
 fc_isa fc_current_isa(void);
 const char *fc_isa_name(fc_isa isa);
+int fc_isa_is_sublevel(fc_isa isa);   /* an instruction set with further instructions that some kernels use */
 int fc_built_with_openmp(void);
 
 /* Mapped files. One that is cut short would end the process that reads it (SIGBUS). Between begin and end, which nest, in any thread, what is
@@ -167,6 +168,7 @@ int64_t fc_vector_length(void);               /* floats in a vector */
 int64_t fc_gemm_max_mr(int64_t nv);           /* tallest tile of nv vectors, 0: no such tile */
 int64_t fc_gemm_max_nv(void);                /* vectors of the widest tile of any instruction set */
 int fc_winograd_whole_blocks(int64_t blocks, int64_t threads);   /* each thread computes whole blocks, else they share each block */
+int64_t fc_qgemm_max_mr(int64_t nv);          /* the same for 8-bit values */
 int fc_depthwise_wide_pairs(void);            /* two output rows at a time pay for windows 5 and 7 columns wide */
 int64_t fc_gemm_pair(int64_t ow);             /* vectors of the tile of two rows of ow pixels, 0: no such tile */
 

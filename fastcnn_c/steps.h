@@ -29,6 +29,14 @@
     I(nv) I(band) I(block) I(split_columns) I(y_gap) I(laced) I(pair)
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
+/* y, x (uint8), w (int8, packed), offset (int32 [groups*oc]), factor (float [groups*oc]) ; convolution of 8-bit values: for each output channel
+ * s = offset + sum of x * w, exact, and y = s (to FC_Q_SUMS, int32), min(max(s * factor, lo), hi) (FC_Q_FLOATS) or that rounded to nearest
+ * even + zero (FC_Q_BYTES). Padding is x_zero; what it and a zero point of x add is in the offset. ic and oc are per group; fields as of
+ * conv. Weights: per group panels of nv vectors of oc, of words of k: a word is four values of each channel, [word][channel][4]. k has runs:
+ * all of a kernel row where columns are not dilated, else the ic values of a tap, each rounded up to whole words with weights of 0. In
+ * place (1x1, no padding) up to 3 bytes after the last pixel are read. */
+#define FC_FIELDS_qconv(I, F, V) \
+    FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) I(nv) I(band) I(block) I(split_columns) I(x_zero) I(to) F(lo) F(hi) F(zero)
 /* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; stride 1, dilation 1, one group; F(m, kh) by F(m, kw) with kh = kw, or
  * along one axis where the other is 1 (fc_winograd_covers); blocks of `tiles` tiles. The n images lie `image` apart in runs of `inner`, the runs `outer` apart (the phases of a dilated convolution). */
 #define FC_FIELDS_winograd(I, F, V) \
@@ -237,7 +245,7 @@
 
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
-    X(conv, fc_scratch_conv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
+    X(conv, fc_scratch_conv) X(qconv, fc_scratch_qconv) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
     X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \

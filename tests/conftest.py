@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def repeated(item: pytest.Item) -> bool:
         if repeat == "plans":
             return item.path.stem.startswith(PLANNED)
-        return not item.path.stem.startswith(INDEPENDENT) and not {"isa", "tile"} & set(getattr(item, "fixturenames", ()))
+        return not item.path.stem.startswith(INDEPENDENT) and not {"isa", "tile", "level"} & set(getattr(item, "fixturenames", ()))
 
     config.hook.pytest_deselected(items=[item for item in items if not repeated(item)])
     items[:] = [item for item in items if repeated(item)]

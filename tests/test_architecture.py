@@ -194,7 +194,7 @@ def test_architecture_kernels_see_no_shape_and_no_thread():
     for path in c_files("kernels/*.inc"):
         text = without_comments(path)
         assert not re.search(r"\bfc_team|\bfc_share\b|\bfc_run_|\bfc_step\b|\bfc_active\b", text), path.name
-        standard = {"math.h", "string.h", "stddef.h", "stdint.h", "assert.h"} if path.name == "isa.inc" else set()
+        standard = {"math.h", "string.h", "stddef.h", "stdint.h", "assert.h"} if path.name in ("isa.inc", "bytes.inc") else set()
         own = {p.name for p in c_files("kernels/*")}
         assert set(includes(path)) <= own | standard, f"{path.name} includes more than kernels"
 
@@ -267,7 +267,7 @@ def test_architecture_every_operator_appears_in_a_test():
 
 def test_architecture_every_kernel_belongs_to_a_tested_family():
     text = text_of_tests("test_kernel_*.py")
-    families = {re.match(r"fc_(\w+?)(_f32\w*|_widen|_narrow)?__", name)[1] for isa in _native.isas()
+    families = {re.match(r"fc_(\w+?)(_f32\w*|_u8s8\w*|_widen|_narrow)?__", name)[1] for isa in _native.isas()
                 for name in _native.kernels(isa)}
     missing = sorted(f for f in families if not re.search(rf"(_|\b){TESTED_THROUGH.get(f, f)}(_|\b)", text))
     assert not missing, f"no tests/test_kernel_*.py runs {missing}"

@@ -73,7 +73,8 @@ class Instruction:
 
     @property
     def is_fma(self) -> bool:
-        return self.name.startswith("vfmadd")
+        """Or an 8-bit dot product, or its half without such an instruction."""
+        return self.name.startswith(("vfmadd", "vpdpbusd", "vpmaddwd"))
 
     @property
     def stores_vector(self) -> bool:
@@ -98,7 +99,7 @@ def disassemble(path: Path) -> dict[str, list[Instruction]]:
     for line in text.splitlines():
         if header := re.match(r"^[0-9a-f]+ <(.+)>:$", line):
             body = functions.setdefault(header[1], [])
-        elif found := INSTRUCTION.match(line):
+        elif found := INSTRUCTION.match(line.replace("{vex} ", "")):
             body.append(Instruction(int(found[1], 16), found[2], found[3].split("#")[0].strip()))
     return functions
 
@@ -139,6 +140,18 @@ def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
     loops = innermost_fma_loops(native[kernel])
     assert loops, "no loop over k found"
     assert max(sum(i.is_fma for i in loop) for loop in loops) % accumulators == 0
+    assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
+
+
+QUADS = [name for level in _native.levels() if level != "scalar" for name in _native.kernels(level) if "qgemm" in name]
+
+
+@pytest.mark.parametrize("kernel", QUADS)
+def test_registers_tile_of_bytes_stores_no_vector_inside_the_loop_over_k(native, kernel):
+    mr, nr, level = re.match(r"fc_qgemm_u8s8_(\d+)x(\d+)__(\w+)", kernel).groups()
+    products = int(mr) * int(nr) // (8 if "avx2" in level else 16) * (1 if "vnni" in level else 2)
+    loops = innermost_fma_loops(native[kernel])
+    assert loops and max(sum(i.is_fma for i in loop) for loop in loops) % products == 0
     assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
 
 

@@ -1,0 +1,133 @@
+/* Convolution of 8-bit values as implicit GEMM: what conv.c does with floats. Sums are exact, so nothing that only meets padding is left
+ * out: the offset of an output channel counts on all of its taps.
+ */
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "team.h"
+
+enum { WORD = 4 }; /* values of k that a lane multiplies at a time */
+
+typedef struct qconv_run {
+    const fc_qconv *p;
+    uint8_t *y;
+    const uint8_t *x;
+    const int8_t *w;
+    const int32_t *offset;
+    const float *factor;
+    int64_t *runs;                    /* offsets of the runs of k, and how many, and words of each */
+    int64_t count, words;
+    int64_t row, pixel, group;        /* bytes from one row, pixel, group to the next of what is multiplied: the band or x */
+    int64_t tiles_per_row, y_bytes;   /* bytes of an element of y */
+} qconv_run;
+
+static int64_t band_width(const fc_qconv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
+static int64_t band_rows(const fc_qconv *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
+
+size_t fc_scratch_qconv(const void *params, int threads)
+{
+    (void)threads;
+    const fc_qconv *p = params;
+    const size_t runs = fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
+    return p->band ? runs + fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * p->ic * p->groups + WORD)) : runs;
+}
+
+/* How k lies in memory whose rows, pixels and groups are so far apart. */
+static void set_memory(qconv_run *c, int64_t row, int64_t pixel, int64_t group)
+{
+    const fc_qconv *p = c->p;
+    const int whole_rows = p->dw == 1;
+    c->row = row;
+    c->pixel = pixel;
+    c->group = group;
+    c->words = fc_ceil_div((whole_rows ? p->kw : 1) * p->ic, WORD);
+    c->count = 0;
+    for (int64_t r = 0; r < p->kh; r++)
+        for (int64_t s = 0; s < (whole_rows ? 1 : p->kw); s++)
+            c->runs[c->count++] = r * p->dh * row + s * p->dw * pixel;
+}
+
+/* Input rows that output rows [oy, oy + rows) of an image see to the band: one group after the other, zero points around. */
+static void fill_band(const qconv_run *c, uint8_t *band, const uint8_t *x, int64_t oy, int64_t rows)
+{
+    const fc_qconv *p = c->p;
+    const int64_t width = band_width(p), left = fc_min(fc_max(p->pl, 0), width), first = fc_max(-p->pl, 0);
+    const int64_t inside = fc_max(fc_min(p->iw - first, width - left), 0), right = width - left - inside;
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t r = 0; r < band_rows(p, rows); r++) {
+            const int64_t iy = oy * p->sh - p->pt + r;
+            uint8_t *to = band + g * c->group + r * c->row;
+            const uint8_t *from = x + iy * p->x_row + first * p->x_pixel + g * p->ic;
+            if (iy < 0 || iy >= p->ih || !inside) {
+                memset(to, (int)p->x_zero, (size_t)c->row);
+                continue;
+            }
+            memset(to, (int)p->x_zero, (size_t)(left * p->ic));
+            if (p->x_pixel == p->ic)
+                memcpy(to + left * p->ic, from, (size_t)(inside * p->ic));
+            else
+                for (int64_t i = 0; i < inside; i++)
+                    memcpy(to + (left + i) * p->ic, from + i * p->x_pixel, (size_t)p->ic);
+            memset(to + (left + inside) * p->ic, (int)p->x_zero, (size_t)(right * p->ic));
+        }
+}
+
+/* Rows [oy0, oy1) of one image times panels [q0, q1) of each group; a belongs to row oy0. */
+static void run_block(const qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0, int64_t oy1, int64_t q0, int64_t q1)
+{
+    const fc_qconv *p = c->p;
+    const int64_t v = fc_active->vector_length, nr = p->nv * v, k = c->count * c->words;
+    const int64_t packed = fc_ceil_div(p->oc, v) * v * k * WORD;
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t i = q0; i < q1; i++) {
+            const int64_t n = fc_min(nr, p->oc - i * nr), column = g * p->oc + i * nr;
+            fc_qgemm_args args = {.ldc = (size_t)p->y_pixel, .lda = (size_t)(p->sw * c->pixel), .run = c->runs, .runs = (size_t)c->count,
+                                  .words = (size_t)c->words, .b = c->w + g * packed + i * nr * k * WORD, .n = (size_t)n,
+                                  .offset = c->offset + column, .factor = c->factor + column, .lo = p->lo, .hi = p->hi, .zero = p->zero,
+                                  .to = (int)p->to};
+            const fc_qgemm_kernel *tiles = fc_active_bytes->qgemm->tile[fc_ceil_div(n, v)];
+            const int64_t tallest = fc_active_bytes->qgemm->max_mr[fc_ceil_div(n, v)], per_row = fc_ceil_div(p->ow, tallest);
+            for (int64_t oy = oy0; oy < oy1; oy++)
+                for (int64_t t = 0; t < per_row; t++) {
+                    const int64_t x0 = p->ow * t / per_row, x1 = p->ow * (t + 1) / per_row;
+                    args.a = a + g * c->group + (oy - oy0) * p->sh * c->row + x0 * (int64_t)args.lda;
+                    args.c = c->y + (image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column) * c->y_bytes;
+                    tiles[x1 - x0](&args);
+                }
+        }
+}
+
+/* Output rows [begin, end) counted over all images, `block` at a time. */
+static void run_rows(qconv_run *c, uint8_t *band, int64_t begin, int64_t end, int64_t q0, int64_t q1)
+{
+    const fc_qconv *p = c->p;
+    const int64_t row = band_width(p) * p->ic;
+    if (p->band)
+        set_memory(c, row, p->ic, band_rows(p, p->block) * row);
+    else
+        set_memory(c, p->x_row, p->x_pixel, p->ic);
+    while (begin < end) {
+        const int64_t image = begin / p->oh, oy = begin % p->oh, rows = fc_min(fc_min(p->block, p->oh - oy), end - begin);
+        const uint8_t *x = c->x + image * p->x_image;
+        if (p->band)
+            fill_band(c, band, x, oy, rows);
+        run_block(c, p->band ? band : x + (oy * p->sh - p->pt) * p->x_row - p->pl * p->x_pixel, image, oy, oy + rows, q0, q1);
+        begin += rows;
+    }
+}
+
+fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
+{
+    const fc_qconv *p = params;
+    qconv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .offset = t[3], .factor = t[4], .runs = team->scratch,
+                   .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
+    uint8_t *band = (uint8_t *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
+    int64_t q0 = 0, q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length), begin = 0, end = p->n * p->oh;
+    if (p->split_columns)
+        fc_share(team, q1, &q0, &q1);
+    else
+        fc_share(team, end, &begin, &end);
+    if (q0 < q1 && begin < end)
+        run_rows(&c, band, begin, end, q0, q1);
+    return FC_OK;
+}

@@ -1,0 +1,26 @@
+/* 8-bit dot products with AVX2: products of 16-bit numbers, summed in pairs to 32 bits, which is exact. dot_scalar.h defines each word. */
+#include "dot_sums256.h"
+
+/* Bytes 0 and 2 of each lane, and bytes 1 and 3, as 16-bit numbers. */
+typedef struct v_quads { __m256i even, odd; } v_quads;
+typedef struct v_four { __m256i even, odd; } v_four;
+
+static inline v_quads v_load_quads(const int8_t *p)
+{
+    const __m256i x = _mm256_loadu_si256((const __m256i *)p);
+    return (v_quads){_mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8), _mm256_srai_epi16(x, 8)};
+}
+
+static inline v_four v_set1_four(const uint8_t *p)
+{
+    int32_t word;
+    memcpy(&word, p, 4);
+    const __m256i x = _mm256_set1_epi32(word);
+    return (v_four){_mm256_and_si256(x, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(x, 8)};
+}
+
+static inline v_i32 v_dot(v_i32 s, v_four a, v_quads b)
+{
+    s = _mm256_add_epi32(s, _mm256_madd_epi16(a.even, b.even));
+    return _mm256_add_epi32(s, _mm256_madd_epi16(a.odd, b.odd));
+}

@@ -1,0 +1,151 @@
+"""The qconv step (8-bit implicit GEMM) against sums of 64-bit integers, at every instruction set and its sub-levels (kernels: qgemm)."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from conv_step import Case, place
+from step_helper import Guarded, run_step
+
+from fastcnn import _native
+from fastcnn.convolve.quads import pack_quads
+
+SUMS, FLOATS, BYTES = range(3)          # FC_Q_SUMS ... of kernels.h
+SLACK = 3                               # bytes after the last pixel that a step in place reads
+
+WINDOWS = [
+    Case(5, 9, oh=3, ow=17), Case(64, 67, oh=5, ow=14, x_gap=1, y_gap=3), Case(3, 5, oh=1, ow=1), Case(130, 33, oh=2, ow=29, n=2),
+    Case(6, 20, sh=2, sw=3, oh=4, ow=7), Case(7, 40, oh=6, ow=5, groups=3, x_gap=2, y_gap=1),
+    Case(3, 21, 7, 7, oh=6, ow=15, sh=2, sw=2, pt=3, pl=3, pb=2, pr=2), Case(16, 16, 3, 3, oh=7, ow=7, pt=1, pl=1, pb=1, pr=1, n=3),
+    Case(5, 9, 3, 3, oh=7, ow=11, pt=1, pl=1, pb=1, pr=1, x_gap=2, y_gap=1),
+    Case(6, 17, 3, 3, oh=9, ow=10, dh=2, dw=3, pt=2, pl=3, pb=2, pr=3),
+    Case(4, 8, 3, 3, oh=5, ow=9, groups=4, pt=1, pl=1, pb=1, pr=1, y_gap=1), Case(2, 3, 5, 3, oh=4, ow=6, sh=2, pt=-1, pl=2, pb=0, pr=-1),
+    Case(9, 33, 1, 3, oh=3, ow=31, pl=1, pr=1), Case(1, 1, 3, 3, oh=9, ow=12, pt=4, pl=5, pb=4, pr=5),
+]
+
+
+@pytest.fixture(params=["scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni"])
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set and sub-level in turn."""
+    if request.param not in _native.levels():
+        pytest.skip(f"this CPU or build lacks {request.param}")
+    before = _native.current_isa()
+    _native.set_isa(request.param)
+    yield request.param
+    _native.set_isa(before)
+
+
+def operands(case: Case, seed: int = 0, weights: tuple[int, int] = (-128, 127)) -> tuple[np.ndarray, np.ndarray]:
+    """x (n, ih, iw, c) and w (m, c/group, kh, kw): any values, the outermost more often."""
+    rng = np.random.default_rng(seed)
+    m = case.groups * case.oc
+    x = rng.choice([0, 255, *range(256)], (case.n, case.ih, case.iw, case.groups * case.ic)).astype(np.uint8)
+    w = rng.choice([*weights * 20, *range(weights[0], weights[1] + 1)], (m, case.ic, case.kh, case.kw)).astype(np.int8)
+    return x, w
+
+
+def sums(case: Case, x: np.ndarray, w: np.ndarray, zero: int) -> np.ndarray:
+    """(n, oh, ow, m) in int64: sums of x * w, padding being `zero`."""
+    wide = np.full((case.n, case.ih + 40, case.iw + 40, x.shape[3]), zero, np.int64)
+    wide[:, 20:20 + case.ih, 20:20 + case.iw] = x
+    y = np.zeros((case.n, case.oh, case.ow, case.groups, case.oc), np.int64)
+    filters = w.astype(np.int64).reshape(case.groups, case.oc, case.ic, case.kh, case.kw)
+    for r in range(case.kh):
+        for s in range(case.kw):
+            top, left = 20 - case.pt + r * case.dh, 20 - case.pl + s * case.dw
+            seen = wide[:, top:top + (case.oh - 1) * case.sh + 1:case.sh, left:left + (case.ow - 1) * case.sw + 1:case.sw]
+            y += np.einsum("nhwgc,goc->nhwgo", seen.reshape(*seen.shape[:3], case.groups, case.ic), filters[..., r, s])
+    return y.reshape(case.n, case.oh, case.ow, -1)
+
+
+def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2, threads: int = 1, split: int = 0, zero_x: int = 0,
+        to: int = SUMS, offset: np.ndarray | None = None, factor: np.ndarray | None = None, lo: float = -np.inf, hi: float = np.inf,
+        zero: int = 0) -> np.ndarray:
+    """The step's result, margins and gaps checked."""
+    m, band = case.groups * case.oc, case.kh * case.kw > 1 or case.padded
+    pitch = case.groups * case.ic + case.x_gap
+    spaced = np.full((case.n, case.ih, case.iw, pitch), 77, np.uint8)
+    spaced[..., :case.groups * case.ic] = x
+    kind = {BYTES: np.uint8, SUMS: np.int32, FLOATS: np.float32}[to]
+    y = Guarded(np.full((case.n, case.oh, case.ow, m + case.y_gap), 85, kind), output=True)
+    margin = y.array.copy()
+    read = Guarded(np.concatenate([spaced.ravel(), np.full(SLACK, 99, np.uint8)]))
+    each = [Guarded(np.zeros(m, np.int32) if offset is None else offset), Guarded(np.ones(m, np.float32) if factor is None else factor)]
+    sizes = {name: getattr(case, name) for name in ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow", "groups",
+                                                    "ic", "oc")}
+    status = run_step("qconv", [y, read, pack_quads(w, case.groups, nv, case.dw == 1), *each], threads, **sizes,
+                      **place("x", case.ih, case.iw, pitch), **place("y", case.oh, case.ow, m + case.y_gap), nv=nv, band=int(band),
+                      block=block, split_columns=split, x_zero=zero_x, to=to, lo=lo, hi=hi, zero=zero)
+    assert status == 0
+    np.testing.assert_array_equal(y.array[..., m:], margin[..., m:], err_msg="wrote between pixels")
+    return y.array[..., :m].copy()
+
+
+@pytest.mark.parametrize("case", WINDOWS, ids=str)
+def test_qconv_sums_are_exact(level: str, case: Case) -> None:
+    x, w = operands(case)
+    for zero_x in (0, 117, 255):
+        expected = sums(case, x, w, zero_x)
+        for nv in (nv for nv in range(1, 5) if _native.qgemm_max_mr(nv)):
+            for block, threads, split in ((1, 1, 0), (3, 2, 0), (100, 3, 1)):
+                got = run(case, x, w, nv=nv, block=min(block, case.oh), threads=threads, split=split, zero_x=zero_x)
+                np.testing.assert_array_equal(got, expected, err_msg=f"nv={nv} block={block}")
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 64, 129])
+def test_qconv_at_the_edges_of_every_tile(level: str, k: int) -> None:
+    vector = _native.vector_length()
+    for nv in (nv for nv in range(1, 5) if _native.qgemm_max_mr(nv)):
+        for mr in range(1, _native.qgemm_max_mr(nv) + 2):
+            for oc in {max(1, (nv - 1) * vector + 1), nv * vector - 1, nv * vector, nv * vector + 1} - {0}:
+                case = Case(k, oc, ow=mr, y_gap=1)
+                x, w = operands(case, k)
+                np.testing.assert_array_equal(run(case, x, w, nv=nv, block=1), sums(case, x, w, 0), err_msg=f"{nv} {mr} {oc}")
+
+
+def test_qconv_never_saturates(level: str) -> None:
+    """The outermost values alone: pairs of products pass 16 bits."""
+    case = Case(256, 40, oh=2, ow=9)
+    x, w = np.full((1, 2, 9, 256), 255, np.uint8), np.full((40, 256, 1, 1), -128, np.int8)
+    w[::2] = 127
+    np.testing.assert_array_equal(run(case, x, w, nv=2), sums(case, x, w, 0))
+
+
+@pytest.mark.parametrize("zero", [0, 1, 117, 128, 255])
+@pytest.mark.parametrize("relu", [False, True])
+def test_qconv_requantises_to_nearest_even_and_saturates(level: str, zero: int, relu: bool) -> None:
+    """Half of the sums times 1/2 are ties: these go to the even integer, the zero point is added after that."""
+    case = Case(19, 37, 3, 3, oh=5, ow=13, pt=1, pl=1, pb=1, pr=1, y_gap=2)
+    x, w = operands(case, 1, (-3, 3))
+    offset = np.arange(37, dtype=np.int32) * 11 - 200
+    factor = np.where(np.arange(37) % 3 == 0, 0.5, 0.03125).astype(np.float32)
+    lo, hi = float(0 if relu else -zero), float(255 - zero)
+    exact = (sums(case, x, w, 9) + offset) * factor.astype(np.float64)
+    assert (exact % 1 == 0.5).any()
+    expected = np.clip(np.rint(np.clip(exact, lo, hi)) + zero, 0, 255)
+    for nv in (1, 2):
+        got = run(case, x, w, nv=nv, zero_x=9, to=BYTES, offset=offset, factor=factor, lo=lo, hi=hi, zero=zero)
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_qconv_gives_floats(level: str) -> None:
+    case = Case(19, 37, oh=5, ow=13)
+    x, w = operands(case, 1)
+    offset, factor = np.arange(37, dtype=np.int32) - 20, np.linspace(1e-3, 2e-3, 37).astype(np.float32)
+    got = run(case, x, w, nv=2, to=FLOATS, offset=offset, factor=factor, lo=-30.0, hi=40.0)
+    np.testing.assert_allclose(got, np.clip((sums(case, x, w, 0) + offset) * factor.astype(np.float64), -30, 40), rtol=3e-7)
+    assert got.min() == -30 and got.max() == 40
+
+
+def test_qconv_same_bits_at_every_level() -> None:
+    case = Case(33, 50, 3, 3, oh=9, ow=9, pt=1, pl=1, pb=1, pr=1)
+    x, w = operands(case)
+    before, results = _native.current_isa(), set()
+    try:
+        for name in _native.levels():
+            _native.set_isa(name)
+            results.add(run(case, x, w, to=BYTES, factor=np.full(50, 1e-3, np.float32), lo=-100.0, hi=155.0, zero=100).tobytes())
+    finally:
+        _native.set_isa(before)
+    assert len(results) == 1

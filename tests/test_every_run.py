@@ -44,6 +44,7 @@ def test_a_run_that_fails_stops_no_other_and_is_told_last(monkeypatch: pytest.Mo
 def test_repeated_runs_take_what_depends_on_them(repeat: str, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTCNN_TEST_REPEAT", repeat)
     files = ["tests/test_machine.py", "tests/test_fusions_matmul_chain.py", "tests/test_tensor.py"]
-    done = subprocess.run([sys.executable, "-m", "pytest", "--collect-only", "-q", *files], cwd=every_run.ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "pytest", "--collect-only", "-q", *files], cwd=every_run.ROOT,
+                          capture_output=True, text=True)
     assert ("test_products_in_blocks_of_rows" in done.stdout) == kept           # goes through the instruction sets by itself
     assert "test_tensor.py" not in done.stdout and ("test_machine.py" in done.stdout) != kept and "test_blocks_are_alike" in done.stdout

@@ -22,7 +22,7 @@
  * nv: vectors of a tile. block: output rows (band) or tiles (in place) worked on before the next panel of w.
  * split_columns: threads share output channels instead of rows. y_gap: floats left out between one vector of y's channels and the
  * next (then y_pixel is one vector). laced, with band and nv 3: each of the groups is two whose ic inputs and oc/2 outputs alternate in the
- * packed w, oc = 3 vectors; x and y have one after the other. pair: panels FC_GEMM_PAIR_NV wide take two output rows at a time, which must
+ * packed w, oc = 3 vectors; x and y have one after the other. pair: panels FC_GEMM_PAIR_NV wide, of one tile a row, take two output rows, which must
  * be given the same runs of k: rows through a band whose runs are whole rows or columns of the window, or 1x1 windows all inside x. */
 #define FC_FIELDS_conv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) \

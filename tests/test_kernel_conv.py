@@ -37,6 +37,7 @@ DENSE = [
     Case(2, 3, 3, 3, oh=9, ow=12, pt=4, pl=5, pb=4, pr=5),                   # windows that see padding alone
     Case(11, 13, 3, 3, oh=1, ow=1, pt=1, pl=1, pb=1, pr=1),
     Case(9, 40, 3, 3, oh=7, ow=7, pt=1, pl=1, pb=1, pr=1, n=2, y_gap=1),     # narrow: two rows a tile
+    Case(5, 96, 3, 3, oh=6, ow=7, pt=1, pl=1, pb=1, pr=1), Case(5, 48, 3, 3, oh=2, ow=3, pt=1, pl=1, pb=1, pr=1),   # the last panel alone
     Case(9, 33, 3, 3, oh=6, ow=6, sh=2, sw=2, pt=1, pl=1),
     Case(4, 34, 5, 3, oh=4, ow=5, sh=2, pt=3, pl=1, pb=3, pr=1),
     Case(6, 64, 2, 4, oh=5, ow=4, pl=2, pr=1),

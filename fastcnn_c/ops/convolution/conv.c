@@ -214,7 +214,7 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
 {
     const fc_conv *p = c->p;
     const int64_t per_row = c->tiles_per_row, low = p->ow / per_row, more = p->ow % per_row;
-    const int64_t together = p->pair && q->nv == FC_GEMM_PAIR_NV ? 2 : 1, k = p->kh * p->kw * p->ic;
+    const int64_t together = p->pair && q->nv == FC_GEMM_PAIR_NV && per_row == 1 ? 2 : 1, k = p->kh * p->kw * p->ic;
     const int64_t passes = fc_ceil_div(t1 - t0, together), width = q->nv * fc_active->vector_length;
     /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
      * buffers that the tile's own loads need. A matrix times a vector is a stream: of it, what lies a distance ahead. */

@@ -125,10 +125,7 @@ def panels(nv: int, groups: int = 1, arithmetic: Arithmetic = FLOAT32) -> tuple[
 
 def at_width(choice: Choice, nv: int, places: Places, threads: int) -> Choice:
     """The same with another width of tile, and what follows from it."""
-    band = bool(choice.fields["band"])
-    block = choice.fields["block"] if band else blocking.block_tiles(choice.shape, nv, places, threads)
-    split = blocking.splits_columns(choice.shape, nv, band, threads)
-    return gemm_choice(choice.rung, choice.shape, nv, band, block, split)
+    return (THROUGH_BAND if choice.fields["band"] else IN_PLACE).at_width(choice.shape, places, threads, nv)
 
 
 def tile_widths(oc: int) -> list[int]:

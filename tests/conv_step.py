@@ -10,6 +10,7 @@ from fastcnn import _native
 from fastcnn.convolve.implicit_gemm import pairs_rows
 from fastcnn.convolve.joined_groups import alternating
 from fastcnn.convolve.shape import ConvShape
+from fastcnn.tune.trial import Trials
 
 
 @dataclass(frozen=True)
@@ -180,3 +181,16 @@ def unary(fn: str, x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
     assert run_step("unary", [y, flat], ndim=1, shape=[y.size], y_strides=[1], x_strides=[1], fn=unary_number(fn),
                     alpha=alpha, beta=beta) == 0
     return y.reshape(x.shape)
+
+
+def assert_alike(trials: Trials, atol: float) -> None:
+    """Every candidate gives what the first gives."""
+    results = {}
+    for name, trial in trials.trials.items():
+        trials.y[:] = np.nan
+        trial.run(trials.workspace)
+        results[name] = trials.y.copy()
+    first = next(iter(results.values()))
+    assert np.nansum(first) > 0
+    for name, y in results.items():
+        np.testing.assert_allclose(y, first, rtol=0, atol=atol, err_msg=name)

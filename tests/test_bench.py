@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from conv_step import assert_alike
 from graph_helper import model
 from onnx import helper
 
@@ -72,15 +73,7 @@ def test_layers_candidates_all_compute_the_same(isa, shape, threads):
     listed = candidates(Problem(shape, places, threads))
     assert name_of(choose(Problem(shape, places, threads)), listed) in listed
     trials = Trials(Problem(shape, places, threads), listed)
-    results = {}
-    for name, trial in trials.trials.items():
-        trials.y[:] = np.nan
-        trial.run(trials.workspace)
-        results[name] = trials.y.copy()
-    first = next(iter(results.values()))
-    assert np.nansum(first) > 0
-    for name, y in results.items():
-        np.testing.assert_allclose(y, first, rtol=0, atol=2e-5, err_msg=name)
+    assert_alike(trials, 2e-5)
 
 
 def test_layers_main_marks_the_pick_and_writes_times(tmp_path, capsys):

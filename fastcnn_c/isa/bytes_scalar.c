@@ -5,7 +5,6 @@
     X(1, 2, 2) X(2, 2, 2) X(3, 2, 2) X(4, 2, 2)
 #define FC_QGEMM_MAX_MRS 0, 4, 4, 0, 0
 
-
 #include "../simd/scalar.h"
 
 #include "../simd/dot_scalar.h"

@@ -18,7 +18,7 @@ typedef struct qconv_run {
     int64_t *runs;                    /* offsets of the runs of k, and how many, and words of each */
     int64_t count, words;
     int64_t row, pixel, group;        /* bytes from one row, pixel, group to the next of what is multiplied: the band or x */
-    int64_t tiles_per_row, y_bytes;   /* bytes of an element of y */
+    int64_t y_bytes;                  /* of an element of y */
 } qconv_run;
 
 static int64_t band_width(const fc_qconv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }

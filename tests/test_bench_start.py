@@ -23,7 +23,7 @@ def test_start_main_measures_both_engines(relu, tmp_path, capsys):
     assert start.main([relu, "--rounds", "1", "--json", str(tmp_path / "out.json")]) == 0
     engines = json.loads((tmp_path / "out.json").read_text())["results"][relu]
     for figures, in engines.values():
-        assert set(figures) == {*start.PHASES, "peak"}
+        assert set(figures) == {"peak", *start.PHASES, *(phase + start.CPU for phase in start.PHASES)}
         assert all(value > 0 for value in figures.values()) and figures["peak"] > 10e6
     assert capsys.readouterr().out.count("| relu |") == 2
 
@@ -33,15 +33,30 @@ def test_start_failure_has_the_last_words():
         start.measure("fastcnn", "nowhere.onnx", 1, [])
 
 
+def figures(load: float = 0.1, peak: float = 50e6) -> dict[str, float]:
+    phases = {"import": 0.1, "load": load, "first run": 0.1, "second run": 0.1}
+    return {"peak": peak, **phases, **{name + start.CPU: 2 * value for name, value in phases.items()}}
+
+
 def test_start_medians_and_sums():
-    processes = [{"import": 1.0, "load": k, "first run": 2.0, "second run": 1.0, "peak": 5.0} for k in (1.0, 2.0, 9.0)]
-    assert start.summarise(processes) == {"import": 1.0, "load": 2.0, "first run": 2.0, "second run": 1.0, "peak": 5.0,
-                                          "loaded": 4.0, "answer": 5.0}
+    summary = start.summarise([figures(k) for k in (1.0, 2.0, 9.0)])
+    assert summary == pytest.approx({**figures(2.0), "loaded": 2.1, "answer": 2.2, "loaded cpu": 4.2, "answer cpu": 4.4})
 
 
-def test_start_brief_table_has_a_line_a_network_and_the_means():
-    ours = {"import": 0.1, "load": 0.1, "first run": 0.1, "second run": 0.1, "peak": 50e6}
-    theirs = {**ours, "load": 0.3, "peak": 100e6}
-    lines = start.brief_table({"a/net.onnx": {"fastcnn": [ours], "onnxruntime": [theirs]}}).splitlines()
-    assert lines[2] == "| net | 100 / 300 (3.00) | 200 / 400 (2.00) | 300 / 500 (1.67) | 50 / 100 (0.50) |"
-    assert lines[3] == "| geometric mean | 3.00 | 2.00 | 1.67 | 0.50 |"
+@pytest.mark.parametrize("clock, cells", [
+    ("", "100 / 300 (3.00) | 200 / 400 (2.00) | 300 / 500 (1.67) | 50 / 100 (0.50) |"),
+    (start.CPU, "200 / 600 (3.00) | 400 / 800 (2.00) | 600 / 1000 (1.67) | 50 / 100 (0.50) |")])
+def test_start_brief_table_has_a_line_a_network_the_means_and_the_sums(clock, cells):
+    engines = {"fastcnn": [figures()], "onnxruntime": [figures(0.3, 100e6)]}
+    for path in ("a/net.onnx", "net/model.onnx"):
+        lines = start.brief_table({path: engines}, clock).splitlines()
+        assert lines[2:] == [f"| net | {cells}", "| geometric mean | 3.00 | 2.00 | 1.67 | 0.50 |", f"| sum | {cells}"]
+
+
+def test_start_bar_is_the_sum_of_loads(tmp_path, monkeypatch, capsys):
+    for name in "ab":
+        (tmp_path / f"{name}.onnx").touch()
+    loads = {("fastcnn", "a"): 1.0, ("fastcnn", "b"): 0.1, ("onnxruntime", "a"): 0.5, ("onnxruntime", "b"): 0.5}
+    monkeypatch.setattr(start, "measure", lambda engine, model, *_: figures(loads[engine, model[-6]]))
+    assert [start.main([str(tmp_path), "--brief", "--cpu", "--bar", bar]) for bar in ("1.0", "1.2")] == [1, 0]
+    assert capsys.readouterr().out.count("| sum | 2200 / 2000 (0.91) |") == 2

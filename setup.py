@@ -29,6 +29,8 @@ ISA_FLAGS = {
 }
 # Sub-levels: their parent's flags and one more, which older compilers do not know.
 SUBLEVEL_FLAGS = {"avx2_vnni": [*ISA_FLAGS["avx2"], "-mavxvnni"], "avx512_vnni": [*ISA_FLAGS["avx512"], "-mavx512vnni"]}
+# Kernels that ask for more than any level: name of the file -> flags.
+SINGLE_FLAGS = {"table_avx512_vbmi": [*ISA_FLAGS["avx512"], "-mavx512vbmi"]}
 SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 C_FLAGS = ["-std=c11", "-D_GNU_SOURCE", f"-DFC_HAVE_X86={int(X86)}", "-Wall", "-Wextra", "-Wshadow",
            "-fvisibility=hidden", "-fPIC"]
@@ -60,7 +62,9 @@ def openmp_flags():
 OPENMP = openmp_flags()
 ISAS = ISA_FLAGS if X86 else {"scalar": []}
 SUBLEVELS = {isa: flags for isa, flags in SUBLEVEL_FLAGS.items() if X86 and compiler_accepts(flags)}
+SINGLES = {name: flags for name, flags in SINGLE_FLAGS.items() if X86 and compiler_accepts(flags)}
 C_FLAGS += [f"-DFC_HAVE_{isa.upper()}={int(isa in SUBLEVELS)}" for isa in SUBLEVEL_FLAGS]
+C_FLAGS += [f"-DFC_HAVE_{name.upper()}={int(name in SINGLES)}" for name in SINGLE_FLAGS]
 # Partial redundancy elimination moves the halves of bytes out of loops until registers do not suffice (GCC 12).
 BYTES_FLAGS = [flag for flag in ("-fno-tree-pre",) if compiler_accepts([flag])]
 HEADERS = sorted(str(p) for p in (HERE / SOURCE).rglob("*") if p.suffix in (".h", ".inc", ".pxi"))
@@ -80,6 +84,7 @@ def libraries():
     kernels = [library(f"fastcnn_{isa}", [str(SOURCE / "isa" / f"{isa}.c")], flags) for isa, flags in ISAS.items()]
     kernels += [library(f"fastcnn_bytes_{isa}", [str(SOURCE / "isa" / f"bytes_{isa}.c")], [*flags, *BYTES_FLAGS])
                 for isa, flags in {**ISAS, **SUBLEVELS}.items()]
+    kernels += [library(f"fastcnn_{name}", [str(SOURCE / "isa" / f"{name}.c")], flags) for name, flags in SINGLES.items()]
     return [library("fastcnn_core", everyone, OPENMP), *kernels]
 
 

@@ -50,7 +50,7 @@ cdef extern from "fastcnn.h" nogil:
         char vendor[16]
         char model[64]
         int family, model_number, stepping
-        int avx2, fma, f16c, avx512f, avx512dq, avx512bw, avx512vl, avx512_vnni, avx_vnni, avx512_bf16, avx512_fp16, amx_int8, amx_bf16
+        int avx2, fma, f16c, avx512f, avx512dq, avx512bw, avx512vl, avx512_vnni, avx512_vbmi, avx_vnni, avx512_bf16, avx512_fp16, amx_int8, amx_bf16
         int64_t l1d_bytes, l2_bytes, l3_bytes
 
     ctypedef struct fc_mapped_file:

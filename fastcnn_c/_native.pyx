@@ -285,7 +285,7 @@ def cpu():
         "family": c.family, "model_number": c.model_number, "stepping": c.stepping,
         "features": [name for name, have in (
             ("avx2", c.avx2), ("fma", c.fma), ("f16c", c.f16c), ("avx512f", c.avx512f), ("avx512dq", c.avx512dq),
-            ("avx512bw", c.avx512bw), ("avx512vl", c.avx512vl), ("avx512_vnni", c.avx512_vnni), ("avx_vnni", c.avx_vnni),
+            ("avx512bw", c.avx512bw), ("avx512vl", c.avx512vl), ("avx512_vnni", c.avx512_vnni), ("avx512_vbmi", c.avx512_vbmi), ("avx_vnni", c.avx_vnni),
             ("avx512_bf16", c.avx512_bf16), ("avx512_fp16", c.avx512_fp16), ("amx_int8", c.amx_int8), ("amx_bf16", c.amx_bf16)) if have],
         "l1d_bytes": c.l1d_bytes, "l2_bytes": c.l2_bytes, "l3_bytes": c.l3_bytes,
     }

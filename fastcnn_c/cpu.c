@@ -83,6 +83,7 @@ static void read_features(fc_cpu *cpu)
     cpu->avx512bw = zmm && bit(seven[1], 30);
     cpu->avx512vl = zmm && bit(seven[1], 31);
     cpu->avx512_vnni = zmm && bit(seven[2], 11);
+    cpu->avx512_vbmi = zmm && bit(seven[2], 1);
     cpu->avx512_fp16 = zmm && bit(seven[3], 23);
     cpu->avx_vnni = ymm && bit(seven1[0], 4);
     cpu->avx512_bf16 = zmm && bit(seven1[0], 5);

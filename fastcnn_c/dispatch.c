@@ -65,6 +65,20 @@ int fc_isa_available(fc_isa isa)
     }
 }
 
+#if FC_HAVE_TABLE_AVX512_VBMI
+void fc_table_u8__avx512_vbmi(uint8_t *y, size_t ldy, const uint8_t *x, size_t ldx, size_t rows, size_t n, const uint8_t *table);
+#endif
+
+/* VBMI is younger than VNNI, and the lookup is the one kernel that wants it. */
+fc_table_kernel fc_active_table(void)
+{
+#if FC_HAVE_TABLE_AVX512_VBMI
+    if (active_isa == FC_ISA_AVX512_VNNI && fc_cpu_info()->avx512_vbmi)
+        return fc_table_u8__avx512_vbmi;
+#endif
+    return fc_active_bytes->table;
+}
+
 int fc_set_isa(fc_isa isa)
 {
     if (!fc_isa_available(isa))

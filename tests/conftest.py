@@ -64,6 +64,17 @@ def isa(request):
     _native.set_isa(before)
 
 
+@pytest.fixture(params=["scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni"])
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set and sub-level in turn."""
+    if request.param not in _native.levels():
+        pytest.skip(f"this CPU or build lacks {request.param}")
+    before = _native.current_isa()
+    _native.set_isa(request.param)
+    yield request.param
+    _native.set_isa(before)
+
+
 @pytest.fixture
 def plan_for() -> Iterator[Callable[..., Machine]]:
     """plan_for("zen4", l2_bytes=600_000): until the test ends plans are made for that row, with these numbers instead of its own."""

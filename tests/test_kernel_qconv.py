@@ -1,8 +1,6 @@
 """The qconv step (8-bit implicit GEMM) against sums of 64-bit integers, at every instruction set and its sub-levels (kernels: qgemm)."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from conv_step import Case, place
@@ -23,17 +21,6 @@ WINDOWS = [
     Case(4, 8, 3, 3, oh=5, ow=9, groups=4, pt=1, pl=1, pb=1, pr=1, y_gap=1), Case(2, 3, 5, 3, oh=4, ow=6, sh=2, pt=-1, pl=2, pb=0, pr=-1),
     Case(9, 33, 1, 3, oh=3, ow=31, pl=1, pr=1), Case(1, 1, 3, 3, oh=9, ow=12, pt=4, pl=5, pb=4, pr=5),
 ]
-
-
-@pytest.fixture(params=["scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni"])
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set and sub-level in turn."""
-    if request.param not in _native.levels():
-        pytest.skip(f"this CPU or build lacks {request.param}")
-    before = _native.current_isa()
-    _native.set_isa(request.param)
-    yield request.param
-    _native.set_isa(before)
 
 
 def operands(case: Case, seed: int = 0, weights: tuple[int, int] = (-128, 127)) -> tuple[np.ndarray, np.ndarray]:

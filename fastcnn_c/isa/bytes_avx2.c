@@ -10,4 +10,6 @@
 
 #include "../simd/dot_avx2.h"
 
+#include "../simd/lookup_avx2.h"
+
 #include "../kernels/bytes.inc"

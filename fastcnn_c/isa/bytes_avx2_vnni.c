@@ -11,4 +11,6 @@
 
 #include "../simd/dot_avx2_vnni.h"
 
+#include "../simd/lookup_avx2.h"
+
 #include "../kernels/bytes.inc"

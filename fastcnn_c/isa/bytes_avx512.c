@@ -12,4 +12,6 @@
 
 #include "../simd/dot_avx512.h"
 
+#include "../simd/lookup_avx512.h"
+
 #include "../kernels/bytes.inc"

@@ -11,4 +11,6 @@
 
 #include "../simd/dot_avx512_vnni.h"
 
+#include "../simd/lookup_avx512.h"
+
 #include "../kernels/bytes.inc"

@@ -9,4 +9,6 @@
 
 #include "../simd/dot_scalar.h"
 
+#include "../simd/lookup_scalar.h"
+
 #include "../kernels/bytes.inc"

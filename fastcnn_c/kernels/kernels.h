@@ -105,6 +105,7 @@ static inline int fc_plain_moments(double mean, double variance, double epsilon)
     return variance + epsilon >= FC_LEAST_SQUARES && variance < 0x1p127 && mean * mean <= FC_MOST_OFFSET * (variance + epsilon);
 }
 
+#include "bytes.h"
 #include "families.h"
 
 typedef struct fc_kernels {
@@ -122,6 +123,10 @@ extern const fc_kernels fc_kernels__scalar, fc_kernels__avx2, fc_kernels__avx512
 typedef struct fc_bytes {
     const char *const *names;
     const fc_qgemm_kernels *qgemm;
+    const fc_quantise_kernels *quantise;
+    const fc_dequantise_kernels *dequantise;
+    fc_table_kernel table;
+    fc_qbinary_kernel qadd, qmul;
 } fc_bytes;
 
 extern const fc_bytes fc_bytes__scalar, fc_bytes__avx2, fc_bytes__avx2_vnni, fc_bytes__avx512, fc_bytes__avx512_vnni;
@@ -129,5 +134,6 @@ extern const fc_bytes fc_bytes__scalar, fc_bytes__avx2, fc_bytes__avx2_vnni, fc_
 /* The kernels in use: dispatch.c sets it at load from cpuid and FASTCNN_ISA. */
 extern const fc_kernels *fc_active;
 extern const fc_bytes *fc_active_bytes;
+fc_table_kernel fc_active_table(void);      /* their lookup, or a better one that their level does not ask the CPU for */
 
 #endif

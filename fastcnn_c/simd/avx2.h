@@ -212,18 +212,18 @@ static inline void v_store_i64(int64_t *p, v_f32 x)
     for (int i = 0; i < V_LEN; i++)
         p[i] = _mm_cvttss_si64(_mm_load_ss(lanes + i));
 }
-static inline void v_store_bytes(uint8_t *p, __m256i x)   /* of eight numbers below 256 */
+static inline void v_store_eight(uint8_t *p, __m256i x)   /* of eight numbers below 256 */
 {
     const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
     _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
 }
 static inline void v_store_low_byte(uint8_t *p, v_f32 x)
 {
-    v_store_bytes(p, _mm256_and_si256(_mm256_cvttps_epi32(x), _mm256_set1_epi32(255)));
+    v_store_eight(p, _mm256_and_si256(_mm256_cvttps_epi32(x), _mm256_set1_epi32(255)));
 }
 static inline void v_store_bool(uint8_t *p, v_f32 x)
 {
-    v_store_bytes(p, _mm256_srli_epi32(_mm256_castps_si256(_mm256_cmp_ps(x, v_zero(), _CMP_NEQ_UQ)), 31));
+    v_store_eight(p, _mm256_srli_epi32(_mm256_castps_si256(_mm256_cmp_ps(x, v_zero(), _CMP_NEQ_UQ)), 31));
 }
 static inline v_f32 v_round_half(v_f32 x) { return _mm256_cvtph_ps(_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)); }
 static inline v_f32 v_round_bfloat(v_f32 x)

@@ -8,6 +8,16 @@
  *   v_float_of(s)      sums as floats, rounded to nearest even
  *   v_sums_set1(i)     the same sum in all lanes
  *   v_store_bytes_tail(p, x, z, n)   lanes < n of x rounded to nearest even, plus z, which is in 0..255, as bytes
+ *   v_widen_tail(p, n) lanes < n from bytes, the rest 0; touches p[0..n) only
+ *   v_byte_of(s, j)    byte j of each sum
+ *   v_saturate(x, z)   x rounded to nearest even, plus z, brought into 0..255; x < 2^31, NaN gives 0
+ *   v_join(a, b, c, d) a + b * 2^8 + c * 2^16 + d * 2^24, for sums in 0..255
+ *   v_gather_sums(p, d)   lane i from the 4 bytes at p + i * d
+ *   v_quotient(x, d, r)   x / d as a division rounds it, for r = 1 / d rounded, d in [2^-98, 2^116] and |x| <= 1024 * d; where |x / d| < 1/4 any number
+ *                      below 1/2
+ *   v_bytes            4 * V_LEN bytes      v_load_bytes(p, n), v_store_bytes(p, b, n): the first n <= 4 * V_LEN, touches no more
+ *   v_pack_bytes(x, z) v_saturate of four vectors, one after the other
+ *   v_clamp_bytes(b, lo, hi)
  */
 typedef int32_t v_i32;
 typedef struct v_quads { int8_t of[4]; } v_quads;
@@ -26,3 +36,30 @@ static inline v_i32 v_dot(v_i32 s, v_four a, v_quads b)
 static inline v_f32 v_float_of(v_i32 s) { return (float)s; }
 static inline v_i32 v_sums_set1(int32_t x) { return x; }
 static inline void v_store_bytes_tail(uint8_t *p, v_f32 x, v_i32 z, size_t n) { if (n) *p = (uint8_t)((int32_t)nearbyintf(x) + z); }
+
+static inline v_i32 v_sub_sums(v_i32 a, v_i32 b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
+static inline v_i32 v_widen_tail(const uint8_t *p, size_t n) { return n ? *p : 0; }
+static inline v_i32 v_byte_of(v_i32 s, int j) { return s >> (8 * j) & 255; }
+static inline v_i32 v_saturate(v_f32 x, int32_t z)
+{
+    const float y = nearbyintf(x);
+    const int32_t i = (y > -1024.0f ? (int32_t)y : -1024) + z;
+    return i < 0 ? 0 : i > 255 ? 255 : i;
+}
+static inline v_i32 v_join(v_i32 a, v_i32 b, v_i32 c, v_i32 d) { return a | b << 8 | c << 16 | (int32_t)((uint32_t)d << 24); }
+static inline v_i32 v_gather_sums(const uint8_t *p, size_t d) { v_i32 s; (void)d; memcpy(&s, p, 4); return s; }
+static inline v_f32 v_quotient(v_f32 x, v_f32 d, v_f32 r) { (void)r; return x / d; }
+
+typedef struct v_bytes { uint8_t of[4]; } v_bytes;
+static inline v_bytes v_load_bytes(const uint8_t *p, size_t n) { v_bytes b = {{0}}; memcpy(b.of, p, n); return b; }
+static inline void v_store_bytes(uint8_t *p, v_bytes b, size_t n) { memcpy(p, b.of, n); }
+static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
+{
+    return (v_bytes){{(uint8_t)v_saturate(x[0], z), (uint8_t)v_saturate(x[1], z), (uint8_t)v_saturate(x[2], z), (uint8_t)v_saturate(x[3], z)}};
+}
+static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
+{
+    for (int i = 0; i < 4; i++)
+        b.of[i] = (uint8_t)(b.of[i] < lo ? lo : b.of[i] > hi ? hi : b.of[i]);
+    return b;
+}

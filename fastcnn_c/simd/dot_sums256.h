@@ -19,3 +19,66 @@ static inline void v_store_bytes_tail(uint8_t *p, v_f32 x, v_i32 z, size_t n)
     _mm_storeu_si128((__m128i *)all, bytes);
     memcpy(p, all, n);
 }
+
+static inline v_i32 v_sub_sums(v_i32 a, v_i32 b) { return _mm256_sub_epi32(a, b); }
+static inline v_i32 v_widen_tail(const uint8_t *p, size_t n)
+{
+    if (n == V_LEN)
+        return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+    uint8_t all[V_LEN] = {0};
+    memcpy(all, p, n);
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)all));
+}
+static inline v_i32 v_byte_of(v_i32 s, int j) { return _mm256_and_si256(_mm256_srli_epi32(s, 8 * j), _mm256_set1_epi32(255)); }
+static inline v_i32 v_saturate(v_f32 x, int32_t z)
+{
+    const __m256i i = _mm256_add_epi32(_mm256_max_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(-1024)), _mm256_set1_epi32(z));
+    return _mm256_min_epi32(_mm256_max_epi32(i, _mm256_setzero_si256()), _mm256_set1_epi32(255));
+}
+static inline v_i32 v_join(v_i32 a, v_i32 b, v_i32 c, v_i32 d)
+{
+    return _mm256_or_si256(_mm256_or_si256(a, _mm256_slli_epi32(b, 8)), _mm256_or_si256(_mm256_slli_epi32(c, 16), _mm256_slli_epi32(d, 24)));
+}
+static inline v_i32 v_gather_sums(const uint8_t *p, size_t d)
+{
+    const __m256i at = _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32((int)d));
+    return _mm256_i32gather_epi32((const int *)(const void *)p, at, 1);
+}
+/* Two corrections by the remainder, the second of which rounds as a division does: P. Markstein, IBM Journal of R&D 34, 1990. */
+static inline v_f32 v_quotient(v_f32 x, v_f32 d, v_f32 r)
+{
+    const v_f32 q = _mm256_mul_ps(x, r), near = _mm256_fmadd_ps(_mm256_fnmadd_ps(q, d, x), r, q);
+    return _mm256_fmadd_ps(_mm256_fnmadd_ps(near, d, x), r, near);
+}
+
+typedef __m256i v_bytes;
+static inline v_bytes v_load_bytes(const uint8_t *p, size_t n)
+{
+    if (n == 4 * V_LEN)
+        return _mm256_loadu_si256((const __m256i *)p);
+    uint8_t all[4 * V_LEN] = {0};
+    memcpy(all, p, n);
+    return _mm256_loadu_si256((const __m256i *)all);
+}
+static inline void v_store_bytes(uint8_t *p, v_bytes b, size_t n)
+{
+    uint8_t all[4 * V_LEN];
+    if (n == 4 * V_LEN) {
+        _mm256_storeu_si256((__m256i *)p, b);
+        return;
+    }
+    _mm256_storeu_si256((__m256i *)all, b);
+    memcpy(p, all, n);
+}
+static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
+{
+    const __m256i zero = _mm256_set1_epi16((short)z);
+    const __m256i low = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
+    const __m256i high = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
+    const __m256i bytes = _mm256_packus_epi16(_mm256_adds_epi16(low, zero), _mm256_adds_epi16(high, zero));
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
+{
+    return _mm256_min_epu8(_mm256_max_epu8(b, _mm256_set1_epi8((char)lo)), _mm256_set1_epi8((char)hi));
+}

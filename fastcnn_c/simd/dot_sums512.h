@@ -15,3 +15,58 @@ static inline void v_store_bytes_tail(uint8_t *p, v_f32 x, v_i32 z, size_t n)
     else
         _mm_mask_storeu_epi8(p, v_lanes_below(n), bytes);
 }
+
+static inline v_i32 v_sub_sums(v_i32 a, v_i32 b) { return _mm512_sub_epi32(a, b); }
+static inline v_i32 v_widen_tail(const uint8_t *p, size_t n)
+{
+    if (n == V_LEN)
+        return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+    return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(v_lanes_below(n), p));
+}
+static inline v_i32 v_byte_of(v_i32 s, int j) { return _mm512_and_si512(_mm512_srli_epi32(s, (unsigned)(8 * j)), _mm512_set1_epi32(255)); }
+static inline v_i32 v_saturate(v_f32 x, int32_t z)
+{
+    const __m512i i = _mm512_add_epi32(_mm512_max_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(-1024)), _mm512_set1_epi32(z));
+    return _mm512_min_epi32(_mm512_max_epi32(i, _mm512_setzero_si512()), _mm512_set1_epi32(255));
+}
+static inline v_i32 v_join(v_i32 a, v_i32 b, v_i32 c, v_i32 d)
+{
+    return _mm512_or_si512(_mm512_or_si512(a, _mm512_slli_epi32(b, 8)), _mm512_or_si512(_mm512_slli_epi32(c, 16), _mm512_slli_epi32(d, 24)));
+}
+static inline v_i32 v_gather_sums(const uint8_t *p, size_t d)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_i32gather_epi32(_mm512_mullo_epi32(lane, _mm512_set1_epi32((int)d)), p, 1);
+}
+/* Two corrections by the remainder, the second of which rounds as a division does: P. Markstein, IBM Journal of R&D 34, 1990. */
+static inline v_f32 v_quotient(v_f32 x, v_f32 d, v_f32 r)
+{
+    const v_f32 q = _mm512_mul_ps(x, r), near = _mm512_fmadd_ps(_mm512_fnmadd_ps(q, d, x), r, q);
+    return _mm512_fmadd_ps(_mm512_fnmadd_ps(near, d, x), r, near);
+}
+
+typedef __m512i v_bytes;
+static inline __mmask64 v_bytes_below(size_t n) { return n >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << n) - 1; }
+static inline v_bytes v_load_bytes(const uint8_t *p, size_t n)
+{
+    return n == 4 * V_LEN ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8(v_bytes_below(n), p);
+}
+static inline void v_store_bytes(uint8_t *p, v_bytes b, size_t n)
+{
+    if (n == 4 * V_LEN)
+        _mm512_storeu_si512(p, b);
+    else
+        _mm512_mask_storeu_epi8(p, v_bytes_below(n), b);
+}
+static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
+{
+    const __m512i zero = _mm512_set1_epi16((short)z);
+    const __m512i low = _mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
+    const __m512i high = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
+    const __m512i bytes = _mm512_packus_epi16(_mm512_adds_epi16(low, zero), _mm512_adds_epi16(high, zero));
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+}
+static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
+{
+    return _mm512_min_epu8(_mm512_max_epu8(b, _mm512_set1_epi8((char)lo)), _mm512_set1_epi8((char)hi));
+}

@@ -1,0 +1,33 @@
+/* Lookups of bytes with AVX2: sixteen entries at a time. lookup_scalar.h defines each word.
+ *
+ * Line k of a half holds what turns entries of line k - 1 into those of line k. An index in 0..127 goes through the lines, 16 less each time,
+ * until it is negative and its shuffles give 0; one in 128..255 is negative from the start, and the other half's.
+ */
+typedef struct v_table { __m128i step[16]; } v_table;
+
+static inline v_table v_load_table(const uint8_t *p)
+{
+    v_table t;
+    __m128i before = _mm_setzero_si128();
+    for (int k = 0; k < 16; k++) {
+        const __m128i line = _mm_loadu_si128((const __m128i *)p + k);
+        t.step[k] = k == 8 ? line : _mm_xor_si128(line, before);
+        before = line;
+    }
+    return t;
+}
+
+static inline __m256i v_lookup_half(const __m128i *step, __m256i at)
+{
+    __m256i y = _mm256_setzero_si256();
+    for (int k = 0; k < 8; k++) {
+        y = _mm256_xor_si256(y, _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(step + k)), at));
+        at = _mm256_subs_epi8(at, _mm256_set1_epi8(16));
+    }
+    return y;
+}
+
+static inline v_bytes v_lookup(const v_table *t, v_bytes b)
+{
+    return _mm256_xor_si256(v_lookup_half(t->step, b), v_lookup_half(t->step + 8, _mm256_xor_si256(b, _mm256_set1_epi8(-128))));
+}

@@ -18,10 +18,7 @@ def expected(kind: str, a: np.ndarray, b: np.ndarray, a_factor: float, b_factor:
              hi: int) -> np.ndarray:
     """In float32, operation by operation: rounded to nearest even, then + zero."""
     x, y = a.astype(np.float32) - np.float32(a_zero), b.astype(np.float32) - np.float32(b_zero)
-    if kind == "qadd":
-        v = x * np.float32(a_factor) + y * np.float32(b_factor)
-    else:
-        v = x * y * np.float32(a_factor)
+    v = x * np.float32(a_factor) + y * np.float32(b_factor) if kind == "qadd" else x * y * np.float32(a_factor)
     return np.clip(np.rint(v) + zero, lo, hi).astype(np.uint8)
 
 
@@ -51,7 +48,7 @@ def test_qadd_and_qmul_round_to_even_before_the_zero_point(level: str, kind: str
     """Of all pairs; with halves as factors every second sum is a tie."""
     a, b = (np.ascontiguousarray(x).ravel() for x in np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8)))
     for lo, hi in ((0, 255), (max(zeros[2] - 4, 0), min(zeros[2] + 20, 255))):
-        fields = {"a_factor": factors[0], "b_factor": factors[1], "a_zero": zeros[0], "b_zero": zeros[1], "zero": zeros[2], "lo": lo, "hi": hi}
+        fields = dict(zip(FIELDS, (*factors, *zeros, lo, hi)))
         y = run(kind, View(np.zeros(a.size, np.uint8), output=True), a, b, fields)
         np.testing.assert_array_equal(y, expected(kind, a, b, **fields))
 
@@ -69,7 +66,8 @@ def test_qadd_and_qmul_broadcast(level: str, kind: str, shape: tuple, other: tup
 def test_qadd_in_place_and_strided(level: str) -> None:
     a, b = values((6, 50)), values((6, 50), 1)
     y = View(a, output=False)
-    got = run_step("qadd", [y.buffer, y.buffer, Guarded(b)], ndim=2, shape=(6, 50), y_strides=(50, 1), a_strides=(50, 1), b_strides=(50, 1), **FIELDS)
+    got = run_step("qadd", [y.buffer, y.buffer, Guarded(b)], ndim=2, shape=(6, 50), y_strides=(50, 1), a_strides=(50, 1),
+                   b_strides=(50, 1), **FIELDS)
     assert got == 0
     np.testing.assert_array_equal(y.array, expected("qadd", a, b, **FIELDS))
     strided = run("qadd", View(np.zeros((6, 50), np.uint8), (1, 0), output=True), a, b, FIELDS)

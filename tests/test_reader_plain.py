@@ -179,3 +179,32 @@ def test_a_plain_network_runs_without_onnx(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "m.onnx")], capture_output=True, text=True,
                           env={"PYTHONPATH": str(Path(fastcnn.__file__).parent.parent)})
     assert done.returncode == 0, done.stderr
+
+
+def test_a_quantised_network_loads_without_onnx(tmp_path: Path) -> None:
+    """Q/DQ around a Conv with weights to fold, the operators on bytes, and those of the contributed domain."""
+    node, rng = helper.make_node, np.random.default_rng(0)
+    arrays = {"w": rng.standard_normal((4, 4, 3, 3), np.float32), "s": np.float32(0.02), "z": np.uint8(128), "b": np.zeros(4, np.int32),
+              "w8": rng.integers(0, 255, (4, 4, 3, 3), np.uint8), "m": rng.integers(0, 255, (4, 4), np.uint8)}
+    nodes = [node("QuantizeLinear", ["x", "s", "z"], ["q"]), node("QLinearConv", ["q", "s", "z", "w8", "s", "z", "s", "z", "b"], ["c"]),
+             node("QLinearAdd", ["c", "s", "z", "c", "s", "z", "s", "z"], ["a"], domain="com.microsoft"),
+             node("DequantizeLinear", ["a", "s", "z"], ["f"]), node("QuantizeLinear", ["w", "s", "z"], ["wq"]),
+             node("DequantizeLinear", ["wq", "s", "z"], ["wf"]), node("Conv", ["f", "wf"], ["g"]),
+             node("GlobalAveragePool", ["g"], ["p"]), node("Flatten", ["p"], ["row"]),
+             node("DynamicQuantizeLinear", ["row"], ["r", "rs", "rz"]), node("MatMulInteger", ["r", "m", "rz", "z"], ["y"])]
+    graph = helper.make_graph(nodes, "q", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 9, 8])],
+                              [helper.make_tensor_value_info("y", TensorProto.INT32, [1, 4])],
+                              [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)], ir_version=8),
+              tmp_path / "m.onnx")
+    code = """if True:
+        import sys, warnings
+        warnings.simplefilter("ignore")
+        import fastcnn
+        fastcnn.load(sys.argv[1])
+        loaded = [name for name in sys.modules if name.split(".")[0] in ("onnx", "google", "ml_dtypes")]
+        assert not loaded, loaded
+        """
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "m.onnx")], capture_output=True, text=True,
+                          env={"PYTHONPATH": str(Path(fastcnn.__file__).parent.parent)})
+    assert done.returncode == 0, done.stderr

@@ -2,12 +2,19 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from graph_helper import onnxruntime_run
 from reference_cases import CASES, MICROSOFT, Case, arrays, as_model, as_node, names_of
 
+from fastcnn.ir.graph import Node
+from fastcnn.onnx_proto.attributes import Kind
+from fastcnn.reader.schema import signature
+from fastcnn.reader.signatures import NEWEST_OPSET
 from fastcnn.reference import evaluate, infer_outputs
 from fastcnn.reference.contrib import CONTRIB
+from fastcnn.reference.evaluate import KNOWN
+from fastcnn.reference.evaluator import evaluator_of
 from fastcnn.reference.overrides import OVERRIDES, REWRITES
 
 
@@ -34,6 +41,16 @@ def test_inferred_types_are_those_of_the_values(case: Case) -> None:
         assert found == [(y.dtype, y.shape) for y in evaluate(as_node(case), values, {}, {"": case.opset})]
     else:
         assert found == [None] * case.outputs
+
+
+@pytest.mark.parametrize("op_type", sorted(KNOWN))
+def test_onnx_computes_what_is_known_to_be_computed(op_type: str) -> None:
+    """As of every opset, with no attribute and with all that there are."""
+    for version in range(10, min(NEWEST_OPSET, onnx.defs.onnx_opset_version()) + 1):
+        found = signature(op_type, version, "")
+        values = {Kind.INT: 1, Kind.INTS: [1, 1], Kind.STRING: "VALID"}
+        for attrs in ({}, {name: values[kind] for name, (kind, _) in found.attributes.items()} if found else {}):
+            evaluator_of(Node(op_type, tuple("abcdefgh"[:found.min_inputs if found else 1]), ("y",), attrs, version=version), {"": version})
 
 
 def test_every_override_has_a_case() -> None:

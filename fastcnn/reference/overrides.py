@@ -91,6 +91,23 @@ def dequantize_linear(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
     return [(whole * scale.astype(np.float64).reshape(shape if scale.size > 1 else [1] * x.ndim)).astype(scale.dtype)]
 
 
+def quantize_linear(node: Node, inputs: Inputs) -> list[np.ndarray] | None:
+    """saturate(round(x / scale) + zero_point) as bytes, for all or along `axis`, from float32."""
+    x, scale, zero = (*inputs, None)[:3]
+    dtype = np.dtype(np.uint8) if zero is None else zero.dtype
+    plain = not any(node.attrs.get(name, 0) for name in ("block_size", "output_dtype", "precision")) and scale.ndim <= 1
+    if not plain or dtype not in (np.uint8, np.int8) or x.dtype != np.float32 or scale.dtype != np.float32:
+        return None
+    shape = [1] * x.ndim
+    if scale.size > 1:
+        shape[node.attrs.get("axis", 1)] = scale.size
+    whole = np.rint(x / scale.reshape(shape))
+    if zero is not None:
+        whole += zero.astype(np.float32).reshape(shape if zero.size > 1 else [1] * x.ndim)
+    limits = np.iinfo(dtype)
+    return [np.clip(whole, limits.min, limits.max).astype(dtype)]
+
+
 def pad(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """x with elements added, or cut where pads are negative, before and after each axis."""
     x = inputs[0]
@@ -234,6 +251,7 @@ OVERRIDES: dict[str, Override] = {
     "NonMaxSuppression": non_max_suppression,       # fails without its optional inputs
     "OneHot": one_hot,                              # fails for depth of shape [1]
     "Pad": pad,                                     # fails for negative pads
+    "QuantizeLinear": quantize_linear,              # wraps beyond 2^31; takes `import onnx` to fold weights
     "Resize": resize,                               # see resize.py
     "Softmax": softmax,                             # before opset 13: one axis only
     "Upsample": resize,                             # nearest by whole numbers only

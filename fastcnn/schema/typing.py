@@ -16,7 +16,7 @@ from fastcnn.schema.element_types import ELEMENT_TYPES, LETTERS, NEWEST_TYPED
 
 Types = Sequence["str | None"]
 FLOAT = "tensor(float)"
-ONNX_DOMAINS = ("", "ai.onnx.ml")
+ONNX_DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")
 _MAP = re.compile(r"map\((\w+), (\w+)\)")
 # What passes write beyond ONNX: integer convolutions spelled out of quantised ones. Models cannot have them.
 SPELLED_OUT = {("Conv", "tensor(int32)")}
@@ -158,6 +158,8 @@ def _types(letters: str) -> frozenset[str]:
 
 
 def _of_schema(op_type: str, version: int, domain: str) -> Typing | None:
+    if domain not in ONNX_DOMAINS:
+        return None
     import onnx
     try:
         schema = onnx.defs.get_schema(op_type, version, domain)

@@ -6,6 +6,8 @@ converter too (bench.convert), and gets the folder that it filled instead of the
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +21,21 @@ from bench import convert
 
 Feeds = dict[str, np.ndarray]
 Run = Callable[[Feeds], list[np.ndarray]]
+BEFORE = "FASTCNN_BEFORE"        # environment: the top of another clone of fastcnn, built in place
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit_before(package: str) -> str | None:
+    """The commit of the clone whose fastcnn is timed as `before`."""
+    command = ["git", "-C", os.environ.get(BEFORE, ""), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
 
 
 @dataclass(frozen=True)
@@ -30,21 +47,15 @@ class Engine:
     packages: tuple[str, ...]
     settings: str
     convert: Callable[[str, Path], None] | None = None
+    version_of: Callable[[str], str | None] = _version
 
     def version(self) -> str | None:
         """Installed version of the engine, or None."""
-        return _version(self.packages[0])
+        return self.version_of(self.packages[0])
 
     def versions(self) -> dict[str, str | None]:
         """Installed version of each package, or None."""
-        return {package: _version(package) for package in self.packages}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+        return {package: self.version_of(package) for package in self.packages}
 
 
 def load_fastcnn(path: str, threads: int) -> Run:
@@ -52,6 +63,16 @@ def load_fastcnn(path: str, threads: int) -> Run:
 
     model = fastcnn.load(path, threads=threads)
     return lambda feeds: model.run(None, feeds)
+
+
+def load_before(path: str, threads: int) -> Run:
+    """fastcnn of another clone, in whose process no other has been imported."""
+    sys.path.insert(0, os.environ[BEFORE])
+    import fastcnn
+
+    if not Path(fastcnn.__file__).is_relative_to(os.environ[BEFORE]):
+        raise RuntimeError(f"{fastcnn.__file__} is not of {os.environ[BEFORE]}")
+    return load_fastcnn(path, threads)
 
 
 def load_onnxruntime(path: str, threads: int) -> Run:
@@ -176,6 +197,7 @@ def load_litert(folder: str, threads: int) -> Run:
 
 ENGINES: dict[str, Engine] = {
     "fastcnn":     Engine(load_fastcnn, ("fastcnn",), "threads"),
+    "before":      Engine(load_before, ("fastcnn",), f"threads, of the clone at {BEFORE}", version_of=_commit_before),
     "onnxruntime": Engine(load_onnxruntime, ("onnxruntime",), "CPUExecutionProvider, intra_op_num_threads, inter_op_num_threads=1"),
     "openvino":    Engine(load_openvino, ("openvino",),
                           "INFERENCE_PRECISION_HINT=f32, INFERENCE_NUM_THREADS, PERFORMANCE_HINT=LATENCY"),

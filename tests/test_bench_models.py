@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -48,6 +49,23 @@ def test_engine_computes_what_fastcnn_computes(engine, lenet5, tmp_path, monkeyp
         worker.close()
     assert bench_models.difference([y], fastcnn.load(lenet5, threads=1).run(None, {"x": X})) < 1e-5
     assert len(times) >= 3 and share > 0
+
+
+def test_fastcnn_of_another_clone_is_an_engine(lenet5, tmp_path, monkeypatch):
+    (tmp_path / "fastcnn").mkdir()
+    (tmp_path / "fastcnn" / "__init__.py").write_text(
+        "class load:\n    def __init__(self, path, threads): pass\n    def run(self, names, feeds): return [[1.0]]\n")
+    for command in (["init", "-q"], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    monkeypatch.setenv("FASTCNN_BEFORE", str(tmp_path))
+    worker = Worker("before", 1, [])
+    try:
+        commit, = worker.versions().values()
+        worker.load(str(lenet5), {"x": X})
+        y, = worker.outputs()
+    finally:
+        worker.close()
+    assert y.tolist() == [1.0] and len(commit) >= 7
 
 
 def test_worker_errors_name_the_engine(lenet5):

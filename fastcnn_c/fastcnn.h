@@ -179,6 +179,11 @@ size_t fc_gemm_packed_floats(int64_t n, int64_t k, int64_t nv);
 void fc_gemm_pack_b(float *packed, const void *w, int64_t n, int64_t k, int64_t ldw, int transposed, int64_t nv);
 /* Convolution: w is [oc][ic][taps]; packed as gemm B with n = oc and k = (tap, ic). */
 void fc_conv_pack(float *packed, const void *w, int64_t oc, int64_t ic, int64_t taps, int64_t nv);
+/* Convolution of 8-bit values, a group: w is [oc][ic][kh][kw]; packed: panels of nv vectors of oc, of words of k: a word is four values of each
+ * channel, [word][channel][4]. k has runs, a kernel row each with whole_rows (columns that are not dilated), else the ic values of a tap, each
+ * rounded up to whole words with weights of 0. */
+size_t fc_qconv_packed_bytes(int64_t oc, int64_t ic, int64_t kh, int64_t kw, int whole_rows);
+void fc_qconv_pack(int8_t *packed, const void *w, int64_t oc, int64_t ic, int64_t kh, int64_t kw, int64_t nv, int whole_rows);
 /* Winograd F(m, kh) by F(m, kw), F(1, 1) along an axis of extent 1: w is [oc][ic][kh][kw]; packed: a GEMM B matrix [ic][oc] a position,
  * each packed as above. */
 size_t fc_winograd_packed_floats(int64_t m, int64_t kh, int64_t kw, int64_t oc, int64_t ic, int64_t nv);

@@ -45,3 +45,16 @@ def pack_winograd(const float[:, :, :, ::1] w, int64_t m, int64_t nv):
         with nogil:
             fc_winograd_pack(&out[0], &w[0, 0, 0, 0], m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv)
     return packed
+
+
+def pack_qconv(const signed char[:, :, :, ::1] w, int64_t groups, int64_t nv, bint whole_rows):
+    """8-bit weights w [oc][ic][kh][kw] as panels of nv vectors over each group's oc (fc_qconv_pack); whole_rows: k has a run a kernel row."""
+    cdef int64_t oc = w.shape[0] // groups, ic = w.shape[1], kh = w.shape[2], kw = w.shape[3], g
+    cdef int64_t nbytes = fc_qconv_packed_bytes(oc, ic, kh, kw, whole_rows)
+    packed = aligned_empty(groups * nbytes, np.int8)
+    cdef signed char[::1] out = packed
+    if out.shape[0]:
+        with nogil:
+            for g in range(groups):
+                fc_qconv_pack(&out[0] + g * nbytes, &w[0, 0, 0, 0] + g * oc * ic * kh * kw, oc, ic, kh, kw, nv, whole_rows)
+    return packed

@@ -29,14 +29,16 @@
     I(nv) I(band) I(block) I(split_columns) I(y_gap) I(laced) I(pair)
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
-/* y, x (uint8), w (int8, packed), offset (int32 [groups*oc]), factor (float [groups*oc]) ; convolution of 8-bit values: for each output channel
- * s = offset + sum of x * w, exact, and y = s (to FC_Q_SUMS, int32), min(max(s * factor, lo), hi) (FC_Q_FLOATS) or that rounded to nearest
- * even + zero (FC_Q_BYTES). Padding is x_zero; what it and a zero point of x add is in the offset. ic and oc are per group; fields as of
- * conv. Weights: per group panels of nv vectors of oc, of words of k: a word is four values of each channel, [word][channel][4]. k has runs:
- * all of a kernel row where columns are not dilated, else the ic values of a tap, each rounded up to whole words with weights of 0. In
- * place (1x1, no padding) up to 3 bytes after the last pixel are read. */
+/* y, x (uint8), w (int8, packed), offset (int32 [groups*oc]), factor (float [groups*oc]), residual? (uint8), table? [256] ; convolution of 8-bit
+ * values: for each output channel s = offset + sum of x * w, exact, and f = s * factor. Where own_factor is not 0, the result is a quantised one of
+ * its own first: f = round(min(max(f, own_lo), own_hi)) * own_factor. Where there is a residual: f += (residual - r_zero) * r_factor. Then y = s (to
+ * FC_Q_SUMS, int32), min(max(f, lo), hi) (FC_Q_FLOATS), or round(f) + zero brought into round(lo) + zero .. round(hi) + zero and 0..255, and looked
+ * up in the table (FC_Q_BYTES). f is made in float32, each operation by itself; round: to nearest even.
+ * Padding is x_zero; what it and a zero point of x add is in the offset. ic and oc are per group; fields as of
+ * conv. Weights: fc_qconv_pack. In place (1x1, no padding) up to 3 bytes after the last pixel are read. */
 #define FC_FIELDS_qconv(I, F, V) \
-    FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) I(nv) I(band) I(block) I(split_columns) I(x_zero) I(to) F(lo) F(hi) F(zero)
+    FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) I(nv) I(band) I(block) I(split_columns) I(x_zero) I(to) \
+    F(own_factor) F(own_lo) F(own_hi) F(r_factor) I(r_zero) F(lo) F(hi) I(zero)
 /* y (uint8), x (float) ; y = x / scale, the quotient rounded to float32 and then to nearest even, + zero, brought into 0..255. Rows, and planes
  * to pixels or the other way, are fast. An int8 tensor is these with zero + 128, and bit 7 of y flipped (table). */
 #define FC_FIELDS_quantise(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) F(scale) I(zero)

@@ -7,7 +7,6 @@ from conv_step import Case, place
 from step_helper import Guarded, run_step
 
 from fastcnn import _native
-from fastcnn.convolve.quads import pack_quads
 
 SUMS, FLOATS, BYTES = range(3)          # FC_Q_SUMS ... of kernels.h
 SLACK = 3                               # bytes after the last pixel that a step in place reads
@@ -48,8 +47,8 @@ def sums(case: Case, x: np.ndarray, w: np.ndarray, zero: int) -> np.ndarray:
 
 def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2, threads: int = 1, split: int = 0, zero_x: int = 0,
         to: int = SUMS, offset: np.ndarray | None = None, factor: np.ndarray | None = None, lo: float = -np.inf, hi: float = np.inf,
-        zero: int = 0) -> np.ndarray:
-    """The step's result, margins and gaps checked."""
+        zero: int = 0, residual: np.ndarray | None = None, r_gap: int = 0, table: np.ndarray | None = None, **more: float) -> np.ndarray:
+    """The step's result, margins and gaps checked. more: the fields own_* and r_*."""
     m, band = case.groups * case.oc, case.kh * case.kw > 1 or case.padded
     pitch = case.groups * case.ic + case.x_gap
     spaced = np.full((case.n, case.ih, case.iw, pitch), 77, np.uint8)
@@ -61,9 +60,14 @@ def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2
     each = [Guarded(np.zeros(m, np.int32) if offset is None else offset), Guarded(np.ones(m, np.float32) if factor is None else factor)]
     sizes = {name: getattr(case, name) for name in ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow", "groups",
                                                     "ic", "oc")}
-    status = run_step("qconv", [y, read, pack_quads(w, case.groups, nv, case.dw == 1), *each], threads, **sizes,
-                      **place("x", case.ih, case.iw, pitch), **place("y", case.oh, case.ow, m + case.y_gap), nv=nv, band=int(band),
-                      block=block, split_columns=split, x_zero=zero_x, to=to, lo=lo, hi=hi, zero=zero)
+    if residual is not None:
+        residual = np.pad(residual, [(0, 0)] * 3 + [(0, r_gap)], constant_values=200)
+    each += [None if extra is None else Guarded(extra) for extra in (residual, table)]
+    fields = {"own_factor": 0.0, "own_lo": 0.0, "own_hi": 0.0, "r_factor": 0.0, "r_zero": 0, **more}
+    status = run_step("qconv", [y, read, _native.pack_qconv(w, case.groups, nv, case.dw == 1), *each], threads, **sizes,
+                      **place("x", case.ih, case.iw, pitch), **place("y", case.oh, case.ow, m + case.y_gap),
+                      **place("r", case.oh, case.ow, m + r_gap), nv=nv, band=int(band), block=block, split_columns=split, x_zero=zero_x,
+                      to=to, lo=lo, hi=hi, zero=zero, **fields)
     assert status == 0
     np.testing.assert_array_equal(y.array[..., m:], margin[..., m:], err_msg="wrote between pixels")
     return y.array[..., :m].copy()
@@ -114,6 +118,65 @@ def test_qconv_requantises_to_nearest_even_and_saturates(level: str, zero: int, 
     for nv in (1, 2):
         got = run(case, x, w, nv=nv, zero_x=9, to=BYTES, offset=offset, factor=factor, lo=lo, hi=hi, zero=zero)
         np.testing.assert_array_equal(got, expected)
+
+
+EPILOGUES = [Case(19, 37, oh=5, ow=13, y_gap=2), Case(8, 70, 3, 3, oh=4, ow=11, pt=1, pl=1, pb=1, pr=1), Case(12, 16, oh=3, ow=9, n=2),
+             Case(4, 5, 1, 3, oh=2, ow=31, groups=3)]
+
+
+@pytest.mark.parametrize("case", EPILOGUES, ids=str)
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("to", [FLOATS, BYTES])
+def test_qconv_adds_a_residual_before_rounding(level: str, case: Case, own: bool, to: int) -> None:
+    """With own the steps of the unfused graph one by one: quantise the convolution, dequantise, add, quantise. Factors of 1/2 give ties."""
+    x, w = operands(case, 1, (-3, 3))
+    m = case.groups * case.oc
+    residual = np.random.default_rng(2).integers(0, 256, (case.n, case.oh, case.ow, m)).astype(np.uint8)
+    factor = np.where(np.arange(m) % 3, 0.03125, 0.021).astype(np.float32)
+    offset = np.arange(m, dtype=np.int32) * 3 - 20
+    f = (sums(case, x, w, 9) + offset).astype(np.float32) * factor
+    fields = {"r_factor": 0.5, "r_zero": 117}
+    if own:
+        fields |= {"own_factor": 0.5, "own_lo": -31.0, "own_hi": 60.5}
+        f = np.rint(np.clip(f, np.float32(-31), np.float32(60.5))) * np.float32(0.5)
+    f = f + (residual.astype(np.float32) - 117) * np.float32(0.5)
+    expected = np.clip(f, -40, 90) if to == FLOATS else np.clip(np.rint(f) + 41, 1, 131)
+    for nv, threads, gap in ((1, 1, 0), (2, 1, 3), (3, 2, 0), (4, 1, 1)):
+        if _native.qgemm_max_mr(nv):
+            got = run(case, x, w, nv=nv, zero_x=9, to=to, offset=offset, factor=factor, lo=-40.0, hi=90.0, zero=41, threads=threads,
+                      residual=residual, r_gap=gap, **fields)
+            np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("case", EPILOGUES, ids=str)
+def test_qconv_looks_its_result_up(level: str, case: Case) -> None:
+    table = np.random.default_rng(5).permutation(256).astype(np.uint8)
+    x, w = operands(case, 1, (-3, 3))
+    plain = {"zero_x": 9, "to": BYTES, "factor": np.full(case.groups * case.oc, 0.02, np.float32), "lo": -100.0, "hi": 155.0, "zero": 100}
+    expected = table[run(case, x, w, **plain)]
+    for nv, threads, split in ((1, 1, 0), (2, 2, 1)):
+        np.testing.assert_array_equal(run(case, x, w, nv=nv, threads=threads, split=split, table=table, **plain), expected)
+
+
+def test_qconv_saturates_what_is_far_outside(level: str) -> None:
+    case = Case(64, 20, ow=9)
+    x, w = operands(case)
+    exact = sums(case, x, w, 0)
+    got = run(case, x, w, to=BYTES, factor=np.full(20, 1e9, np.float32), lo=-3.0, hi=252.0, zero=3)
+    np.testing.assert_array_equal(got, np.where(exact > 0, 255, np.where(exact < 0, 0, 3)))
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 1, 1), (40, 7, 3, 3), (33, 16, 1, 1), (6, 3, 7, 7), (17, 5, 1, 3)])
+def test_qconv_weights_are_packed_by_words(level: str, shape: tuple[int, ...]) -> None:
+    w, vector = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8), _native.vector_length()
+    oc, ic, kh, kw = shape
+    for nv in (1, 2, 4):
+        for whole in (True, False):
+            runs = w.transpose(0, 2, 3, 1).reshape((oc, kh, kw * ic) if whole else (oc, kh * kw, ic))
+            wide = np.pad(runs, [(0, -oc % vector), (0, 0), (0, -runs.shape[2] % 4)])
+            words = wide.reshape(len(wide), -1, 4)
+            expected = [words[j:j + nv * vector].transpose(1, 0, 2).ravel() for j in range(0, len(wide), nv * vector)]
+            np.testing.assert_array_equal(_native.pack_qconv(w, 1, nv, whole), np.concatenate(expected))
 
 
 def test_qconv_gives_floats(level: str) -> None:

@@ -7,7 +7,7 @@
 
 #include "../simd/lookup_avx512_vbmi.h"
 
-#include "../kernels/bytes.h"
+#include "../kernels/kernels.h"
 
 #include "../kernels/names.inc"
 

@@ -7,6 +7,49 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* ---- qgemm: one register tile of an implicit GEMM of 8-bit values --------------------------------------------------------
+ * s[i][j] = offset[j] + sum_t sum_k a[i*lda + run[t] + k] * b[(t*words + k/4)*4*ldb + 4*j + k%4], exactly, in 32 bits
+ * f[i][j] = s * factor[j]
+ *           where own_factor is not 0: round(min(max(f, own_lo), own_hi)) * own_factor
+ *           where there is a residual: + (residual[i*ldr + j] - r_zero) * r_factor
+ * c[i][j] = s (FC_Q_SUMS, int32), min(max(f, lo), hi) (FC_Q_FLOATS), or round(f) + zero brought into [byte_lo, byte_hi] (FC_Q_BYTES, uint8)
+ *
+ *   i < mr (fixed by the kernel), j < n, (nv-1)*V_LEN < n <= nv*V_LEN, k < 4*words, t < runs; c has ldc elements from row to row
+ *   a     unsigned bytes; all 4*words of a run are read: what is too many meets weights of 0
+ *   b     signed bytes, packed: words of ldb = nv*V_LEN quads
+ *   f is made operation by operation in float32, so that it is the same at every instruction set; round: to nearest even
+ * Registers: mr*nv sums + nv quads + 1 four, where the CPU has dot products; the double of quads and fours where not.
+ */
+enum { FC_Q_SUMS, FC_Q_FLOATS, FC_Q_BYTES };
+
+typedef struct fc_qgemm_args {
+    void *c;
+    size_t ldc;
+    const uint8_t *a;
+    size_t lda;
+    const int64_t *run;
+    size_t runs, words;
+    const int8_t *b;
+    size_t n;
+    const int32_t *offset;
+    const float *factor;
+    float own_factor, own_lo, own_hi;
+    const uint8_t *residual;    /* or NULL */
+    size_t ldr;
+    float r_factor;
+    int32_t r_zero;
+    float lo, hi;
+    int32_t zero, byte_lo, byte_hi;
+    int to;
+} fc_qgemm_args;
+
+typedef void (*fc_qgemm_kernel)(const fc_qgemm_args *args);
+
+typedef struct fc_qgemm_kernels {
+    fc_qgemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_GEMM_MAX_MR + 1];   /* [nv][mr], NULL where the registers do not suffice */
+    int max_mr[FC_GEMM_MAX_NV + 1];
+} fc_qgemm_kernels;
+
 /* ---- quantise: y[i] = round(x[i] / scale) + zero, the quotient rounded to float32 first, as ONNX has it --------------------------------
  * row         i < n
  * planes      y[i*pixel + j] from x[j*plane + i], i < n, j < c <= 4

@@ -8,6 +8,11 @@
 
 #include "../fastcnn.h"
 
+/* Register tiles: vectors and rows of the largest, and of tiles of their own. */
+enum { FC_GEMM_PAIR_NV = 2, FC_GEMM_LACED_NV = 3, FC_GEMM_MAX_NV = 4, FC_GEMM_MAX_MR = 14, FC_MAX_VECTOR = 16 };
+
+#include "bytes.h"
+
 /* ---- gemm: one register tile of an implicit GEMM -------------------------------------------------------------------------
  * c[i][j] = min(max(init[i][j] + sum_t sum_k a[i*lda + tap[t].a + k] * b[(tap[t].k + k)*ldb + j] + residual[i][j], lo), hi)
  *
@@ -45,48 +50,12 @@ typedef struct fc_gemm_args {
 
 typedef void (*fc_gemm_kernel)(const fc_gemm_args *args);
 
-enum { FC_GEMM_PAIR_NV = 2, FC_GEMM_LACED_NV = 3, FC_GEMM_MAX_NV = 4, FC_GEMM_MAX_MR = 14, FC_MAX_VECTOR = 16 };
-
 typedef struct fc_gemm_kernels {
     fc_gemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_GEMM_MAX_MR + 1];   /* [nv][mr], NULL where the registers do not suffice */
     int max_mr[FC_GEMM_MAX_NV + 1];
     fc_gemm_kernel pair[FC_GEMM_MAX_MR / 2 + 1];                   /* [half], FC_GEMM_PAIR_NV vectors wide: 2 runs of half rows; or NULL */
     fc_gemm_kernel laced[FC_GEMM_MAX_MR + 1];                      /* [mr], FC_GEMM_LACED_NV vectors wide; or NULL */
 } fc_gemm_kernels;
-
-/* ---- qgemm: one register tile of an implicit GEMM of 8-bit values --------------------------------------------------------
- * s[i][j] = offset[j] + sum_t sum_k a[i*lda + run[t] + k] * b[(t*words + k/4)*4*ldb + 4*j + k%4], exactly, in 32 bits
- * c[i][j] = s (FC_Q_SUMS, int32), min(max(s * factor[j], lo), hi) (FC_Q_FLOATS), or that rounded to nearest even + zero (FC_Q_BYTES, uint8)
- *
- *   i < mr (fixed by the kernel), j < n, (nv-1)*V_LEN < n <= nv*V_LEN, k < 4*words, t < runs; c has ldc elements from row to row
- *   a     unsigned bytes; all 4*words of a run are read: what is too many meets weights of 0
- *   b     signed bytes, packed: words of ldb = nv*V_LEN quads
- *   lo, hi with FC_Q_BYTES: integral or not, lo + zero >= 0 and hi + zero <= 255
- * Registers: mr*nv sums + nv quads + 1 four, where the CPU has dot products; the double of quads and fours where not.
- */
-enum { FC_Q_SUMS, FC_Q_FLOATS, FC_Q_BYTES };
-
-typedef struct fc_qgemm_args {
-    void *c;
-    size_t ldc;
-    const uint8_t *a;
-    size_t lda;
-    const int64_t *run;
-    size_t runs, words;
-    const int8_t *b;
-    size_t n;
-    const int32_t *offset;
-    const float *factor;
-    float lo, hi, zero;
-    int to;
-} fc_qgemm_args;
-
-typedef void (*fc_qgemm_kernel)(const fc_qgemm_args *args);
-
-typedef struct fc_qgemm_kernels {
-    fc_qgemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_GEMM_MAX_MR + 1];   /* [nv][mr], NULL where the registers do not suffice */
-    int max_mr[FC_GEMM_MAX_NV + 1];
-} fc_qgemm_kernels;
 
 /* ---- unary: y[r][i] = fn(x[r][i]; alpha, beta), rows ld apart in both; y may be x ----------------------------------------- */
 typedef void (*fc_unary_kernel)(float *y, const float *x, size_t rows, size_t n, size_t ld, float alpha, float beta);
@@ -105,7 +74,6 @@ static inline int fc_plain_moments(double mean, double variance, double epsilon)
     return variance + epsilon >= FC_LEAST_SQUARES && variance < 0x1p127 && mean * mean <= FC_MOST_OFFSET * (variance + epsilon);
 }
 
-#include "bytes.h"
 #include "families.h"
 
 typedef struct fc_kernels {

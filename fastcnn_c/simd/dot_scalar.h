@@ -7,7 +7,6 @@
  *   v_sums_zero, v_load_sums, v_store_sums (and _tail: lanes < n, touches no more)
  *   v_float_of(s)      sums as floats, rounded to nearest even
  *   v_sums_set1(i)     the same sum in all lanes
- *   v_store_bytes_tail(p, x, z, n)   lanes < n of x rounded to nearest even, plus z, which is in 0..255, as bytes
  *   v_widen_tail(p, n) lanes < n from bytes, the rest 0; touches p[0..n) only
  *   v_byte_of(s, j)    byte j of each sum
  *   v_saturate(x, z)   x rounded to nearest even, plus z, brought into 0..255; x < 2^31, NaN gives 0
@@ -18,6 +17,7 @@
  *   v_bytes            4 * V_LEN bytes      v_load_bytes(p, n), v_store_bytes(p, b, n): the first n <= 4 * V_LEN, touches no more
  *   v_pack_bytes(x, z) v_saturate of four vectors, one after the other
  *   v_clamp_bytes(b, lo, hi)
+ *   v_store_part(p, b, k, parts, n)   the first n bytes of part k of b, which has 1, 2 or 4 parts of as many vectors each
  */
 typedef int32_t v_i32;
 typedef struct v_quads { int8_t of[4]; } v_quads;
@@ -35,7 +35,6 @@ static inline v_i32 v_dot(v_i32 s, v_four a, v_quads b)
 }
 static inline v_f32 v_float_of(v_i32 s) { return (float)s; }
 static inline v_i32 v_sums_set1(int32_t x) { return x; }
-static inline void v_store_bytes_tail(uint8_t *p, v_f32 x, v_i32 z, size_t n) { if (n) *p = (uint8_t)((int32_t)nearbyintf(x) + z); }
 
 static inline v_i32 v_sub_sums(v_i32 a, v_i32 b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
 static inline v_i32 v_widen_tail(const uint8_t *p, size_t n) { return n ? *p : 0; }
@@ -63,3 +62,4 @@ static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
         b.of[i] = (uint8_t)(b.of[i] < lo ? lo : b.of[i] > hi ? hi : b.of[i]);
     return b;
 }
+static inline void v_store_part(uint8_t *p, v_bytes b, int k, int parts, size_t n) { memcpy(p, b.of + k * 4 / parts, n); }

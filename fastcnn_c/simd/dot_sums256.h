@@ -7,19 +7,6 @@ static inline v_i32 v_load_sums_tail(const int32_t *p, size_t n) { return _mm256
 static inline void v_store_sums_tail(int32_t *p, v_i32 s, size_t n) { _mm256_maskstore_epi32(p, v_lanes_below(n), s); }
 static inline v_f32 v_float_of(v_i32 s) { return _mm256_cvtepi32_ps(s); }
 static inline v_i32 v_sums_set1(int32_t x) { return _mm256_set1_epi32(x); }
-static inline void v_store_bytes_tail(uint8_t *p, v_f32 x, v_i32 z, size_t n)
-{
-    const __m256i i = _mm256_add_epi32(_mm256_cvtps_epi32(x), z);
-    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1)), bytes = _mm_packus_epi16(words, words);
-    if (n == V_LEN) {
-        _mm_storel_epi64((__m128i *)p, bytes);
-        return;
-    }
-    uint8_t all[16];
-    _mm_storeu_si128((__m128i *)all, bytes);
-    memcpy(p, all, n);
-}
-
 static inline v_i32 v_sub_sums(v_i32 a, v_i32 b) { return _mm256_sub_epi32(a, b); }
 static inline v_i32 v_widen_tail(const uint8_t *p, size_t n)
 {
@@ -81,4 +68,18 @@ static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
 static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
 {
     return _mm256_min_epu8(_mm256_max_epu8(b, _mm256_set1_epi8((char)lo)), _mm256_set1_epi8((char)hi));
+}
+static inline void v_store_part(uint8_t *p, v_bytes b, int k, int parts, size_t n)
+{
+    uint8_t all[4 * V_LEN];
+    const __m128i half = k * 2 / parts ? _mm256_extracti128_si256(b, 1) : _mm256_castsi256_si128(b);
+    if (n != (size_t)(4 * V_LEN / parts)) {
+        _mm256_storeu_si256((__m256i *)all, b);
+        memcpy(p, all + k * 4 * V_LEN / parts, n);
+    } else if (parts == 1)
+        _mm256_storeu_si256((__m256i *)p, b);
+    else if (parts == 2)
+        _mm_storeu_si128((__m128i *)p, half);
+    else
+        _mm_storel_epi64((__m128i *)p, k % 2 ? _mm_unpackhi_epi64(half, half) : half);
 }

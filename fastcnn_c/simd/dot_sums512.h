@@ -7,15 +7,6 @@ static inline v_i32 v_load_sums_tail(const int32_t *p, size_t n) { return _mm512
 static inline void v_store_sums_tail(int32_t *p, v_i32 s, size_t n) { _mm512_mask_storeu_epi32(p, v_lanes_below(n), s); }
 static inline v_f32 v_float_of(v_i32 s) { return _mm512_cvtepi32_ps(s); }
 static inline v_i32 v_sums_set1(int32_t x) { return _mm512_set1_epi32(x); }
-static inline void v_store_bytes_tail(uint8_t *p, v_f32 x, v_i32 z, size_t n)
-{
-    const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(x), z));
-    if (n == V_LEN)
-        _mm_storeu_si128((__m128i *)p, bytes);
-    else
-        _mm_mask_storeu_epi8(p, v_lanes_below(n), bytes);
-}
-
 static inline v_i32 v_sub_sums(v_i32 a, v_i32 b) { return _mm512_sub_epi32(a, b); }
 static inline v_i32 v_widen_tail(const uint8_t *p, size_t n)
 {
@@ -69,4 +60,15 @@ static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
 static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
 {
     return _mm512_min_epu8(_mm512_max_epu8(b, _mm512_set1_epi8((char)lo)), _mm512_set1_epi8((char)hi));
+}
+static inline void v_store_part(uint8_t *p, v_bytes b, int k, int parts, size_t n)
+{
+    const __mmask64 lanes = v_bytes_below(n);
+    if (parts == 1)
+        _mm512_mask_storeu_epi8(p, lanes, b);
+    else if (parts == 2)
+        _mm256_mask_storeu_epi8(p, (__mmask32)lanes, k ? _mm512_extracti64x4_epi64(b, 1) : _mm512_castsi512_si256(b));
+    else
+        _mm_mask_storeu_epi8(p, (__mmask16)lanes, k == 0 ? _mm512_castsi512_si128(b) : k == 1 ? _mm512_extracti32x4_epi32(b, 1)
+                                                  : k == 2 ? _mm512_extracti32x4_epi32(b, 2) : _mm512_extracti32x4_epi32(b, 3));
 }

@@ -1,6 +1,7 @@
 /* Convolution of 8-bit values as implicit GEMM: what conv.c does with floats. Sums are exact, so nothing that only meets padding is left
  * out: the offset of an output channel counts on all of its taps.
  */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -9,15 +10,16 @@
 enum { WORD = 4 }; /* values of k that a lane multiplies at a time */
 
 typedef struct qconv_run {
-    const fc_qconv *p;
+    fc_qconv p;                       /* as given, or with all pixels of an image as one row (make_flat) */
     uint8_t *y;
-    const uint8_t *x;
+    const uint8_t *x, *residual, *table;
     const int8_t *w;
     const int32_t *offset;
     const float *factor;
     int64_t *runs;                    /* offsets of the runs of k, and how many, and words of each */
     int64_t count, words;
     int64_t row, pixel, group;        /* bytes from one row, pixel, group to the next of what is multiplied: the band or x */
+    int64_t first, last;              /* columns of a row that are computed */
     int64_t y_bytes;                  /* of an element of y */
 } qconv_run;
 
@@ -35,7 +37,7 @@ size_t fc_scratch_qconv(const void *params, int threads)
 /* How k lies in memory whose rows, pixels and groups are so far apart. */
 static void set_memory(qconv_run *c, int64_t row, int64_t pixel, int64_t group)
 {
-    const fc_qconv *p = c->p;
+    const fc_qconv *p = &c->p;
     const int whole_rows = p->dw == 1;
     c->row = row;
     c->pixel = pixel;
@@ -50,7 +52,7 @@ static void set_memory(qconv_run *c, int64_t row, int64_t pixel, int64_t group)
 /* Input rows that output rows [oy, oy + rows) of an image see to the band: one group after the other, zero points around. */
 static void fill_band(const qconv_run *c, uint8_t *band, const uint8_t *x, int64_t oy, int64_t rows)
 {
-    const fc_qconv *p = c->p;
+    const fc_qconv *p = &c->p;
     const int64_t width = band_width(p), left = fc_min(fc_max(p->pl, 0), width), first = fc_max(-p->pl, 0);
     const int64_t inside = fc_max(fc_min(p->iw - first, width - left), 0), right = width - left - inside;
     for (int64_t g = 0; g < p->groups; g++)
@@ -72,40 +74,66 @@ static void fill_band(const qconv_run *c, uint8_t *band, const uint8_t *x, int64
         }
 }
 
+/* What a tile's epilogue does, whatever tile. */
+static fc_qgemm_args args_of(const qconv_run *c)
+{
+    const fc_qconv *p = &c->p;
+    return (fc_qgemm_args){.ldc = (size_t)p->y_pixel, .lda = (size_t)(p->sw * c->pixel), .run = c->runs, .runs = (size_t)c->count,
+                           .words = (size_t)c->words, .own_factor = p->own_factor, .own_lo = p->own_lo, .own_hi = p->own_hi,
+                           .ldr = (size_t)p->r_pixel, .r_factor = p->r_factor, .r_zero = (int32_t)p->r_zero, .lo = p->lo, .hi = p->hi,
+                           .zero = (int32_t)p->zero, .byte_lo = (int32_t)fmaxf(0.0f, nearbyintf(p->lo) + (float)p->zero),
+                           .byte_hi = (int32_t)fminf(255.0f, nearbyintf(p->hi) + (float)p->zero), .to = (int)p->to};
+}
+
+/* Columns [c->first, c->last) of output row oy times a panel of n channels from `column` on, a tile at a time; a: of column 0. */
+static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, int64_t image, int64_t oy, int64_t column)
+{
+    const fc_qconv *p = &c->p;
+    const int64_t nv = fc_ceil_div((int64_t)args->n, fc_active->vector_length), count = c->last - c->first;
+    const fc_qgemm_kernel *tiles = fc_active_bytes->qgemm->tile[nv];
+    const int64_t tall = fc_ceil_div(count, fc_active_bytes->qgemm->max_mr[nv]);
+    const fc_table_kernel lookup = c->table ? fc_active_table() : NULL;
+    for (int64_t t = 0; t < tall; t++) {
+        const int64_t x0 = c->first + count * t / tall, x1 = c->first + count * (t + 1) / tall;
+        uint8_t *y = c->y + (image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column) * c->y_bytes;
+        args->a = a + x0 * (int64_t)args->lda;
+        args->c = y;
+        args->residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x0 * p->r_pixel + column : NULL;
+        tiles[x1 - x0](args);
+        if (lookup)
+            lookup(y, args->ldc, y, args->ldc, (size_t)(x1 - x0), args->n, c->table);
+    }
+}
+
 /* Rows [oy0, oy1) of one image times panels [q0, q1) of each group; a belongs to row oy0. */
 static void run_block(const qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0, int64_t oy1, int64_t q0, int64_t q1)
 {
-    const fc_qconv *p = c->p;
+    const fc_qconv *p = &c->p;
     const int64_t v = fc_active->vector_length, nr = p->nv * v, k = c->count * c->words;
     const int64_t packed = fc_ceil_div(p->oc, v) * v * k * WORD;
+    fc_qgemm_args args = args_of(c);
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t i = q0; i < q1; i++) {
-            const int64_t n = fc_min(nr, p->oc - i * nr), column = g * p->oc + i * nr;
-            fc_qgemm_args args = {.ldc = (size_t)p->y_pixel, .lda = (size_t)(p->sw * c->pixel), .run = c->runs, .runs = (size_t)c->count,
-                                  .words = (size_t)c->words, .b = c->w + g * packed + i * nr * k * WORD, .n = (size_t)n,
-                                  .offset = c->offset + column, .factor = c->factor + column, .lo = p->lo, .hi = p->hi, .zero = p->zero,
-                                  .to = (int)p->to};
-            const fc_qgemm_kernel *tiles = fc_active_bytes->qgemm->tile[fc_ceil_div(n, v)];
-            const int64_t tallest = fc_active_bytes->qgemm->max_mr[fc_ceil_div(n, v)], per_row = fc_ceil_div(p->ow, tallest);
+            const int64_t column = g * p->oc + i * nr;
+            args.n = (size_t)fc_min(nr, p->oc - i * nr);
+            args.b = c->w + g * packed + i * nr * k * WORD;
+            args.offset = c->offset + column;
+            args.factor = c->factor + column;
             for (int64_t oy = oy0; oy < oy1; oy++)
-                for (int64_t t = 0; t < per_row; t++) {
-                    const int64_t x0 = p->ow * t / per_row, x1 = p->ow * (t + 1) / per_row;
-                    args.a = a + g * c->group + (oy - oy0) * p->sh * c->row + x0 * (int64_t)args.lda;
-                    args.c = c->y + (image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column) * c->y_bytes;
-                    tiles[x1 - x0](&args);
-                }
+                run_row(c, &args, a + g * c->group + (oy - oy0) * p->sh * c->row, image, oy, column);
         }
 }
 
 /* Output rows [begin, end) counted over all images, `block` at a time. */
 static void run_rows(qconv_run *c, uint8_t *band, int64_t begin, int64_t end, int64_t q0, int64_t q1)
 {
-    const fc_qconv *p = c->p;
+    const fc_qconv *p = &c->p;
     const int64_t row = band_width(p) * p->ic;
     if (p->band)
         set_memory(c, row, p->ic, band_rows(p, p->block) * row);
     else
         set_memory(c, p->x_row, p->x_pixel, p->ic);
+    c->last = p->ow;
     while (begin < end) {
         const int64_t image = begin / p->oh, oy = begin % p->oh, rows = fc_min(fc_min(p->block, p->oh - oy), end - begin);
         const uint8_t *x = c->x + image * p->x_image;
@@ -116,18 +144,47 @@ static void run_rows(qconv_run *c, uint8_t *band, int64_t begin, int64_t end, in
     }
 }
 
+/* The same for pixels [begin, end) of images that are one row each. */
+static void run_pixels(qconv_run *c, int64_t block, int64_t begin, int64_t end, int64_t q0, int64_t q1)
+{
+    const fc_qconv *p = &c->p;
+    set_memory(c, p->x_row, p->x_pixel, p->ic);
+    while (begin < end) {
+        const int64_t image = begin / p->ow;
+        c->first = begin % p->ow;
+        c->last = fc_min(fc_min(c->first + block, p->ow), c->first + end - begin);
+        run_block(c, c->x + image * p->x_image, image, 0, 1, q0, q1);
+        begin += c->last - c->first;
+    }
+}
+
+/* A 1x1 window over neighbouring pixels knows no rows: an image is one, so that tiles are full whatever its width. */
+static int make_flat(fc_qconv *p, int has_residual)
+{
+    if (p->band || p->kh * p->kw * p->sh * p->sw != 1 || p->pt || p->pl || p->ih != p->oh || p->iw != p->ow || p->x_row != p->iw * p->x_pixel ||
+        p->y_row != p->ow * p->y_pixel || (has_residual && p->r_row != p->ow * p->r_pixel))
+        return 0;
+    p->ow *= p->oh;
+    p->iw = p->ow;
+    p->oh = p->ih = 1;
+    return 1;
+}
+
 fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
 {
     const fc_qconv *p = params;
-    qconv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .offset = t[3], .factor = t[4], .runs = team->scratch,
-                   .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
+    qconv_run c = {.p = *p, .y = t[0], .x = t[1], .w = t[2], .offset = t[3], .factor = t[4], .residual = t[5], .table = t[6],
+                   .runs = team->scratch, .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
     uint8_t *band = (uint8_t *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
-    int64_t q0 = 0, q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length), begin = 0, end = p->n * p->oh;
+    const int flat = make_flat(&c.p, c.residual != NULL);
+    int64_t q0 = 0, q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length), begin = 0, end = p->n * (flat ? c.p.ow : p->oh);
     if (p->split_columns)
         fc_share(team, q1, &q0, &q1);
     else
         fc_share(team, end, &begin, &end);
-    if (q0 < q1 && begin < end)
+    if (q0 < q1 && flat)
+        run_pixels(&c, p->block * p->ow, begin, end, q0, q1);
+    else if (q0 < q1)
         run_rows(&c, band, begin, end, q0, q1);
     return FC_OK;
 }

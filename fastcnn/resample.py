@@ -95,7 +95,7 @@ def resized_axes(node: Node, shape: Sequence[int], roi: np.ndarray | None, scale
         new = [int(np.floor(F(n) * factor)) for n, factor in zip(old, factors)]
         ratios: Sequence[Fraction | float] = [float(factor) for factor in factors]
     elif sizes is not None and len(sizes) == len(axes):
-        new, ratios = _kept_ratio(node.attrs.get("keep_aspect_ratio_policy", "stretch"), old, [int(s) for s in sizes])
+        new, ratios = kept_ratio(node.attrs.get("keep_aspect_ratio_policy", "stretch"), old, [int(s) for s in sizes])
     else:
         raise ValueError(f"neither scales nor sizes for {len(axes)} axes")
     regions = [(0.0, 1.0)] * len(axes)
@@ -110,7 +110,7 @@ def resized_axes(node: Node, shape: Sequence[int], roi: np.ndarray | None, scale
     return result
 
 
-def _kept_ratio(policy: str, sizes: list[int], outs: list[int]) -> tuple[list[int], list[Fraction]]:
+def kept_ratio(policy: str, sizes: list[int], outs: list[int]) -> tuple[list[int], list[Fraction]]:
     """(extents, scales): as they are, or one scale for all axes and extents rounded to the nearest integer, halves up."""
     ratios = [Fraction(out, size) if size else Fraction(1) for out, size in zip(outs, sizes)]
     if policy == "stretch":

@@ -39,7 +39,7 @@ ARROWS = {
     "machine": {"base", "native"},
     "convolve": {"base", "native", "machine"},
     "tune": {"base", "native", "machine", "convolve"},
-    "ops": {"base", "operators", "native", "machine", "convolve"},
+    "ops": {"base", "operators", "native", "machine", "convolve", "inference"},
     "fusions": {"base", "operators", "native", "machine", "convolve", "ops"},
     "plan": {"base", "operators", "native", "schema", "reference", "machine", "convolve", "ops", "fusions"},
     "half_precision": {"base", "native", "ops"},

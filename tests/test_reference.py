@@ -12,6 +12,7 @@ from onnx import TensorProto, numpy_helper
 
 from fastcnn.ir.errors import ExecutionError, ShapeError, UnsupportedOperatorError
 from fastcnn.ir.graph import Activation, Node
+from fastcnn.ir.spec import F32, Args, Spec
 from fastcnn.operators.cards import FORMULAS
 from fastcnn.operators.elementwise import ROUNDINGS
 from fastcnn.reference import check_supported, evaluate, evaluator, infer_outputs
@@ -59,12 +60,17 @@ def test_fused_residual_slope_and_bias() -> None:
     np.testing.assert_allclose(got, floats(2, 3) @ m + b, rtol=1e-5)
 
 
+def args_of(node: Node, *shapes: tuple[int, ...] | None) -> Args:
+    """Float inputs of these shapes, of which no values are known."""
+    return Args(node, tuple(None if shape is None else Spec(F32, shape) for shape in shapes), (None,) * len(shapes))
+
+
 def test_fused_node_has_the_types_of_the_plain_one() -> None:
     node = Node("Conv", ("x", "w", "", "r"), ("y",), {"pads": [1, 1, 1, 1]}, version=13, activation=Activation("Relu"))
-    f32 = np.dtype(np.float32)
-    assert infer_outputs(node, [(f32, (2, 3, 5, 6)), (f32, (4, 3, 3, 3)), None, (f32, (2, 4, 5, 6))], {}) == [
-        (f32, (2, 4, 5, 6))
-    ]
+    shapes = (2, 3, 5, 6), (4, 3, 3, 3), None, (2, 4, 5, 6)
+    assert infer_outputs(args_of(node, *shapes)) == [Spec(F32, (2, 4, 5, 6))]
+    with pytest.raises(ShapeError, match="input 3 is"):
+        infer_outputs(args_of(node, *shapes[:3], (2, 4, 5, 5)))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
@@ -117,16 +123,15 @@ def test_failure_names_the_node() -> None:
 
 
 def test_shapes_that_do_not_fit_name_the_node() -> None:
-    f32 = np.dtype(np.float32)
     with pytest.raises(ShapeError, match=r"MatMul 'm': a has 3 columns, b 4 rows \(inputs: float32\[2, 3\], float32\[4, 5\]\)"):
-        infer_outputs(Node("MatMul", ("a", "b"), ("y",), {}, "m", version=13), [(f32, (2, 3)), (f32, (4, 5))], {})
+        infer_outputs(args_of(Node("MatMul", ("a", "b"), ("y",), {}, "m", version=13), (2, 3), (4, 5)))
 
 
 def test_shape_that_depends_on_data_is_none_until_the_data_is_known() -> None:
     node = Node("Reshape", ("x", "s"), ("y",), version=13)
-    types = [(np.dtype(np.float32), (2, 6)), (np.dtype(np.int64), (2,))]
-    assert infer_outputs(node, types, {}) == [None]
-    assert infer_outputs(node, types, {"s": np.array([3, -1])}) == [(np.dtype(np.float32), (3, 4))]
+    specs, asked = (Spec(F32, (2, 6)), Spec(np.dtype(np.int64), (2,))), []
+    assert infer_outputs(Args(node, specs, (None, None)), asked) == [None] and asked == ["s"]
+    assert infer_outputs(Args(node, specs, (None, np.array([3, -1])))) == [Spec(F32, (3, 4))]
 
 
 def test_evaluators_live_as_long_as_their_nodes() -> None:

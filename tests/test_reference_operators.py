@@ -8,6 +8,7 @@ from graph_helper import onnxruntime_run
 from reference_cases import CASES, MICROSOFT, Case, arrays, as_model, as_node, names_of
 
 from fastcnn.ir.graph import Node
+from fastcnn.ir.spec import Args, Spec
 from fastcnn.onnx_proto.attributes import Kind
 from fastcnn.reader.schema import signature
 from fastcnn.reader.signatures import NEWEST_OPSET
@@ -34,11 +35,11 @@ def test_operator_gives_onnxruntimes_numbers(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_inferred_types_are_those_of_the_values(case: Case) -> None:
-    inputs, values = names_of(case)[0], arrays(case)
-    types = [None if x is None else (x.dtype, x.shape) for x in values]
-    found = infer_outputs(as_node(case), types, {n: x for n, x in zip(inputs, values) if x is not None and x.size < 65})
+    values = arrays(case)
+    specs = tuple(None if x is None else Spec(x.dtype, x.shape) for x in values)
+    found = infer_outputs(Args(as_node(case), specs, tuple(x if x is not None and x.size < 65 else None for x in values)))
     if case.infers:
-        assert found == [(y.dtype, y.shape) for y in evaluate(as_node(case), values, {}, {"": case.opset})]
+        assert found == [Spec(y.dtype, y.shape) for y in evaluate(as_node(case), values, {}, {"": case.opset})]
     else:
         assert found == [None] * case.outputs
 

@@ -1,50 +1,89 @@
-"""Types and shapes of one node's outputs when those of its inputs are numbers."""
+"""Types and shapes of one node's outputs when those of its inputs are numbers: the table of rules, asked as a model is bound."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
 from fastcnn.inference.infer import ODD, infer_graph, outputs_of, rule_of
 from fastcnn.inference.site import Known, Mismatch, Site
-from fastcnn.ir.errors import ShapeError
-from fastcnn.ir.graph import Node
+from fastcnn.inference.sizes import numbers
+from fastcnn.ir.graph import Dim, Shape
+from fastcnn.ir.spec import Args, Spec, bad_shape
 from fastcnn.onnx_proto.types import element_name, element_of, numpy_type
 from fastcnn.operators.epilogue import onnx_arity
 
-Types = tuple[np.dtype, tuple[int, ...]]
 
+def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | None]:
+    """Spec of each output, None where it depends on data (or is omitted).
 
-def infer_outputs(node: Node, inputs: Sequence[Types | None], values: Mapping[str, np.ndarray]) -> list[Types | None]:
-    """(dtype, shape) of each output, None where it depends on data (or is omitted).
-
-    inputs  (dtype, shape) one a node input; None where it is omitted or unknown
-    values  known input values by name: shapes, axes, pads, scales
+    asked  takes the names of the inputs whose values a rule asked for and nobody knows
     Raises ShapeError naming the node when the inputs do not fit the operator.
     """
-    arity = onnx_arity(node)
-    if any(v and t is None for v, t in zip(node.inputs[:arity], inputs)):
-        return [None] * len(node.outputs)
-    known = Known(constants=values)
-    for name, kind in zip(node.inputs, inputs):
-        if name and kind is not None:
-            known.types[name], known.shapes[name] = f"tensor({element_name(kind[0])})", kind[1]
+    node = args.node
+    for name, spec in zip(node.inputs[:onnx_arity(node)], args.specs):
+        if name and spec is None:
+            return [None] * len(node.outputs)
+    site = BoundSite(args)
     try:
-        kinds, shapes = outputs_of(Site(node, known, infer_graph), rule_of(node))
+        kinds, shapes = outputs_of(site, rule_of(node))
     except ODD as error:
-        why = error if isinstance(error, Mismatch) else f"{type(error).__name__}: {error}"
-        raise ShapeError(f"{node.where()}: {why} ({_shown(inputs)})") from None
-    concrete = [_concrete(kind, shape) if name and kind else None for name, kind, shape in zip(node.outputs, kinds, shapes)]
-    return [*concrete, *[None] * (len(node.outputs) - len(concrete))]
+        raise bad_shape(args, str(error) if isinstance(error, Mismatch) else f"{type(error).__name__}: {error}") from None
+    if asked is not None:
+        asked += site.asked
+    found = [_concrete(kind, shape) if name and kind else None for name, kind, shape in zip(node.outputs, kinds, shapes)]
+    return found if len(found) == len(node.outputs) else [*found, *[None] * (len(node.outputs) - len(found))]
 
 
-def _shown(inputs: Sequence[Types | None]) -> str:
-    return "inputs: " + ", ".join(f"{t[0]}{list(t[1])}" for t in inputs if t is not None)
+class BoundSite(Site):
+    """A node among numbers. `asked` has the names of the inputs whose values were wanted and are not known."""
+
+    __slots__ = ("args", "asked")
+
+    def __init__(self, args: Args):
+        super().__init__(args.node, _known(args) if args.node.bodies else NOTHING_KNOWN, infer_graph)
+        self.args = args
+        self.asked: list[str] = []
+
+    def shape(self, i: int) -> Shape | None:
+        specs = self.args.specs
+        spec = specs[i] if i < len(specs) else None
+        return None if spec is None else spec.shape
+
+    def type(self, i: int) -> str:
+        specs = self.args.specs
+        spec = specs[i] if i < len(specs) else None
+        return "" if spec is None else tensor_kind(spec.dtype)
+
+    def array(self, i: int) -> np.ndarray | None:
+        """Of any size: binding looks at whatever a shape depends on."""
+        values = self.args.values
+        if i < len(values) and values[i] is None and self.given(i):
+            self.asked.append(self.node.inputs[i])
+        return values[i] if i < len(values) else None
 
 
-def _concrete(kind: str, shape: Sequence[int | str | None] | None) -> Types | None:
+NOTHING_KNOWN = Known()
+
+
+def _known(args: Args) -> Known:
+    """What bodies may ask for."""
+    inputs: Mapping[str, Spec | None] = dict(zip(args.node.inputs, args.specs))
+    known = Known(constants={name: value for name, value in zip(args.node.inputs, args.values) if name and value is not None})
+    for name, spec in inputs.items():
+        if name and spec is not None:
+            known.types[name], known.shapes[name] = tensor_kind(spec.dtype), spec.shape
+    return known
+
+
+@cache
+def tensor_kind(dtype: np.dtype) -> str:
+    """"tensor(float)"."""
+    return f"tensor({element_name(dtype)})"
+
+
+def _concrete(kind: str, shape: Sequence[Dim] | None) -> Spec | None:
     element = element_of(kind)
-    sizes = tuple(d for d in shape or () if isinstance(d, int))
-    if element is None or shape is None or len(sizes) < len(shape):
-        return None
-    return numpy_type(element), sizes
+    sizes = numbers(shape or ())
+    return None if element is None or shape is None or len(sizes) < len(shape) else Spec(numpy_type(element), sizes)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site
+from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site, differ
 from fastcnn.inference.sizes import function
 from fastcnn.ir.graph import Dim
+from fastcnn.resample import is_old, kept_ratio
 
 
 def resize(site: Site) -> Outputs:
@@ -16,7 +17,7 @@ def resize(site: Site) -> Outputs:
     x = site.shape(0)
     if x is None:
         return [None]
-    if site.node.version < 11:
+    if is_old(site.node):
         return [_scaled(x, list(range(len(x))), _scales(site, 1))]
     given = site.attrs.get("axes")
     axes = list(range(len(x))) if not given else site.axes(list(given), len(x))
@@ -61,12 +62,8 @@ def _sized(site: Site, x: Sequence[Dim], axes: list[int]) -> list[Dim]:
     if wanted is not None and policy != "stretch":
         pairs = [(x[a], n) for a, n in zip(axes, wanted)]
         numbers = [(size, n) for size, n in pairs if isinstance(size, int) and isinstance(n, int) and size > 0]
-        if len(numbers) < len(pairs):
-            wanted = None
-        else:
-            ratios = [float(np.float32(n) / np.float32(size)) for size, n in numbers]
-            scale = min(ratios) if policy == "not_larger" else max(ratios)
-            wanted = tuple(math.floor(scale * size + 0.5) for size, _ in numbers)
+        known = len(numbers) == len(pairs)
+        wanted = tuple(kept_ratio(policy, [size for size, _ in numbers], [n for _, n in numbers])[0]) if known else None
     for k, axis in enumerate(axes):
         found[axis] = None if wanted is None else wanted[k]
     return found
@@ -77,7 +74,7 @@ def grid_sample(site: Site) -> Outputs:
     x, grid = site.shape(0), site.shape(1)
     if grid is None or x is None:
         return [None if x is None else [*x[:2], *[None] * (len(x) - 2)]]
-    if len(grid) != len(x) or len(x) < 3:
+    if len(grid) != len(x) or len(x) < 3 or differ(grid[0], x[0]) or differ(grid[-1], len(x) - 2):
         raise Mismatch(f"the grid must be ({x[0] if x else '?'}, ..., {len(x) - 2})")
     return [[x[0], x[1], *grid[1:-1]]]
 
@@ -89,6 +86,7 @@ def affine_grid(site: Site) -> Outputs:
         count = site.shape(1)
         rank = count[0] if count and isinstance(count[0], int) and count[0] <= MAX_ELEMENTS else None
         return [[None] * (rank - 1) + [rank - 2] if rank is not None and rank > 2 else None]
-    if len(size) not in (4, 5):
+    if len(size) not in (4, 5) or any(isinstance(n, int) and n < 1 for n in size):
         raise Mismatch(f"size={list(size)}")
+    site.expect(0, [size[0], len(size) - 2, len(size) - 1], f"size={list(size)}")
     return [[size[0], *size[2:], len(size) - 2]]

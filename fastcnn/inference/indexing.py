@@ -1,7 +1,7 @@
 """Shapes of reductions, of what picks and places elements, and of what looks for the best."""
 from __future__ import annotations
 
-from fastcnn.inference.site import Mismatch, Outputs, Site
+from fastcnn.inference.site import Mismatch, Outputs, Site, differ
 from fastcnn.inference.sizes import times
 from fastcnn.ir.graph import Dim
 
@@ -58,6 +58,9 @@ def gather_elements(site: Site) -> Outputs:
 def scatter_elements(site: Site) -> Outputs:
     """The shape of x."""
     _check_indices(site)
+    indices = site.shape(1)
+    if indices is not None:
+        site.expect(2, indices, "updates must have the shape of indices")
     return [site.shape(0)]
 
 
@@ -78,7 +81,7 @@ def gather_nd(site: Site) -> Outputs:
     x, indices, batch = site.shape(0), site.shape(1), site.attrs.get("batch_dims", 0)
     if x is None or indices is None:
         return [None]
-    if not 0 <= batch < min(len(x), len(indices)):
+    if not 0 <= batch < min(len(x), len(indices)) or any(map(differ, x[:batch], indices[:batch])):
         raise Mismatch(f"batch_dims={batch}")
     length = indices[-1]
     if not isinstance(length, int):
@@ -91,8 +94,23 @@ def gather_nd(site: Site) -> Outputs:
 def scatter_nd(site: Site) -> Outputs:
     """The shape of x."""
     x, indices = site.shape(0), site.shape(1)
-    if x is not None and indices is not None and (not indices or (isinstance(indices[-1], int) and indices[-1] > len(x))):
+    if x is None or indices is None:
+        return [x]
+    depth = indices[-1] if indices else None
+    if not indices or (isinstance(depth, int) and depth > len(x)):
         raise Mismatch("indices are longer than x has axes")
+    if isinstance(depth, int):
+        site.expect(2, [*indices[:-1], *x[depth:]], "updates do not fit the indices")
+    return [x]
+
+
+def reversed_sequences(site: Site) -> Outputs:
+    """The shape of x: time and batch are its first two axes, input 1 is a length for each sequence of the batch."""
+    x, time, batch = site.shape(0), site.attrs.get("time_axis", 0), site.attrs.get("batch_axis", 1)
+    if x is not None:
+        if len(x) < 2 or sorted((time, batch)) != [0, 1]:
+            raise Mismatch(f"time_axis={time}, batch_axis={batch}")
+        site.expect(1, x[batch:batch + 1], f"sequence_lens is {site.shape(1)} for a batch of {x[batch]}")
     return [x]
 
 
@@ -103,6 +121,7 @@ def one_hot(site: Site) -> Outputs:
         return [None]
     if depth is not None and (len(depth) != 1 or (isinstance(depth[0], int) and depth[0] < 0)):
         raise Mismatch(f"depth={list(depth)}")
+    site.expect(2, [2])
     axis = site.axis(site.attrs.get("axis", -1), len(indices) + 1)
     return [[*indices[:axis], depth[0] if depth is not None else None, *indices[axis:]]]
 
@@ -143,6 +162,7 @@ def rows_of_regions(site: Site) -> Outputs:
         raise Mismatch(f"output_height={bins[0]}, output_width={bins[1]}")
     if rois is not None and (len(rois) != 2 or (isinstance(rois[1], int) and rois[1] != 4)):
         raise Mismatch("rois must be (R, 4) and batch_indices (R,)")
+    site.expect(2, rois[:1] if rois else [None], "rois must be (R, 4) and batch_indices (R,)")
     return [[rois[0] if rois else None, x[1] if x is not None and len(x) > 1 else None, *bins]]
 
 

@@ -32,7 +32,7 @@ def infer_node(node: Node, known: Known) -> None:
     try:
         types, shapes = outputs_of(site, rule)
     except ODD:
-        types, shapes = types_of(node, known), NOTHING
+        types, shapes = types_of(site), NOTHING
     for name, kind in zip(node.outputs, types):
         if name and kind:
             known.types[name] = kind
@@ -61,20 +61,21 @@ def outputs_of(site: Site, rule: Rule | None) -> tuple[Sequence[str | None], Seq
     """Types and shapes of the outputs. Raises one of ODD where inputs contradict each other."""
     node = site.node
     if rule is not None:
-        return types_of(node, site.known), rule.shapes(site)
+        return types_of(site), rule.shapes(site)
     flow = CONTROL_FLOW.get(node.op_type) if not node.domain else None
     if flow is None:
-        return types_of(node, site.known), NOTHING
+        return types_of(site), NOTHING
     found = flow(site)
     return [kind for kind, _ in found], [shape for _, shape in found]
 
 
-def types_of(node: Node, known: Known) -> Sequence[str | None]:
+def types_of(site: Site) -> Sequence[str | None]:
     """Of the outputs, None where they are unknown, all of them where the inputs' do not do."""
-    kinds = [known.type(v) or None if v else None for v in node.inputs]
+    node = site.node
+    kinds = [site.type(i) or None for i in range(len(node.inputs))]
     if node.domain and (node.domain, node.op_type) in OTHERS:
         return kinds[:1]
     try:
-        return output_types(node, kinds)
+        return output_types(node, kinds, beyond=True)
     except ModelError:
         return ()

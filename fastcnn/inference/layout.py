@@ -229,6 +229,9 @@ def pad(site: Site) -> Outputs:
         sizes[axis] = plus(sizes[axis], plus(pads[k], pads[k + len(axes)]))
     if any(isinstance(n, int) and not 0 <= n <= LARGEST for n in sizes):
         raise Mismatch(f"pads={list(pads)} crop more than there is")
+    mode = site.attrs.get("mode", "constant")
+    if mode != "constant" and any(n == 0 and isinstance(m, int) and m for n, m in zip(x, sizes)):
+        raise Mismatch(f"mode={mode} has nothing to repeat along an empty axis")
     return [sizes]
 
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastcnn.inference.pointwise import agreed, broadcast
-from fastcnn.inference.site import Mismatch, Outputs, Site
+from fastcnn.inference.site import Mismatch, Outputs, Site, differ
 from fastcnn.inference.sizes import divided, plus, times
 from fastcnn.ir.graph import Dim, Shape
-
-
-def _differ(a: Dim, b: Dim) -> bool:
-    return isinstance(a, int) and isinstance(b, int) and a != b
 
 
 def gemm(site: Site) -> Outputs:
@@ -19,7 +15,7 @@ def gemm(site: Site) -> Outputs:
     if any(shape is not None and len(shape) != 2 for shape in (a, b)):
         raise Mismatch("a and b must be matrices")
     (m, k), (kb, n) = (_turned(shape, site.attrs.get(name, 0)) for shape, name in ((a, "transA"), (b, "transB")))
-    if _differ(k, kb):
+    if differ(k, kb):
         raise Mismatch(f"a has {k} columns, b {kb} rows")
     c = site.shape(2)
     if c is not None and isinstance(m, int) and isinstance(n, int) and None not in c:
@@ -41,14 +37,23 @@ def matmul_of(a: Shape | None, b: Shape | None) -> list[Dim] | None:
     if a is None or b is None:
         return None
     inner = b[-2] if len(b) > 1 else b[0]
-    if _differ(a[-1], inner):
+    if differ(a[-1], inner):
         raise Mismatch(f"a has {a[-1]} columns, b {inner} rows")
     stacks = broadcast([a[:-2], b[:-2]], f"{list(a[:-2])} and {list(b[:-2])} do not broadcast") or []
     return [*stacks, *a[-2:-1], *(b[-1:] if len(b) > 1 else ())]
 
 
 def matmul(site: Site) -> Outputs:
-    """Of inputs 0 and 1."""
+    """Of inputs 0 and 1; passes add a bias and a residual of the same shape."""
+    y = matmul_of(site.shape(0), site.shape(1))
+    if y is not None and len(site.node.inputs) > 2:
+        site.expect(2, y[-1:])
+        site.expect(3, y)
+    return [y]
+
+
+def integer_matmul(site: Site) -> Outputs:
+    """MatMulInteger: zero points stand behind inputs 0 and 1."""
     return [matmul_of(site.shape(0), site.shape(1))]
 
 

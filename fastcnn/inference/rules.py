@@ -30,8 +30,8 @@ BY_OPERANDS = {1: LIKE_INPUT, 2: BINARY, 3: BROADCAST, MANY: BROADCAST}
 RULES: dict[str, Rule] = {
     # element by element
     **{name: BY_OPERANDS[card.operands] for (domain, name), card in CARDS.items() if card.operands and not domain},
-    **dict.fromkeys(("LRN", "CastLike", "Dropout", "DequantizeLinear", "QuantizeLinear", "RegexFullMatch", "ReverseSequence",
-                     "RotaryEmbedding", "SwiGLU", "TensorScatter"), LIKE_INPUT),
+    **dict.fromkeys(("LRN", "CastLike", "Dropout", "DequantizeLinear", "QuantizeLinear", "RegexFullMatch", "RotaryEmbedding",
+                      "SwiGLU", "TensorScatter"), LIKE_INPUT),
     "StringConcat": BINARY,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), COMPUTED),
     **dict.fromkeys(("Max", "Min"), Rule(pointwise.broadcasting, contents.computed)),
@@ -48,7 +48,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("CumSum", "CumProd"), Rule(pointwise.cumulative)),
     "Trilu": Rule(pointwise.triangle),
     # convolution, pooling, regions
-    "Conv": Rule(windows.convolution),
+    "Conv": Rule(windows.fused_convolution),
     "ConvTranspose": Rule(windows.transposed),
     "DeformConv": Rule(windows.deformed),
     "ConvInteger": Rule(windows.integer_convolution),
@@ -67,7 +67,7 @@ RULES: dict[str, Rule] = {
     "Gemm": Rule(products.gemm),
     "MatMul": Rule(products.matmul),
     "Einsum": Rule(products.einsum),
-    "MatMulInteger": Rule(products.matmul),
+    "MatMulInteger": Rule(products.integer_matmul),
     "QLinearMatMul": Rule(products.quantized_matmul),
     "Attention": Rule(products.attention),
     "Det": Rule(generators.determinant),
@@ -90,6 +90,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("Scatter", "ScatterElements"), Rule(indexing.scatter_elements)),
     "ScatterND": Rule(indexing.scatter_nd),
     "OneHot": Rule(indexing.one_hot),
+    "ReverseSequence": Rule(indexing.reversed_sequences),
     # shapes, slicing, joining
     "Reshape": Rule(layout.reshape, contents.recut),
     "Flatten": Rule(layout.flatten),

@@ -57,6 +57,11 @@ class Known:
         return array.shape if array is not None else self.shapes.get(name)
 
 
+def differ(a: Dim, b: Dim) -> bool:
+    """Whether two sizes are known not to be the same."""
+    return isinstance(a, int) and isinstance(b, int) and a != b
+
+
 class Site:
     """The node and its inputs by position."""
 
@@ -103,6 +108,12 @@ class Site:
     def missing(self, i: int, attribute: str = "") -> bool:
         """Whether neither the input nor the attribute is there."""
         return not self.given(i) and attribute not in self.attrs
+
+    def expect(self, i: int, wanted: Sequence[Dim], why: str = "") -> None:
+        """Raises Mismatch where input i is there and cannot have this shape."""
+        shape = self.shape(i)
+        if shape is not None and (len(shape) != len(wanted) or any(map(differ, shape, wanted))):
+            raise Mismatch(why or f"input {i} is {list(shape)}, not {list(wanted)}")
 
     def axis(self, axis: int, rank: int) -> int:
         """Counted from the front. Raises Mismatch outside [-rank, rank)."""

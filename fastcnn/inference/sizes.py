@@ -41,6 +41,11 @@ class Expression(str):
         return Expression, (dict(self.terms),)
 
 
+def numbers(sizes: Iterable[Dim]) -> tuple[int, ...]:
+    """Those that are no symbols: all of them where the sizes they follow from are numbers."""
+    return tuple([size for size in sizes if isinstance(size, int)])
+
+
 def symbol(value: str, axis: int) -> str:
     """The size of that axis of a value, whatever it is."""
     return f"{value if _PLAIN.fullmatch(value) else repr(value)}.{axis}"

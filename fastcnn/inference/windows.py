@@ -2,45 +2,54 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
-from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site
-from fastcnn.inference.sizes import divided, function, minus, plus, times
+from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site, differ
+from fastcnn.inference.sizes import divided, function, minus, numbers, plus, product, times
 from fastcnn.ir.graph import Dim, Shape
 
 SAME = ("SAME_UPPER", "SAME_LOWER")
 
 
-def per_axis(site: Site, name: str, rank: int, least: int = 1, default: int = 1) -> list[int]:
-    """An attribute with a number an axis. Raises Mismatch for another count and for numbers below `least`."""
-    values = list(site.attrs.get(name) or [default] * rank)
+def per_axis(name: str, values: Sequence[int], rank: int, least: int = 1) -> tuple[int, ...]:
+    """An attribute with a number an axis, by default the least. Raises Mismatch for another count and for smaller numbers."""
+    values = tuple(values) or (least,) * rank
     if len(values) != rank or min(values, default=least) < least:
-        raise Mismatch(f"{name}={values} for {rank} spatial axes")
+        raise Mismatch(f"{name}={list(values)} for {rank} spatial axes")
     return values
 
 
-def window_extents(site: Site, spatial: Sequence[Dim], kernel: Sequence[Dim]) -> list[Dim]:
+def window_extents(attrs: Mapping[str, Any], spatial: Sequence[Dim], kernel: Sequence[Dim]) -> Shape:
     """(in + pads - dilation * (kernel - 1) - 1) / stride + 1 an axis, rounded down, or up as ceil_mode has it. Raises Mismatch."""
-    rank, auto = len(spatial), site.attrs.get("auto_pad") or "NOTSET"
+    axes = [tuple(attrs.get(name) or ()) for name in ("strides", "dilations", "pads")]
+    return _window_extents(tuple(spatial), tuple(kernel), *axes, attrs.get("auto_pad") or "NOTSET", bool(attrs.get("ceil_mode", 0)))
+
+
+@lru_cache(maxsize=4096)
+def _window_extents(spatial: Shape, kernel: Shape, strides: tuple[int, ...], dilations: tuple[int, ...], pads: tuple[int, ...], auto: str,
+                    up: bool) -> tuple[Dim, ...]:
+    """window_extents(), asked for several times while a model is loaded; () stands for the default."""
+    rank = len(spatial)
     if len(kernel) != rank:
         raise Mismatch(f"kernel_shape={list(kernel)} for {rank} spatial axes")
-    strides, dilations = per_axis(site, "strides", rank), per_axis(site, "dilations", rank)
+    strides, dilations = per_axis("strides", strides, rank), per_axis("dilations", dilations, rank)
     if auto in SAME:
-        return [_up(size, stride) for size, stride in zip(spatial, strides)]
+        return tuple([_up(size, stride) for size, stride in zip(spatial, strides)])
     if auto not in ("NOTSET", "VALID"):
         raise Mismatch(f"auto_pad={auto!r}")
-    pads = [0] * 2 * rank if auto == "VALID" else list(site.attrs.get("pads") or [0] * 2 * rank)
+    pads = pads if pads and auto == "NOTSET" else (0,) * 2 * rank
     if len(pads) != 2 * rank:
-        raise Mismatch(f"pads={pads} for {rank} spatial axes")
-    up = bool(site.attrs.get("ceil_mode", 0)) and auto == "NOTSET"
+        raise Mismatch(f"pads={list(pads)} for {rank} spatial axes")
     out: list[Dim] = []
     for k, size in enumerate(spatial):
         span = plus(times(minus(kernel[k], 1), dilations[k]), 1)
-        out.append(_count(size, span, strides[k], pads[k], pads[k + rank], up))
-    known = [n for n in out if isinstance(n, int)]
+        out.append(_count(size, span, strides[k], pads[k], pads[k + rank], up and auto == "NOTSET"))
+    known = numbers(out)
     if min(known, default=1) < 0 or (0 in known and 0 not in spatial):
-        raise Mismatch(f"the window (kernel {list(kernel)}, dilations {dilations}, pads {pads}) does not fit")
-    return out
+        raise Mismatch(f"the window (kernel {list(kernel)}, dilations {list(dilations)}, pads {list(pads)}) does not fit")
+    return tuple(out)
 
 
 def _up(size: Dim, by: int) -> Dim:
@@ -82,12 +91,22 @@ def convolution(site: Site, w_input: int = 1, bias: int = 2) -> Outputs:
     if not _image(x, len(w)) or x is None:
         return [[None, w[0], *[None] * (len(w) - 2)]]
     wanted = times(w[1], group)
-    if (isinstance(x[1], int) and isinstance(wanted, int) and x[1] != wanted) or not _multiple(w[0], group):
+    if differ(x[1], wanted) or not _multiple(w[0], group):
         raise Mismatch(f"x has {x[1]} channels, w {list(w)} wants {wanted} with group={group}")
-    b = site.shape(bias)
-    if b is not None and (len(b) != 1 or (isinstance(b[0], int) and isinstance(w[0], int) and b[0] != w[0])):
-        raise Mismatch(f"bias {list(b)} for {w[0]} output channels")
-    return [[x[0], w[0], *window_extents(site, x[2:], w[2:])]]
+    site.expect(bias, [w[0]])
+    return [[x[0], w[0], *window_extents(site.attrs, x[2:], w[2:])]]
+
+
+def fused_convolution(site: Site) -> Outputs:
+    """Conv: passes add a residual of the output's shape."""
+    y, = convolution(site)
+    return _with_residual(site, y)
+
+
+def _with_residual(site: Site, y: Sequence[Dim] | None) -> Outputs:
+    if y is not None and len(site.node.inputs) > 3:
+        site.expect(3, y)
+    return [y]
 
 
 def quantized_convolution(site: Site) -> Outputs:
@@ -101,41 +120,42 @@ def integer_convolution(site: Site) -> Outputs:
 
 
 def transposed(site: Site) -> Outputs:
-    """(N, M, stride * (in - 1) + output_padding + dilation * (kernel - 1) + 1 - pads), w (C, M / group, k...).
-
-    With auto_pad=SAME the output has stride * in, or what there is where windows leave gaps, as in onnxruntime.
-    """
-    x, w, attrs, group = site.shape(0), site.shape(1), site.attrs, site.attrs.get("group", 1)
+    """(N, M, extents), w (C, M / group, k...). Raises Mismatch where channels do not fit; a residual is added by passes."""
+    x, w, group = site.shape(0), site.shape(1), site.attrs.get("group", 1)
     if w is None:
         return [None if x is None else [x[0], *[None] * (len(x) - 1)]]
     if len(w) < 3 or group < 1:
         raise Mismatch("x and w must have the same rank, at least 3" if group > 0 else f"group={group}")
-    channels, rank = times(w[1], group), len(w) - 2
+    channels = times(w[1], group)
     if not _image(x, len(w)) or x is None:
-        return [[None, channels, *[None] * rank]]
-    if (isinstance(x[1], int) and isinstance(w[0], int) and x[1] != w[0]) or not _multiple(w[0], group):
+        return [[None, channels, *[None] * (len(w) - 2)]]
+    if differ(x[1], w[0]) or not _multiple(w[0], group):
         raise Mismatch(f"x has {x[1]} channels, w {list(w)} wants {w[0]} with group={group}")
-    bias = site.shape(2)
-    if bias is not None and (len(bias) != 1 or (isinstance(bias[0], int) and isinstance(channels, int) and bias[0] != channels)):
-        raise Mismatch(f"bias {list(bias)} for {channels} output channels")
-    strides, auto = per_axis(site, "strides", rank), attrs.get("auto_pad") or "NOTSET"
-    if attrs.get("output_shape"):
-        given = list(attrs["output_shape"])[-rank:]
-        return [[x[0], channels, *given, *[None] * (rank - len(given))]]
-    dilations, extra = per_axis(site, "dilations", rank), per_axis(site, "output_padding", rank, 0, 0)
+    site.expect(2, [channels])
+    return _with_residual(site, [x[0], channels, *transposed_extents(site.attrs, x[2:], w[2:])])
+
+
+def transposed_extents(attrs: Mapping[str, Any], spatial: Sequence[Dim], kernel: Sequence[Dim]) -> list[Dim]:
+    """stride * (in - 1) + output_padding + dilation * (kernel - 1) + 1 - pads an axis, or output_shape. Raises Mismatch.
+
+    With auto_pad=SAME the output has stride * in, or what there is where windows leave gaps, as in onnxruntime.
+    """
+    rank, auto = len(spatial), attrs.get("auto_pad") or "NOTSET"
+    strides, dilations = (per_axis(name, attrs.get(name) or (), rank) for name in ("strides", "dilations"))
+    extra = per_axis("output_padding", attrs.get("output_padding") or (), rank, 0)
     pads = list(attrs.get("pads") or [0] * 2 * rank) if auto == "NOTSET" else [0] * 2 * rank
     if len(pads) != 2 * rank:
         raise Mismatch(f"pads={pads} for {rank} spatial axes")
-    out: list[Dim] = []
-    for k, n in enumerate(x[2:]):
-        span = plus(times(minus(w[2 + k], 1), dilations[k]), 1 + extra[k])
+    out: list[Dim] = list(attrs.get("output_shape") or [])[-rank:]
+    for k, n in enumerate(() if out else spatial):
+        span = plus(times(minus(kernel[k], 1), dilations[k]), 1 + extra[k])
         if auto in SAME and isinstance(span, int) and span >= strides[k]:
             out.append(times(n, strides[k]))
         else:
             out.append(minus(plus(times(minus(n, 1), strides[k]), span), pads[k] + pads[k + rank]))
-    if min((n for n in out if isinstance(n, int)), default=1) < 1 and 0 not in x[2:]:
+    if len(out) != rank or (min(numbers(out), default=1) < 1 and 0 not in spatial):
         raise Mismatch(f"output extents {out}: pads={pads} are too large")
-    return [[x[0], channels, *out]]
+    return out
 
 
 def pool(site: Site) -> Outputs:
@@ -143,7 +163,9 @@ def pool(site: Site) -> Outputs:
     x, kernel = site.shape(0), site.attrs.get("kernel_shape") or []
     if x is None:
         return site.outputs([None] * (len(kernel) + 2) if kernel else None)
-    return site.outputs([*x[:2], *window_extents(site, x[2:], kernel)])
+    if min(kernel, default=0) < 1:
+        raise Mismatch(f"kernel_shape={kernel}")
+    return site.outputs([*x[:2], *window_extents(site.attrs, x[2:], kernel)])
 
 
 def global_pool(site: Site) -> Outputs:
@@ -155,34 +177,49 @@ def global_pool(site: Site) -> Outputs:
 
 
 def unpool(site: Site) -> Outputs:
-    """(N, C, (in - 1) * stride + kernel - pads), or the output shape that is given."""
-    x, kernel = site.shape(0), site.attrs.get("kernel_shape") or []
-    if site.given(2):
-        given = site.dims(2)
-        rank = len(x) if x is not None else None
-        return [list(given) if given is not None else None if rank is None else [None] * rank]
+    """(N, C, (in - 1) * stride + kernel - pads), or a larger output shape that is given."""
+    x, kernel, given = site.shape(0), site.attrs.get("kernel_shape") or [], site.dims(2) if site.given(2) else None
     if x is None:
-        return [None]
+        return [given]
     rank = len(x) - 2
     strides, pads = site.attrs.get("strides") or [1] * rank, site.attrs.get("pads") or [0] * 2 * rank
     if len(kernel) != rank or len(strides) != rank or len(pads) != 2 * rank:
         raise Mismatch(f"kernel_shape={kernel}, strides={strides}, pads={pads} for {rank} spatial axes")
-    return [[*x[:2], *(plus(times(minus(n, 1), s), k - b - a) for n, s, k, b, a in zip(x[2:], strides, kernel, pads, pads[rank:]))]]
+    site.expect(1, x, "x and its indices must have the same shape")
+    inner = [plus(times(minus(n, 1), s), k - b - a) for n, s, k, b, a in zip(x[2:], strides, kernel, pads, pads[rank:])]
+    if site.given(2) and given is None:
+        return [[None] * len(x)]
+    shape = [*x[:2], *inner] if given is None else list(given)
+    pooled_from = given is not None and given == site.dims(3)          # the shape of the MaxPool before it
+    smaller = any([isinstance(a, int) and isinstance(b, int) and a < b for a, b in zip(shape[2:], inner)])
+    empty = min(numbers([*shape[2:], *inner]), default=1) < 1
+    if len(shape) != len(x) or any(map(differ, shape[:2], x)) or (smaller and not pooled_from) or empty:
+        raise Mismatch(f"output_shape={given} for unpooled extents {inner}")
+    return [shape]
 
 
 def deformed(site: Site) -> Outputs:
-    """(N, M, windows) of a convolution whose taps are moved."""
-    x, w = site.shape(0), site.shape(1)
-    if x is None or w is None:
-        return [None if x is None else [x[0], *[None] * (len(x) - 1)]]
-    return [[x[0], w[0], *window_extents(site, x[2:], w[2:])]]
+    """(N, M, windows) of a convolution whose taps are moved: by (y, x) a tap and group of channels, and weighed where there is a mask."""
+    x, w, offsets = site.shape(0), site.shape(1), site.attrs.get("offset_group", 1)
+    y, = convolution(site, bias=3)
+    if x is None or w is None or y is None:
+        return [y]
+    if offsets < 1 or not _multiple(x[1], offsets):
+        raise Mismatch(f"x has {x[1]} channels, offset_group={offsets}")
+    taps = times(product(w[2:]), offsets)
+    for i, name, each in ((2, "offset", len(w) - 2), (4, "mask", 1)):
+        wanted = [x[0], times(taps, each), *y[2:]]
+        site.expect(i, wanted, f"the {name} must be {wanted}")
+    return [y]
 
 
 def unshared(site: Site) -> Outputs:
     """LocallyConnected: weights (H', W', kh, kw, C, M) say the output's extents."""
     x, w = site.shape(0), site.shape(1)
-    if w is None or len(w) != 6:
+    if w is None:
         return [None]
+    if len(w) != 6 or (x is not None and (len(x) != 4 or differ(x[1], w[4]))):
+        raise Mismatch("weights (H', W', kh, kw, C, M) do not fit")
     return [[x[0] if x is not None else None, w[5], *w[:2]]]
 
 
@@ -196,6 +233,10 @@ def blocks_to_image(site: Site) -> Outputs:
     taps = None if block is None else math.prod(block)
     if taps is not None and taps < 1:
         raise Mismatch(f"block_shape={block}")
-    if x is None or len(x) != 3:
-        return [[None, None, *image]]
-    return [[x[0], x[1] // taps if taps is not None and isinstance(x[1], int) else None, *image]]
+    if x is None or len(x) != 3 or block is None or taps is None:
+        return [[x[0] if x else None, None, *image]]
+    blocks = window_extents(site.attrs, image, block)
+    empty = min(numbers([*image, *blocks]), default=1) < 1
+    if not _multiple(x[1], taps) or differ(x[2], product(blocks)) or empty:
+        raise Mismatch(f"image_shape={list(image)}, block_shape={block} make {list(blocks)} blocks")
+    return [[x[0], divided(x[1], taps), *image]]

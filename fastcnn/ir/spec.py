@@ -29,6 +29,10 @@ class Spec:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
     def __str__(self) -> str:
         return f"{self.dtype}{list(self.shape)}"
 

@@ -14,7 +14,7 @@ from fastcnn.ops.movement.col2im import Col2Im
 from fastcnn.ops.movement.fitting import FITTING
 from fastcnn.ops.movement.generators import GENERATORS
 from fastcnn.ops.movement.reverse import ReverseSequence
-from fastcnn.ops.movement.shape import Expand, Flatten, Identity, Reshape, Squeeze, Tile, Transpose, Unsqueeze
+from fastcnn.ops.movement.shape import Expand, Identity, Tile, Transpose, View
 from fastcnn.ops.movement.slicing import Concat, DepthToSpace, Gather, Pad, Slice, SpaceToDepth, Split
 from fastcnn.ops.pooling.pool import AVERAGE, LP, MAX, GlobalPool, Pool
 from fastcnn.ops.pooling.roi import MaxRoiPool, RoiAlign
@@ -56,10 +56,10 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "LRN"): Lrn(),
     ("", "Resize"): Resize(),
     ("", "Upsample"): Resize(),
-    ("", "Reshape"): Reshape(),
-    ("", "Flatten"): Flatten(),
-    ("", "Squeeze"): Squeeze(),
-    ("", "Unsqueeze"): Unsqueeze(),
+    ("", "Reshape"): View(),
+    ("", "Flatten"): View(),
+    ("", "Squeeze"): View(),
+    ("", "Unsqueeze"): View(),
     ("", "Transpose"): Transpose(),
     ("", "Identity"): Identity(),
     ("", "Dropout"): Identity(),

@@ -1,10 +1,9 @@
-"""What an operator is: a shape rule and a lowering, and what a lowering may ask of the planner.
+"""What an operator is to the planner: when its kernels cover a node, and a lowering; and what a lowering may ask.
 
 An operator family is one file; fastcnn.ops.OPS maps ONNX names to one instance of Op each.
 """
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -114,16 +113,19 @@ class Lowering(Protocol):
         """Output i leaves the program row-major: writing it so saves a copy."""
 
 
-class Op(ABC):
+class Op:
     """One ONNX operator."""
 
     def native(self, args: Args) -> bool:
-        """Whether lower() covers this node: dtypes, ranks, attributes. Everything else goes to the fallback."""
+        """Whether lower() covers this node: dtypes, ranks, attributes. Everything else goes to the fallback.
+
+        Raises DataDependent where lower() needs a value that the shape rule does not ask for and that only the run will tell.
+        """
         return all(spec is None or spec.dtype == F32 for spec in args.specs)
 
-    @abstractmethod
-    def infer(self, args: Args) -> list[Spec]:
-        """Output specs. Raises ShapeError naming the node, DataDependent when values decide."""
+    def capped(self, args: Args) -> Spec | None:
+        """The one output where data decide how long it is: as long as it can be. Of all others fastcnn.inference knows the shapes."""
+        return None
 
     def lower(self, low: Lowering) -> None:
         """Emit the steps that compute the node's outputs. Not for operators whose outputs are known before any run: they are folded."""

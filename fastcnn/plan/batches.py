@@ -172,7 +172,7 @@ def _maps(bound: Bound, b: BoundNode) -> int:
 
 def _nbytes(bound: Bound, name: str) -> int:
     spec = bound.known(name)
-    return spec.size * spec.dtype.itemsize if spec is not None else 0
+    return spec.nbytes if spec is not None else 0
 
 
 def _bind_part(bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spec | None], images: int, batch: int,

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastcnn import reference
 from fastcnn.budget import MOST_FOLDED_BYTES, UNLIMITED, Budget
-from fastcnn.ir.errors import ShapeError
+from fastcnn.ir.errors import LimitError, ShapeError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import Args, Capped, DataDependent, Spec
 from fastcnn.mapping import recall
@@ -150,7 +150,7 @@ def _folded(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> 
         outputs = _infer(node, args)[1]
         if _nothing(node, outputs):              # numpy need not be able to compute what has no elements
             return _empties(outputs)
-        made = sum(spec.size * spec.dtype.itemsize for spec in outputs if spec is not None)
+        made = sum(spec.nbytes for spec in outputs if spec is not None)
         bound.budget.check(made, node.where())
         if max(read, made) > MOST_FOLDED_BYTES and None not in outputs:
             return None
@@ -189,10 +189,15 @@ def _keep(bound: Bound, node: Node, results: Sequence[np.ndarray]) -> None:
 
 
 def _infer(node: Node, args: Args) -> tuple[Op | None, Sequence[Spec | None]]:
+    """(what computes the node, None for the fallback; specs of its outputs). Raises ShapeError, LimitError, DataDependent."""
     op = OPS.get((node.domain, node.op_type))
-    if op is not None and op.native(args):
-        return op, op.infer(args)
-    known = {name: value for name, value in zip(node.inputs, args.values) if name and value is not None}
-    inputs = [(spec.dtype, spec.shape) if spec is not None else None for spec in args.specs]
-    outputs = reference.infer_outputs(node, inputs, known)
-    return None, [Spec(np.dtype(o[0]), tuple(o[1])) if o is not None else None for o in outputs]
+    asked: list[str] = []
+    if op is None or not op.native(args):
+        return None, reference.infer_outputs(args)
+    capped = op.capped(args)
+    outputs = [capped] if capped is not None else reference.infer_outputs(args, asked)
+    if all(spec is not None or not name for name, spec in zip(node.outputs, outputs)):
+        return op, outputs
+    if asked:
+        raise DataDependent(node.where(), *asked)
+    raise LimitError(f"{node.where()}: an output is longer than int64 can say")

@@ -171,6 +171,7 @@ class StageLowering:
         return self.tensors[name]
 
     def alias(self, i: int, tensor: Tensor) -> None:
+        assert tensor.shape == self.output_spec(i).shape, f"{self.node.where()}: {tensor.shape} for {self.output_spec(i)}"
         self.tensors[self.node.outputs[i]] = tensor
 
     def count(self, i: int) -> Tensor:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastcnn.inference.concrete import Types
 from fastcnn.inference.concrete import infer_outputs as infer_by_rules
 from fastcnn.ir.errors import ExecutionError, FastCNNError, ShapeError
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.ir.spec import Args, Spec
 from fastcnn.operators.epilogue import apply_epilogue, onnx_arity
 from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.control_flow import CONTROL_FLOW, Run
@@ -114,21 +114,16 @@ def _values_of(graph: Graph, feeds: Mapping[str, Value], names: Sequence[str]) -
     return [values[name] for name in names]
 
 
-def infer_outputs(node: Node, inputs: Sequence[Types | None], values: Mapping[str, np.ndarray]) -> list[Types | None]:
+def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | None]:
     """What fastcnn.inference says; of operators of other domains, which have no rules there, what a run on zeros makes."""
-    if node.domain and (node.domain, node.op_type) in OTHER_DOMAINS:
-        if any(v and t is None for v, t in zip(node.inputs, inputs)):
-            return [None] * len(node.outputs)
-        return _types_of_zeros(node, inputs, values)
-    return infer_by_rules(node, inputs, values)
-
-
-def _types_of_zeros(node: Node, inputs: Sequence[Types | None], values: Mapping[str, np.ndarray]) -> list[Types | None]:
-    """Of a run on zeros."""
-    arrays = [
-        None if t is None else values[v] if v in values else np.zeros(t[1], t[0]) for v, t in zip(node.inputs, inputs)
-    ]
+    node = args.node
+    if not node.domain or (node.domain, node.op_type) not in OTHER_DOMAINS:
+        return infer_by_rules(args, asked)
+    if any(name and spec is None for name, spec in zip(node.inputs, args.specs)):
+        return [None] * len(node.outputs)
+    zeros = [np.zeros(spec.shape, spec.dtype) if value is None and spec is not None else value
+             for spec, value in zip(args.specs, args.values)]
     try:
-        return [(y.dtype, y.shape) if isinstance(y, np.ndarray) else None for y in evaluate(node, arrays)]
+        return [Spec(y.dtype, y.shape) if isinstance(y, np.ndarray) else None for y in evaluate(node, zeros)]
     except ExecutionError as error:
         raise ShapeError(str(error)) from error

@@ -102,7 +102,7 @@ ELEMENT_TYPES = {
     "Greater": "1 T T > T1 | hfd ?; 9 bsilBSILhfd ?; 13 bsilBSILhfdg ?",
     "GreaterOrEqual": "12 T T > T1 | bsilBSILhfd ?; 16 bsilBSILhfdg ?",
     "GridSample": "16 T1 T2 > T1 | ?bsilBSILhfdocC hfd; 22 ?bsilBSILhfdgocC hfdg",
-    "GroupNormalization": "21 T T T > T | hfdg",
+    "GroupNormalization": "18 T T T > T | hfdg",
     "HammingWindow": "17 T1 > T2 | il bsilBSILhfdg",
     "HannWindow": "17 T1 > T2 | il bsilBSILhfdg",
     "HardSigmoid": "1 T > T | hfd; 22 hfdg",

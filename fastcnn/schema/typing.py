@@ -47,14 +47,15 @@ class Mismatch(Exception):
     """Why the types of a node's inputs do not do: (position, what is wrong with it)."""
 
 
-def output_types(node: Node, types: Types) -> list[str | None]:
+def output_types(node: Node, types: Types, beyond: bool = False) -> list[str | None]:
     """Type strings of the outputs for those of the inputs, None where they are unknown (or omitted).
 
+    beyond  take what passes write, too (SPELLED_OUT)
     Raises ModelError naming the node and the input when the operator does not take these types, or not together.
     """
     types = tuple(types[:onnx_arity(node)])
     try:
-        found = list(_solved(node.op_type, node.version, node.domain, types, len(node.outputs)))
+        found = list(_solved(node.op_type, node.version, node.domain, types, len(node.outputs), beyond))
     except Mismatch as mismatch:
         i, what = mismatch.args
         raise ModelError(f"{node.where()}: input {i} ({node.input(i)!r}) {what}") from None

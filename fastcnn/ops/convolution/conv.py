@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 from fastcnn import _native
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv3d import is_native as conv3d_native
 from fastcnn.ops.convolution.conv3d import lower as lower_conv3d
-from fastcnn.ops.convolution.conv_emit import banded_planes, checked_output, emit_conv, three_planes, two_dimensional, weights_of
+from fastcnn.ops.convolution.conv_emit import banded_planes, emit_conv, three_planes, two_dimensional, weights_of
 from fastcnn.ops.convolution.planes import lower_on_planes, problem_on_planes
 from fastcnn.ops.layout import own_output
 from fastcnn.ops.products.typed_products import emit_fused_sums, emit_typed_conv, is_plain_product
@@ -25,15 +25,6 @@ class Conv(Op):
         if is_plain_product(args):
             return 2 * rank - 2 <= _native.MAX_DIMS and min((*_window(args).before, *_window(args).after)) >= 0
         return super().native(args) and args.spec(1).size > 0 and (rank in (3, 4) or (rank == 5 and conv3d_native(args)))
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, w = args.spec(0), args.spec(1)
-        group = args.node.attrs.get("group", 1)
-        if x.rank < 3 or w.rank != x.rank:
-            raise bad_shape(args, "x and w must have the same rank, at least 3")
-        if x.shape[1] != w.shape[1] * group or w.shape[0] % group:
-            raise bad_shape(args, f"x has {x.shape[1]} channels, w {list(w.shape)} wants {w.shape[1] * group} with group={group}")
-        return checked_output(args, Spec(x.dtype, (x.shape[0], w.shape[0], *_window(args).out)))
 
     def lower(self, low: Lowering) -> None:
         window, group = _window(low.args), low.node.attrs.get("group", 1)

@@ -13,21 +13,12 @@ from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.depthwise import lane_tables
 from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem, own_places
 from fastcnn.ir.graph import Activation
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import Tensor, is_dense
 from fastcnn.ops.base import Lowering
 from fastcnn.ops.window import Window
 
 MOST_PLANES = 64            # that a band is made of: of more, each row is in too many places
-
-
-def checked_output(args: Args, y: Spec) -> list[Spec]:
-    """[y], the output, once bias and residual are found to fit it: kernels read them as far as y goes. Raises ShapeError."""
-    if args.has(2) and args.spec(2).shape != (y.shape[1],):
-        raise bad_shape(args, f"bias {list(args.spec(2).shape)} for {y.shape[1]} output channels")
-    if args.has(3) and args.spec(3).shape != y.shape:
-        raise bad_shape(args, f"residual {list(args.spec(3).shape)} for output {list(y.shape)}")
-    return [y]
 
 
 def two_dimensional(t: Tensor) -> Tensor:

@@ -11,13 +11,16 @@ import numpy as np
 
 from fastcnn.convolve.shape import ConvShape
 from fastcnn.convolve.transposed import Phase, axes_of, phase, takes_product
-from fastcnn.ir.spec import Args, Spec, bad_shape
+from fastcnn.inference.site import Mismatch
+from fastcnn.inference.sizes import numbers
+from fastcnn.inference.windows import transposed_extents
+from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv3d import MAX_TERM_WINDOW, depth_runs, kernel_slices, slices_as_channels
-from fastcnn.ops.convolution.conv_emit import WHOLE, Term, checked_output, emit_conv, emit_unseen, two_dimensional, weights_of
+from fastcnn.ops.convolution.conv_emit import WHOLE, Term, emit_conv, emit_unseen, two_dimensional, weights_of
 from fastcnn.ops.convolution.transposed_product import emit_product
-from fastcnn.ops.window import Window, two_axes
+from fastcnn.ops.window import Window, shared, two_axes
 
 
 class ConvTranspose(Op):
@@ -32,15 +35,6 @@ class ConvTranspose(Op):
         x, w = args.spec(0), args.spec(1)
         volume = x.rank == 5 and math.prod(w.shape[3:]) <= MAX_TERM_WINDOW
         return super().native(args) and w.size > 0 and (x.rank in (3, 4) or volume)
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, w = args.spec(0), args.spec(1)
-        group = args.node.attrs.get("group", 1)
-        if x.rank < 3 or w.rank != x.rank:
-            raise bad_shape(args, "x and w must have the same rank, at least 3")
-        if x.shape[1] != w.shape[0] or w.shape[0] % group:
-            raise bad_shape(args, f"x has {x.shape[1]} channels, w {list(w.shape)} wants {w.shape[0]} with group={group}")
-        return checked_output(args, Spec(x.dtype, (x.shape[0], w.shape[1] * group, *transposed_window(args).out)))
 
     def lower(self, low: Lowering) -> None:
         window = transposed_window(low.args)
@@ -127,23 +121,18 @@ def _lower_volume(low: Lowering, window: Window) -> None:
 
 
 def transposed_window(args: Args) -> Window:
-    """Window of a ConvTranspose; out = stride*(in-1) + output_padding + dilation*(kernel-1) + 1 - before - after."""
+    """Window of a ConvTranspose: what its outputs would have beyond `out` is cropped before and after. Raises ShapeError."""
     x, w, attrs = args.spec(0), args.spec(1), args.node.attrs
-    rank = x.rank - 2
+    rank, auto_pad, kernel = x.rank - 2, attrs.get("auto_pad") or "NOTSET", w.shape[2:]
     strides, dilations = (tuple(attrs.get(k) or [1] * rank) for k in ("strides", "dilations"))
-    extra = tuple(attrs.get("output_padding") or [0] * rank)
-    full = [s * (n - 1) + e + d * (k - 1) + 1 for s, n, e, d, k in zip(strides, x.shape[2:], extra, dilations, w.shape[2:])]
-    auto_pad = attrs.get("auto_pad", "NOTSET") or "NOTSET"
-    out = attrs.get("output_shape")
-    if out is not None or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        out = list(out)[-rank:] if out is not None else [min(n * s, f) for n, s, f in zip(x.shape[2:], strides, full)]
-        total = [max(f - o, 0) for f, o in zip(full, out)]
-        before = [t // 2 if auto_pad == "SAME_UPPER" else t - t // 2 for t in total]
-        after = [t - b for t, b in zip(total, before)]
+    try:
+        out = numbers(transposed_extents(attrs, x.shape[2:], kernel))
+    except Mismatch as error:
+        raise bad_shape(args, str(error)) from None
+    if auto_pad == "NOTSET" and not attrs.get("output_shape"):
+        sides = tuple(attrs.get("pads") or [0] * 2 * rank)
     else:
-        pads = list(attrs.get("pads") or [0] * 2 * rank) if auto_pad == "NOTSET" else [0] * 2 * rank
-        before, after = pads[:rank], pads[rank:]
-        out = [f - b - a for f, b, a in zip(full, before, after)]
-    if min(out) < 1 and min(x.shape[2:]) > 0:
-        raise bad_shape(args, f"output extents {list(out)}: pads={[*before, *after]} are too large")
-    return Window(tuple(w.shape[2:]), strides, dilations, tuple(before), tuple(after), tuple(out))
+        extra = attrs.get("output_padding") or [0] * rank
+        full = [s * (n - 1) + e + d * (k - 1) + 1 for s, n, e, d, k in zip(strides, x.shape[2:], extra, dilations, kernel)]
+        sides = shared([max(f - o, 0) for f, o in zip(full, out)], auto_pad)
+    return Window(kernel, strides, dilations, sides[:rank], sides[rank:], out)

@@ -5,7 +5,7 @@ from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.implicit_gemm import IN_PLACE, panels
 from fastcnn.convolve.shape import ConvShape
 from fastcnn.convolve.tile import best_nv
-from fastcnn.ir.spec import Args, Spec, bad_shape
+from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import pack_at_run_time, place, vector_of, weights_of
@@ -23,18 +23,6 @@ class DeformConv(Op):
 
     def native(self, args: Args) -> bool:
         return super().native(args) and is_image(args.spec(0), (4,)) and args.spec(0).size < MAX_OFFSET and args.spec(1).size > 0
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, w, offset = (args.spec(i) for i in range(3))
-        group, offset_group = _groups(args)
-        if w.rank != 4 or x.shape[1] != w.shape[1] * group or w.shape[0] % group or x.shape[1] % offset_group:
-            raise bad_shape(args, f"group={group} and offset_group={offset_group} do not fit")
-        out, taps = _window(args).out, offset_group * w.shape[2] * w.shape[3]
-        if offset.shape != (x.shape[0], 2 * taps, *out):
-            raise bad_shape(args, f"the offset must be {[x.shape[0], 2 * taps, *out]}")
-        if args.has(4) and args.spec(4).shape != (x.shape[0], taps, *out):
-            raise bad_shape(args, f"the mask must be {[x.shape[0], taps, *out]}")
-        return [Spec(x.dtype, (x.shape[0], w.shape[0], *out))]
 
     def lower(self, low: Lowering) -> None:
         window, (group, offset_group) = _window(low.args), _groups(low.args)

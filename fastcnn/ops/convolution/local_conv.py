@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue, place
 from fastcnn.ops.image import is_image
@@ -23,12 +23,6 @@ class LocallyConnected(Op):
     def native(self, args: Args) -> bool:
         constant = all(value is not None for value in args.values[1:])
         return super().native(args) and constant and is_image(args.spec(0), (4,)) and args.spec(1).size > 0
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, w = args.spec(0), args.spec(1)
-        if w.rank != 6 or x.rank != 4 or w.shape[4] != x.shape[1]:
-            raise bad_shape(args, "weights (H', W', kh, kw, C, M) do not fit")
-        return [Spec(x.dtype, (x.shape[0], w.shape[5], *w.shape[:2]))]
 
     def lower(self, low: Lowering) -> None:
         x, y, w = low.read(0, "channels_last"), low.write(0, "channels_last"), low.args.constant(1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args
 from fastcnn.ir.tensor import Tensor, walk
 from fastcnn.operators.cards import CARDS
 from fastcnn.ops.base import Lowering, Op
@@ -52,23 +52,12 @@ def write_like(low: Lowering, inputs: Sequence[int]) -> Tensor:
     return low.write(0, elementwise_strides([low.read(i) for i in inputs], shape))
 
 
-def broadcast_shape(args: Args, inputs: Sequence[int]) -> tuple[int, ...]:
-    """Multidirectional broadcasting. Raises ShapeError."""
-    try:
-        return np.broadcast_shapes(*(args.spec(i).shape for i in inputs))
-    except ValueError:
-        raise bad_shape(args, "the shapes do not broadcast") from None
-
-
 class Unary(Op):
     """y = f(x; alpha, beta), the function of the operator's card. float32; Abs, Neg and Sign of any type."""
 
     def native(self, args: Args) -> bool:
         typed = args.node.op_type in TYPED_UNARY and args.spec(0).dtype in COMPUTED - {BOOL}
         return (typed or args.spec(0).dtype == F32) and movable(*args.specs)
-
-    def infer(self, args: Args) -> list[Spec]:
-        return [args.spec(0)]
 
     def lower(self, low: Lowering) -> None:
         x, y = low.read(0), write_like(low, [0])
@@ -88,15 +77,12 @@ def emit_typed_unary(low: Lowering, y: Tensor, x: Tensor, function: str) -> None
 class TypedUnary(Op):
     """Not, IsNaN, IsInf and BitwiseNot; IsInf only for both signs at once."""
 
-    def __init__(self, dtypes: frozenset[np.dtype], result: np.dtype | None):
-        self.dtypes, self.result = dtypes, result
+    def __init__(self, dtypes: frozenset[np.dtype]):
+        self.dtypes = dtypes
 
     def native(self, args: Args) -> bool:
         both = args.node.attrs.get("detect_negative", 1) and args.node.attrs.get("detect_positive", 1)
         return args.spec(0).dtype in self.dtypes and movable(*args.specs) and bool(both)
-
-    def infer(self, args: Args) -> list[Spec]:
-        return [Spec(self.result or args.spec(0).dtype, args.spec(0).shape)]
 
     def lower(self, low: Lowering) -> None:
         emit_typed_unary(low, write_like(low, [0]), low.read(0), low.node.op_type)
@@ -105,18 +91,14 @@ class TypedUnary(Op):
 class Binary(Op):
     """y = f(a, b) with multidirectional broadcasting. `function` names it to the kernels, from the node's attributes."""
 
-    def __init__(self, function: str | Callable[[Args], str | None], dtypes: frozenset[np.dtype] = COMPUTED - {BOOL},
-                 result: np.dtype | None = None):
+    def __init__(self, function: str | Callable[[Args], str | None], dtypes: frozenset[np.dtype] = COMPUTED - {BOOL}):
         self.function: Callable[[Args], str | None] = function if callable(function) else lambda args: function
-        self.dtypes, self.result = dtypes, result
+        self.dtypes = dtypes
 
     def native(self, args: Args) -> bool:
         a, b = args.spec(0), args.spec(1)
         return (a.dtype == b.dtype and a.dtype in self.dtypes and movable(a, b) and self.function(args) is not None
                 and (args.node.activation is None or a.dtype == F32))
-
-    def infer(self, args: Args) -> list[Spec]:
-        return [Spec(self.result or args.spec(0).dtype, broadcast_shape(args, (0, 1)))]
 
     def lower(self, low: Lowering) -> None:
         y = write_like(low, (0, 1))
@@ -144,9 +126,6 @@ class Pow(Op):
         a, b = args.spec(0).dtype, args.spec(1).dtype
         return a in COMPUTED - {BOOL} and b in COMPUTED - {BOOL} and (a == b or a in FLOATS) and movable(*args.specs)
 
-    def infer(self, args: Args) -> list[Spec]:
-        return [Spec(args.spec(0).dtype, broadcast_shape(args, (0, 1)))]
-
     def lower(self, low: Lowering) -> None:
         y = write_like(low, (0,))
         b = operand(low, 1, y)
@@ -168,9 +147,6 @@ class Variadic(Op):
         first = args.spec(0).dtype
         return first in COMPUTED - {BOOL} and all(s is not None and s.dtype == first for s in args.specs) and movable(*args.specs)
 
-    def infer(self, args: Args) -> list[Spec]:
-        return [Spec(args.spec(0).dtype, broadcast_shape(args, range(len(args.specs))))]
-
     def lower(self, low: Lowering) -> None:
         inputs = range(len(low.args.specs))
         if len(inputs) == 1:
@@ -188,11 +164,6 @@ class Variadic(Op):
 class PRelu(Op):
     """y = x < 0 ? slope * x : x; the slope broadcasts to x. ONNX PRelu-7, 9, 16."""
 
-    def infer(self, args: Args) -> list[Spec]:
-        if broadcast_shape(args, (0, 1)) != args.spec(0).shape:
-            raise bad_shape(args, "slope must broadcast to x")
-        return [args.spec(0)]
-
     def native(self, args: Args) -> bool:
         return super().native(args) and movable(*args.specs)
 
@@ -208,9 +179,6 @@ class Clip(Op):
         x = args.spec(0)
         scalars = all(s is None or (s.dtype == x.dtype and s.size == 1) for s in args.specs[1:])
         return x.dtype in COMPUTED - {BOOL} and movable(x) and scalars
-
-    def infer(self, args: Args) -> list[Spec]:
-        return [args.spec(0)]
 
     def lower(self, low: Lowering) -> None:
         x, y = low.read(0), write_like(low, [0])
@@ -246,9 +214,6 @@ class Where(Op):
     def native(self, args: Args) -> bool:
         return movable(*args.specs) and args.spec(0).dtype == BOOL and args.spec(1).dtype == args.spec(2).dtype
 
-    def infer(self, args: Args) -> list[Spec]:
-        return [Spec(args.spec(1).dtype, broadcast_shape(args, (0, 1, 2)))]
-
     def lower(self, low: Lowering) -> None:
         y = write_like(low, (1, 2, 0))
         condition, a, b = (operand(low, i, y) for i in range(3))
@@ -268,11 +233,6 @@ class Cast(Op):
     def native(self, args: Args) -> bool:
         return self._target(args) in DTYPE_CODES and movable(args.spec(0))
 
-    def infer(self, args: Args) -> list[Spec]:
-        target = self._target(args)
-        assert target is not None
-        return [Spec(target, args.spec(0).shape)]
-
     def lower(self, low: Lowering) -> None:
         x = low.read(0)
         if low.output_spec(0).dtype == x.dtype:
@@ -289,15 +249,14 @@ class Cast(Op):
 
 ELEMENTWISE: dict[str, Op] = {
     **{name: Unary() for (_, name), card in CARDS.items() if card.function is not None},
-    "Not": TypedUnary(frozenset((BOOL,)), BOOL),
-    "IsNaN": TypedUnary(FLOATS, BOOL),
-    "IsInf": TypedUnary(FLOATS, BOOL),
-    "BitwiseNot": TypedUnary(INTEGERS, None),
-    **{name: Binary(name) for name in ("Add", "Sub", "Mul", "Div")},
+    "Not": TypedUnary(frozenset((BOOL,))),
+    "IsNaN": TypedUnary(FLOATS),
+    "IsInf": TypedUnary(FLOATS),
+    "BitwiseNot": TypedUnary(INTEGERS),
+    **{name: Binary(name) for name in ("Add", "Sub", "Mul", "Div", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")},
     "Mod": Binary(mod_function),
-    "Equal": Binary("Equal", COMPUTED, BOOL),
-    **{name: Binary(name, COMPUTED - {BOOL}, BOOL) for name in ("Less", "LessOrEqual", "Greater", "GreaterOrEqual")},
-    **{name: Binary(name, frozenset((BOOL,)), BOOL) for name in ("And", "Or", "Xor")},
+    "Equal": Binary("Equal", COMPUTED),
+    **{name: Binary(name, frozenset((BOOL,))) for name in ("And", "Or", "Xor")},
     **{name: Binary(name, INTEGERS) for name in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")},
     "BitShift": Binary(shift_function, INTEGERS),
     "Pow": Pow(),

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.ir.spec import Args, Spec, bad_shape
+from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import dense_strides, walk
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import COMPUTED, DTYPE_CODES, cast, movable, own_output, scalar
@@ -30,11 +30,6 @@ class ByIndex(Op):
 class GatherElements(ByIndex):
     """y[.., i, ..] = x[.., indices[.., i, ..], ..] along `axis`. ONNX GatherElements-11, 13."""
 
-    def infer(self, args: Args) -> list[Spec]:
-        x, indices = args.spec(0), args.spec(1)
-        _check_extents(args, x, indices)
-        return [Spec(x.dtype, indices.shape)]
-
     def lower(self, low: Lowering) -> None:
         x, indices, y = low.read(0), low.read(1), low.write(0, "dense")
         axis = one_axis(low.args, low.node.attrs.get("axis", 0), len(x.shape))
@@ -52,13 +47,6 @@ class ScatterElements(ByIndex):
     def native(self, args: Args) -> bool:
         return super().native(args) and _reduces(args)
 
-    def infer(self, args: Args) -> list[Spec]:
-        x, indices, updates = args.spec(0), args.spec(1), args.spec(2)
-        _check_extents(args, x, indices)
-        if updates.shape != indices.shape:
-            raise bad_shape(args, "updates must have the shape of indices")
-        return [x]
-
     def lower(self, low: Lowering) -> None:
         y = own_output(low, 0)
         low.copy(y, low.read(0))
@@ -74,12 +62,6 @@ class ScatterElements(ByIndex):
 class GatherND(ByIndex):
     """y[b.., q..] = x[b.., indices[b.., q.., :]], slices where the tuples are shorter than x's rank. ONNX GatherND-11 to 13."""
 
-    def infer(self, args: Args) -> list[Spec]:
-        x, indices, batch = args.spec(0), args.spec(1), args.node.attrs.get("batch_dims", 0)
-        if not 0 <= batch < min(x.rank, indices.rank) or x.shape[:batch] != indices.shape[:batch] or batch + indices.shape[-1] > x.rank:
-            raise bad_shape(args, f"batch_dims={batch}")
-        return [Spec(x.dtype, (*indices.shape[:-1], *x.shape[batch + indices.shape[-1]:]))]
-
     def lower(self, low: Lowering) -> None:
         x, indices, y = low.read(0, "dense"), low.read(1, "dense"), own_output(low, 0)
         batch = low.node.attrs.get("batch_dims", 0)
@@ -92,14 +74,6 @@ class ScatterND(ByIndex):
 
     def native(self, args: Args) -> bool:
         return super().native(args) and _reduces(args)
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, indices, updates = args.spec(0), args.spec(1), args.spec(2)
-        if indices.rank < 1 or indices.shape[-1] > x.rank:
-            raise bad_shape(args, "indices are longer than x has axes")
-        if updates.shape != (*indices.shape[:-1], *x.shape[indices.shape[-1]:]):
-            raise bad_shape(args, "updates do not fit the indices")
-        return [x]
 
     def lower(self, low: Lowering) -> None:
         y = own_output(low, 0)
@@ -118,13 +92,6 @@ class OneHot(Op):
 
     def native(self, args: Args) -> bool:
         return movable(*args.specs) and args.spec(0).dtype in COMPUTED
-
-    def infer(self, args: Args) -> list[Spec]:
-        depth, indices, values = args.ints(1), args.spec(0), args.spec(2)
-        if depth is None or len(depth) != 1 or depth[0] < 0 or values.shape != (2,):
-            raise bad_shape(args, f"depth={depth}")
-        axis = self._axis(args)
-        return [Spec(values.dtype, (*indices.shape[:axis], depth[0], *indices.shape[axis:]))]
 
     def lower(self, low: Lowering) -> None:
         axis, y, indices = self._axis(low.args), own_output(low, 0), low.read(0, "dense")
@@ -150,11 +117,7 @@ class Running(Op):
 
     def native(self, args: Args) -> bool:
         x = args.spec(0)
-        return movable(x) and x.dtype in COMPUTED and x.dtype != np.bool_ and x.rank > 0
-
-    def infer(self, args: Args) -> list[Spec]:
-        self._axis(args)
-        return [args.spec(0)]
+        return movable(x) and x.dtype in COMPUTED and x.dtype != np.bool_ and x.rank > 0 and self._axis(args) >= 0
 
     def lower(self, low: Lowering) -> None:
         x, y, axis, attrs = low.read(0), low.write(0, "dense"), self._axis(low.args), low.node.attrs
@@ -169,15 +132,6 @@ class Running(Op):
         if axis is None or len(axis) != 1:
             raise bad_shape(args, f"axis={axis}")
         return one_axis(args, axis[0], args.spec(0).rank)
-
-
-def _check_extents(args: Args, x: Spec, indices: Spec) -> None:
-    """Indices have x's rank and lie within it along all other axes."""
-    if x.rank != indices.rank or x.rank == 0:
-        raise bad_shape(args, "indices must have the rank of x")
-    axis = one_axis(args, args.node.attrs.get("axis", 0), x.rank)
-    if any(i > n for k, (i, n) in enumerate(zip(indices.shape, x.shape)) if k != axis):
-        raise bad_shape(args, f"indices reach out of x beside axis={axis}")
 
 
 def _reduces(args: Args) -> bool:

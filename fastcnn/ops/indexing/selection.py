@@ -28,13 +28,6 @@ class Arg(Op):
     def native(self, args: Args) -> bool:
         return movable(*args.specs) and args.spec(0).dtype in COMPUTED and args.spec(0).rank > 0
 
-    def infer(self, args: Args) -> list[Spec]:
-        x, attrs = args.spec(0), args.node.attrs
-        axis = one_axis(args, attrs.get("axis", 0), x.rank)
-        if x.shape[axis] == 0:
-            raise bad_shape(args, f"axis={axis} is empty")
-        return [Spec(I64, (*x.shape[:axis], *([1] if attrs.get("keepdims", 1) else []), *x.shape[axis + 1:]))]
-
     def lower(self, low: Lowering) -> None:
         x, attrs = low.read(0), low.node.attrs
         axis = one_axis(low.args, attrs.get("axis", 0), len(x.shape))
@@ -55,10 +48,6 @@ class Hardmax(Op):
     def native(self, args: Args) -> bool:
         return super().native(args) and args.spec(0).rank >= 1 and args.spec(0).size > 0
 
-    def infer(self, args: Args) -> list[Spec]:
-        self._axis(args)
-        return [args.spec(0)]
-
     def lower(self, low: Lowering) -> None:
         x, y, axis = low.read(0, "dense"), own_output(low, 0), self._axis(low.args)
         last = axis + 1 if low.node.version >= 13 else len(x.shape)
@@ -78,19 +67,10 @@ class TopK(Op):
     def native(self, args: Args) -> bool:
         return movable(*args.specs) and args.spec(0).dtype in COMPUTED and args.spec(0).rank > 0
 
-    def infer(self, args: Args) -> list[Spec]:
-        x = args.spec(0)
-        axis = one_axis(args, args.node.attrs.get("axis", -1), x.rank)
-        k = args.ints(1) or [args.node.attrs.get("k", 0)]
-        if len(k) != 1 or not 0 <= k[0] <= x.shape[axis]:
-            raise bad_shape(args, f"k={', '.join(map(str, k))} of {x.shape[axis]}")
-        shape = (*x.shape[:axis], k[0], *x.shape[axis + 1:])
-        return [Spec(x.dtype, shape), Spec(I64, shape)][:len(args.node.outputs)]
-
     def lower(self, low: Lowering) -> None:
         x, attrs = low.read(0), low.node.attrs
         axis = one_axis(low.args, attrs.get("axis", -1), len(x.shape))
-        shape = self.infer(low.args)[0].shape
+        shape = low.output_spec(0 if low.node.outputs[0] else 1).shape
         wanted = [i < len(low.node.outputs) and bool(low.node.outputs[i]) for i in (0, 1)]
         values, indices = (low.write(i, "dense") if wanted[i] else low.temp(shape, dtype) for i, dtype in ((0, x.dtype), (1, I64)))
         outer, (v, i, xs) = walk(_without(shape, axis), *(_without(t.strides, axis) for t in (values, indices, x)))
@@ -110,14 +90,14 @@ class NonMaxSuppression(Op):
         floats = all(args.spec(i).dtype == F32 for i in (0, 1, 3, 4) if args.has(i))
         return floats and (not args.has(2) or args.spec(2).dtype == I64)
 
-    def infer(self, args: Args) -> list[Spec]:
+    def capped(self, args: Args) -> Spec:
         boxes, scores = args.spec(0).shape, args.spec(1).shape
         if len(boxes) != 3 or boxes[2] != 4 or len(scores) != 3 or (scores[0], scores[2]) != boxes[:2]:
             raise bad_shape(args, "boxes must be (N, B, 4), scores (N, C, B)")
         if any(args.has(i) and args.spec(i).size != 1 for i in (2, 3, 4)):
             raise bad_shape(args, "limits must be single numbers")
         rows = scores[0] * scores[1] * self._limit(args)
-        return [Capped(I64, (rows, 3), 0) if rows else Spec(I64, (0, 3))]
+        return Capped(I64, (rows, 3), 0) if rows else Spec(I64, (0, 3))
 
     def lower(self, low: Lowering) -> None:
         boxes, scores = low.read(0, "dense"), low.read(1, "dense")
@@ -143,9 +123,9 @@ class NonZero(Op):
         x = args.spec(0)
         return movable(x) and x.dtype in COMPUTED and x.rank > 0
 
-    def infer(self, args: Args) -> list[Spec]:
+    def capped(self, args: Args) -> Spec:
         x = args.spec(0)
-        return [Capped(I64, (x.rank, x.size), 1) if x.size else Spec(I64, (x.rank, 0))]
+        return Capped(I64, (x.rank, x.size), 1) if x.size else Spec(I64, (x.rank, 0))
 
     def lower(self, low: Lowering) -> None:
         x = low.read(0, "dense")
@@ -158,15 +138,15 @@ class Compress(Op):
     def native(self, args: Args) -> bool:
         return movable(*args.specs) and args.spec(0).size > 0 and args.spec(1).size > 0 and args.spec(1).dtype == np.bool_
 
-    def infer(self, args: Args) -> list[Spec]:
+    def capped(self, args: Args) -> Spec:
         x, length = args.spec(0), args.spec(1).size
         axis = self._parts(args)[1]
         if args.spec(1).rank != 1 or length > axis:
             raise bad_shape(args, f"a condition of {length} for {axis}")
         if "axis" not in args.node.attrs:
-            return [Capped(x.dtype, (length,), 0)]
+            return Capped(x.dtype, (length,), 0)
         at = one_axis(args, args.node.attrs["axis"], x.rank)
-        return [Capped(x.dtype, (*x.shape[:at], length, *x.shape[at + 1:]), at)]
+        return Capped(x.dtype, (*x.shape[:at], length, *x.shape[at + 1:]), at)
 
     def lower(self, low: Lowering) -> None:
         x, condition = low.read(0, "dense"), low.read(1, "dense")

@@ -1,9 +1,7 @@
 """Col2Im: blocks of an image, as im2col cuts them, added up where they came from."""
 from __future__ import annotations
 
-import math
-
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ops.base import Lowering, Op
 
 
@@ -17,13 +15,6 @@ class Col2Im(Op):
     def native(self, args: Args) -> bool:
         axes = args.spec(1).size
         return args.spec(0).dtype == F32 and args.spec(0).rank == 3 and args.spec(0).size > 0 and 1 <= axes <= 3
-
-    def infer(self, args: Args) -> list[Spec]:
-        x = args.spec(0)
-        image, block, blocks, *_ = _geometry(args)
-        if x.shape[1] % math.prod(block) or x.shape[2] != math.prod(blocks) or min(*image, *block, *blocks) < 1:
-            raise bad_shape(args, f"image_shape={image}, block_shape={block} make {blocks} blocks")
-        return [Spec(x.dtype, (x.shape[0], x.shape[1] // math.prod(block), *image))]
 
     def lower(self, low: Lowering) -> None:
         x, y = low.read(0, "dense"), low.write(0, "dense")

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import movable, own_output, scalar
 from fastcnn.ops.movement.shape import normalized_axes
@@ -20,14 +20,6 @@ class CenterCropPad(Op):
 
     def native(self, args: Args) -> bool:
         return movable(args.spec(0))
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, wanted = args.spec(0), args.ints(1)
-        axes = self._axes(args)
-        if wanted is None or len(wanted) != len(axes) or min(wanted, default=0) < 0:
-            raise bad_shape(args, f"shape={wanted} for axes={axes}")
-        extents = dict(zip(axes, wanted))
-        return [Spec(x.dtype, tuple(extents.get(k, n) for k, n in enumerate(x.shape)))]
 
     def lower(self, low: Lowering) -> None:
         x, y = low.read(0), own_output(low, 0)
@@ -54,13 +46,6 @@ class AffineGrid(Op):
     theta: (N, 2, 3) or (N, 3, 4) float32; input 1: (N, C, H, W) or (N, C, D, H, W). Pixels lie at their centres, or with align_corners
     the outer ones on the border. ONNX AffineGrid-20. Raises ShapeError.
     """
-
-    def infer(self, args: Args) -> list[Spec]:
-        theta, size = args.spec(0), args.ints(1)
-        axes = 0 if size is None else len(size) - 2
-        if size is None or axes not in (2, 3) or theta.shape != (size[0], axes, axes + 1) or min(size) < 1:
-            raise bad_shape(args, f"size={size}")
-        return [Spec(theta.dtype, (size[0], *size[2:], axes))]
 
     def native(self, args: Args) -> bool:
         return args.spec(0).dtype == F32

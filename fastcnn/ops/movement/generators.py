@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastcnn.ir.spec import Args, DataDependent, Spec, bad_shape
+from fastcnn.ir.spec import Args
 from fastcnn.ir.tensor import strides_like, walk
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import movable, scalar
@@ -13,13 +13,7 @@ class Trilu(Op):
     """y = the upper (lower) triangles of the matrices of x from diagonal k (input 1) on, 0 elsewhere. ONNX Trilu-14."""
 
     def native(self, args: Args) -> bool:
-        return movable(args.spec(0))
-
-    def infer(self, args: Args) -> list[Spec]:
-        if args.spec(0).rank < 2:
-            raise bad_shape(args, "x must have matrices")
-        self._mask(args)
-        return [args.spec(0)]
+        return movable(args.spec(0)) and args.ints(1, [0]) is not None
 
     def lower(self, low: Lowering) -> None:
         x = low.read(0)
@@ -40,9 +34,6 @@ class Value(Op):
 
     def native(self, args: Args) -> bool:
         return True
-
-    def infer(self, args: Args) -> list[Spec]:
-        raise DataDependent(args.node.where(), *args.node.reads)
 
 
 GENERATORS: dict[str, Op] = {"Trilu": Trilu(), "Range": Value(), "ConstantOfShape": Value()}

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from fastcnn.convolve.lane_tables import pick_table
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import Tensor, is_channels_last, matches, strides_like
 from fastcnn.ops.base import Lowering
 from fastcnn.ops.movement.channel_pick import emit_pick
@@ -21,15 +21,6 @@ def one_axis(args: Args, axis: int, rank: int) -> int:
 
 class Concat(AnyType):
     """y = inputs one after the other along axis. Inputs that the planner has written into y already are not copied. ONNX Concat-4 to 13."""
-
-    def infer(self, args: Args) -> list[Spec]:
-        specs = [args.spec(i) for i in range(len(args.specs))]
-        axis = one_axis(args, args.node.attrs.get("axis", 1), specs[0].rank)
-        for spec in specs:
-            if spec.rank != specs[0].rank or any(a != b for k, (a, b) in enumerate(zip(spec.shape, specs[0].shape)) if k != axis):
-                raise bad_shape(args, f"shapes differ outside axis={axis}")
-        extent = sum(spec.shape[axis] for spec in specs)
-        return [Spec(specs[0].dtype, tuple(extent if k == axis else n for k, n in enumerate(specs[0].shape)))]
 
     def lower(self, low: Lowering) -> None:
         shape = low.output_spec(0).shape
@@ -73,11 +64,6 @@ class Split(AnyType):
     ONNX Split-2 to 18.
     """
 
-    def infer(self, args: Args) -> list[Spec]:
-        x = args.spec(0)
-        axis = one_axis(args, args.node.attrs.get("axis", 0), x.rank)
-        return [Spec(x.dtype, (*x.shape[:axis], n, *x.shape[axis + 1:])) for n in self._extents(args, x.shape[axis])]
-
     def lower(self, low: Lowering) -> None:
         x = low.read(0)
         axis = one_axis(low.args, low.node.attrs.get("axis", 0), len(x.shape))
@@ -100,12 +86,6 @@ class Split(AnyType):
 
 class Slice(AnyType):
     """y = x[starts:ends:steps] along axes, numpy's rules. ONNX Slice-1 (attributes), 10, 11, 13 (inputs)."""
-
-    def infer(self, args: Args) -> list[Spec]:
-        shape = list(args.spec(0).shape)
-        for axis, part in self._ranges(args):
-            shape[axis] = len(part)
-        return [Spec(args.spec(0).dtype, tuple(shape))]
 
     def lower(self, low: Lowering) -> None:
         view, reversed_axis = low.read(0), False
@@ -141,14 +121,6 @@ class Gather(AnyType):
 
     def native(self, args: Args) -> bool:
         return super().native(args) and args.spec(1).dtype in (np.int32, np.int64)
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, indices = args.spec(0), args.spec(1)
-        axis = one_axis(args, args.node.attrs.get("axis", 0), x.rank)
-        value, extent = args.values[1], x.shape[axis]
-        if value is not None and value.size and (value.min() < -extent or value.max() >= extent):
-            raise bad_shape(args, f"indices {value.min()}..{value.max()} of an axis of extent {extent}")
-        return [Spec(x.dtype, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1:]))]
 
     def lower(self, low: Lowering) -> None:
         x = low.read(0)
@@ -196,16 +168,6 @@ class Pad(AnyType):
     def native(self, args: Args) -> bool:
         return super().native(args) and args.node.attrs.get("mode", "constant") in PAD_MODES and args.spec(0).rank <= 8
 
-    def infer(self, args: Args) -> list[Spec]:
-        x, (before, after) = args.spec(0), self._pads(args)
-        shape = tuple(n + b + a for n, b, a in zip(x.shape, before, after))
-        if min(shape, default=0) < 0:
-            raise bad_shape(args, f"pads={[*before, *after]} crop more than there is")
-        mode = args.node.attrs.get("mode", "constant")
-        if mode != "constant" and any(n == 0 and m for n, m in zip(x.shape, shape)):
-            raise bad_shape(args, f"mode={mode} has nothing to repeat along an empty axis")
-        return [Spec(x.dtype, shape)]
-
     def lower(self, low: Lowering) -> None:
         x, (before, _) = low.read(0), self._pads(low.args)
         y = low.write(0, strides_like(low.output_spec(0).shape, x.strides))
@@ -235,12 +197,6 @@ class Pad(AnyType):
 class DepthToSpace(AnyType):
     """y[n, c, h*b + i, w*b + j] = x[n, (i*b + j)*C + c, h, w] (DCR) or x[n, (c*b + i)*b + j, h, w] (CRD). ONNX DepthToSpace-1 to 13."""
 
-    def infer(self, args: Args) -> list[Spec]:
-        x, b = args.spec(0), args.node.attrs.get("blocksize", 0)
-        if x.rank != 4 or b < 1 or x.shape[1] % (b * b):
-            raise bad_shape(args, f"blocksize={b}")
-        return [Spec(x.dtype, (x.shape[0], x.shape[1] // (b * b), x.shape[2] * b, x.shape[3] * b))]
-
     def lower(self, low: Lowering) -> None:
         x, b = low.read(0), low.node.attrs["blocksize"]
         n, c, h, w = x.shape
@@ -254,12 +210,6 @@ class DepthToSpace(AnyType):
 
 class SpaceToDepth(AnyType):
     """y[n, (i*b + j)*C + c, h, w] = x[n, c, h*b + i, w*b + j]; in mode CRD channel c*b*b + i*b + j. ONNX SpaceToDepth-1, 13, 28."""
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, b = args.spec(0), args.node.attrs.get("blocksize", 0)
-        if x.rank != 4 or b < 1 or x.shape[2] % b or x.shape[3] % b:
-            raise bad_shape(args, f"blocksize={b}")
-        return [Spec(x.dtype, (x.shape[0], x.shape[1] * b * b, x.shape[2] // b, x.shape[3] // b))]
 
     def lower(self, low: Lowering) -> None:
         x, b = low.read(0), low.node.attrs["blocksize"]

@@ -4,10 +4,8 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import numpy as np
-
 from fastcnn import _native
-from fastcnn.ir.spec import Args, Spec, bad_shape
+from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import Tensor, depth_inner_strides, is_channels_last, is_dense, is_depth_inner
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import place
@@ -36,11 +34,6 @@ class Pool(Op):
         taps = math.prod(args.node.attrs.get("kernel_shape") or [1])
         return super().native(args) and is_image(args.spec(0), (3, 4, 5)) and _exponent(args) >= 1 and taps <= MAX_TAPS
 
-    def infer(self, args: Args) -> list[Spec]:
-        x = args.spec(0)
-        shape = (*x.shape[:2], *pool_window(args).out)
-        return [Spec(x.dtype, shape), Spec(np.dtype(np.int64), shape)][:len(args.node.outputs)]
-
     def lower(self, low: Lowering) -> None:
         window = pool_window(low.args)
         if len([name for name in low.node.outputs if name]) > 1:
@@ -64,12 +57,6 @@ class GlobalPool(Op):
 
     def native(self, args: Args) -> bool:
         return super().native(args) and is_image(args.spec(0), (3, 4, 5, 6, 7, 8)) and _exponent(args) >= 1
-
-    def infer(self, args: Args) -> list[Spec]:
-        x = args.spec(0)
-        if x.rank < 3:
-            raise bad_shape(args, "x must have spatial axes")
-        return [Spec(x.dtype, (*x.shape[:2], *[1] * (x.rank - 2)))]
 
     def lower(self, low: Lowering) -> None:
         whole = low.read(0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import place
@@ -24,12 +24,6 @@ class RoiAlign(Op):
         known = args.node.attrs.get("mode", "avg") in ("avg", "max") and _half_pixel(args) is not None
         return known and x.dtype == rois.dtype == F32 and batch.dtype == np.int64 and is_image(x, (4,)) and x.size < MAX_OFFSET
 
-    def infer(self, args: Args) -> list[Spec]:
-        x, rois, batch = (args.spec(i) for i in range(3))
-        if rois.rank != 2 or rois.shape[1] != 4 or batch.shape != rois.shape[:1]:
-            raise bad_shape(args, "rois must be (R, 4) and batch_indices (R,)")
-        return [Spec(x.dtype, (rois.shape[0], x.shape[1], *_bins(args)))]
-
     def lower(self, low: Lowering) -> None:
         x, y, attrs = low.read(0, "channels_last"), low.write(0, "channels_last"), low.node.attrs
         low.emit("roi_align", [y, x, low.read(1, "dense"), low.read(2, "dense")], y.size * 16,
@@ -46,13 +40,6 @@ class MaxRoiPool(Op):
 
     def native(self, args: Args) -> bool:
         return super().native(args) and is_image(args.spec(0), (4,))
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, rois = args.spec(0), args.spec(1)
-        shape = args.node.attrs.get("pooled_shape") or []
-        if rois.rank != 2 or rois.shape[1] != 5 or len(shape) != 2 or min(shape) < 1:
-            raise bad_shape(args, f"rois must be (R, 5), pooled_shape={shape} two extents")
-        return [Spec(x.dtype, (rois.shape[0], x.shape[1], *shape))]
 
     def lower(self, low: Lowering) -> None:
         x, y = low.read(0, "channels_last"), low.write(0, "channels_last")

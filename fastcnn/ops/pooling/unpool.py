@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import Tensor, is_dense
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.image import four_strides, is_image, planes, volume
@@ -26,18 +26,7 @@ class MaxUnpool(Op):
         x, index = args.spec(0), args.spec(1)
         if x.dtype != F32 or index.dtype != np.int64 or not is_image(x, (3, 4, 5)):
             return False
-        return math.prod(_inner(args)) < MAX_PIXELS
-
-    def infer(self, args: Args) -> list[Spec]:
-        x = args.spec(0)
-        if args.spec(1).shape != x.shape:
-            raise bad_shape(args, "x and its indices must have the same shape")
-        inner, given = _inner(args), args.ints(OUTPUT_SHAPE)
-        shape = (*x.shape[:2], *inner) if given is None else tuple(given)
-        smaller = len(shape) != x.rank or shape[:2] != x.shape[:2] or any(a < b for a, b in zip(shape[2:], inner))
-        if smaller or math.prod(shape[2:]) >= MAX_PIXELS or min(inner) < 1:
-            raise bad_shape(args, f"output_shape={given} for unpooled extents {list(inner)}")
-        return [Spec(x.dtype, shape)]
+        return math.prod((args.ints(OUTPUT_SHAPE) or ())[2:] or _inner(args)) < MAX_PIXELS
 
     def lower(self, low: Lowering) -> None:
         if is_dense(low.read(0).shape, low.read(0).strides) and is_dense(low.read(1).shape, low.read(1).strides) and low.dense_output():

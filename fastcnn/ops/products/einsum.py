@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import Tensor, dense_strides
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import movable, own_output
@@ -56,13 +56,6 @@ class Einsum(Op):
         specs = [args.spec(i) for i in range(len(args.specs))]
         known = super().native(args) or all(s.dtype == specs[0].dtype and s.dtype in PRODUCT_TYPES for s in specs)
         return known and movable(*specs) and all(s.size > 0 for s in specs)
-
-    def infer(self, args: Args) -> list[Spec]:
-        *inputs, output = _terms(args)
-        sizes = _sizes(args, inputs)
-        if not set(output) <= sizes.keys() or len(set(output)) != len(output):
-            raise bad_shape(args, f"equation={args.node.attrs.get('equation')!r}")
-        return [Spec(args.spec(0).dtype, tuple(sizes[label] for label in output))]
 
     def lower(self, low: Lowering) -> None:
         *inputs, output = _terms(low.args)

@@ -7,7 +7,7 @@ from fastcnn.convolve import ladder, split_sums
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.convolve.tile import best_nv
 from fastcnn.ir.graph import Activation
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args
 from fastcnn.ir.tensor import Tensor, walk
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue, place, vector_of
@@ -23,20 +23,10 @@ class Gemm(Op):
         c = args.spec(2) if args.has(2) else None
         if args.values[1] is None:
             plain = args.node.attrs.get("alpha", 1.0) == 1.0 and (c is None or args.node.attrs.get("beta", 1.0) == 1.0)
-            return plain and (c is None or c.shape[-1:] == (c.size,) == self.infer(args)[0].shape[1:]) and args.spec(0).size > 0
+            columns = args.spec(1).shape[0 if args.node.attrs.get("transB", 0) else -1:][:1]
+            return plain and (c is None or c.shape[-1:] == (c.size,) == columns) and args.spec(0).size > 0
         row = c is None or (args.values[2] is not None and (c.size == 1 or (c.shape[-1] == c.size)))
         return args.values[1] is not None and row and args.spec(0).size > 0
-
-    def infer(self, args: Args) -> list[Spec]:
-        a, b = args.spec(0), args.spec(1)
-        if a.rank != 2 or b.rank != 2:
-            raise bad_shape(args, "a and b must be matrices")
-        (m, k), (kb, n) = _turned(a.shape, args, "transA"), _turned(b.shape, args, "transB")
-        if k != kb:
-            raise bad_shape(args, f"a has {k} columns, b {kb} rows")
-        if args.has(2) and _broadcast(args, args.spec(2).shape, (m, n)) != (m, n):
-            raise bad_shape(args, f"c does not broadcast to {[m, n]}")
-        return [Spec(a.dtype, (m, n))]
 
     def lower(self, low: Lowering) -> None:
         attrs = low.node.attrs
@@ -75,19 +65,6 @@ class MatMul(Op):
 
     def native(self, args: Args) -> bool:
         return is_plain_product(args) or (super().native(args) and args.spec(0).shape[-1:] != (0,))
-
-    def infer(self, args: Args) -> list[Spec]:
-        a, b = args.spec(0).shape, args.spec(1).shape
-        if not a or not b:
-            raise bad_shape(args, "a scalar has no product")
-        rows, columns = a[-2:-1], b[-1:] if len(b) > 1 else ()
-        if a[-1] != b[-2 if len(b) > 1 else 0]:
-            raise bad_shape(args, f"a has {a[-1]} columns, b {b[-2 if len(b) > 1 else 0]} rows")
-        batch = _broadcast(args, a[:-2], b[:-2])
-        y = Spec(args.spec(0).dtype, (*batch, *rows, *columns))
-        if args.has(3) and args.spec(3).shape != y.shape:
-            raise bad_shape(args, f"residual {list(args.spec(3).shape)} for output {list(y.shape)}")
-        return [y]
 
     def lower(self, low: Lowering) -> None:
         a, b = low.read(0), low.read(1)
@@ -162,14 +139,3 @@ def emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor, bias: Tensor | N
 
 def _insert_axis(t: Tensor, axis: int) -> Tensor:
     return Tensor(t.buffer, (*t.shape[:axis], 1, *t.shape[axis:]), (*t.strides[:axis], 0, *t.strides[axis:]), t.offset)
-
-
-def _turned(shape: tuple[int, ...], args: Args, name: str) -> tuple[int, int]:
-    return (shape[1], shape[0]) if args.node.attrs.get(name, 0) else (shape[0], shape[1])
-
-
-def _broadcast(args: Args, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        return np.broadcast_shapes(a, b)
-    except ValueError:
-        raise bad_shape(args, f"{list(a)} and {list(b)} do not broadcast") from None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args
 from fastcnn.ir.tensor import Tensor, dense_strides
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.elementwise.elementwise import emit_binary
@@ -44,20 +44,6 @@ class Recurrent(Op):
     def native(self, args: Args) -> bool:
         floats = all(s is None or s.dtype == (np.int32 if i == 4 else F32) for i, s in enumerate(args.specs))
         return floats and args.spec(0).rank == 3 and args.spec(0).size > 0 and self._functions(args) is not None
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, w, r = args.spec(0).shape, args.spec(1).shape, args.spec(2).shape
-        gates = GATES[self.kind]
-        if len(r) != 3 or r[1] != gates * r[2] or w != (r[0], r[1], x[2]) or r[0] != _directions(args):
-            raise bad_shape(args, "X, W and R do not fit")
-        steps, n, d, h = *_time_and_batch(args), r[0], r[2]
-        state = (n, d, h) if _batch_first(args) else (d, n, h)
-        wanted = {3: (d, 2 * gates * h), 4: (n,), 5: state, 6: state, 7: (d, 3 * h)}
-        for i, shape in wanted.items():
-            if args.has(i) and args.spec(i).shape != shape:
-                raise bad_shape(args, f"input {i} must be {list(shape)}")
-        y = (n, steps, d, h) if _batch_first(args) else (steps, d, n, h)
-        return [Spec(F32, shape) for shape in (y, state, state)][:len(args.node.outputs)]
 
     def lower(self, low: Lowering) -> None:
         d, rows, h = low.args.spec(2).shape

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args
 from fastcnn.ir.tensor import Strides, Tensor, is_dense, strides_like, walk
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue, vector_of
@@ -18,27 +18,12 @@ F64 = np.dtype(np.float64)
 LEAST_PLANE = 16        # pixels of a plane that are worth a call of the kernels that scale it
 
 
-class SameShape(Op):
-    """y has the shape of x; channel vectors (inputs 1 and on) have C elements."""
-
-    vectors: tuple[int, ...] = ()
-
-    def infer(self, args: Args) -> list[Spec]:
-        x = args.spec(0)
-        for i in self.vectors:
-            if args.spec(i).shape != x.shape[1:2]:
-                raise bad_shape(args, f"input {i} is {list(args.spec(i).shape)} for x of {list(x.shape)}")
-        return [x]
-
-
-class BatchNormalization(SameShape):
+class BatchNormalization(Op):
     """y = (x - mean[c]) / sqrt(var[c] + epsilon) * scale[c] + bias[c], as one multiply-add. ONNX 7 to 15.
 
     x: (N, C, ...) float32 of any rank from 2 up, where it lies; the parameters are constants. In training (float64 too) mean and var are
     the batch's own, and there are two more outputs: input_mean * momentum + mean * (1 - momentum), and the variance likewise.
     """
-
-    vectors = (1, 2, 3, 4)
 
     def native(self, args: Args) -> bool:
         attrs, outputs = args.node.attrs, [name for name in args.node.outputs if name]
@@ -47,9 +32,6 @@ class BatchNormalization(SameShape):
             return kinds in ({F32}, {F64}) and movable(x) and x.rank >= 2 and x.size > 0
         return (super().native(args) and args.spec(0).rank >= 2 and len(outputs) == 1 and attrs.get("spatial", 1) == 1
                 and all(value is not None for value in args.values[1:5]))
-
-    def infer(self, args: Args) -> list[Spec]:
-        return [*super().infer(args), args.spec(3), args.spec(4)][:len(args.node.outputs)]
 
     def lower(self, low: Lowering) -> None:
         x = low.read(0)
@@ -110,10 +92,8 @@ def _planes(x: Tensor) -> tuple[tuple[int, ...], Strides] | None:
     return None
 
 
-class InstanceNormalization(SameShape):
+class InstanceNormalization(Op):
     """y[n,c] = (x[n,c] - mean) / sqrt(var + epsilon) * scale[c] + bias[c], mean and var over its pixels. ONNX 6, 22."""
-
-    vectors = (1, 2)
 
     def native(self, args: Args) -> bool:
         return super().native(args) and is_image(args.spec(0), (3, 4, 5))
@@ -132,16 +112,6 @@ class GroupNormalization(Op):
     def native(self, args: Args) -> bool:
         known = args.node.version >= 21 or all(value is not None for value in args.values[1:3])
         return super().native(args) and is_image(args.spec(0), (3, 4, 5)) and known
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, groups = args.spec(0), args.node.attrs.get("num_groups", 0)
-        if groups < 1 or x.rank < 3 or x.shape[1] % groups:
-            raise bad_shape(args, f"num_groups={groups} for x of {list(x.shape)}")
-        wanted = (x.shape[1],) if args.node.version >= 21 else (groups,)
-        for i in (1, 2):
-            if args.spec(i).shape != wanted:
-                raise bad_shape(args, f"input {i} is {list(args.spec(i).shape)}, not {list(wanted)}")
-        return [x]
 
     def lower(self, low: Lowering) -> None:
         channels, groups = low.args.spec(0).shape[1], low.node.attrs["num_groups"]
@@ -199,15 +169,6 @@ class LayerNormalization(Op):
         return all(spec is None or value is not None or spec.size == math.prod(shape)
                    for spec, value in zip(args.specs[1:], args.values[1:]))
 
-    def infer(self, args: Args) -> list[Spec]:
-        x, axis = args.spec(0), _axis(args)
-        if not 0 <= axis < max(x.rank, 1):
-            raise bad_shape(args, f"axis={args.node.attrs.get('axis', -1)}")
-        for i in range(1, min(len(args.specs), 3)):
-            if args.has(i) and not _broadcasts(args.spec(i).shape, x.shape[axis:]):
-                raise bad_shape(args, f"input {i} does not broadcast to {list(x.shape[axis:])}")
-        return [x]
-
     def lower(self, low: Lowering) -> None:
         axis = _axis(low.args)
         x = low.read(0, "rows" if axis == low.args.spec(0).rank - 1 else "dense")
@@ -242,7 +203,7 @@ def _spread(low: Lowering, i: int, shape: tuple[int, ...]) -> Tensor | None:
                       lambda: np.ascontiguousarray(np.broadcast_to(value, shape), F32).ravel())
 
 
-class Lrn(SameShape):
+class Lrn(Op):
     """y[c] = x[c] / (bias + alpha / size * sum x[k]^2)^beta, k from c - (size - 1) // 2 to c + size // 2. ONNX LRN-1, 13."""
 
     def native(self, args: Args) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastcnn import _native
-from fastcnn.ir.spec import F32, Args, Spec
+from fastcnn.ir.spec import F32, Args
 from fastcnn.ir.tensor import Strides, Tensor, is_channels_last, strides_like, walk
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import BOOL, COMPUTED, DTYPE_CODES, movable, scalar
@@ -32,11 +32,6 @@ class Reduce(Op):
         if x.dtype == F32:
             return x.size > 0 or self.kind not in ("Max", "Min", "Mean")
         return x.size > 0 and self.kind in TYPED and x.dtype in (COMPUTED if self.kind in ("Max", "Min") else COMPUTED - {BOOL})
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, axes = args.spec(0), self._axes(args)
-        keep = args.node.attrs.get("keepdims", 1)
-        return [Spec(x.dtype, tuple(1 if axis in axes else n for axis, n in enumerate(x.shape) if keep or axis not in axes))]
 
     def lower(self, low: Lowering) -> None:
         x, axes = low.read(0), self._axes(low.args)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 
-from fastcnn.ir.spec import Args, Spec
+from fastcnn.ir.spec import Args
 from fastcnn.ir.tensor import Tensor, strides_like, walk
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import movable
@@ -21,10 +21,6 @@ class Softmax(Op):
 
     def native(self, args: Args) -> bool:
         return super().native(args) and movable(*args.specs) and args.spec(0).rank >= 1
-
-    def infer(self, args: Args) -> list[Spec]:
-        self._axis(args)
-        return [args.spec(0)]
 
     def lower(self, low: Lowering) -> None:
         axis, shape = self._axis(low.args), low.output_spec(0).shape

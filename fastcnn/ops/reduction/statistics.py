@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastcnn.ir.spec import F32, Args, Spec
+from fastcnn.ir.spec import F32, Args
 from fastcnn.ir.tensor import Tensor, strides_like, walk
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.elementwise.elementwise import emit_binary
@@ -25,10 +25,6 @@ class Statistic(Op):
 
     def native(self, args: Args) -> bool:
         return super().native(args) and movable(*args.specs) and args.spec(0).size > 0
-
-    def infer(self, args: Args) -> list[Spec]:
-        self._axes(args)
-        return [args.spec(0)]
 
     def _axes(self, args: Args) -> list[int]:
         attrs = args.node.attrs

@@ -1,7 +1,7 @@
 """GridSample: an image read at coordinates that are a tensor themselves."""
 from __future__ import annotations
 
-from fastcnn.ir.spec import Args, Spec, bad_shape
+from fastcnn.ir.spec import Args
 from fastcnn.ir.tensor import span
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.image import four_strides, is_image, volume
@@ -23,12 +23,6 @@ class GridSample(Op):
         x, attrs = args.spec(0), args.node.attrs
         mode, padding = attrs.get("mode", "linear"), attrs.get("padding_mode", "zeros")
         return super().native(args) and is_image(x, (4, 5)) and x.size < MAX_OFFSET and mode in MODES and padding in PADDINGS
-
-    def infer(self, args: Args) -> list[Spec]:
-        x, grid = args.spec(0), args.spec(1)
-        if grid.rank != x.rank or grid.shape[0] != x.shape[0] or grid.shape[-1] != x.rank - 2:
-            raise bad_shape(args, f"the grid must be ({x.shape[0]}, ..., {x.rank - 2})")
-        return [Spec(x.dtype, (*x.shape[:2], *grid.shape[1:-1]))]
 
     def lower(self, low: Lowering) -> None:
         attrs, axes = low.node.attrs, len(low.args.spec(0).shape) - 2

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastcnn import _native, resample
 from fastcnn.convolve.lane_tables import pick_table
-from fastcnn.ir.spec import F32, Args, Spec, bad_shape
+from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import is_dense
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.image import depth_images, depth_rows, is_image, read_image, write_image
@@ -28,13 +28,8 @@ class Resize(Op):
     def native(self, args: Args) -> bool:
         x, how = args.spec(0), sampling(args.node)
         computed = x.dtype == F32 or x.dtype in INTEGERS or how.mode == "nearest"
-        return computed and movable(x) and x.size > 0 and how.mode in MODES and how.coordinates in COORDINATES
-
-    def infer(self, args: Args) -> list[Spec]:
-        out = tuple(axis.out for axis in axes_of(args))
-        if min(out) < 1:
-            raise bad_shape(args, f"the output would be {list(out)}")
-        return [Spec(args.spec(0).dtype, out)]
+        known = how.mode in MODES and how.coordinates in COORDINATES
+        return computed and known and movable(x) and x.size > 0 and len(axes_of(args)) == x.rank
 
     def lower(self, low: Lowering) -> None:
         how, every = sampling(low.node), axes_of(low.args)
@@ -93,6 +88,9 @@ def _lower_planes(low: Lowering, axes: list[Axis], how: Sampling) -> bool:
 def axes_of(args: Args) -> list[Axis]:
     """Every axis of x with its output extent. Raises ShapeError, DataDependent."""
     try:
-        return resample.axes_of(args)
+        axes = resample.axes_of(args)
     except ValueError as error:
         raise bad_shape(args, str(error)) from error
+    if min([axis.out for axis in axes], default=1) < 1:
+        raise bad_shape(args, f"the output would be {[axis.out for axis in axes]}")
+    return axes

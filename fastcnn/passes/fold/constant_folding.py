@@ -8,6 +8,7 @@ import numpy as np
 from fastcnn.budget import MOST_FOLDED_ROUNDS
 from fastcnn.ir.errors import ExecutionError, ShapeError, UnsupportedOperatorError
 from fastcnn.ir.graph import Graph, Node, is_control_flow
+from fastcnn.ir.spec import Args, Spec
 from fastcnn.reference import evaluate, infer_outputs
 
 # A folded value costs memory for as long as the model lives: large ones only where the inputs are about as large.
@@ -53,7 +54,7 @@ def _folded(graph: Graph, node: Node) -> list[np.ndarray] | None:
         return _constant_of_shape(node, graph.constants[node.inputs[0]])
     if is_control_flow(node) and _rounds(node, inputs) > MOST_FOLDED_ROUNDS:
         return None
-    if node.op_type in GROWING and not _affordable(_inferred_bytes(graph, node, inputs), read):
+    if node.op_type in GROWING and not _affordable(_inferred_bytes(node, inputs), read):
         return None
     try:
         outputs = evaluate(node, inputs, {inner: graph.constants[v] for inner, v in node.captures}, graph.opsets)
@@ -90,12 +91,12 @@ def _affordable(size: int | None, read: int) -> bool:
     return size is not None and size <= MAX_BYTES and (size <= SMALL_BYTES or size <= MAX_GROWTH * read)
 
 
-def _inferred_bytes(graph: Graph, node: Node, inputs: list[np.ndarray | None]) -> int | None:
-    types = [None if x is None else (x.dtype, x.shape) for x in inputs]
+def _inferred_bytes(node: Node, inputs: list[np.ndarray | None]) -> int | None:
+    specs = tuple(None if x is None else Spec(x.dtype, x.shape) for x in inputs)
     try:
-        outputs = infer_outputs(node, types, graph.constants)
+        outputs = infer_outputs(Args(node, specs, tuple(inputs)))
     except ShapeError:
         return None
-    if any(t is None for t in outputs):
+    if None in outputs:
         return None
-    return sum(t[0].itemsize * math.prod(t[1]) for t in outputs if t is not None)
+    return sum(spec.nbytes for spec in outputs if spec is not None)

@@ -25,15 +25,18 @@ class Runner(Protocol):
 
     def plan(self, specs: Mapping[str, Spec | None]) -> Plan: ...
 
-    def run(self, feeds: Mapping[str, Value], out: None = None, until: float = NEVER) -> list[Value]: ...
+    def run_in_order(self, values: Sequence[Value], out: None = None, until: float = NEVER) -> list[Value]: ...
 
     def trim(self) -> None: ...
 
 
 class Body:
-    """run(inputs, captured) -> outputs in order. Its engine computes what nodes make; inputs and constants are handed on."""
+    """run(inputs, captured) -> outputs in order. Its engine computes what nodes make; inputs and constants are handed on.
 
-    def __init__(self, graph: Graph, captured: frozenset[str], engine_of: Callable[[Graph], Runner]):
+    Names become places in one list when the body is made: inputs, captured values, what the engine computes. A round looks up none.
+    """
+
+    def __init__(self, graph: Graph, captured: Sequence[str], engine_of: Callable[[Graph], Runner]):
         same = {node.outputs[0]: node.inputs[0] for node in graph.nodes if node.op_type == "Identity" and not node.domain}
         self.formal = [info.name for info in graph.inputs if info.name not in captured]
         self.outputs = [_source(info.name, same) for info in graph.outputs]
@@ -43,13 +46,17 @@ class Body:
         inputs = [info for info in graph.inputs if any(info.name in node.reads for node in nodes)]
         self.feeds = [info.name for info in inputs]
         self.engine = engine_of(replace(graph, nodes=nodes, inputs=inputs, outputs=[ValueInfo(v, "", None) for v in self.computed]))
+        places = {name: len(self.formal) + k for k, name in enumerate(captured)} | {name: k for k, name in enumerate(self.formal)}
+        self._fed = [places[name] for name in self.feeds]
+        places |= {name: len(self.formal) + len(captured) + k for k, name in enumerate(self.computed)}
+        self._sources = [places.get(name, name) for name in self.outputs]
 
-    def run(self, inputs: Sequence[Value], captured: Mapping[str, Value], until: float) -> list[Value]:
-        """Outputs for the formal inputs in order and for captured values by the name inside."""
-        env = {**captured, **dict(zip(self.formal, inputs))}
+    def run(self, inputs: Sequence[Value], captured: Sequence[Value], until: float) -> list[Value]:
+        """Outputs for the formal inputs and for captured values, both in order."""
+        values = [*inputs, *captured]
         if self.computed:
-            env.update(zip(self.computed, self.engine.run({name: env[name] for name in self.feeds}, None, until)))
-        return [env[name] if name in env else np.array(self.constants[name]) for name in self.outputs]
+            values += self.engine.run_in_order([values[k] for k in self._fed], None, until)
+        return [values[source] if type(source) is int else np.array(self.constants[source]) for source in self._sources]
 
     def infer(self, inputs: Specs, captured: Mapping[str, Spec | None]) -> list[Spec | None]:
         """Specs of the outputs, None where data decide. Plans the engine for these inputs."""
@@ -86,22 +93,23 @@ class ControlFlow:
 
     def __init__(self, node: Node, engine_of: Callable[[Graph], Runner], budget: Budget = UNLIMITED):
         self.budget = budget
-        captured = frozenset(inner for inner, _ in node.captures)
-        self.node = node
+        captured = tuple(dict.fromkeys(inner for inner, _ in node.captures))
+        self.node, self.captured = node, captured
         self.bodies = {key: Body(body, captured, engine_of) for key, body in node.bodies.items()}
         self.rows = _check_counts(node, self.bodies)
         self._by_graph = {id(body): self.bodies[key] for key, body in node.bodies.items()}
 
     def run(self, inputs: Sequence[Value], captured: Mapping[str, Value], until: float = NEVER) -> list[Value]:
         """Outputs in order, apart from the arrays given. Errors say which node of which body."""
-        kept = 0
+        kept, around = 0, [captured[name] for name in self.captured]
 
         def body(graph: Graph, values: Sequence[Value]) -> list[Value]:
             nonlocal kept
             if until != NEVER and time.monotonic() > until:
                 raise TimeLimitError("the run took longer than its timeout")
-            outputs = self._by_graph[id(graph)].run(values, captured, until)
-            kept += sum(array.nbytes for array in outputs[self.rows:] if isinstance(array, np.ndarray))
+            outputs = self._by_graph[id(graph)].run(values, around, until)
+            for array in outputs[self.rows:]:
+                kept += getattr(array, "nbytes", 0)
             self.budget.check(kept, "what the rounds make")
             return outputs
 

@@ -63,7 +63,7 @@ class Engine:
         self.flows: dict[int, ControlFlow] = {}
         self.planning = Planning(graph.constants, graph.opsets, threads, packs, chooser or CostModel(), self.flows, budget)
         self.flows.update((id(node), ControlFlow(node, self._inner, budget)) for node in graph.nodes if is_control_flow(node))
-        self.outputs = tuple(info.name for info in graph.outputs)
+        self.inputs, self.outputs = tuple(info.name for info in graph.inputs), tuple(info.name for info in graph.outputs)
         self.files = mappings_of(graph.constants.values())
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self.lock = Lock()
@@ -79,18 +79,23 @@ class Engine:
         out    arrays to compute into where that needs no copy; the caller looks whether a result is the array it gave
         until  time.monotonic() after which no step and no round begins: TimeLimitError
         """
-        key = tuple([getattr(value, "shape", None) for value in feeds.values()])
+        return self.run_in_order(list(feeds.values()), out, until)
+
+    def run_in_order(self, values: Sequence[Any], out: Sequence[np.ndarray | None] | None = None, until: float = NEVER) -> list[Any]:
+        """run() for the values of all inputs in the graph's order."""
+        key = tuple([getattr(value, "shape", None) for value in values])
         plan = self.plans.get(key)
         if plan is None or (len(self.plans) > self.max_plans // 2 and not self._touch(key)):
-            plan = self.plan({name: spec_of(value) for name, value in feeds.items()})
+            plan = self.plan({name: spec_of(value) for name, value in zip(self.inputs, values, strict=True)})
         try:
             workspace = self.workspaces.pop()
         except IndexError:
             workspace = _native.Workspace()
         try:
             if plan.direct is not None:
-                return self._run_stage(plan.direct, list(feeds.values()), workspace, out, until)
-            return self._run_stages(plan, dict(feeds), workspace, until)
+                results = _fresh(plan.direct) if out is None else _targets(plan.direct, values, out)
+                return self._run_stage(plan.direct, list(values), results, workspace, until)
+            return self._run_stages(plan, dict(zip(self.inputs, values, strict=True)), workspace, until)
         finally:
             self.workspaces.append(workspace)
 
@@ -147,9 +152,8 @@ class Engine:
         key = (len(plan.rest), tuple(specs.items()), tuple((name, value.tobytes()) for name, value in values.items()))
         return self._plan(key, plan.rest, specs, values)
 
-    def _run_stage(self, stage: Stage, inputs: list[np.ndarray], workspace: _native.Workspace,
-                   out: Sequence[np.ndarray | None] | None = None, until: float = NEVER) -> list[np.ndarray]:
-        results = self._fresh(stage) if out is None else _targets(stage, inputs, out)
+    def _run_stage(self, stage: Stage, inputs: list[np.ndarray], results: list[np.ndarray], workspace: _native.Workspace,
+                   until: float) -> list[np.ndarray]:
         status = run_stage(stage, workspace, inputs + results, until)
         if status == _native.OUT_OF_TIME:
             raise TimeLimitError(f"the run took longer than its timeout, between {stage.steps[0].node!r} and {stage.steps[-1].node!r}")
@@ -157,8 +161,8 @@ class Engine:
             raise ExecutionError(f"{_failed_node(stage, workspace, inputs + results)}: {_native.STATUS[status]}")
         return stage.trimmed(results) if stage.trims else results
 
-    def _fresh(self, stage: Stage) -> list[np.ndarray]:
-        """Memory for what a stage makes; maps for the next stage begin at a vector, as in the arena."""
+    def _handed_on(self, stage: Stage) -> list[np.ndarray]:
+        """Memory for what one of several stages makes; maps for the next stage begin at a vector, as in the arena."""
         names = (*stage.outputs, *[""] * len(stage.trims))
         return [np.empty(shape, dtype) if name in self.outputs or dtype != F32 or not name
                 else _native.aligned_empty(math.prod(shape)).reshape(shape)
@@ -170,7 +174,7 @@ class Engine:
             borrowed += plan.values.values()
             for stage in plan.stages:
                 if isinstance(stage, Stage):
-                    results = self._run_stage(stage, [env[name] for name in stage.inputs], workspace, None, until)
+                    results = self._run_stage(stage, [env[name] for name in stage.inputs], self._handed_on(stage), workspace, until)
                     env.update(zip(stage.outputs, results))
                 else:
                     self._run_fallback(stage, env, plan, until)
@@ -198,6 +202,11 @@ class Engine:
         for name, result in zip(node.outputs, results):
             if name:
                 env[name] = _contiguous(result)
+
+
+def _fresh(stage: Stage) -> list[np.ndarray]:
+    """Memory for what a stage makes for the caller alone."""
+    return [np.empty(shape, dtype) for shape, dtype in stage.allocations]
 
 
 def _failed_node(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray]) -> str:

@@ -49,6 +49,11 @@ class Feeder:
             checked[name] = converted(checked[name], dtype)
         return checked
 
+    @property
+    def dtypes(self) -> dict[str, np.dtype | None]:
+        """What the engine gets, by input; None for what is no tensor."""
+        return {name: self.widened.get(name, dtype) for name, (dtype, _) in self.expected.items()}
+
     def fixed_specs(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]] | None:
         """dtype and shape of every input, None unless all are fixed tensors."""
         specs = {}

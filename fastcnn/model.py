@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ from fastcnn.results import described_outputs, first_of, place, repeated, target
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+    from fastcnn.analysis.summary import Summary
 
 PRECISIONS = ("fp32",)
 
@@ -175,6 +178,18 @@ class Model:
         engines = list(self._engines.values())
         return list(dict.fromkeys(node.name for engine in engines for node in list(engine.fallbacks.values())))
 
+    def summary(self, shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None, *, object_size: int | None = None) -> Summary:
+        """A row for each layer as it runs for these input shapes: operators, sizes, parameters, MACs, receptive field, what computes it.
+
+        shapes       by input name, or of the only input; where they are symbolic and not given, one image of 224 x 224 is taken
+        object_size  pixels of what an output has to see: a remark where it sees less
+        print() shows it as a table, notebooks too; to_dict() is for JSON. Raises InputError, and what planning raises.
+        """
+        from fastcnn.analysis.summary import summarise
+        if self._default is None:
+            raise FastCNNError("the model is closed")
+        return summarise(self._graph, self._default, self._feeder.dtypes, shapes, object_size)
+
     def choices(self) -> list[LayerChoice]:
         """What computes each convolution and constant matrix product, and why: a row a step, of all plans made so far.
 
@@ -221,6 +236,13 @@ class Model:
         outputs = ", ".join(f"{o.name}: {o.type}{_dims(o)}" for o in self._outputs)
         name = f" {self._graph.name!r}" if self._graph.name else ""
         return f"<fastcnn.Model{name} ({inputs}) -> ({outputs}), {len(self._default.graph.nodes)} nodes, {self._threads} threads>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the summary, or the line of repr() where its shapes cannot be told."""
+        try:
+            return self.summary()._repr_html_()
+        except FastCNNError:
+            return f"<pre>{escape(repr(self))}</pre>"
 
     def _engine(self, outputs: tuple[str, ...]) -> Engine:
         """The engine for these outputs, each once: the graph optimised with them kept."""

@@ -54,11 +54,12 @@ SINGLE_THREAD_PROGRAM = 2_000_000
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What a step is and for which node, for profiles and summaries."""
+    """What a step is and for which node, for profiles and summaries; unit: a value that each of the nodes makes that run with it as one."""
 
     kind: str
     node: str
     work: int
+    unit: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,13 @@ class StageLowering:
         for k, name in enumerate(self.inputs):
             self.tensors[name] = self._io(bound.spec(name), k, self.inner.get(name) or "dense")
         self.unit: Unit = units[0]
+        self.made: tuple[str, ...] = ()          # by the unit
         self.emitted = itertools.count(1)        # steps of this unit
 
     def lower(self) -> Stage:
         """Lower every node, copy out what does not lie in its output yet, and build the program."""
         for unit in self.units:
-            before, self.emitted = len(self.chosen), itertools.count(1)
+            before, self.emitted, self.made = len(self.chosen), itertools.count(1), _made_by(unit)
             self._turn_to(unit, unit.name)
             unit.lower(self)
             self._note_selection(before)
@@ -124,6 +126,7 @@ class StageLowering:
         for name in self.outputs:
             target = self._output(name, self.tensors[name].strides)
             if self.tensors[name].buffer.io != target.buffer.io:
+                self.made = (name,)
                 self.copy(target, self.tensors[name])
         allocations = [self._allocation(name) for name in self.outputs]
         counts = [((1,), np.dtype(np.int64))] * len(self.trims)
@@ -242,7 +245,7 @@ class StageLowering:
                 buffer.first = len(self.steps) if buffer.first is None else buffer.first
                 buffer.last = len(self.steps)
         self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.threads, fields))
-        self.info.append(StepInfo(kind, self.name, work))
+        self.info.append(StepInfo(kind, self.name, work, self.made))
         if not isinstance(self.unit, BoundNode) and kind != "copy":
             shown = {name: fields[name] for name in SHOWN if name in fields}
             self.chosen.append(Chosen(self.name, self.unit.op_type, kind, shown, self.threads))
@@ -357,6 +360,12 @@ class StageLowering:
         if ("resident", name) not in self.packs:
             self.packs["resident", name] = resident(array)
         return self.packs["resident", name]
+
+
+def _made_by(unit: Unit) -> tuple[str, ...]:
+    """A value of each node of a unit."""
+    parts: Sequence[Unit] = getattr(unit, "parts", ())
+    return tuple(name for part in parts for name in _made_by(part)) if parts else tuple(filter(None, unit.outputs))[:1]
 
 
 def _is_placeable(shape: tuple[int, ...], layout: str | Strides, strides: Strides) -> bool:

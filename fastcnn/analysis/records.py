@@ -1,0 +1,60 @@
+"""What summaries are made of: a layer, what it sees, a remark about it."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """Of one axis of an input. size: pixels that a unit sees, None for all; unit i sees those from offset + stride * i on."""
+
+    input: str
+    axis: int
+    size: float | None
+    stride: float
+    offset: float
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node of the optimised graph.
+
+    name, op_type      the node's; fused: operators of the file that it computes besides; nodes: names of all of them
+    shape, dtype       of the first output; None where only the run will tell
+    weights, biases    elements of the initializers that it reads
+    macs               multiply-accumulates of one run
+    activation_bytes   of all outputs
+    fields             what a unit of the output sees, an entry an axis
+    step               layers with the same number run as one: what they hand on is never a whole map in memory
+    runs               "native", "fallback" (onnx.reference), "body" (control flow), "view" (nothing to do), "data" (planned when it runs)
+    algorithm, tile    what computes it, and (rows, columns) of the register tile
+    """
+
+    name: str
+    op_type: str
+    fused: tuple[str, ...]
+    nodes: tuple[str, ...]
+    shape: tuple[int, ...] | None
+    dtype: str | None
+    weights: int
+    biases: int
+    macs: int
+    activation_bytes: int
+    fields: tuple[ReceptiveField, ...]
+    step: int
+    runs: str
+    algorithm: str
+    tile: tuple[int, int] | None
+
+    @property
+    def parameters(self) -> int:
+        return self.weights + self.biases
+
+
+@dataclass(frozen=True)
+class Remark:
+    """kind: "border", "field" or "lanes"; text: a sentence that names the node."""
+
+    kind: str
+    node: str
+    text: str

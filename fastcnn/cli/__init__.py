@@ -1,0 +1,1 @@
+"""The subcommands of `fastcnn`, one a file: each reads its options, calls one Python function and shows what comes back."""

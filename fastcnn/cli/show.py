@@ -1,0 +1,51 @@
+"""How results reach the terminal: tables, lines below them, JSON."""
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from fastcnn.analysis.text import RIGHT
+
+PIPED_WIDTH = 400               # columns where nobody looks at a terminal
+
+
+def console() -> Console:
+    """Standard output; lines are not broken where it is no terminal."""
+    wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=PIPED_WIDTH if wide else None, highlight=False, soft_wrap=wide)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """A table as wide as it has to be."""
+    shown = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1), pad_edge=False)
+    for name in columns:
+        shown.add_column(name, justify="right" if name in RIGHT else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(cell.replace("[", "\\[") for cell in row))
+    console().print(shown)
+
+
+def lines(texts: Sequence[str]) -> None:
+    """Lines as they are; warnings stand out."""
+    for text in texts:
+        click.secho(text, fg="yellow" if text.startswith("warning") else None)
+
+
+def as_json(value: Any) -> None:
+    """One JSON document."""
+    click.echo(json.dumps(value, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers and arrays as Python's."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)

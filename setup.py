@@ -27,8 +27,9 @@ ISA_FLAGS = {
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c",
                "-mprefer-vector-width=512"],
 }
-# Sub-levels: their parent's flags and one more, which older compilers do not know.
-SUBLEVEL_FLAGS = {"avx2_vnni": [*ISA_FLAGS["avx2"], "-mavxvnni"], "avx512_vnni": [*ISA_FLAGS["avx512"], "-mavx512vnni"]}
+# Sub-levels: their parent's flags and one or a few more, which older compilers do not know.
+SUBLEVEL_FLAGS = {"avx2_vnni": [*ISA_FLAGS["avx2"], "-mavxvnni"], "avx512_vnni": [*ISA_FLAGS["avx512"], "-mavx512vnni"],
+                  "avx512_amx": [*ISA_FLAGS["avx512"], "-mavx512vnni", "-mamx-tile", "-mamx-int8"]}
 # Kernels that ask for more than any level: name of the file -> flags.
 SINGLE_FLAGS = {"table_avx512_vbmi": [*ISA_FLAGS["avx512"], "-mavx512vbmi"]}
 SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 
@@ -109,6 +114,22 @@ static fc_cpu the_cpu;
 __attribute__((constructor)) static void read_cpu_at_load(void) { read_cpu(&the_cpu); }
 
 const fc_cpu *fc_cpu_info(void) { return &the_cpu; }
+
+/* Linux saves AMX's 8 KB of registers for processes alone that asked for it (Documentation/arch/x86/xstate.rst). */
+int fc_may_use_tiles(void)
+{
+#if defined(__linux__) && defined(__x86_64__)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    static int asked, may;
+    if (!__atomic_load_n(&asked, __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(&may, syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&asked, 1, __ATOMIC_RELEASE);
+    }
+    return __atomic_load_n(&may, __ATOMIC_RELAXED);
+#else
+    return 0;
+#endif
+}
 
 int64_t fc_multiply_chain(int64_t count)
 {

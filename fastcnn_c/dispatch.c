@@ -36,6 +36,12 @@ static fc_isa active_isa = FC_ISA_SCALAR;
 #define FC_AVX512_VNNI(pointer) NULL
 #endif
 
+#if FC_HAVE_AVX512_AMX
+#define FC_AVX512_AMX(pointer) (pointer)
+#else
+#define FC_AVX512_AMX(pointer) NULL
+#endif
+
 /* Lowest first. A sub-level has the floats of its instruction set and better kernels of bytes; NULL: the build lacks it. */
 static const struct {
     const char *name;
@@ -48,6 +54,7 @@ static const struct {
     [FC_ISA_AVX2_VNNI] = {"avx2_vnni", 1, FC_AVX2_VNNI(&fc_kernels__avx2), FC_AVX2_VNNI(&fc_bytes__avx2_vnni)},
     [FC_ISA_AVX512] = {"avx512", 0, FC_X86(&fc_kernels__avx512), FC_X86(&fc_bytes__avx512)},
     [FC_ISA_AVX512_VNNI] = {"avx512_vnni", 1, FC_AVX512_VNNI(&fc_kernels__avx512), FC_AVX512_VNNI(&fc_bytes__avx512_vnni)},
+    [FC_ISA_AVX512_AMX] = {"avx512_amx", 1, FC_AVX512_AMX(&fc_kernels__avx512), FC_AVX512_AMX(&fc_bytes__avx512_amx)},
 };
 
 /* Every flag that setup.py compiles the set with (tests/test_cpu.py compares). */
@@ -57,6 +64,7 @@ int fc_isa_available(fc_isa isa)
     if (isa < 0 || isa >= FC_ISA_COUNT || levels[isa].floats == NULL)
         return 0;
     switch (isa) {
+    case FC_ISA_AVX512_AMX: return fc_isa_available(FC_ISA_AVX512_VNNI) && cpu->amx_int8 && fc_may_use_tiles();
     case FC_ISA_AVX512_VNNI: return fc_isa_available(FC_ISA_AVX512) && cpu->avx512_vnni;
     case FC_ISA_AVX512: return cpu->avx512f && cpu->avx512dq && cpu->avx512bw && cpu->avx512vl && cpu->avx2 && cpu->fma && cpu->f16c;
     case FC_ISA_AVX2_VNNI: return fc_isa_available(FC_ISA_AVX2) && cpu->avx_vnni;

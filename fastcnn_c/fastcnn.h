@@ -22,7 +22,7 @@ typedef enum fc_status {
     FC_ERR_TIME = 3,      /* the run took longer than it may */
 } fc_status;
 
-typedef enum fc_isa { FC_ISA_SCALAR, FC_ISA_AVX2, FC_ISA_AVX2_VNNI, FC_ISA_AVX512, FC_ISA_AVX512_VNNI, FC_ISA_COUNT } fc_isa;
+typedef enum fc_isa { FC_ISA_SCALAR, FC_ISA_AVX2, FC_ISA_AVX2_VNNI, FC_ISA_AVX512, FC_ISA_AVX512_VNNI, FC_ISA_AVX512_AMX, FC_ISA_COUNT } fc_isa;
 
 typedef enum fc_dtype {
     FC_F32, FC_F64, FC_I8, FC_I16, FC_I32, FC_I64, FC_U8, FC_U16, FC_U32, FC_U64, FC_BOOL, FC_F16, FC_DTYPE_COUNT
@@ -156,6 +156,7 @@ typedef struct fc_cpu {
     int64_t l1d_bytes, l2_bytes, l3_bytes;      /* 0: the processor does not say */
 } fc_cpu;
 const fc_cpu *fc_cpu_info(void);
+int fc_may_use_tiles(void);        /* whether the system lets this process use AMX's registers: asks for it, once */
 /* So many multiplications of 32 bits, each of the result before it: three cycles each on every x86-64 processor since Nehalem and Zen. The
  * clock is measured by them. */
 int64_t fc_multiply_chain(int64_t count);

@@ -64,7 +64,7 @@ def isa(request):
     _native.set_isa(before)
 
 
-@pytest.fixture(params=["scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni"])
+@pytest.fixture(params=["scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_amx"])
 def level(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction set and sub-level in turn."""
     if request.param not in _native.levels():

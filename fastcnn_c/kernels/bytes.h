@@ -20,6 +20,7 @@
  *   f is made operation by operation in float32, so that it is the same at every instruction set; round: to nearest even
  * Registers: mr*nv sums + nv quads + 1 four, where the CPU has dot products; the double of quads and fours where not.
  */
+enum { FC_QGEMM_MAX_MR = 16 };
 enum { FC_Q_SUMS, FC_Q_FLOATS, FC_Q_BYTES };
 
 typedef struct fc_qgemm_args {
@@ -41,13 +42,15 @@ typedef struct fc_qgemm_args {
     float lo, hi;
     int32_t zero, byte_lo, byte_hi;
     int to;
+    uint32_t *shape;            /* what a level with tile registers has set them up for, kept here through a step; 0 at its beginning */
 } fc_qgemm_args;
 
 typedef void (*fc_qgemm_kernel)(const fc_qgemm_args *args);
 
 typedef struct fc_qgemm_kernels {
-    fc_qgemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_GEMM_MAX_MR + 1];   /* [nv][mr], NULL where the registers do not suffice */
+    fc_qgemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_QGEMM_MAX_MR + 1];  /* [nv][mr], NULL where the registers do not suffice */
     int max_mr[FC_GEMM_MAX_NV + 1];
+    void (*release)(void);      /* gives tile registers back after the last tile of a step; NULL where there are none */
 } fc_qgemm_kernels;
 
 /* ---- quantise: y[i] = round(x[i] / scale) + zero, the quotient rounded to float32 first, as ONNX has it --------------------------------

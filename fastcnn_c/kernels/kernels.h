@@ -97,7 +97,7 @@ typedef struct fc_bytes {
     fc_qbinary_kernel qadd, qmul;
 } fc_bytes;
 
-extern const fc_bytes fc_bytes__scalar, fc_bytes__avx2, fc_bytes__avx2_vnni, fc_bytes__avx512, fc_bytes__avx512_vnni;
+extern const fc_bytes fc_bytes__scalar, fc_bytes__avx2, fc_bytes__avx2_vnni, fc_bytes__avx512, fc_bytes__avx512_vnni, fc_bytes__avx512_amx;
 
 /* The kernels in use: dispatch.c sets it at load from cpuid and FASTCNN_ISA. */
 extern const fc_kernels *fc_active;

@@ -21,6 +21,7 @@ typedef struct qconv_run {
     int64_t row, pixel, group;        /* bytes from one row, pixel, group to the next of what is multiplied: the band or x */
     int64_t first, last;              /* columns of a row that are computed */
     int64_t y_bytes;                  /* of an element of y */
+    uint32_t shape;                   /* of tile registers */
 } qconv_run;
 
 static int64_t band_width(const fc_qconv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
@@ -75,14 +76,14 @@ static void fill_band(const qconv_run *c, uint8_t *band, const uint8_t *x, int64
 }
 
 /* What a tile's epilogue does, whatever tile. */
-static fc_qgemm_args args_of(const qconv_run *c)
+static fc_qgemm_args args_of(qconv_run *c)
 {
     const fc_qconv *p = &c->p;
     return (fc_qgemm_args){.ldc = (size_t)p->y_pixel, .lda = (size_t)(p->sw * c->pixel), .run = c->runs, .runs = (size_t)c->count,
                            .words = (size_t)c->words, .own_factor = p->own_factor, .own_lo = p->own_lo, .own_hi = p->own_hi,
                            .ldr = (size_t)p->r_pixel, .r_factor = p->r_factor, .r_zero = (int32_t)p->r_zero, .lo = p->lo, .hi = p->hi,
                            .zero = (int32_t)p->zero, .byte_lo = (int32_t)fmaxf(0.0f, nearbyintf(p->lo) + (float)p->zero),
-                           .byte_hi = (int32_t)fminf(255.0f, nearbyintf(p->hi) + (float)p->zero), .to = (int)p->to};
+                           .byte_hi = (int32_t)fminf(255.0f, nearbyintf(p->hi) + (float)p->zero), .to = (int)p->to, .shape = &c->shape};
 }
 
 /* Columns [c->first, c->last) of output row oy times a panel of n channels from `column` on, a tile at a time; a: of column 0. */
@@ -106,7 +107,7 @@ static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, i
 }
 
 /* Rows [oy0, oy1) of one image times panels [q0, q1) of each group; a belongs to row oy0. */
-static void run_block(const qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0, int64_t oy1, int64_t q0, int64_t q1)
+static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0, int64_t oy1, int64_t q0, int64_t q1)
 {
     const fc_qconv *p = &c->p;
     const int64_t v = fc_active->vector_length, nr = p->nv * v, k = c->count * c->words;
@@ -186,5 +187,7 @@ fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
         run_pixels(&c, p->block * p->ow, begin, end, q0, q1);
     else if (q0 < q1)
         run_rows(&c, band, begin, end, q0, q1);
+    if (fc_active_bytes->qgemm->release)
+        fc_active_bytes->qgemm->release();
     return FC_OK;
 }

@@ -83,4 +83,22 @@ typedef struct fc_qbinary_args {
 
 typedef void (*fc_qbinary_kernel)(uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, const fc_qbinary_args *args);
 
+/* ---- qpool: windows of `rows` x `cols` taps over pixels of n channels, output i < count at i*x_step, its taps x_row and x_col apart ----------
+ * max       y[i*y_pixel + c] = the largest tap, 0 without taps
+ * average   y[i*y_pixel + c] = round((offset + sum of taps) * factor) + zero, brought into 0..255
+ */
+typedef struct fc_qpool_args {
+    uint8_t *y;
+    size_t y_pixel;
+    const uint8_t *x;
+    size_t x_step, x_row, x_col, rows, cols, count, n;
+    int32_t offset, zero;
+    float factor;
+} fc_qpool_args;
+
+typedef struct fc_qpool_kernels {
+    void (*max)(const fc_qpool_args *args);
+    void (*average)(const fc_qpool_args *args);
+} fc_qpool_kernels;
+
 #endif

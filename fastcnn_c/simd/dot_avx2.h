@@ -11,12 +11,16 @@ static inline v_quads v_load_quads(const int8_t *p)
     return (v_quads){_mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8), _mm256_srai_epi16(x, 8)};
 }
 
+static inline v_four v_fours_of(v_i32 x)
+{
+    return (v_four){_mm256_and_si256(x, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(x, 8)};
+}
+
 static inline v_four v_set1_four(const uint8_t *p)
 {
     int32_t word;
     memcpy(&word, p, 4);
-    const __m256i x = _mm256_set1_epi32(word);
-    return (v_four){_mm256_and_si256(x, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(x, 8)};
+    return v_fours_of(_mm256_set1_epi32(word));
 }
 
 static inline v_i32 v_dot(v_i32 s, v_four a, v_quads b)

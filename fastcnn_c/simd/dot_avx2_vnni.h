@@ -11,3 +11,4 @@ static inline v_four v_set1_four(const uint8_t *p)
     return _mm256_set1_epi32(word);
 }
 static inline v_i32 v_dot(v_i32 s, v_four a, v_quads b) { return _mm256_dpbusd_avx_epi32(s, a, b); }
+static inline v_four v_fours_of(v_i32 s) { return s; }

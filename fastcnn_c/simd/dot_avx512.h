@@ -12,12 +12,16 @@ static inline v_quads v_load_quads(const int8_t *p)
     return (v_quads){_mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8), _mm512_srai_epi16(x, 8)};
 }
 
+static inline v_four v_fours_of(v_i32 x)
+{
+    return (v_four){_mm512_and_si512(x, _mm512_set1_epi16(0xff)), _mm512_srli_epi16(x, 8)};
+}
+
 static inline v_four v_set1_four(const uint8_t *p)
 {
     int32_t word;
     memcpy(&word, p, 4);
-    const __m512i x = _mm512_set1_epi32(word);
-    return (v_four){_mm512_and_si512(x, _mm512_set1_epi16(0xff)), _mm512_srli_epi16(x, 8)};
+    return v_fours_of(_mm512_set1_epi32(word));
 }
 
 static inline v_i32 v_dot(v_i32 s, v_four a, v_quads b)

@@ -17,6 +17,10 @@
  *   v_bytes            4 * V_LEN bytes      v_load_bytes(p, n), v_store_bytes(p, b, n): the first n <= 4 * V_LEN, touches no more
  *   v_pack_bytes(x, z) v_saturate of four vectors, one after the other
  *   v_clamp_bytes(b, lo, hi)
+ *   v_max_bytes(a, b)  v_no_bytes(): zeros
+ *   v_interleave(r, q) lanes of four bytes, one of each r[0..4): q[0..4) have all bytes of r, in an order that v_pack_lanes undoes
+ *   v_pack_lanes(x, z) v_saturate of four vectors whose lanes are in the order of v_interleave: bytes as r had them
+ *   v_fours_of(s)      the four bytes of each lane as what v_dot multiplies
  *   v_store_part(p, b, k, parts, n)   the first n bytes of part k of b, which has 1, 2 or 4 parts of as many vectors each
  */
 typedef int32_t v_i32;
@@ -63,3 +67,17 @@ static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
     return b;
 }
 static inline void v_store_part(uint8_t *p, v_bytes b, int k, int parts, size_t n) { memcpy(p, b.of + k * 4 / parts, n); }
+static inline v_bytes v_no_bytes(void) { return (v_bytes){{0}}; }
+static inline v_bytes v_max_bytes(v_bytes a, v_bytes b)
+{
+    for (int i = 0; i < 4; i++)
+        a.of[i] = a.of[i] > b.of[i] ? a.of[i] : b.of[i];
+    return a;
+}
+static inline void v_interleave(const v_bytes r[4], v_i32 q[4])
+{
+    for (int k = 0; k < 4; k++)
+        q[k] = v_join(r[0].of[k], r[1].of[k], r[2].of[k], r[3].of[k]);
+}
+static inline v_bytes v_pack_lanes(const v_f32 x[4], int32_t z) { return v_pack_bytes(x, z); }
+static inline v_four v_fours_of(v_i32 s) { v_four f; memcpy(f.of, &s, 4); return f; }

@@ -57,13 +57,16 @@ static inline void v_store_bytes(uint8_t *p, v_bytes b, size_t n)
     _mm256_storeu_si256((__m256i *)all, b);
     memcpy(p, all, n);
 }
-static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
+static inline v_bytes v_pack_lanes(const v_f32 x[4], int32_t z)
 {
     const __m256i zero = _mm256_set1_epi16((short)z);
     const __m256i low = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
     const __m256i high = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
-    const __m256i bytes = _mm256_packus_epi16(_mm256_adds_epi16(low, zero), _mm256_adds_epi16(high, zero));
-    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    return _mm256_packus_epi16(_mm256_adds_epi16(low, zero), _mm256_adds_epi16(high, zero));
+}
+static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
+{
+    return _mm256_permutevar8x32_epi32(v_pack_lanes(x, z), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
 {
@@ -82,4 +85,15 @@ static inline void v_store_part(uint8_t *p, v_bytes b, int k, int parts, size_t 
         _mm_storeu_si128((__m128i *)p, half);
     else
         _mm_storel_epi64((__m128i *)p, k % 2 ? _mm_unpackhi_epi64(half, half) : half);
+}
+static inline v_bytes v_no_bytes(void) { return _mm256_setzero_si256(); }
+static inline v_bytes v_max_bytes(v_bytes a, v_bytes b) { return _mm256_max_epu8(a, b); }
+static inline void v_interleave(const v_bytes r[4], v_i32 q[4])
+{
+    const __m256i low = _mm256_unpacklo_epi8(r[0], r[1]), high = _mm256_unpackhi_epi8(r[0], r[1]);
+    const __m256i low2 = _mm256_unpacklo_epi8(r[2], r[3]), high2 = _mm256_unpackhi_epi8(r[2], r[3]);
+    q[0] = _mm256_unpacklo_epi16(low, low2);
+    q[1] = _mm256_unpackhi_epi16(low, low2);
+    q[2] = _mm256_unpacklo_epi16(high, high2);
+    q[3] = _mm256_unpackhi_epi16(high, high2);
 }

@@ -49,13 +49,16 @@ static inline void v_store_bytes(uint8_t *p, v_bytes b, size_t n)
     else
         _mm512_mask_storeu_epi8(p, v_bytes_below(n), b);
 }
-static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
+static inline v_bytes v_pack_lanes(const v_f32 x[4], int32_t z)
 {
     const __m512i zero = _mm512_set1_epi16((short)z);
     const __m512i low = _mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
     const __m512i high = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
-    const __m512i bytes = _mm512_packus_epi16(_mm512_adds_epi16(low, zero), _mm512_adds_epi16(high, zero));
-    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+    return _mm512_packus_epi16(_mm512_adds_epi16(low, zero), _mm512_adds_epi16(high, zero));
+}
+static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
+{
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), v_pack_lanes(x, z));
 }
 static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
 {
@@ -71,4 +74,15 @@ static inline void v_store_part(uint8_t *p, v_bytes b, int k, int parts, size_t 
     else
         _mm_mask_storeu_epi8(p, (__mmask16)lanes, k == 0 ? _mm512_castsi512_si128(b) : k == 1 ? _mm512_extracti32x4_epi32(b, 1)
                                                   : k == 2 ? _mm512_extracti32x4_epi32(b, 2) : _mm512_extracti32x4_epi32(b, 3));
+}
+static inline v_bytes v_no_bytes(void) { return _mm512_setzero_si512(); }
+static inline v_bytes v_max_bytes(v_bytes a, v_bytes b) { return _mm512_max_epu8(a, b); }
+static inline void v_interleave(const v_bytes r[4], v_i32 q[4])
+{
+    const __m512i low = _mm512_unpacklo_epi8(r[0], r[1]), high = _mm512_unpackhi_epi8(r[0], r[1]);
+    const __m512i low2 = _mm512_unpacklo_epi8(r[2], r[3]), high2 = _mm512_unpackhi_epi8(r[2], r[3]);
+    q[0] = _mm512_unpacklo_epi16(low, low2);
+    q[1] = _mm512_unpackhi_epi16(low, low2);
+    q[2] = _mm512_unpacklo_epi16(high, high2);
+    q[3] = _mm512_unpackhi_epi16(high, high2);
 }

@@ -8,36 +8,8 @@
 #include <float.h>
 #include <math.h>
 
-#include "team.h"
+#include "clip.h"
 #include "ops/epilogue.h"
-
-/* Taps of a window that starts at `start`: those inside the image, and those that the divisor counts. */
-typedef struct clip {
-    int64_t first, taps, counted;
-} clip;
-
-static clip clip_window(int64_t start, int64_t taps, int64_t dilation, int64_t extent, int64_t before, int64_t after,
-                        int64_t include_pad)
-{
-    clip c = {.first = start < 0 ? fc_ceil_div(-start, dilation) : 0};
-    const int64_t end = start >= extent ? 0 : fc_min(taps, (extent - start - 1) / dilation + 1); /* first tap past the image */
-    c.taps = fc_max(end - c.first, 0);
-    c.counted = c.taps;
-    if (include_pad) { /* taps in [-before, extent + after) */
-        const int64_t skip = start < -before ? fc_ceil_div(-before - start, dilation) : 0;
-        const int64_t stop = start >= extent + after ? 0 : fc_min(taps, (extent + after - start - 1) / dilation + 1);
-        c.counted = fc_max(stop - skip, 0);
-    }
-    return c;
-}
-
-/* Output columns [*begin, *end) whose windows lie inside the image. */
-static void middle_columns(const fc_pool *p, int64_t *begin, int64_t *end)
-{
-    const int64_t last_start = p->iw - 1 - (p->kw - 1) * p->dw; /* of a window inside */
-    *begin = fc_min(fc_max(fc_ceil_div(p->pl, p->sw), 0), p->ow);
-    *end = last_start + p->pl < 0 ? *begin : fc_max(*begin, fc_min((last_start + p->pl) / p->sw + 1, p->ow));
-}
 
 static fc_pool_kernel choose_kernel(const fc_pool *p, int64_t rows)
 {
@@ -89,10 +61,10 @@ static void mend_norms(const fc_pool *p, const fc_pool_args *a)
 
 /* Outputs [begin, end) of a row that share the window `column` (an edge: one output; the middle: all). */
 static void run_columns(const fc_pool *p, fc_pool_args *a, fc_pool_kernel kernel, const float *x, float *y, int64_t begin,
-                        int64_t end, const clip *row)
+                        int64_t end, const fc_clip *row)
 {
     const int64_t start = begin * p->sw - p->pl;
-    const clip column = clip_window(start, p->kw, p->dw, p->iw, p->pl, p->pr, p->include_pad);
+    const fc_clip column = fc_clip_window(start, p->kw, p->dw, p->iw, p->pl, p->pr, p->include_pad);
     a->cols = row->taps ? (size_t)column.taps : 0;
     a->rows = column.taps ? (size_t)row->taps : 0;
     a->x = a->rows ? x + (start + column.first * p->dw) * p->x_pixel : x;
@@ -108,7 +80,7 @@ static void run_columns(const fc_pool *p, fc_pool_args *a, fc_pool_kernel kernel
 static void run_row(const fc_pool *p, const float *x, float *y, int64_t oy, int64_t c0, int64_t c1)
 {
     const int64_t start = oy * p->sh - p->pt;
-    const clip row = clip_window(start, p->kh, p->dh, p->ih, p->pt, p->pb, p->include_pad);
+    const fc_clip row = fc_clip_window(start, p->kh, p->dh, p->ih, p->pt, p->pb, p->include_pad);
     const fc_pool_kernel edge = fc_active->pool->window[p->kind];
     fc_pool_args a = {.y_pixel = (size_t)p->y_pixel,
                       .x_step = (size_t)(p->sw * p->x_pixel),
@@ -117,7 +89,7 @@ static void run_row(const fc_pool *p, const float *x, float *y, int64_t oy, int6
                       .n = (size_t)(c1 - c0),
                       .p = (size_t)p->p};
     int64_t begin, end;
-    middle_columns(p, &begin, &end);
+    fc_middle_columns(p->ow, p->iw, p->kw, p->sw, p->dw, p->pl, &begin, &end);
     x += c0 + (row.taps ? (start + row.first * p->dh) * p->x_row : 0);
     y += c0 + oy * p->y_row;
     for (int64_t ox = 0; ox < begin; ox++)

@@ -12,6 +12,8 @@ from fastcnn import _native
 from fastcnn.ir.errors import ConfigurationError
 from fastcnn.machine.current import current, measured_before
 
+SMALL_FILE = 1 << 16
+
 
 def cpu_info() -> dict[str, Any]:
     """vendor, model, features, cache sizes in bytes, instruction sets of this build that the CPU has, the one in use, OpenMP and others.
@@ -61,16 +63,11 @@ def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
     """CPUs that the cgroup (v2 or v1) allows this process, the tightest of its ancestors; None without a limit."""
     limits = []
     for folder in _cgroup_folders(root, own):
-        try:
-            if (folder / "cpu.max").exists():
-                quota, period = (folder / "cpu.max").read_text().split()
-            else:
-                quota = (folder / "cpu.cfs_quota_us").read_text().strip()
-                period = (folder / "cpu.cfs_period_us").read_text().strip()
-            if quota not in ("max", "-1") and int(period) > 0:
-                limits.append(int(quota) / int(period))
-        except (OSError, ValueError):
-            continue
+        quota, _, period = _content(f"{folder}/cpu.max").partition(" ")
+        if not quota:
+            quota, period = _content(f"{folder}/cpu.cfs_quota_us"), _content(f"{folder}/cpu.cfs_period_us")
+        if quota.isdigit() and period.isdigit() and int(period) > 0:            # no number: "max", "-1"
+            limits.append(int(quota) / int(period))
     return min(limits, default=None)
 
 
@@ -82,10 +79,7 @@ def memory_limit(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
         limits += [soft] if soft != resource.RLIM_INFINITY else []
     for folder in _cgroup_folders(root, own, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
-            try:
-                text = (folder / name).read_text().strip()
-            except OSError:
-                continue
+            text = _content(f"{folder}/{name}")
             limits += [int(text)] if text.isdigit() and int(text) else []
     return min(limits)
 
@@ -95,19 +89,29 @@ def default_memory() -> int:
     return memory_limit() // 4 * 3
 
 
-def _cgroup_folders(root: Path, own: Path, controller: str = "cpu") -> list[Path]:
-    """The process's cgroup and its ancestors, v2 paths and those of one of v1's controllers."""
+def _content(path: str | Path) -> str:
+    """Of a small file of the system, "" where there is none. Every load asks for a dozen, so without objects around the calls."""
     try:
-        lines = own.read_text().splitlines()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        lines = []
-    folders = [root, root / controller]
-    for line in lines:
+        return ""
+    try:
+        return os.read(descriptor, SMALL_FILE).decode(errors="replace").strip()
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+
+
+def _cgroup_folders(root: Path, own: Path, controller: str = "cpu") -> list[str]:
+    """The process's cgroup and its ancestors, v2 paths and those of one of v1's controllers."""
+    folders = [str(root), f"{root}/{controller}"]
+    for line in _content(own).splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "" or controller in controllers.split(","):
-            base = root if controllers == "" else root / controller
-            here = base / path.lstrip("/")
-            folders += [here, *(p for p in here.parents if p.is_relative_to(base))]
+            base = str(root) if controllers == "" else f"{root}/{controller}"
+            parts = [part for part in path.split("/") if part]
+            folders += ["/".join([base, *parts[:count]]) for count in range(len(parts), -1, -1)]
     return list(dict.fromkeys(folders))
 
 

@@ -120,33 +120,34 @@ def _listed(allowed: frozenset[str]) -> str:
 @cache
 def typing_of(op_type: str, version: int, domain: str) -> Typing | None:
     """The operator's typing as of an opset; None where nobody knows it."""
-    versions = _table(op_type) if not domain and version <= NEWEST_TYPED else None
+    versions = _rows(op_type) if not domain and version <= NEWEST_TYPED else None
     if versions is None:
         return _of_schema(op_type, version, domain)
     since = max((v for v in versions if v <= version), default=0)
-    return versions.get(since)
+    return _typing(*versions[since]) if since else None
 
 
 @cache
-def _table(op_type: str) -> dict[int, Typing] | None:
-    """The operator's line of ELEMENT_TYPES, by opset."""
+def _rows(op_type: str) -> dict[int, tuple[str, str]] | None:
+    """The operator's line of ELEMENT_TYPES: by opset, (signature, letters of each variable)."""
     if op_type not in ELEMENT_TYPES:
         return None
-    versions: dict[int, Typing] = {}
+    versions: dict[int, tuple[str, str]] = {}
     signature = ""
     for entry in ELEMENT_TYPES[op_type].split("; "):
         since, _, rest = entry.partition(" ")
         head, bar, letters = rest.rpartition("|")
         signature = head if bar else signature
-        versions[int(since)] = _typing(signature, letters.split())
+        versions[int(since)] = signature, letters
     return versions
 
 
-def _typing(signature: str, letters: Sequence[str]) -> Typing:
+@cache
+def _typing(signature: str, letters: str) -> Typing:
     inputs, outputs = (side.split() for side in signature.split(">"))
     formal = [name.rstrip("*") for name in (*inputs, *outputs)]
     variables = [name for name in dict.fromkeys(formal) if not name.startswith("=")]
-    allowed = {name: _types(kinds) for name, kinds in zip(variables, letters, strict=True)}
+    allowed = {name: _types(kinds) for name, kinds in zip(variables, letters.split(), strict=True)}
     allowed.update((name, _types(name[1:])) for name in formal if name.startswith("="))
     mixed = frozenset(i for i, name in enumerate(inputs) if name.endswith("*") or name.startswith("="))
     return Typing(tuple(formal[:len(inputs)]), tuple(formal[len(inputs):]), allowed, mixed)

@@ -4,8 +4,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 
+from fastcnn.ir.lazy import lazy
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 
 TOGETHER, APART = "together", "apart"
@@ -24,7 +24,7 @@ class Neighbours:
     threads: int
     proposes: bool = False
 
-    @cached_property
+    @lazy
     def readers(self) -> dict[str, list[BoundNode]]:
         """A node once for each time that it reads the value."""
         found: dict[str, list[BoundNode]] = {}
@@ -58,12 +58,12 @@ class Fused(ABC):
         """Other ways to compute the same bits, by name, for tuning to try beside itself and its parts. None: tuning leaves it alone."""
         return None
 
-    @cached_property
+    @lazy
     def parts(self) -> tuple[Unit, ...]:
         found = [getattr(self, field.name) for field in fields(self)]           # type: ignore[arg-type]
         return tuple(part for part in found if isinstance(part, (BoundNode, Fused)))
 
-    @cached_property
+    @lazy
     def name(self) -> str:
         return " + ".join(part.name for part in self.parts)
 
@@ -74,11 +74,11 @@ class Fused(ABC):
     def where(self) -> str:
         return f"{self.op_type} {self.name!r}"
 
-    @cached_property
+    @lazy
     def outputs(self) -> tuple[str, ...]:
         return self.parts[-1].outputs
 
-    @cached_property
+    @lazy
     def reads(self) -> tuple[str, ...]:
         made = {name for part in self.parts for name in part.outputs}
         return tuple(name for part in self.parts for name in part.reads if name not in made)

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from fastcnn.fusions.conv_depthwise import ConvDepthwise
 from fastcnn.fusions.fused import Fused, Neighbours
+from fastcnn.ir.lazy import lazy
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.image import write_image
 from fastcnn.ops.pooling.pool import AVERAGE, GlobalPool, emit_pool
@@ -27,11 +27,11 @@ class RowMeans(Fused):
             return replace(maker, pools=(*maker.pools, reader)) if reader.node.input(0) == maker.outputs[0] else None
         return cls(maker, (reader,)) if isinstance(maker, ConvDepthwise) and maker.last is None else None
 
-    @cached_property
+    @lazy
     def parts(self) -> tuple[Unit, ...]:
         return self.convolutions, *self.pools
 
-    @cached_property
+    @lazy
     def outputs(self) -> tuple[str, ...]:
         return tuple(name for part in self.parts for name in part.outputs)
 

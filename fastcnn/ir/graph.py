@@ -4,12 +4,13 @@ Made by the reader, rewritten by the passes, read by everything after them. Know
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from fastcnn.ir.lazy import lazy
 
 Dim = int | str | None          # a size, a symbolic name, unknown
 Shape = tuple[Dim, ...]
@@ -38,7 +39,7 @@ class Activation:
     beta: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Node:
     """One operator application. Omitted optional inputs and outputs are "".
 
@@ -53,26 +54,47 @@ class Node:
     op_type: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attrs: dict[str, Any] = field(default_factory=dict)
+    attrs: dict[str, Any]
     name: str = ""
     domain: str = ""
     version: int = 0
     captures: tuple[tuple[str, str], ...] = ()
     activation: Activation | None = None
 
+    def __init__(self, op_type: str, inputs: tuple[str, ...], outputs: tuple[str, ...], attrs: dict[str, Any] | None = None,
+                 name: str = "", domain: str = "", version: int = 0, captures: tuple[tuple[str, str], ...] = (),
+                 activation: Activation | None = None) -> None:
+        fields = self.__dict__                  # a frozen dataclass's own __init__ takes three times as long
+        fields["op_type"], fields["inputs"], fields["outputs"] = op_type, inputs, outputs
+        fields["attrs"] = {} if attrs is None else attrs
+        fields["name"], fields["domain"], fields["version"] = name, domain, version
+        fields["captures"], fields["activation"] = captures, activation
+
+    def but(self, **changes: Any) -> Node:
+        """The node with some fields changed."""
+        node = object.__new__(Node)
+        fields = node.__dict__
+        fields.update(self.__dict__)
+        fields.pop("reads", None)
+        fields.update(changes)
+        return node
+
     def input(self, i: int) -> str:
         """Name of input i, "" when it is omitted or left off the end."""
         return self.inputs[i] if i < len(self.inputs) else ""
 
-    @cached_property
+    @lazy
     def reads(self) -> tuple[str, ...]:
         """All values the node needs, captures included, omitted ones left out."""
-        return tuple(v for v in (*self.inputs, *(outer for _, outer in self.captures)) if v)
+        inputs = self.inputs
+        if not self.captures:
+            return inputs if "" not in inputs else tuple([v for v in inputs if v])
+        return tuple([v for v in (*inputs, *[outer for _, outer in self.captures]) if v])
 
     @property
     def bodies(self) -> dict[str, Graph]:
         """The bodies of a control-flow node by attribute."""
-        return {name: value for name, value in self.attrs.items() if isinstance(value, Graph)}
+        return {name: value for name, value in self.attrs.items() if type(value) is Graph}
 
     def where(self) -> str:
         """How errors name the node: "Conv 'layer1.0'"."""
@@ -97,11 +119,11 @@ class Index:
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
 
-    @cached_property
+    @lazy
     def producers(self) -> dict[str, Node]:
         return {value: node for node in self.nodes for value in node.outputs if value}
 
-    @cached_property
+    @lazy
     def consumers(self) -> dict[str, list[Node]]:
         readers: dict[str, list[Node]] = {}
         for node in self.nodes:
@@ -113,9 +135,12 @@ class Index:
                     found.append(node)
         return readers
 
-    @cached_property
-    def operators(self) -> frozenset[str]:
-        return frozenset([node.op_type for node in self.nodes])
+    @lazy
+    def by_operator(self) -> dict[str, list[Node]]:
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            found.setdefault(node.op_type, []).append(node)
+        return found
 
 
 @dataclass
@@ -167,9 +192,9 @@ class Graph:
         """Value name -> the nodes that read it, in order."""
         return self._indexed().consumers
 
-    def operators(self) -> frozenset[str]:
+    def operators(self) -> Set[str]:
         """The operators there are, of any domain."""
-        return self._indexed().operators
+        return self._indexed().by_operator.keys()
 
     def node_names(self) -> set[str]:
         """Names of all nodes, those in bodies too."""

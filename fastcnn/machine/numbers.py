@@ -4,11 +4,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from math import inf
 from typing import Any
 
 from fastcnn.ir.errors import ConfigurationError
+from fastcnn.ir.lazy import lazy
 
 WIDE = 16                   # floats of a 512-bit vector
 
@@ -82,7 +82,7 @@ class Machine:
     def __hash__(self) -> int:
         return self._hash
 
-    @cached_property
+    @lazy
     def _hash(self) -> int:
         """Once: every cached choice has its machine among its keys."""
         return hash(tuple(getattr(self, field.name) for field in fields(self)))

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -143,7 +142,7 @@ def absorb_readers(graph: Graph, absorb: Callable[[Node, Node], Node | None], st
             if taken is None or reader is None:
                 break
             changed[id(reader)] = None
-            merged = replace(taken, outputs=reader.outputs)
+            merged = taken.but(outputs=reader.outputs)
         if merged is not node:
             changed[id(node)] = merged
     return replace_nodes(graph, changed)

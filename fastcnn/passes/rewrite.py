@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -45,7 +44,7 @@ def renamed(node: Node, names: Mapping[str, str]) -> Node:
     """The node reading other values; names inside its bodies stay."""
     if not any(v in names for v in node.reads):
         return node
-    return replace(node, inputs=tuple(names.get(v, v) for v in node.inputs),
+    return node.but(inputs=tuple(names.get(v, v) for v in node.inputs),
                    captures=tuple((inner, names.get(v, v)) for inner, v in node.captures))
 
 
@@ -93,7 +92,7 @@ class Bypass:
             if id(node) in self.gone:
                 continue
             if any(v in self.written for v in node.outputs):
-                node = replace(node, outputs=tuple(self.written.get(v, v) for v in node.outputs))
+                node = node.but(outputs=tuple(self.written.get(v, v) for v in node.outputs))
             kept.append(renamed(node, names))
         self.graph.nodes = kept
         return True

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,7 +188,7 @@ class _Build:
             later = later_version(node, self.constants)
             if later is not None:
                 self.early.add((node.op_type, later))
-                node = replace(node, version=later)
+                node = node.but(version=later)
             check_schema(node)
             if node.op_type == "Constant" and not node.domain:
                 self.constant(
@@ -213,7 +213,7 @@ class _Build:
             node.attrs[attribute.name] = attribute_value(attribute, node.where(), self.folders)
         node.attrs.update((key, self.body(value)) for key, value in node.attrs.items() if message_name(value) == "GraphProto")
         captures = dict.fromkeys(name for body in node.bodies.values() for name in body.free_names())
-        return replace(node, captures=tuple((value, value) for value in captures)) if captures else node
+        return node.but(captures=tuple((value, value) for value in captures)) if captures else node
 
     def body(self, graph: GraphProto) -> Graph:
         """A body of control flow: free names in it are values of the graphs around it."""

@@ -59,9 +59,9 @@ def _expand(graph: Graph, rules: Mapping[str, Rule]) -> None:
         return lambda e: rule(e) if is_old(e.node) else None
 
     expand_nodes(graph, {("", name): only_old(rule) for name, rule in rules.items()})
-    graph.nodes = [replace(node, version=OLDEST_KEPT) if not node.domain and node.version < OLDEST_KEPT else node for node in graph.nodes]
+    graph.nodes = [node.but(version=OLDEST_KEPT) if not node.domain and node.version < OLDEST_KEPT else node for node in graph.nodes]
 
 
 def _with_bodies(node: Node, known: Known) -> Node:
     bodies = {name: upgraded(body, known) for name, body in node.bodies.items()}
-    return replace(node, attrs={**node.attrs, **bodies}) if bodies else node
+    return node.but(attrs={**node.attrs, **bodies}) if bodies else node

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -261,17 +260,17 @@ OVERRIDES: dict[str, Override] = {
 def _roi_align(node: Node) -> Node:
     if node.version >= 16:
         return node
-    return replace(node, attrs={**node.attrs, "coordinate_transformation_mode": "output_half_pixel"}, version=16)
+    return node.but(attrs={**node.attrs, "coordinate_transformation_mode": "output_half_pixel"}, version=16)
 
 
 def _grid_sample(node: Node) -> Node:
     names = {"bilinear": "linear", "bicubic": "cubic"}
     mode = node.attrs.get("mode", "bilinear")
-    return replace(node, attrs={**node.attrs, "mode": names.get(mode, mode)}, version=max(node.version, 20))
+    return node.but(attrs={**node.attrs, "mode": names.get(mode, mode)}, version=max(node.version, 20))
 
 
 def _scatter(node: Node) -> Node:
-    return replace(node, op_type="ScatterElements", version=max(node.version, 11))
+    return node.but(op_type="ScatterElements", version=max(node.version, 11))
 
 
 # Operator -> the node onnx.reference computes rightly.

@@ -5,7 +5,6 @@ s * (W x + b) + t = (s W) x + (s b + t), computed in float64. The rewritten weig
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -43,7 +42,7 @@ def _with_weights(graph: Graph, node: Node, w: np.ndarray, factors: np.ndarray, 
     if is_derived(w) and sum(node.inputs[1] in other.reads for other in graph.nodes) <= 1:
         del graph.constants[node.inputs[1]]             # else a chain of folds keeps the weights of each
     inputs = [node.inputs[0], add_constant(graph, f"{node.inputs[1]}.scaled", scaled)]
-    return replace(node, inputs=(*inputs, add_constant(graph, f"{node.inputs[1]}.bias", b)))
+    return node.but(inputs=(*inputs, add_constant(graph, f"{node.inputs[1]}.bias", b)))
 
 
 def _scale(fill: Callable[[np.ndarray], None], factors: np.ndarray, out: np.ndarray) -> None:
@@ -85,7 +84,7 @@ def _fold_gemm(graph: Graph, node: Node, reader: Node) -> Node | None:
     old = 0.0 if c is None else c.reshape(-1).astype(np.float64) * node.attrs.get("beta", 1.0)
     factors = scale.reshape(-1, 1) if rows_are_outputs else scale
     folded = _with_weights(graph, node, b, factors, np.broadcast_to(old, channels) * scale + shift)
-    return None if folded is None else replace(folded, attrs={**node.attrs, "beta": 1.0})
+    return None if folded is None else folded.but(attrs={**node.attrs, "beta": 1.0})
 
 
 def _fold_matmul(graph: Graph, node: Node, reader: Node) -> Node | None:
@@ -112,7 +111,7 @@ def _fold_batch_norm(graph: Graph, node: Node, reader: Node) -> Node | None:
     stem = node.outputs[0]
     names = (add_constant(graph, f"{stem}.scale", (gamma * found[0]).astype(gamma.dtype)),
              add_constant(graph, f"{stem}.shift", (beta * found[0] + found[1]).astype(beta.dtype)))
-    return replace(node, inputs=(node.inputs[0], *names, *node.inputs[3:]))
+    return node.but(inputs=(node.inputs[0], *names, *node.inputs[3:]))
 
 
 def _fold_norm(graph: Graph, node: Node, reader: Node) -> Node | None:
@@ -128,7 +127,7 @@ def _fold_norm(graph: Graph, node: Node, reader: Node) -> Node | None:
     if not np.isfinite([*scaled, *shifted]).all():
         return None
     names = add_constant(graph, f"{node.inputs[1]}.scaled", scaled), add_constant(graph, f"{node.inputs[2]}.shifted", shifted)
-    return replace(node, inputs=(node.inputs[0], *names))
+    return node.but(inputs=(node.inputs[0], *names))
 
 
 FOLDS: dict[str, Callable[[Graph, Node, Node], Node | None]] = {

@@ -5,8 +5,6 @@ padding only scales are folded (t = 0).
 """
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of
@@ -54,7 +52,7 @@ def _folded(graph: Graph, before: Node, conv: Node) -> Node | None:
         moved = (grouped * shift.reshape(*shift.shape, *ones)).sum(tuple(range(2, grouped.ndim))).reshape(-1)
         total = moved + (0.0 if bias is None else bias.astype(np.float64))
         inputs[2:3] = [add_constant(graph, f"{conv.inputs[1]}.bias", total.astype(w.dtype))]
-    return replace(conv, inputs=tuple(inputs))
+    return conv.but(inputs=tuple(inputs))
 
 
 def _unpadded(conv: Node) -> bool:

@@ -31,7 +31,7 @@ def pad_folding(graph: Graph) -> bool:
             continue
         folded = fold(graph, before, node, producers)
         if folded is not None:
-            changed[id(node)] = replace(folded, inputs=(before.inputs[0], *node.inputs[1:]))
+            changed[id(node)] = folded.but(inputs=(before.inputs[0], *node.inputs[1:]))
     return replace_nodes(graph, changed)
 
 
@@ -72,7 +72,7 @@ def _with_pads(graph: Graph, pad: Node, node: Node, rank: int) -> tuple[Node, fl
     (before, after), value = found
     attrs = {k: v for k, v in node.attrs.items() if k != "auto_pad"}
     attrs["pads"] = [a + b for a, b in zip(own, before + after)]
-    return replace(node, attrs=attrs), value
+    return node.but(attrs=attrs), value
 
 
 def _conv(graph: Graph, pad: Node, node: Node, producers: Mapping[str, Node]) -> Node | None:

@@ -4,8 +4,6 @@ Exporters write Shape, Gather, Unsqueeze and Concat to flatten a batch of unknow
 """
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of
@@ -23,7 +21,7 @@ def reshape_targets(graph: Graph) -> bool:
         target = _constant_target(known[node.inputs[1]].dims, shape_of(graph, node.inputs[0]) or ())
         if target is not None:
             name = add_constant(graph, f"{node.outputs[0]}.shape", np.array(target, np.int64))
-            changed[id(node)] = replace(node, inputs=(node.inputs[0], name))
+            changed[id(node)] = node.but(inputs=(node.inputs[0], name))
     return replace_nodes(graph, changed)
 
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -35,7 +34,7 @@ def _fused(graph: Graph, node: Node, reader: Node) -> Node | None:
         return None
     if node.activation is not None:
         activation = composed(node.activation, activation)
-    return None if activation is None else replace(node, activation=activation)
+    return None if activation is None else node.but(activation=activation)
 
 
 def activation_of(graph: Graph, node: Node, card: Card) -> Activation | None:
@@ -73,15 +72,15 @@ def _with_slope(graph: Graph, node: Node, prelu: Node) -> Node | None:
     w = constant(graph, node, 1)
     if node.op_type not in ("Conv", "ConvTranspose") or w is None:
         return (
-            replace(node, activation=Activation("LeakyRelu", float(slope.reshape(()))))
+            node.but(activation=Activation("LeakyRelu", float(slope.reshape(()))))
             if slope.shape in ((), (1,))
             else None
         )
     if slope.size == 1 and slope.ndim <= w.ndim:
-        return replace(node, activation=Activation("LeakyRelu", float(slope.reshape(()))))
+        return node.but(activation=Activation("LeakyRelu", float(slope.reshape(()))))
     channels = w.shape[0] if node.op_type == "Conv" else w.shape[1] * node.attrs.get("group", 1)
     shape = (1,) * (w.ndim - slope.ndim) + slope.shape
     if slope.ndim > w.ndim or shape != (1, channels, *[1] * (w.ndim - 2)):
         return None
     name = add_constant(graph, f"{prelu.inputs[1]}.vector", np.ascontiguousarray(slope.reshape(-1)))
-    return replace(node, inputs=(*node.inputs, *[""] * (4 - len(node.inputs)), name))
+    return node.but(inputs=(*node.inputs, *[""] * (4 - len(node.inputs)), name))

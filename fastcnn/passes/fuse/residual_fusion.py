@@ -1,8 +1,6 @@
 """The Add that joins two branches becomes the epilogue of the convolution or matrix product that comes last: y = conv(x) + residual."""
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fastcnn.expansion import shape_of
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.passes.facts import has_epilogue, is_float, replace_nodes, sole_reader
@@ -32,7 +30,7 @@ def residual_fusion(graph: Graph) -> bool:
         assert conv is not None
         inputs = (*conv.inputs, *[""] * (3 - len(conv.inputs)), node.inputs[1 - side])
         changed[id(conv)] = None
-        changed[id(node)] = replace(conv, inputs=inputs, outputs=node.outputs, activation=node.activation)
+        changed[id(node)] = conv.but(inputs=inputs, outputs=node.outputs, activation=node.activation)
     return replace_nodes(graph, changed)
 
 

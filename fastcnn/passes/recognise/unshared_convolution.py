@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -194,7 +194,7 @@ def _biased(graph: Graph, node: Node, reader: Node | None) -> list[Node] | None:
         return None
     spread = np.broadcast_to(bias.reshape((1,) * (3 - bias.ndim) + bias.shape[-3:]), (m, oh, ow)).transpose(1, 2, 0)
     name = add_constant(graph, f"{node.inputs[1]}/bias", np.ascontiguousarray(spread))
-    return [replace(node, inputs=(*node.inputs, name), outputs=reader.outputs, activation=reader.activation)]
+    return [node.but(inputs=(*node.inputs, name), outputs=reader.outputs, activation=reader.activation)]
 
 
 Terms = tuple[tuple[str, str], str, str]

@@ -71,7 +71,7 @@ def writing_order(graph: Graph) -> bool:
         describe(graph, whole, node.outputs[0])
         new[id(conv)] = replace(_permuted_outputs(graph, conv, order), outputs=(name,))
         inputs = tuple(name if k == part else v for k, v in enumerate(node.inputs))
-        new[id(node)] = replace(node, inputs=inputs, outputs=(whole,))
+        new[id(node)] = node.but(inputs=inputs, outputs=(whole,))
         place = np.arange(_channels(graph, whole))
         place[begin + order] = np.arange(begin, begin + order.size)
         for reader, old in zip(readers, orders):
@@ -116,14 +116,14 @@ def _can_permute_outputs(graph: Graph, node: Node) -> bool:
 
 def _with_constants(graph: Graph, node: Node, arrays: Mapping[int, np.ndarray]) -> Node:
     names = {i: add_constant(graph, f"{node.inputs[i]}.ordered", np.ascontiguousarray(a)) for i, a in arrays.items()}
-    return replace(node, inputs=tuple(names.get(i, v) for i, v in enumerate(node.inputs)))
+    return node.but(inputs=tuple(names.get(i, v) for i, v in enumerate(node.inputs)))
 
 
 def _permuted_inputs(graph: Graph, conv: Node, source: str, order: np.ndarray) -> Node:
     """The Conv of channels `order` reading them sorted."""
     w = graph.constants[conv.inputs[1]]
     permuted = _with_constants(graph, conv, {1: w[:, np.argsort(order, kind="stable")]})
-    return replace(permuted, inputs=(source, *permuted.inputs[1:]))
+    return permuted.but(inputs=(source, *permuted.inputs[1:]))
 
 
 def _permuted_outputs(graph: Graph, conv: Node, order: np.ndarray) -> Node:
@@ -136,7 +136,7 @@ def _before(graph: Graph, conv: Node, gather: Node, order: np.ndarray) -> list[N
     name = graph.fresh_name(f"{conv.outputs[0]}.unordered")
     describe(graph, name, conv.outputs[0])
     moved = replace(_permuted_outputs(graph, conv, np.argsort(order)), outputs=(name,))
-    return [replace(moved, inputs=(gather.inputs[0], *moved.inputs[1:])), channel_gather(graph, conv, name, order, conv.outputs[0])]
+    return [moved.but(inputs=(gather.inputs[0], *moved.inputs[1:])), channel_gather(graph, conv, name, order, conv.outputs[0])]
 
 
 def _second_run(graph: Graph, concat: Node, order: np.ndarray) -> tuple[int, int, np.ndarray] | None:

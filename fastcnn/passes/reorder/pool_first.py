@@ -1,7 +1,6 @@
 """The average of what a 1x1 convolution makes becomes the convolution of the average, which has fewer pixels."""
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 
 from fastcnn.expansion import shape_of, type_of
@@ -23,8 +22,8 @@ def pool_first(graph: Graph) -> bool:
         if conv is None or not _is_pointwise(graph, conv) or len(consumers[pool.input(0)]) > 1 or pool.input(0) in outputs:
             continue
         between = graph.fresh_name(f"{pool.outputs[0]}_pooled")
-        new[id(conv)] = replace(pool, inputs=conv.inputs[:1], outputs=(between,))
-        new[id(pool)] = replace(conv, inputs=(between, *conv.inputs[1:]), outputs=pool.outputs)
+        new[id(conv)] = pool.but(inputs=conv.inputs[:1], outputs=(between,))
+        new[id(pool)] = conv.but(inputs=(between, *conv.inputs[1:]), outputs=pool.outputs)
         _describe(graph, between, conv.inputs[0], pool.outputs[0])
     return replace_nodes(graph, new)
 

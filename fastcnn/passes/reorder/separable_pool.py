@@ -1,8 +1,6 @@
 """A pooling over a large window becomes one over its columns and one over its rows."""
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.passes.rewrite import describe
 
@@ -46,4 +44,4 @@ def _two(graph: Graph, node: Node) -> list[Node]:
     dilated = "dilations" in node.attrs
     columns = {**node.attrs, "kernel_shape": [1, kw], "pads": [0, left, 0, right], **({"dilations": [1, dw]} if dilated else {})}
     rows = {**node.attrs, "kernel_shape": [kh, 1], "pads": [top, 0, bottom, 0], **({"dilations": [dh, 1]} if dilated else {})}
-    return [replace(node, outputs=(between,), attrs=columns, activation=None), replace(node, inputs=(between,), attrs=rows)]
+    return [node.but(outputs=(between,), attrs=columns, activation=None), node.but(inputs=(between,), attrs=rows)]

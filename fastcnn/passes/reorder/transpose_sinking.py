@@ -4,8 +4,6 @@ ConvNeXt ends its blocks so: MatMul, Transpose to channels first, Mul by the lay
 """
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of
@@ -51,8 +49,8 @@ def _moved(graph: Graph, matmul: Node, transpose: Node, reader: Node) -> list[No
             return None
         argument = graph.fresh_name(f"{value}.residual")
         describe(graph, argument, source)
-        before.append(replace(transpose, inputs=(other,), outputs=(argument,), attrs={"perm": inverse}))
+        before.append(transpose.but(inputs=(other,), outputs=(argument,), attrs={"perm": inverse}))
     result = graph.fresh_name(f"{reader.outputs[0]}.before")
     describe(graph, result, source)
     inputs = (source, argument) if side == 1 else (argument, source)
-    return [*before, replace(reader, inputs=inputs, outputs=(result,)), replace(transpose, inputs=(result,), outputs=reader.outputs)]
+    return [*before, reader.but(inputs=inputs, outputs=(result,)), transpose.but(inputs=(result,), outputs=reader.outputs)]

@@ -20,7 +20,7 @@ def body_constants(graph: Graph) -> bool:
             continue
         bodies = {key: _with_constants(body, known) for key, body in node.bodies.items()}
         captures = tuple((inner, outer) for inner, outer in node.captures if inner not in known)
-        changed[id(node)] = replace(node, attrs={**node.attrs, **bodies}, captures=captures)
+        changed[id(node)] = node.but(attrs={**node.attrs, **bodies}, captures=captures)
     return replace_nodes(graph, changed)
 
 
@@ -52,7 +52,7 @@ def _inlined(graph: Graph, node: Node, body: Graph) -> list[Node]:
     for made in (*body.constants, *(v for n in body.nodes for v in n.outputs if v)):
         names[made] = prefix + made
     graph.constants.update((names[name], array) for name, array in body.constants.items())
-    nodes = [replace(n, inputs=tuple(names.get(v, v) for v in n.inputs), outputs=tuple(names.get(v, v) for v in n.outputs),
+    nodes = [n.but(inputs=tuple(names.get(v, v) for v in n.inputs), outputs=tuple(names.get(v, v) for v in n.outputs),
                      captures=tuple((inner, names.get(outer, outer)) for inner, outer in n.captures)) for n in body.nodes]
     version = graph.opsets.get("", 1)
     return nodes + [Node("Identity", (names.get(info.name, info.name),), (output,), {}, f"{node.name}/{output}", "", version)
@@ -72,7 +72,7 @@ def optimised_bodies(graph: Graph, optimise: Callable[[Graph], Graph]) -> None:
             bodies[key] = optimise(replace(body.forgetful(), inputs=[*_formal_inputs(graph, node, body), *captured]))
         read = {info.name for body in bodies.values() for info in body.inputs}
         captures = tuple((inner, outer) for inner, outer in node.captures if inner in read)
-        changed[id(node)] = replace(node, attrs={**node.attrs, **bodies}, captures=captures)
+        changed[id(node)] = node.but(attrs={**node.attrs, **bodies}, captures=captures)
     replace_nodes(graph, changed)
 
 

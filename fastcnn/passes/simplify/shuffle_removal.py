@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +23,7 @@ def transpose_merging(graph: Graph) -> bool:
         outer, inner = node.attrs.get("perm"), first.attrs.get("perm")
         if outer is None or inner is None:
             continue
-        merged = replace(node, inputs=first.inputs, attrs={"perm": [inner[p] for p in outer]})
+        merged = node.but(inputs=first.inputs, attrs={"perm": [inner[p] for p in outer]})
         changed[id(node)] = merged
     return replace_nodes(graph, changed)
 

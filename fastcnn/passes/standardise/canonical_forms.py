@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from fastcnn.expansion import shape_of, type_of
 from fastcnn.ir.graph import Graph, Node
@@ -24,7 +23,7 @@ def canonical_forms(graph: Graph) -> bool:
 
 def _sum(graph: Graph, node: Node) -> Node | None:
     """Sum of two is Add."""
-    return replace(node, op_type="Add", version=max(node.version, 7)) if len(node.inputs) == 2 else None
+    return node.but(op_type="Add", version=max(node.version, 7)) if len(node.inputs) == 2 else None
 
 
 def _reduce_mean(graph: Graph, node: Node) -> Node | None:

@@ -1,8 +1,6 @@
 """MaxUnpool is told the shape that its indices count in: that of what the MaxPool before it read."""
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fastcnn.ir.graph import Graph, Node
 
 OUTPUT_SHAPE, EXTENTS = 2, 3        # inputs of MaxUnpool; the second is ours
@@ -22,7 +20,7 @@ def unpool_extents(graph: Graph) -> bool:
         if pool is not None and known and node.input(OUTPUT_SHAPE) and not node.input(EXTENTS):
             shape = graph.fresh_name(f"{node.outputs[0]}_extents")
             nodes.append(Node("Shape", pool.inputs[:1], (shape,), name=node.name, version=node.version))
-            node = replace(node, inputs=(*node.inputs, shape))
+            node = node.but(inputs=(*node.inputs, shape))
         nodes.append(node)
     changed = len(nodes) > len(graph.nodes)
     if changed:

@@ -57,7 +57,7 @@ def _with_wide_attributes(node: Node) -> Node:
     if not any(key in TYPE_ATTRIBUTES or isinstance(value, (np.ndarray, Graph)) for key, value in node.attrs.items()):
         return node
     widened = {key: _widened(key, value) for key, value in node.attrs.items()}
-    return replace(node, attrs=widened) if any(widened[key] is not value for key, value in node.attrs.items()) else node
+    return node.but(attrs=widened) if any(widened[key] is not value for key, value in node.attrs.items()) else node
 
 
 def _rounded(graph: Graph, node: Node, types: Mapping[str, str]) -> list[Node]:

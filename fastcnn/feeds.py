@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.half_precision import converted
 from fastcnn.ir.errors import InputError
 from fastcnn.ir.graph import ValueInfo
 
@@ -22,8 +21,8 @@ ML_DTYPES = {
     "tensor(bfloat16)": "bfloat16", "tensor(float8e4m3fn)": "float8_e4m3fn", "tensor(float8e4m3fnuz)": "float8_e4m3fnuz",
     "tensor(float8e5m2)": "float8_e5m2", "tensor(float8e5m2fnuz)": "float8_e5m2fnuz", "tensor(int4)": "int4", "tensor(uint4)": "uint4",
 }
-# Types the engine computes in another one: converted on the way in and out.
-COMPUTED_AS = {"tensor(float16)": np.dtype(np.float32), "tensor(bfloat16)": np.dtype(np.float32)}
+# Types that no step knows: converted on the way in and out.
+COMPUTED_AS = {"tensor(bfloat16)": np.dtype(np.float32)}
 
 
 class Feeder:
@@ -46,7 +45,7 @@ class Feeder:
             unknown = ", ".join(repr(name) for name in feeds if name not in self.expected)
             raise InputError(f"no input named {unknown}; {_listing(self.inputs)}")
         for name, dtype in self.widened.items():
-            checked[name] = converted(checked[name], dtype)
+            checked[name] = checked[name].astype(dtype)
         return checked
 
     @property

@@ -17,13 +17,13 @@ from fastcnn.convolve.accuracy import FAST, Accuracy, accuracy_of
 from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.cpu import default_memory, default_threads, respect_quota
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
-from fastcnn.half_precision import converted
 from fastcnn.ir.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, warn_user
 from fastcnn.ir.graph import Graph, Shape, ValueInfo
 from fastcnn.ir.spec import Spec
 from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import mappings_of, reading
 from fastcnn.passes import run_passes
+from fastcnn.passes.half_border import half_border
 from fastcnn.plan.choices import LayerChoice
 from fastcnn.plan.executor import Engine
 from fastcnn.reader import constant_info, read, with_inputs
@@ -94,6 +94,7 @@ class Model:
         types = {info.name: info.type for info in graph.outputs if info.type} | graph.types
         narrowed = {name: tensor_dtype(kind) for name, kind in types.items() if kind in COMPUTED_AS}
         self._narrowed = {name: dtype for name, dtype in narrowed.items() if dtype is not None}
+        self._halves = frozenset(name for name, kind in types.items() if kind == "tensor(float16)")
         self._warned = False
         try:
             engine = self._engine(self._output_names)
@@ -144,7 +145,7 @@ class Model:
         if not once:
             results = repeated(engine.outputs, results, names)
         if self._narrowed:
-            results = [converted(r, self._narrowed[name]) if name in self._narrowed else r for name, r in zip(names, results)]
+            results = [r.astype(self._narrowed[name]) if name in self._narrowed else r for name, r in zip(names, results)]
         return results if targets is None or out is None else place(names, results, targets, out)
 
     def __call__(self, *args: Any, **feeds: Any) -> Any:
@@ -257,7 +258,7 @@ class Model:
                 if engine is not None:              # another thread made it meanwhile
                     return engine
                 with reading(files):
-                    graph = run_passes(self._with_outputs(outputs))
+                    graph = half_border(run_passes(self._with_outputs(outputs)), self._halves)
                 for file in files:                  # what passes read has become constants of the graph, or is read again
                     file.forget()
                 engine = self._engines[outputs] = Engine(graph, self._threads, self._packs, None, self._chooser, self._budget)

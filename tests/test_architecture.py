@@ -22,7 +22,6 @@ FILES = {
     "cpu": {"cpu"},
     "expansion": {"expansion"},
     "model": {"model", "feeds", "results"},
-    "half_precision": {"half_precision"},
     "backend": {"backend"},
     "command": {"__main__"},
 }
@@ -43,9 +42,8 @@ ARROWS = {
     "ops": {"base", "operators", "native", "machine", "convolve", "inference"},
     "fusions": {"base", "operators", "native", "machine", "convolve", "ops"},
     "plan": {"base", "operators", "native", "schema", "reference", "machine", "convolve", "ops", "fusions"},
-    "half_precision": {"base", "native", "ops"},
     "analysis": {"base", "operators", "native", "machine", "convolve", "ops", "plan"},
-    "model": {"base", "analysis", "cpu", "half_precision", "inference", "reader", "passes", "convolve", "tune", "ops", "plan"},
+    "model": {"base", "analysis", "cpu", "inference", "reader", "passes", "convolve", "tune", "plan"},
     "backend": {"base", "model", "onnx_proto"},
     "compat": {"base", "model", "reader", "cpu", "onnx_proto"},
     "capi": {"compat"},

@@ -56,7 +56,7 @@ class Body:
         values = [*inputs, *captured]
         if self.computed:
             values += self.engine.run_in_order([values[k] for k in self._fed], None, until)
-        return [values[source] if type(source) is int else np.array(self.constants[source]) for source in self._sources]
+        return [values[source] if isinstance(source, int) else np.array(self.constants[source]) for source in self._sources]
 
     def infer(self, inputs: Specs, captured: Mapping[str, Spec | None]) -> list[Spec | None]:
         """Specs of the outputs, None where data decide. Plans the engine for these inputs."""

@@ -11,7 +11,7 @@ from fastcnn.machine.current import current
 
 # Output columns from which on stride 2 is quicker in place. 112x112x96: 408 -> 222 us, 56x56x144: 100 -> 78 us, 28x28x192: 17 both ways,
 # 14x14x576: 11 -> 14 us (Xeon, AVX-512, 2 MB of L2). Stride 1 gains 10 % at most on maps larger than L2 and loses twofold on smaller.
-DIRECT_COLUMNS = 20
+DIRECT_COLUMNS = 14
 
 
 class Depthwise(Rung):

@@ -32,7 +32,7 @@ def half_border(graph: Graph, halves: Set[str]) -> Graph:
         if name in graph.constants:
             graph.constants[wide[name]], graph.constants[name] = graph.constants[name], _half(graph.constants[name])
     nodes = [_cast(name, wide[name], FLOAT) for name in inputs]
-    nodes += [_of_input(node, inputs) or _made_wide(renamed(node, wide), wide) for node in graph.nodes]
+    nodes += [_made_wide(_of_input(node, inputs) or renamed(node, wide), wide) for node in graph.nodes]
     made = {node.outputs[0]: node for node in graph.nodes if node.op_type == "RoundFloat16" and node.domain == OWN_DOMAIN}
     for name in outputs:
         if name not in graph.constants:

@@ -1,7 +1,7 @@
 """float16 and bfloat16 arithmetic in float32: weights widened at load, casts to half turned into roundings of floats.
 
 Exact for the weights. Results of arithmetic keep more digits than half precision would; a Cast or CastLike asks for the rounding and gets
-it, up to infinity. The graph's inputs and outputs keep their types, Model converts them at the border.
+it, up to infinity. The graph's inputs and outputs keep their types: passes/half_border.py casts float16 there, Model converts bfloat16.
 """
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from fastcnn.ir.errors import LimitError
 
+# Axes of a tensor: numpy knows no more.
+MAX_RANK = 64
 # Nodes of a graph with its functions and bodies expanded: the largest published networks have some ten thousand.
 MOST_NODES = 100_000
 # Native steps of one node: a transposed convolution has one for each position of its stride, one over volumes one for each depth.
@@ -32,10 +34,19 @@ class Budget:
             raise LimitError(f"{where} takes {nbytes} bytes, at most {self.memory} are allowed (max_memory)")
 
     def check_value(self, dtype: np.dtype, shape: tuple[int, ...], where: str) -> None:
-        """check() of a tensor's bytes."""
+        """check() of a tensor's bytes, and that it has no more axes than a tensor may have.
+
+        One without elements counts as if its extents of 0 were 1: what loops over the others takes no memory, but as much time, and
+        what is made of it without that axis has them all. Shapes whose batch may be one image may so be of none.
+        """
+        if len(shape) > MAX_RANK:
+            raise LimitError(f"{where} has {len(shape)} axes, at most {MAX_RANK} are possible")
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes > self.memory:
             self.check(nbytes, f"{where}: {dtype}{list(shape)}")
+        elif not nbytes and math.prod([max(extent, 1) for extent in shape]) * dtype.itemsize > self.memory:
+            raise LimitError(f"{where}: {dtype}{list(shape)} has no elements, but takes the time of more than the {self.memory} bytes "
+                             "that are allowed (max_memory)")
 
 
 UNLIMITED = Budget(1 << 62)

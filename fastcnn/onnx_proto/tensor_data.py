@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastcnn.budget import MAX_RANK
 from fastcnn.ir.errors import ModelError
 from fastcnn.onnx_proto.external_data import read_external
 from fastcnn.onnx_proto.types import ELEMENT_NAMES, ELEMENT_NUMBERS, numpy_type
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MAX_SPARSE_ELEMENTS = 1 << 28
 
 # More axes than numpy has, more elements than memory addresses, whatever is empty.
-MAX_RANK, MAX_ELEMENTS = 64, 1 << 56
+MAX_ELEMENTS = 1 << 56
 
 _BITS = {ELEMENT_NUMBERS[name]: bits for name, bits in
          (("int4", 4), ("uint4", 4), ("float4e2m1", 4), ("int2", 2), ("uint2", 2), ("float6e2m3", 6), ("float6e3m2", 6))}

@@ -101,12 +101,10 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
         except DataDependent as waits:
             bound.rest, bound.awaited = list(nodes[k:]), waits.names
             return bound
+        _check_budget(node, outputs, budget)
         if flow is None and _nothing(node, outputs):
             _keep(bound, node, _empties(outputs))
             continue
-        for spec in outputs:
-            if spec is not None:
-                budget.check_value(spec.dtype, spec.shape, node.where())
         bound.nodes.append(BoundNode(node, op, args))
         bound.specs.update((name, spec) for name, spec in zip(node.outputs, outputs) if name and spec is not None)
         padded = [*outputs, *[None] * len(node.outputs)]
@@ -131,6 +129,12 @@ def _foldable(node: Node, args: Args) -> bool:
                                                                                                            or node.op_type == "Constant")
 
 
+def _check_budget(node: Node, outputs: Sequence[Spec | None], budget: Budget) -> None:
+    for spec in outputs:
+        if spec is not None:
+            budget.check_value(spec.dtype, spec.shape, node.where())
+
+
 def _nothing(node: Node, outputs: Sequence[Spec | None]) -> bool:
     """Whether every output is known to have no elements: then there is nothing to compute, with kernel or without."""
     counted = [spec is not None and not isinstance(spec, Capped) and spec.size == 0 for spec in outputs]
@@ -148,6 +152,7 @@ def _folded(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> 
     read = sum(value.nbytes for value in args.values if value is not None)
     if node.op_type in GROWING or read > CHECKED_BYTES or any(value is not None and value.size == 0 for value in args.values):
         outputs = _infer(node, args)[1]
+        _check_budget(node, outputs, bound.budget)
         if _nothing(node, outputs):              # numpy need not be able to compute what has no elements
             return _empties(outputs)
         made = sum(spec.nbytes for spec in outputs if spec is not None)

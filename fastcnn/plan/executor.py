@@ -60,6 +60,9 @@ class Engine:
         self.max_plans = MAX_PLANS
         self.fallbacks: dict[int, Node] = {} if fallbacks is None else fallbacks
         check_operators(graph)
+        for name, array in graph.constants.items():
+            if not array.size:
+                budget.check_value(array.dtype, array.shape, f"initializer {name!r}")
         self.flows: dict[int, ControlFlow] = {}
         self.planning = Planning(graph.constants, graph.opsets, threads, packs, chooser or CostModel(), self.flows, budget)
         self.flows.update((id(node), ControlFlow(node, self._inner, budget)) for node in graph.nodes if is_control_flow(node))

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fastcnn.budget import MAX_RANK
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Node
 
-# Extents, steps and counts have to fit where two of them are multiplied: 31 bits. No tensor has more axes than numpy allows.
-MOST, MAX_RANK = (1 << 31) - 1, 64
+# Extents, steps and counts have to fit where two of them are multiplied: 31 bits.
+MOST = (1 << 31) - 1
 LONGEST_EQUATION, MOST_OPERANDS = 2000, 64
 # Powers that a sum is taken of; with higher ones everything but the largest element is lost to rounding.
 HIGHEST_POWER = 1 << 10

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastcnn.budget import MOST_FOLDED_ROUNDS
+from fastcnn.budget import MAX_RANK, MOST_FOLDED_ROUNDS
 from fastcnn.ir.errors import ExecutionError, ShapeError, UnsupportedOperatorError
 from fastcnn.ir.graph import Graph, Node, is_control_flow
 from fastcnn.ir.spec import Args, Spec
@@ -54,7 +54,8 @@ def _folded(graph: Graph, node: Node) -> list[np.ndarray] | None:
         return _constant_of_shape(node, graph.constants[node.inputs[0]])
     if is_control_flow(node) and _rounds(node, inputs) > MOST_FOLDED_ROUNDS:
         return None
-    if node.op_type in GROWING and not _affordable(_inferred_bytes(node, inputs), read):
+    asked = node.op_type in GROWING or any(x is not None and not x.size for x in inputs)
+    if asked and not _affordable(_inferred_bytes(node, inputs), read):
         return None
     try:
         outputs = evaluate(node, inputs, {inner: graph.constants[v] for inner, v in node.captures}, graph.opsets)
@@ -80,11 +81,16 @@ def _is_random(node: Node) -> bool:
 
 def _constant_of_shape(node: Node, shape: np.ndarray) -> list[np.ndarray] | None:
     """One element repeated by strides of zero: takes no memory, so that only absurd sizes are left to run time."""
-    value = node.attrs.get("value", np.zeros(1, np.float32)).reshape(())
-    sizes = tuple(int(d) for d in shape)
-    if any(d < 0 for d in sizes) or math.prod(sizes) * value.itemsize > MAX_REPEATED_BYTES:
+    value = node.attrs.get("value", np.zeros(1, np.float32))
+    sizes = tuple(int(d) for d in np.ravel(shape))
+    if value.size != 1 or any(d < 0 for d in sizes) or len(sizes) > MAX_RANK or _loops(sizes) * value.itemsize > MAX_REPEATED_BYTES:
         return None
-    return [np.broadcast_to(value, sizes)]
+    return [np.broadcast_to(value.reshape(()), sizes)]
+
+
+def _loops(shape: tuple[int, ...]) -> int:
+    """How many elements a tensor has, or would have if its extents of 0 were 1: what takes time."""
+    return math.prod([max(extent, 1) for extent in shape])
 
 
 def _affordable(size: int | None, read: int) -> bool:
@@ -92,6 +98,7 @@ def _affordable(size: int | None, read: int) -> bool:
 
 
 def _inferred_bytes(node: Node, inputs: list[np.ndarray | None]) -> int | None:
+    """What the outputs take, and what inputs without elements would take; None where nobody knows."""
     specs = tuple(None if x is None else Spec(x.dtype, x.shape) for x in inputs)
     try:
         outputs = infer_outputs(Args(node, specs, tuple(inputs)))
@@ -99,4 +106,5 @@ def _inferred_bytes(node: Node, inputs: list[np.ndarray | None]) -> int | None:
         return None
     if None in outputs:
         return None
-    return sum(spec.nbytes for spec in outputs if spec is not None)
+    empty = [spec for spec in specs if spec is not None and not spec.size]
+    return sum(spec.dtype.itemsize * _loops(spec.shape) for spec in [*outputs, *empty] if spec is not None)

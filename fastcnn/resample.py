@@ -86,6 +86,9 @@ def axes_of(args: Args) -> list[Axis]:
 def resized_axes(node: Node, shape: Sequence[int], roi: np.ndarray | None, scales: Sequence[float] | np.ndarray | None,
                  sizes: Sequence[int] | np.ndarray | None) -> list[Axis]:
     """Every axis of x with its output extent. Raises ValueError saying what does not fit."""
+    if not shape:
+        raise ValueError("x has no axes")
+    roi, scales, sizes = (None if given is None else np.ravel(given) for given in (roi, scales, sizes))
     axes = [int(a) % len(shape) for a in node.attrs.get("axes") or range(len(shape))]
     old = [shape[a] for a in axes]
     if scales is not None and len(scales):

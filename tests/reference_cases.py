@@ -255,6 +255,10 @@ def others() -> list[Case]:
         Case("Pad", 13, [image, ints(0, 0, -1, 1, 0, 0, 1, -1)]),
         Case("Pad", 18, [image, ints(1, 2), None, ints(-1)]),
     ]
+    cases += [Case(kind, opset, [floats(3, 4), axis], {"exclusive": exclusive, "reverse": reverse})
+              for kind, opset in (("CumSum", 14), ("CumProd", 26)) for axis in (np.array(0), ints(-1))
+              for exclusive in (0, 1) for reverse in (0, 1)]
+    cases += [Case("Trilu", 14, [floats(2, 3, 4), np.array(k)], {"upper": upper}) for k in (-(1 << 40), -1, 2, 1 << 40) for upper in (0, 1)]
     cases += [Case("GatherElements", 13, [floats(3, 40, 5), ints(*range(-40, 40)).reshape(2, 10, 4)], {"axis": 1})]
     cases += [Case("OneHot", 11, [ints(0, 2, -1, 9), ints(4), np.array([0, 1], F)], a) for a in ({}, {"axis": 0})]
     cases += [

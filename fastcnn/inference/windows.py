@@ -146,7 +146,10 @@ def transposed_extents(attrs: Mapping[str, Any], spatial: Sequence[Dim], kernel:
     pads = list(attrs.get("pads") or [0] * 2 * rank) if auto == "NOTSET" else [0] * 2 * rank
     if len(pads) != 2 * rank:
         raise Mismatch(f"pads={pads} for {rank} spatial axes")
-    out: list[Dim] = list(attrs.get("output_shape") or [])[-rank:]
+    given = attrs.get("output_shape") or []
+    if len(given) not in (0, rank, rank + 2):
+        raise Mismatch(f"output_shape={given} for {rank} spatial axes")
+    out: list[Dim] = list(given)[-rank:]
     for k, n in enumerate(() if out else spatial):
         span = plus(times(minus(kernel[k], 1), dilations[k]), 1 + extra[k])
         if auto in SAME and isinstance(span, int) and span >= strides[k]:
@@ -231,8 +234,8 @@ def blocks_to_image(site: Site) -> Outputs:
         many = rank[0] if rank and isinstance(rank[0], int) and rank[0] <= MAX_ELEMENTS else None
         return [None if many is None else [x[0] if x else None, *[None] * (many + 1)]]
     taps = None if block is None else math.prod(block)
-    if taps is not None and taps < 1:
-        raise Mismatch(f"block_shape={block}")
+    if min([*(block or ()), *numbers(image)], default=1) < 1:
+        raise Mismatch(f"image_shape={list(image)}, block_shape={block}")
     if x is None or len(x) != 3 or block is None or taps is None:
         return [[x[0] if x else None, None, *image]]
     blocks = window_extents(site.attrs, image, block)

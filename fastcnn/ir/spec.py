@@ -92,9 +92,13 @@ class Args:
         return value
 
     def ints(self, i: int, default: Sequence[int] | None = None) -> list[int] | None:
-        """value(i) as a list of Python integers."""
+        """value(i) as a list of Python integers. Raises ShapeError for what is no number."""
         value = self.value(i)
-        return list(default) if value is None and default is not None else None if value is None else [int(v) for v in np.ravel(value)]
+        if value is None:
+            return None if default is None else list(default)
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise bad_shape(self, f"input {i} is {value.tolist()}")
+        return [int(v) for v in np.ravel(value)]
 
 
 def bad_shape(args: Args, why: str) -> ShapeError:

@@ -20,6 +20,7 @@ from fastcnn.ops import OPS
 from fastcnn.ops.base import BoundNode, Op
 from fastcnn.schema.axes import check_axes
 from fastcnn.schema.typing import check_dtypes
+from fastcnn.schema.vectors import check_vectors
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 # Operators that can make much out of little, and how much others have to read before the size of what they make is asked for.
@@ -86,7 +87,9 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
         flow = flows.get(id(node))
         if flow is None:
             check_dtypes(node, tuple([spec.dtype if spec is not None else None for spec in args.specs]))
-            check_axes(node, [len(spec.shape) if spec is not None else None for spec in args.specs])
+            ranks = [len(spec.shape) if spec is not None else None for spec in args.specs]
+            check_axes(node, ranks)
+            check_vectors(node, ranks)
         if flow is None and _foldable(node, args):
             results = _folded(node, args, bound, opsets)
             if results is not None and all(isinstance(result, np.ndarray) for result in results):

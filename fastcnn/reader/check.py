@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Graph, Node, Shape
 from fastcnn.schema.axes import NAMED, check_axes
+from fastcnn.schema.vectors import VECTORS, check_vectors
 
 Shapes = Mapping[str, Shape]
 
@@ -14,8 +15,10 @@ def check_graph(graph: Graph) -> None:
     """Raises ModelError naming the first node whose attributes, weights and inputs contradict each other."""
     shapes = graph.shapes
     for node in graph.nodes:
-        if node.op_type in NAMED:
-            check_axes(node, [len(shapes[v]) if v in shapes else None for v in node.inputs])
+        if node.op_type in NAMED or node.op_type in VECTORS:
+            ranks = [len(shapes[v]) if v in shapes else None for v in node.inputs]
+            check_axes(node, ranks)
+            check_vectors(node, ranks)
         check = CHECKS.get(node.op_type)
         if check is not None and not node.domain:
             check(node, shapes)
@@ -108,6 +111,9 @@ def _check_conv_transpose(node: Node, shapes: Shapes) -> None:
     if channels is not None and channels != w[0]:
         _refuse(node, f"x has {channels} channels, W {list(w)} needs {w[0]}")
     _check_vector(node, 2, "bias", w[1] * group, shapes, f"W {list(w)} with group={group}")
+    rank, wanted = len(w) - 2, node.attrs.get("output_shape")
+    if wanted and len(wanted) not in (rank, rank + 2):
+        _refuse(node, f"output_shape={wanted} for {rank} spatial axes")
 
 
 def _channels(node: Node, shapes: Shapes) -> int | None:

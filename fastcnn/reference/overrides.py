@@ -114,6 +114,7 @@ def pad(node: Node, inputs: Inputs) -> list[np.ndarray]:
         pads, value, axes = node.attrs["pads"], node.attrs.get("value", 0.0), None
     else:
         pads, value, axes = (*inputs[1:], None, None)[:3]
+        pads, axes = np.ravel(pads), None if axes is None else np.ravel(axes)
         value = 0 if value is None or not value.size else value.reshape(())
     axes = range(x.ndim) if axes is None else [int(a) % x.ndim for a in axes]
     widths = [(0, 0)] * x.ndim
@@ -226,12 +227,34 @@ def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
+def running(function: Callable[..., np.ndarray], start: int) -> Override:
+    """y[i] = sum or product of x[0..i] along the axis; exclusive: without x[i]; reverse: from the end."""
+    def apply(node: Node, inputs: Inputs) -> list[np.ndarray]:
+        x, axis = inputs[0], int(np.reshape(inputs[1], ()))
+        x = np.flip(x, axis) if node.attrs.get("reverse", 0) else x
+        y = function(x, axis=axis, dtype=x.dtype)
+        if node.attrs.get("exclusive", 0):
+            y = np.roll(y, 1, axis)
+            y[(slice(None),) * (axis % x.ndim) + (slice(1),)] = start
+        return [np.flip(y, axis) if node.attrs.get("reverse", 0) else y]
+    return apply
+
+
+def trilu(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """The upper or lower triangles of matrices, from diagonal k on."""
+    x, k = inputs[0], int(np.ravel(inputs[1])[0]) if len(inputs) > 1 and inputs[1] is not None else 0
+    cut = np.triu if node.attrs.get("upper", 1) else np.tril
+    return [cut(x, min(max(k, -x.shape[-2]), x.shape[-1]))]
+
+
 # Operator -> numpy. The comment is what onnx.reference does instead.
 OVERRIDES: dict[str, Override] = {
     "AveragePool": average_pool,                    # minutes: loops over elements
     "BatchNormalization": batch_normalization,      # before opset 14: fails, or normalises by the batch instead of by mean and var
     "Conv": conv,                                   # 20 times slower
     "ConvTranspose": conv_transpose,                # fails for group > 1; sizes of auto_pad=SAME_*
+    "CumProd": running(np.cumprod, 1),              # fails for an axis of shape [1]
+    "CumSum": running(np.cumsum, 0),
     "DequantizeLinear": dequantize_linear,          # none before opset 19
     "Dropout": dropout,                             # before opset 12: drops
     "GRU": gru,                                     # ignores sequence_lens, clip, activations
@@ -253,6 +276,7 @@ OVERRIDES: dict[str, Override] = {
     "QuantizeLinear": quantize_linear,              # wraps beyond 2^31; takes `import onnx` to fold weights
     "Resize": resize,                               # see resize.py
     "Softmax": softmax,                             # before opset 13: one axis only
+    "Trilu": trilu,                                 # fails for a diagonal of -2^63
     "Upsample": resize,                             # nearest by whole numbers only
 }
 

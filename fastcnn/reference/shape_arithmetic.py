@@ -154,7 +154,7 @@ def power(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 def expand(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """x broadcast together with a shape."""
-    target = np.broadcast_shapes(inputs[0].shape, tuple(int(d) for d in inputs[1]))
+    target = np.broadcast_shapes(inputs[0].shape, tuple(int(d) for d in np.ravel(inputs[1])))
     return [np.broadcast_to(inputs[0], target)]
 
 

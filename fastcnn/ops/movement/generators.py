@@ -24,8 +24,9 @@ class Trilu(Op):
                  elem_bytes=x.dtype.itemsize)
 
     def _mask(self, args: Args) -> np.ndarray:
-        k = (args.ints(1) or [0])[0]
-        ones = np.ones(args.spec(0).shape[-2:], bool)
+        rows, columns = args.spec(0).shape[-2:]
+        k = min(max((args.ints(1) or [0])[0], -rows), columns)         # beyond that nothing changes
+        ones = np.ones((rows, columns), bool)
         return np.triu(ones, k) if args.node.attrs.get("upper", 1) else np.tril(ones, k)
 
 

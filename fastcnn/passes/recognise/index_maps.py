@@ -1,6 +1,8 @@
 """Where the elements of a value come from, when all between is the moving of elements: Pad, Slice, Gather, Reshape, Transpose ..."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastcnn.ir.errors import FastCNNError
@@ -52,9 +54,9 @@ class IndexMaps:
 
     def _start(self, name: str) -> tuple[str, np.ndarray] | None:
         shape = static_shape(self.graph, name)
-        if shape is None or not 0 < np.prod(shape, dtype=np.int64) <= MAX_ELEMENTS or name in self.graph.constants:
+        if shape is None or not 0 < math.prod(shape) <= MAX_ELEMENTS or name in self.graph.constants:
             return None
-        return name, np.arange(1, 1 + np.prod(shape, dtype=np.int64)).reshape(shape)
+        return name, np.arange(1, 1 + math.prod(shape)).reshape(shape)
 
     def _moved(self, node: Node) -> tuple[str, np.ndarray] | None:
         maps = [self.found[v] for v in self._data(node)]

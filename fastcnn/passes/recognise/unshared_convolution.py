@@ -5,6 +5,7 @@ by a MatMul with a matrix a position, an Einsum, or a Mul and a ReduceSum. What 
 """
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def _rewritten(graph: Graph, source: str, u: tuple[str, np.ndarray], w: tuple[st
 
 
 def _count(letters: list[str], sizes: Mapping[str, int]) -> int:
-    return int(np.prod([sizes[c] for c in letters], dtype=np.int64))
+    return math.prod([sizes[c] for c in letters])
 
 
 def _without_ones(letters: str, array: np.ndarray) -> tuple[str, np.ndarray]:
@@ -111,10 +112,9 @@ def _window_of(graph: Graph, source: str, index: np.ndarray) -> tuple[Windows, s
     for layout in ("NCHW", "NHWC"):
         if len(shape) != 4 or len(graph.shapes[source]) != 4 or shape[0] != len(index):
             return None
-        if len(index) > 1 and not all(np.array_equal(i > 0, index[0] > 0) and np.array_equal(i[i > 0], index[0][index[0] > 0] + n * (
-                np.prod(shape[1:]))) for n, i in enumerate(index)):
+        inside, image = index[0] > 0, math.prod(shape[1:])
+        if not all(np.array_equal(i > 0, inside) and np.array_equal(i[inside], index[0][inside] + n * image) for n, i in enumerate(index)):
             return None
-        inside = index[0] > 0
         at = np.unravel_index(np.maximum(index[0] - 1, 0), shape[1:])
         c, y, x = at if layout == "NCHW" else (at[2], at[0], at[1])
         c_count, height, width = shape[1:] if layout == "NCHW" else (shape[3], shape[1], shape[2])

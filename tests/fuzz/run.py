@@ -17,9 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent.parent)]
+# FUZZ_BUILD: the folder of another build of the package, say the checked one's.
+sys.path[:0] = [str(Path(__file__).parent.parent), os.environ.get("FUZZ_BUILD", str(Path(__file__).parent.parent.parent))]
 from fuzz.mutate import mutated  # noqa: E402
 from fuzz.seeds import Seed, seeds  # noqa: E402
+from fuzz.watch import Unforeseen  # noqa: E402
 
 CPU_SECONDS, WALL_SECONDS = 10, 120
 MEMORY = 4 << 30
@@ -67,7 +69,7 @@ def _feeds(model, seed: Seed, rng: np.random.Generator) -> dict[str, object] | N
 
 
 def _try(index: int, threads: int) -> str:
-    """"" or the name of the error of ours; raises what may not be."""
+    """"ran", or the name of the error of ours; raises what may not be."""
     import fastcnn
     seed, data = mutant(index)
     rng = np.random.default_rng(index)
@@ -80,25 +82,13 @@ def _try(index: int, threads: int) -> str:
             results = model.run(None, feeds, timeout=2)
         assert len(results) == len(model.get_outputs())
     except fastcnn.FastCNNError as error:
-        if error.__cause__ is not None and "unforeseen" in SEEN:
-            SEEN.clear()
-            return "unforeseen"
         return type(error).__name__
     return "ran"
 
 
-SEEN: list[str] = []
-
-
 def child(first: int, count: int, limited: bool, threads: int) -> None:
     """Prints a line before each mutant and one after it."""
-    import logging
-
-    class Note(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            SEEN[:] = ["unforeseen", record.getMessage()]
-    logging.getLogger("fastcnn").addHandler(Note())
-    logging.getLogger("fastcnn").propagate = False
+    unforeseen = Unforeseen()
     faulthandler.enable()
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -112,7 +102,6 @@ def child(first: int, count: int, limited: bool, threads: int) -> None:
         print(f"> {index}", flush=True)
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
         signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
-        SEEN.clear()
         try:
             outcome = _try(index, threads)
         except MemoryError:
@@ -121,8 +110,8 @@ def child(first: int, count: int, limited: bool, threads: int) -> None:
             outcome = f"!{type(error).__name__}: {str(error)[:200]}"
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if SEEN:
-            outcome = f"?{SEEN[1][:250]}"
+        if text := unforeseen.taken():
+            outcome = f"?{text[:250]}"
         print(outcome.replace("\n", " "), flush=True)
 
 

@@ -8,11 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import onnx
 import pytest
 from conftest import CPUS
-from graph_helper import model
-from onnx import helper
+from processes import METHODS, image, network, outcomes
 from test_api import wait
 from test_threads import build, in_new_process, needs_openmp
 
@@ -23,18 +21,6 @@ from fastcnn.plan import executor
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-
-
-def network() -> onnx.ModelProto:
-    """Two convolutions on a map of any height."""
-    rng = np.random.default_rng(0)
-    constants = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in (("a", (32, 16, 3, 3)), ("b", (16, 32, 1, 1)))}
-    nodes = [helper.make_node("Conv", ["x", "a"], ["t"], pads=[1] * 4), helper.make_node("Conv", ["t", "b"], ["y"])]
-    return model(nodes, {"x": ["n", 16, "h", 29]}, ["y"], constants)
-
-
-def image(height: int) -> np.ndarray:
-    return np.random.default_rng(height).standard_normal((1, 16, height, 29)).astype(np.float32)
 
 
 def in_child(work: Callable[[], bool]) -> int | None:
@@ -72,31 +58,12 @@ def test_a_child_does_not_wait_for_locks_that_other_threads_of_the_parent_hold()
         thread.join()
 
 
-@needs_fork
 @pytest.mark.parametrize("threads", [1, 2])
-def test_children_forked_while_other_threads_load_and_plan(threads):
-    proto = network().SerializeToString()
-    loaded = fastcnn.load(proto, threads=threads)
-    want = loaded(image(40))
-    stop = threading.Event()
-
-    def plan(first: int) -> None:
-        while not stop.is_set():
-            for height in range(first, first + 5):
-                loaded(image(height))
-            loaded.trim()
-            fastcnn.load(proto, threads=threads)
-
-    with ThreadPoolExecutor(4) as pool:
-        planning = [pool.submit(plan, 8 + 5 * k) for k in range(4)]
-        try:
-            codes = [in_child(lambda: (loaded(image(40)) == want).all() and (fastcnn.load(proto, threads=threads)(image(40)) == want).all())
-                     for _ in range(20)]
-        finally:
-            stop.set()
-        for thread in planning:
-            thread.result()
-    assert codes == [0] * 20
+@pytest.mark.parametrize("method", METHODS)
+def test_children_started_while_other_threads_load_and_plan(method, threads):
+    """`python tests/processes.py METHOD 500` is this for long."""
+    count = {"fork": 20}.get(method, 3)
+    assert outcomes(method, count, threads) == {"same bits": count}
 
 
 @needs_fork

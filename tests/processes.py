@@ -1,0 +1,103 @@
+"""Processes started while four threads of the parent load, plan and run: python tests/processes.py METHOD COUNT [THREADS].
+
+METHOD is fork, spawn or forkserver, THREADS how many each model may take. Every child runs the parent's model and one that it loads itself.
+"""
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+sys.path[:0] = [str(Path(__file__).parent.parent)]
+import fastcnn  # noqa: E402
+
+METHODS = [method for method in ("fork", "spawn", "forkserver") if method in multiprocessing.get_all_start_methods()]
+# A child that takes longer hangs: one on a busy machine imports for a second or two.
+PATIENCE_SECONDS = 60
+OTHER_BITS, SAME_BITS = 3, 0
+
+
+def network() -> onnx.ModelProto:
+    """Two convolutions on a map of any height."""
+    rng = np.random.default_rng(0)
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in (("a", (32, 16, 3, 3)), ("b", (16, 32, 1, 1)))}
+    nodes = [helper.make_node("Conv", ["x", "a"], ["t"], pads=[1] * 4), helper.make_node("Conv", ["t", "b"], ["y"])]
+    graph = helper.make_graph(nodes, "network", [helper.make_tensor_value_info("x", 1, ["n", 16, "h", 29])],
+                              [helper.make_tensor_value_info("y", 1, None)], [numpy_helper.from_array(w, n) for n, w in weights.items()])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def image(height: int) -> np.ndarray:
+    """The same for the same height."""
+    return np.random.default_rng(height).standard_normal((1, 16, height, 29)).astype(np.float32)
+
+
+@contextmanager
+def four_threads_at_work(loaded: fastcnn.Model, proto: bytes) -> Iterator[None]:
+    """They plan new heights, run, forget, and load, until the block ends. What one of them raises comes out of the block."""
+    stop = threading.Event()
+
+    def work(first: int) -> None:
+        while not stop.is_set():
+            for height in range(first, first + 5):
+                loaded(image(height))
+            loaded.trim()
+            fastcnn.load(proto, threads=loaded.threads)
+
+    with ThreadPoolExecutor(4) as pool:
+        working = [pool.submit(work, 8 + 5 * k) for k in range(4)]
+        try:
+            yield
+        finally:
+            stop.set()
+        for thread in working:
+            thread.result()
+
+
+def child(loaded: fastcnn.Model, proto: bytes, want: np.ndarray) -> None:
+    """Exits with SAME_BITS when both models give what the parent's gave."""
+    results = loaded(image(40)), fastcnn.load(proto, threads=loaded.threads)(image(40))
+    sys.exit(SAME_BITS if all(np.array_equal(y, want) for y in results) else OTHER_BITS)
+
+
+def outcomes(method: str, count: int, threads: int) -> Counter[str]:
+    """How so many children ended: "same bits", "hang", or the code they exited with."""
+    context = multiprocessing.get_context(method)
+    proto = network().SerializeToString()
+    loaded = fastcnn.load(proto, threads=threads)
+    want = loaded(image(40))
+    ended: Counter[str] = Counter()
+    with four_threads_at_work(loaded, proto):
+        for _ in range(count):
+            process = context.Process(target=child, args=(loaded, proto, want))
+            process.start()
+            process.join(PATIENCE_SECONDS)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+                ended["hang"] += 1
+            else:
+                ended["same bits" if process.exitcode == SAME_BITS else f"exit {process.exitcode}"] += 1
+    return ended
+
+
+def main() -> None:
+    method, count, threads = sys.argv[1], int(sys.argv[2]), int((*sys.argv[3:], 2)[0])
+    begin = time.monotonic()
+    ended = outcomes(method, count, threads)
+    print(f"{method}, {threads} threads a model: {dict(ended)} in {time.monotonic() - begin:.0f} s")
+    sys.exit(set(ended) != {"same bits"})
+
+
+if __name__ == "__main__":
+    main()

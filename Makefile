@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 NATIVE := $(shell find fastcnn_c -name '*.[ch]' ! -name _native.c -o -name '*.inc' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi') setup.py
 ASAN   := build/asan
 
-.PHONY: demo test check asan fuzz bench picks clean
+.PHONY: demo test check asan asan-build asan-fuzz fuzz bench picks clean
 
 demo: $(VENV)/built
 	$(BIN)/python -m bench.demo
@@ -20,11 +20,19 @@ check: $(VENV)/dev
 	$(BIN)/mypy
 
 # Kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer. Python itself leaks by design: leak detection stays off.
-asan: $(VENV)/dev
+SANITIZED = LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 FUZZ_BUILD="$$PWD" $(CURDIR)/$(BIN)/python
+asan: asan-build
+	cd $(ASAN)/lib.* && $(SANITIZED) \
+	    -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests/test_kernel_*.py
+
+# Broken models in that build: CHECKED_MUTANTS=50000 make asan-fuzz
+CHECKED_MUTANTS ?= 50000
+asan-fuzz: asan-build
+	cd $(ASAN)/lib.* && $(SANITIZED) $(CURDIR)/tests/fuzz/run.py $(CHECKED_MUTANTS)
+
+asan-build: $(VENV)/dev
 	FASTCNN_DEBUG=1 $(BIN)/python setup.py -q build --build-base $(ASAN)
-	cd $(ASAN)/lib.* && LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    $(CURDIR)/$(BIN)/python -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests/test_kernel_*.py
 
 # Random networks against onnxruntime at every instruction set, broken models in child processes, every attribute and element type:
 #   NETWORKS="0 20000" MUTANTS=200000 make fuzz        some 30 networks and 100 mutants a second

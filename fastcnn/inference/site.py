@@ -94,6 +94,8 @@ class Site:
         """The elements of input i as sizes, None where nothing is known of them."""
         array = self.array(i)
         if array is not None:
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise Mismatch(f"input {i} is {array.tolist()}")
             return tuple(int(v) for v in array.reshape(-1).tolist())
         found = self.known.contents.get(self.node.input(i))
         return found.dims if found is not None else None

@@ -9,6 +9,7 @@ from fuzz import run, sweep
 MUTANTS, SWEPT = 2000, 60           # every 60th case of the sweep
 # Mutants that once crashed, hung or raised what is not ours, and with what.
 FOUND = {
+    1435: "ConstantOfShape of a matrix of sizes", 9405: "Col2Im with a block of 0",
     2702: "TfIdfVectorizer: ngram_counts beyond the pool, copied one by one", 23669: "TfIdfVectorizer: max_skip_count of 2^31",
     5477: "abort in onnx's shape inference: Split", 7668: "abort in onnx's shape inference: AffineGrid",
     36511: "GatherElements of onnx.reference: minutes", 1068563: "ReduceSum walks 2^40 empty rows"}

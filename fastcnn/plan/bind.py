@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastcnn import reference
+from fastcnn import _native, reference
 from fastcnn.budget import MOST_FOLDED_BYTES, UNLIMITED, Budget
 from fastcnn.ir.errors import LimitError, ShapeError
 from fastcnn.ir.graph import Node
@@ -196,16 +196,21 @@ def _keep(bound: Bound, node: Node, results: Sequence[np.ndarray]) -> None:
             bound.specs[name], bound.values[name] = spec_of(result), result
 
 
+def _few_axes(specs: Sequence[Spec | None]) -> bool:
+    """Whether steps can walk the values: axes of one element are none to them."""
+    return all([spec is None or len(spec.shape) - spec.shape.count(1) <= _native.MAX_DIMS for spec in specs])
+
+
 def _infer(node: Node, args: Args) -> tuple[Op | None, Sequence[Spec | None]]:
     """(what computes the node, None for the fallback; specs of its outputs). Raises ShapeError, LimitError, DataDependent."""
     op = OPS.get((node.domain, node.op_type))
     asked: list[str] = []
-    if op is None or not op.native(args):
+    if op is None or not op.native(args) or not _few_axes(args.specs):
         return None, reference.infer_outputs(args)
     capped = op.capped(args)
     outputs = [capped] if capped is not None else reference.infer_outputs(args, asked)
     if all(spec is not None or not name for name, spec in zip(node.outputs, outputs)):
-        return op, outputs
+        return op if _few_axes(outputs) else None, outputs
     if asked:
         raise DataDependent(node.where(), *asked)
     raise LimitError(f"{node.where()}: an output is longer than int64 can say")

@@ -154,8 +154,10 @@ def power(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 def expand(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """x broadcast together with a shape."""
-    target = np.broadcast_shapes(inputs[0].shape, tuple(int(d) for d in np.ravel(inputs[1])))
-    return [np.broadcast_to(inputs[0], target)]
+    x, target = inputs[0], [int(d) for d in np.ravel(inputs[1])]
+    rank = max(x.ndim, len(target))              # numpy's broadcast_shapes knows 32 axes
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in (x.shape, target)]
+    return [np.broadcast_to(x, [a if b == 1 else b for a, b in zip(*padded)])]
 
 
 def tile(node: Node, inputs: Inputs) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """Operators that move no data, or only when strides cannot say it: Reshape and its family, Transpose, Expand, Tile, Identity."""
 from __future__ import annotations
 
+from fastcnn import _native
 from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import Tensor, channels_last_strides, is_channels_last
 from fastcnn.ops.base import Lowering, Op
@@ -77,6 +78,11 @@ class Expand(AnyType):
 
 class Tile(AnyType):
     """y = x repeated repeats[k] times along axis k. ONNX Tile-6, 13."""
+
+    def native(self, args: Args) -> bool:
+        """An axis that is repeated is two to the step that copies it."""
+        repeats = args.ints(1) or []
+        return super().native(args) and sum([n > 1 for n in (*args.spec(0).shape, *repeats)]) <= _native.MAX_DIMS
 
     def lower(self, low: Lowering) -> None:
         x, y = low.read(0), low.write(0, "dense")

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from fastcnn import _native
 from fastcnn.convolve.lane_tables import pick_table
 from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import Tensor, is_channels_last, matches, strides_like
@@ -120,7 +121,7 @@ class Gather(AnyType):
     """y = x taken along axis at `indices`; negative indices count from the end. Constant progressions are views. ONNX Gather-1 to 13."""
 
     def native(self, args: Args) -> bool:
-        return super().native(args) and args.spec(1).dtype in (np.int32, np.int64)
+        return super().native(args) and args.spec(1).dtype in (np.int32, np.int64) and args.spec(0).rank <= _native.MAX_DIMS
 
     def lower(self, low: Lowering) -> None:
         x = low.read(0)

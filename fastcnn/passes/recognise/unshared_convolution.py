@@ -18,6 +18,8 @@ from fastcnn.passes.facts import reduced_axes, sole_reader
 from fastcnn.passes.recognise.index_maps import IndexMaps
 
 DOMAIN = "fastcnn"
+# Axes are letters.
+MAX_RANK = 26
 
 
 def unshared_convolution(graph: Graph) -> bool:
@@ -48,7 +50,7 @@ def _unshared(graph: Graph, node: Node, reader: Node | None, maps: IndexMaps) ->
         return None
     array, value = graph.constants[node.inputs[constants.index(True)]], node.inputs[constants.index(False)]
     moved = maps.map(value) if array.dtype == np.float32 and array.ndim > 2 else None
-    if moved is None or moved[0] == value or moved[1].size == 0 or array.size == 0:
+    if moved is None or moved[0] == value or moved[1].size == 0 or array.size == 0 or max(array.ndim, moved[1].ndim) > MAX_RANK:
         return None
     source, windows = moved
     terms = PRODUCTS[node.op_type](graph, node, reader, *((windows, array) if constants[1] else (array, windows)))

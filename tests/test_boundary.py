@@ -35,7 +35,7 @@ def failing(kind):
 def test_surprise_while_planning_names_the_node(monkeypatch, caplog, kind):
     loaded = fastcnn.load(relu())
     with monkeypatch.context() as patch:
-        patch.setattr(type(OPS["", "Relu"]), "infer", failing(kind))
+        patch.setattr(type(OPS["", "Relu"]), "native", failing(kind))
         expected = pytest.raises(fastcnn.ExecutionError, match=r"Relu 'the node': .*by surprise")
         with caplog.at_level(logging.ERROR, "fastcnn"), expected as error:
             loaded.run(None, {"x": X})

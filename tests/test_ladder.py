@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from onnx import TensorProto, helper
 
 import fastcnn
 from fastcnn import _native
+from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.decision import CostModel, Decision
 from fastcnn.convolve.ladder import LADDER, candidates, changes_layout, choose, cycles
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
@@ -33,8 +35,10 @@ SHAPES = {
 
 
 def problems(threads: int = 1) -> Iterator[Problem]:
-    """On pixels and on planes."""
+    """On pixels, of bytes too, and on planes."""
     for shape in SHAPES.values():
+        of_bytes = replace(shape, arithmetic=U8S8)
+        yield Problem(of_bytes, own_places(of_bytes), threads)
         yield Problem(shape, own_places(shape), threads)
         yield Problem(shape, (dense_strides(shape.x_extents), dense_strides(shape.y_extents)), threads, planes=True)
 

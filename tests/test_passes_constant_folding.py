@@ -8,6 +8,7 @@ from graph_helper import check_rewrite, floats, model, node, ops
 from fastcnn.passes import PASSES, run_passes
 from fastcnn.passes.fold.constant_folding import constant_folding
 from fastcnn.passes.fold.reshape_targets import reshape_targets
+from fastcnn.passes.quantized.regions import quantized_regions
 from fastcnn.passes.simplify.dead_code import dead_code
 from fastcnn.reader import read
 
@@ -132,7 +133,7 @@ def test_folding_keeps_an_output_as_a_constant() -> None:
     )
 
 
-def test_folding_dequantised_weights() -> None:
+def test_dequantised_weights_are_left_to_what_takes_them_or_folds_them() -> None:
     weights = np.arange(-8, 8, dtype=np.int8).reshape(4, 4)
     proto = model(
         [node("DequantizeLinear", ["q", "scale", "zero"], ["w"]), node("MatMul", ["x", "w"], ["y"])],
@@ -140,7 +141,8 @@ def test_folding_dequantised_weights() -> None:
         ["y"],
         {"q": weights, "scale": np.float32(0.1), "zero": np.int8(1)},
     )
-    check_rewrite(proto, constant_folding, ["MatMul"])
+    check_rewrite(proto, constant_folding, ["DequantizeLinear", "MatMul"])
+    check_rewrite(proto, quantized_regions, ["MatMul"])
 
 
 def test_dead_code_keeps_what_outputs_need() -> None:

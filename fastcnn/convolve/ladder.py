@@ -17,6 +17,7 @@ from fastcnn.convolve.implicit_gemm import IN_PLACE, THROUGH_BAND
 from fastcnn.convolve.joined_groups import JOINED_GROUPS
 from fastcnn.convolve.planes_depthwise import PlanesDepthwise
 from fastcnn.convolve.planes_product import PLANES_PRODUCT
+from fastcnn.convolve.quantized_gemm import QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND
 from fastcnn.convolve.rotated_groups import RotatedGroups
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.winograd import WINOGRAD, WinogradPhases
@@ -35,6 +36,8 @@ LADDER: list[Rung] = [
     IN_PLACE,           # everything else; no copy where no window meets a border
     THROUGH_BAND,
     Im2col(),           # last: the readable definition, the fastest nowhere
+    QUANTIZED_IN_PLACE,  # bytes: no copy where there is one pixel to a window
+    QUANTIZED_THROUGH_BAND,
 ]
 BY_NAME = {rung.name: rung for rung in LADDER}
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fastcnn.inference import control_flow
-from fastcnn.inference.rules import OTHERS, RULES
+from fastcnn.inference.quantized import byte_types
+from fastcnn.inference.rules import BYTES, OTHERS, RULES
 from fastcnn.inference.site import Known, Mismatch, Outputs, Rule, Site
 from fastcnn.inference.sizes import LARGEST
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Dim, Graph, Node
+from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.schema.typing import output_types
 
 CONTROL_FLOW: dict[str, Callable[[Site], list[control_flow.Info]]] = {
@@ -73,6 +75,8 @@ def types_of(site: Site) -> Sequence[str | None]:
     """Of the outputs, None where they are unknown, all of them where the inputs' do not do."""
     node = site.node
     kinds = [site.type(i) or None for i in range(len(node.inputs))]
+    if node.domain == OWN_DOMAIN and node.op_type in BYTES:
+        return byte_types(node, kinds)
     if node.domain and (node.domain, node.op_type) in OTHERS:
         return kinds[:1]
     try:

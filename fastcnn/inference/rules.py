@@ -121,10 +121,20 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("SequenceLength", "OptionalHasElement"), Rule(generators.scalar)),
 }
 
+# This package's own on bytes.
+BYTES: dict[str, Rule] = {
+    **dict.fromkeys(("QuantizeBytes", "DequantizeBytes", "ByteTable"), LIKE_INPUT),
+    **dict.fromkeys(("QAdd", "QMul"), BROADCAST),
+    "QConv": Rule(quantized.byte_convolution),
+    "QMatMul": Rule(quantized.byte_product),
+    "QAveragePool": WINDOWED,
+    "QGlobalAveragePool": Rule(windows.global_pool),
+}
 # Operators of other domains.
 OTHERS: dict[tuple[str, str], Rule] = {
     ("fastcnn", "LocallyConnected"): Rule(windows.unshared),
     **dict.fromkeys(((OWN_DOMAIN, name) for name in ROUNDINGS.values()), LIKE_INPUT),
     **dict.fromkeys((("com.microsoft", "QLinearAdd"), ("com.microsoft", "QLinearMul")), Rule(quantized.quantized_binary)),
     **dict.fromkeys((("com.microsoft", name) for name in ("QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax")), LIKE_INPUT),
+    **{(OWN_DOMAIN, name): rule for name, rule in BYTES.items()},
 }

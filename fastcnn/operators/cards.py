@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastcnn.ir.graph import Node
-from fastcnn.operators import batching, elementwise
+from fastcnn.operators import batching, elementwise, quantized
 from fastcnn.operators.card import Card, Formula
 from fastcnn.operators.elementwise import OWN_DOMAIN, ROUNDINGS
 
@@ -60,8 +60,9 @@ FAMILIES: Mapping[str, Mapping[str, Card]] = {
     },
     "resampling": dict.fromkeys(("Resize", "Upsample"), Card(batching.resampled)),
     "types": elementwise.TYPES,
+    "8 bits": quantized.BYTES,
 }
-OWN = frozenset((*ROUNDINGS.values(), "LocallyConnected"))
+OWN = frozenset((*ROUNDINGS.values(), "LocallyConnected", *quantized.BYTES))
 # (domain, operator) -> its card.
 CARDS: dict[tuple[str, str], Card] = {(OWN_DOMAIN if name in OWN else "", name): card
                                       for family in FAMILIES.values() for name, card in family.items()}

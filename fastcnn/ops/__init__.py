@@ -21,6 +21,10 @@ from fastcnn.ops.pooling.roi import MaxRoiPool, RoiAlign
 from fastcnn.ops.pooling.unpool import MaxUnpool
 from fastcnn.ops.products.einsum import Einsum
 from fastcnn.ops.products.linear import Gemm, MatMul
+from fastcnn.ops.quantized.binary import ByteBinary
+from fastcnn.ops.quantized.convert import ByteTable, DequantizeBytes, QuantizeBytes
+from fastcnn.ops.quantized.pool import ByteAverage
+from fastcnn.ops.quantized.products import QConv, QMatMul
 from fastcnn.ops.recurrence.recurrent import RECURRENT
 from fastcnn.ops.reduction.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
 from fastcnn.ops.reduction.reduce import REDUCTIONS
@@ -75,6 +79,15 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "SpaceToDepth"): SpaceToDepth(),
     ("", "Softmax"): Softmax(),
     ("", "LogSoftmax"): Softmax(log=True),
+    (OWN_DOMAIN, "QuantizeBytes"): QuantizeBytes(),
+    (OWN_DOMAIN, "DequantizeBytes"): DequantizeBytes(),
+    (OWN_DOMAIN, "ByteTable"): ByteTable(),
+    (OWN_DOMAIN, "QConv"): QConv(),
+    (OWN_DOMAIN, "QMatMul"): QMatMul(),
+    (OWN_DOMAIN, "QAdd"): ByteBinary("qadd"),
+    (OWN_DOMAIN, "QMul"): ByteBinary("qmul"),
+    (OWN_DOMAIN, "QAveragePool"): ByteAverage(whole=False),
+    (OWN_DOMAIN, "QGlobalAveragePool"): ByteAverage(whole=True),
     **{(OWN_DOMAIN if name in ROUNDINGS.values() else "", name): op for name, op in ELEMENTWISE.items()},
     **{("", name): op for name, op in REDUCTIONS.items()},
     **{("", name): op for name, op in RECURRENT.items()},

@@ -16,6 +16,7 @@ from fastcnn.passes.fold.reshape_targets import reshape_targets
 from fastcnn.passes.fold.shape_knowledge import end_knowledge, shape_knowledge, start_knowledge
 from fastcnn.passes.fuse.activation_fusion import activation_fusion
 from fastcnn.passes.fuse.residual_fusion import residual_fusion
+from fastcnn.passes.quantized.regions import QUANTISED, quantized_regions
 from fastcnn.passes.recognise.activation_patterns import activation_patterns
 from fastcnn.passes.recognise.channel_shuffle import gather_slicing, shuffle_to_gather
 from fastcnn.passes.recognise.group_normalization import group_normalization
@@ -50,7 +51,8 @@ PASSES: list[Pass] = [
     reshape_targets,  # right after: makes more constants of the same shape arithmetic
     shape_knowledge,  # once sizes have become constants
     canonical_forms,  # before everything that knows operators by name
-    plain_forms,  # once types are known
+    quantized_regions,  # once types are known; before plain_forms, which looks for weights among the constants
+    plain_forms,  # likewise
     unpool_extents,  # while indices come from where they were found
     quantized_forms,  # likewise; before folding and fusion, which then see the floats between the integers
     unshared_convolution,  # before others move what moves elements
@@ -87,6 +89,7 @@ LOOKS_FOR: dict[Pass, frozenset[str]] = {
     branch_inlining: CONTROL_FLOW,
     reshape_targets: frozenset({"Reshape"}),
     canonical_forms: frozenset(FORMS),
+    quantized_regions: QUANTISED,
     plain_forms: operators_of(PLAIN_FORMS),
     unpool_extents: frozenset({"MaxUnpool"}),
     quantized_forms: operators_of(QUANTIZED_FORMS),

@@ -75,7 +75,8 @@ def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
     name = step.kind if decision is None else decision.choice.rung
     if decision is not None and m:
         name += f" F({m},{max(decision.problem.shape.kernel)})"
-    tile = (_native.gemm_max_mr(nv), nv * _native.vector_length()) if nv else None
+    tallest = _native.qgemm_max_mr if step.kind == "qconv" else _native.gemm_max_mr
+    tile = (tallest(nv), nv * _native.vector_length()) if nv else None
     blocking = {key: int(fields[key]) for key in BLOCKING if key in fields}
     if decision is None:
         layer, source, predicted = _fused_layer(fields), "tuned" if step.seconds else "fused", None

@@ -13,6 +13,7 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.budget import MOST_STEPS, MOST_WORK
 from fastcnn.convolve import ladder
+from fastcnn.convolve.arithmetic import FLOAT32
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.decision import Decision, Selection
 from fastcnn.convolve.implicit_gemm import panels
@@ -50,6 +51,8 @@ SINGLE_THREAD_WORK = 20_000
 # Programs with less work altogether stay on one thread: LeNet-5 (0.4 million) takes 19 us there, but 12 ms as the median with two
 # threads on two CPUs that other processes want as well, because its barriers then wait for time slices (2026-11-20).
 SINGLE_THREAD_PROGRAM = 2_000_000
+# Bytes that kernels of 8-bit values may read after the last one.
+SLACK = 3
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ class StageLowering:
         if _lies(tensor, layout):
             return tensor
         if (name, layout) not in self.converted:
-            target = self.temp(tensor.shape, tensor.dtype, _strides(tensor.shape, layout))
+            target = self.temp(tensor.shape, tensor.dtype, layout)
             self.copy(target, tensor)
             self.converted[name, layout] = target
         return self.converted[name, layout]
@@ -164,7 +167,7 @@ class StageLowering:
         if name in self.tensors:              # a Concat whose inputs already lie in it
             return self.tensors[name]
         spec = self.bound.spec(name)
-        strides = _strides(spec.shape, layout)
+        strides = _strides(spec.shape, layout, spec.dtype)
         if name in self.outputs and matches(spec.shape, strides, self._output(name, strides).strides):
             self.tensors[name] = self._output(name, strides)
         elif name in self.placement and _is_placeable(spec.shape, layout, strides):
@@ -186,8 +189,8 @@ class StageLowering:
         return self._io(one, len(self.inputs) + len(self.outputs) + len(self.trims) - 1)
 
     def temp(self, shape: tuple[int, ...], dtype: np.dtype = F32, layout: str | Strides = "dense") -> Tensor:
-        strides = _strides(shape, layout)
-        buffer = Buffer(np.dtype(dtype), span(shape, strides))
+        strides = _strides(shape, layout, np.dtype(dtype))
+        buffer = Buffer(np.dtype(dtype), span(shape, strides) + (SLACK if np.dtype(dtype).itemsize == 1 else 0))
         self.buffers.append(buffer)
         return Tensor(buffer, tuple(shape), strides)
 
@@ -224,7 +227,8 @@ class StageLowering:
         return [nv for nv in range(1, MAX_NV + 1) if (key, *panels(nv, groups)) in self.packs]
 
     def decide(self, problem: Problem, key: Hashable) -> Choice:
-        decision = self.chooser.conv(problem) if problem.constant else Decision(problem, ladder.choose(problem))
+        measurable = problem.constant and problem.shape.arithmetic is FLOAT32
+        decision = self.chooser.conv(problem) if measurable else Decision(problem, ladder.choose(problem))
         if problem.constant and decision.source == "model" and decision.choice.kind == "conv":
             widths = self.widths(key, decision.choice.packing[0])
             decision = replace(decision, choice=keep_width(decision.choice, problem.places, widths, self.threads))
@@ -295,20 +299,21 @@ class StageLowering:
         self.recalled.clear()
 
     def _io(self, spec: Spec, index: int, layout: str = "dense") -> Tensor:
-        return Tensor(Buffer(spec.dtype, spec.size, io=index), spec.shape, _strides(spec.shape, layout))
+        return Tensor(Buffer(spec.dtype, spec.size, io=index), spec.shape, _strides(spec.shape, layout, spec.dtype))
 
     def _allocation(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
         """Shape and dtype of an output's memory: images by floats where it lies channels last."""
         spec = self.bound.spec(name)
         if self.inner.get(name) != "channels_last":
             return spec.shape, spec.dtype
-        return (spec.shape[0], _strides(spec.shape, "channels_last")[0]), spec.dtype
+        return (spec.shape[0], _strides(spec.shape, "channels_last", spec.dtype)[0]), spec.dtype
 
     def _output(self, name: str, strides: Strides) -> Tensor:
         """The memory of an output; one that nobody outside sees lies as it does at first."""
         spec = self.bound.spec(name)
         if self.inner.get(name) == "":
-            self.inner[name] = "channels_last" if matches(spec.shape, strides, _strides(spec.shape, "channels_last")) else "dense"
+            pixels = matches(spec.shape, strides, _strides(spec.shape, "channels_last", spec.dtype))
+            self.inner[name] = "channels_last" if pixels else "dense"
         return self._io(spec, len(self.inputs) + self.outputs.index(name), self.inner.get(name, "dense"))
 
     def _placed(self, name: str) -> Tensor:
@@ -321,7 +326,7 @@ class StageLowering:
     def _whole(self, name: str) -> Tensor:
         """The output of a Concat whose inputs lie in it."""
         spec = self.bound.spec(name)
-        strides = _strides(spec.shape, "channels_last")
+        strides = _strides(spec.shape, "channels_last", spec.dtype)
         inner = name in self.outputs and name in self.inner and self._output(name, strides).strides == strides
         return self._output(name, strides) if inner else self.temp(spec.shape, spec.dtype, strides)
 
@@ -385,9 +390,9 @@ def _lies(tensor: Tensor, layout: str) -> bool:
     return is_channels_last(tensor.shape, tensor.strides)
 
 
-def _strides(shape: tuple[int, ...], layout: str | Strides) -> Strides:
+def _strides(shape: tuple[int, ...], layout: str | Strides, dtype: np.dtype = F32) -> Strides:
     if not isinstance(layout, str):
         return layout
     if layout == "depth_inner":
-        return depth_inner_strides(shape)
-    return channels_last_strides(shape) if layout == "channels_last" and len(shape) >= 3 else dense_strides(shape)
+        return depth_inner_strides(shape, dtype.itemsize)
+    return channels_last_strides(shape, dtype.itemsize) if layout == "channels_last" and len(shape) >= 3 else dense_strides(shape)

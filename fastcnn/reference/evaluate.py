@@ -15,6 +15,7 @@ from fastcnn.ir.errors import ExecutionError, FastCNNError, ShapeError
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.ir.spec import Args, Spec
 from fastcnn.operators.epilogue import apply_epilogue, onnx_arity
+from fastcnn.reference.bytes import BYTES
 from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.control_flow import CONTROL_FLOW, Run
 from fastcnn.reference.ml import ML
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fastcnn.reference.evaluator import Evaluator, Value
 
 
-OTHER_DOMAINS = CONTRIB | ML
+OTHER_DOMAINS = BYTES | CONTRIB | ML
 # Operators that onnx.reference computes at every opset, whatever their attributes: known without importing it.
 KNOWN = frozenset({"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear"})
 

@@ -9,6 +9,7 @@ from fastcnn.budget import MAX_RANK, MOST_FOLDED_ROUNDS
 from fastcnn.ir.errors import ExecutionError, ShapeError, UnsupportedOperatorError
 from fastcnn.ir.graph import Graph, Node, is_control_flow
 from fastcnn.ir.spec import Args, Spec
+from fastcnn.passes.quantized.stored import is_stored_as_integers
 from fastcnn.reference import evaluate, infer_outputs
 
 # A folded value costs memory for as long as the model lives: large ones only where the inputs are about as large.
@@ -46,7 +47,7 @@ def constant_folding(graph: Graph) -> bool:
 
 
 def _folded(graph: Graph, node: Node) -> list[np.ndarray] | None:
-    if _is_random(node) or not all(v in graph.constants for v in node.reads):
+    if _is_random(node) or is_stored_as_integers(graph, node) or not all(v in graph.constants for v in node.reads):
         return None
     inputs = [graph.constants[v] if v else None for v in node.inputs]
     read = sum(graph.constants[v].nbytes for v in node.reads)

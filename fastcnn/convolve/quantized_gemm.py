@@ -1,0 +1,126 @@
+"""Convolution of bytes as a matrix product: unsigned activations, signed weights, four values of k a lane (the qconv step)."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.convolve import blocking
+from fastcnn.convolve.arithmetic import U8S8, WORD
+from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.implicit_gemm import taps_of_all, weight_bytes
+from fastcnn.convolve.shape import ConvShape, Problem
+from fastcnn.convolve.tile import MAX_NV
+from fastcnn.machine.current import current
+
+# FMAs of a whole vector in whose time all lanes multiply their four values and add them: one instruction where there are dot products of
+# bytes, else they are widened. Products of whole tiles take as long as they have rows.
+DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "avx512": 2.7, "avx2": 2.7}
+DOT_SCALAR = 8.0
+EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
+
+
+class QuantizedGemm(Rung):
+    """What the two ways of reading x share. band: which of the two it is."""
+
+    arithmetic = U8S8
+    band = False
+
+    def choose(self, problem: Problem) -> Choice:
+        shape = problem.shape
+        return self.at_width(shape, min(tile_widths(shape.oc), key=lambda nv: work_cycles(shape, nv)), problem.threads)
+
+    def at_width(self, shape: ConvShape, nv: int, threads: int, factor: float = 1) -> Choice:
+        """With tiles nv vectors wide, blocked for the caches."""
+        rows = blocking.block_rows(shape, threads) if self.band else self.rows_in_place(shape)
+        block = max(1, min(shape.oh, int(factor * rows)))
+        units = shape.n * shape.oh * (1 if self.band else shape.ow // _native.qgemm_max_mr(nv))
+        split = threads > 1 and units < 4 * threads and -(-shape.oc // (nv * _native.vector_length())) >= threads
+        fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(self.band), "block": block,
+                  "split_columns": int(split)}
+        return Choice(self.name, "qconv", shape, fields, (shape.groups, nv, shape.dw == 1))
+
+    def rows_in_place(self, shape: ConvShape) -> int:
+        """Rows of x that fill a quarter of L2 while the panels of w pass over them."""
+        return max(1, current().l2_bytes // 4 // max(shape.iw * shape.ic * shape.groups * shape.sh, 1))
+
+    def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
+        shape = problem.shape
+        for nv in tile_widths(shape.oc):
+            for factor in (0.5, 1, 2):
+                choice = self.at_width(shape, nv, problem.threads, factor)
+                yield f"{self.name} nv{nv} b{choice.fields['block']}", choice
+
+    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+        groups, nv, whole_rows = choice.packing
+        return _native.pack_qconv(np.ascontiguousarray(w), groups, nv, whole_rows)
+
+    def cycles(self, choice: Choice, threads: int) -> float:
+        shape = choice.shape
+        work = work_cycles(shape, choice.fields["nv"])
+        if self.band:
+            vector = _native.vector_length()
+            copied = taps_of_all(shape) * shape.groups * -(-shape.ic // (WORD * vector)) / shape.kw
+            work += copied * current().core(vector).band
+        return work / threads + weight_bytes(shape, _native.vector_length()) / current().memory
+
+
+class QuantizedInPlace(QuantizedGemm):
+    """Windows of one pixel, all of them inside x."""
+
+    name = "8-bit GEMM in place"
+
+    def covers(self, problem: Problem) -> bool:
+        return problem.shape.kernel == (1, 1) and not problem.shape.touches_padding
+
+
+class QuantizedThroughBand(QuantizedGemm):
+    """The rows of x that a block of output rows needs are copied first, zero points around them."""
+
+    name, band = "8-bit GEMM through a band", True
+
+    def covers(self, problem: Problem) -> bool:
+        return problem.shape.kernel != (1, 1) or problem.shape.touches_padding
+
+
+def tile_widths(oc: int) -> list[int]:
+    """Vectors of the register tiles that there are for so many output channels."""
+    vectors = -(-oc // _native.vector_length())
+    return [nv for nv in range(1, MAX_NV + 1) if _native.qgemm_max_mr(nv) and (nv <= vectors or nv == 1)]
+
+
+def words(shape: ConvShape) -> int:
+    """Words of k of an output: each run is rounded up."""
+    return shape.kh * -(-shape.kw * shape.ic // WORD) if shape.dw == 1 else shape.kh * shape.kw * -(-shape.ic // WORD)
+
+
+def work_cycles(shape: ConvShape, nv: int) -> float:
+    """Of the tiles of a convolution; the step takes the pixels of a 1x1 window one after the other, whatever their rows."""
+    if shape.kernel == (1, 1) and (shape.sh, shape.sw) == (1, 1) and not shape.touches_padding:
+        return shape.groups * shape.n * row_cycles(replace(shape, ow=shape.oh * shape.ow), nv)
+    return shape.groups * shape.n * shape.oh * row_cycles(shape, nv)
+
+
+def row_cycles(shape: ConvShape, nv: int) -> float:
+    """Of a row of outputs of one group: dot products, loads, chains too few to fill them, epilogue, calls."""
+    vector, machine = _native.vector_length(), current()
+    core, dot, k = machine.core(vector), DOT.get(_native.current_isa(), DOT_SCALAR), words(shape)
+    vectors = -(-shape.oc // vector)
+    full, last = divmod(vectors, nv)
+    spent = 0.0
+    for count, width in ((full, nv), (1, last)):
+        if not count or not width:
+            continue
+        tiles = -(-shape.ow // _native.qgemm_max_mr(width))
+        low, taller = divmod(shape.ow, tiles)
+        b_panel = core.panel * width if WORD * k * width * vector > machine.l1d_bytes * 2 // 5 else 0.0
+        for many, mr in ((taller, low + 1), (tiles - taller, low)):
+            step = max(dot * mr * width / core.fmas, core.load * (mr + width), core.chains) + WORD / machine.l2_read * mr + b_panel
+            spent += count * many * (k * step + EPILOGUE * mr * width + machine.tile)
+    return spent
+
+
+QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND = QuantizedInPlace(), QuantizedThroughBand()
+

@@ -1,0 +1,1 @@
+"""This package's operators on bytes (fastcnn.reference.bytes defines them): what quantised operators become."""

@@ -1,0 +1,46 @@
+"""QuantizeBytes, DequantizeBytes, ByteTable: to bytes, from bytes, functions of one byte."""
+from __future__ import annotations
+
+from fastcnn import _native
+from fastcnn.ir.spec import F32, Args
+from fastcnn.ops.base import Lowering, Op
+from fastcnn.ops.quantized.bytes import are_bytes, walk_fields, write_like
+
+TABLE = 256
+
+
+class QuantizeBytes(Op):
+    """y = saturate(round(x / scale) + zero), unsigned bytes."""
+
+    def native(self, args: Args) -> bool:
+        return args.spec(0).dtype == F32 and args.spec(0).rank <= _native.MAX_DIMS
+
+    def lower(self, low: Lowering) -> None:
+        x = low.read(0)
+        y = low.write(0, "channels_last") if len(x.shape) > 3 else write_like(low, [0])
+        low.emit("quantise", [y, x], y.size, scale=low.node.attrs["scale"], zero=low.node.attrs["zero"], **walk_fields(y, x=x))
+
+
+class DequantizeBytes(Op):
+    """y = (x - zero) * scale, floats."""
+
+    def native(self, args: Args) -> bool:
+        return are_bytes(args, 0)
+
+    def lower(self, low: Lowering) -> None:
+        x = low.read(0)
+        y = low.write(0, "dense") if low.dense_output() else write_like(low, [0])
+        low.emit("dequantise", [y, x], y.size, scale=low.node.attrs["scale"], zero=low.node.attrs["zero"], **walk_fields(y, x=x))
+
+
+class ByteTable(Op):
+    """y = table[x], x a byte of either kind by its bits; the table's 256 elements are bytes of either kind."""
+
+    def native(self, args: Args) -> bool:
+        x, table = args.spec(0), args.spec(1)
+        return x.dtype.itemsize == 1 and x.rank <= _native.MAX_DIMS and table.dtype.itemsize == 1 and table.size == TABLE
+
+    def lower(self, low: Lowering) -> None:
+        x, table = low.read(0), low.read(1, "dense")
+        y = low.write(0, "dense") if low.dense_output() else write_like(low, [0])
+        low.emit("table", [y, x, table], y.size, **walk_fields(y, x=x))

@@ -1,0 +1,32 @@
+"""QAveragePool, QGlobalAveragePool: means of bytes."""
+from __future__ import annotations
+
+from fastcnn.ir.spec import F32, Args
+from fastcnn.ir.tensor import Tensor
+from fastcnn.ops.base import Lowering, Op
+from fastcnn.ops.convolution.conv_emit import two_dimensional
+from fastcnn.ops.pooling.pool import AVERAGE, emit_pool, pool_window
+from fastcnn.ops.quantized.bytes import are_bytes, walk_fields
+from fastcnn.ops.window import Window, two_axes
+
+
+class ByteAverage(Op):
+    """y = round(mean of (x - x_zero) over windows * factor) + y_zero. x: (N, C, H, W) or (N, C, L). whole: windows are planes."""
+
+    def __init__(self, whole: bool):
+        self.whole = whole
+
+    def native(self, args: Args) -> bool:
+        return are_bytes(args, 0) and args.spec(0).rank in (3, 4) and args.spec(0).size > 0
+
+    def lower(self, low: Lowering) -> None:
+        x, y, attrs = two_dimensional(low.read(0, "channels_last")), two_dimensional(low.write(0, "channels_last")), low.node.attrs
+        floats, means = low.temp(x.shape, F32, "channels_last"), low.temp(y.shape, F32, "channels_last")
+        low.emit("dequantise", [floats, x], x.size, scale=attrs["factor"], zero=attrs["x_zero"], **walk_fields(floats, x=x))
+        emit_pool(low, means, floats, self._window(low, x), AVERAGE)
+        low.emit("quantise", [y, means], y.size, scale=1.0, zero=attrs["y_zero"], **walk_fields(y, x=means))
+
+    def _window(self, low: Lowering, x: Tensor) -> Window:
+        if self.whole:
+            return Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0), (1, 1))
+        return two_axes(pool_window(low.args))

@@ -1,0 +1,85 @@
+"""Convolutions and matrix products of bytes with constant weights of signed bytes."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastcnn.ir.graph import Node
+from fastcnn.passes.quantized.bytes import Operand, Region, Weights
+from fastcnn.passes.quantized.goal import Goal
+
+SUMS = 2 ** 31 - 1
+# How far the scale of a bias may be from that of the sums: products of float32 are rounded.
+BIAS_SCALE = 1e-6
+WINDOW = ("strides", "dilations", "pads", "auto_pad", "kernel_shape", "group")
+
+
+def conv(region: Region, node: Node, goal: Goal) -> bool:
+    """Conv of what is bytes."""
+    x, w = region.operand(node.input(0)), region.weights(node.input(1), 0)
+    if x is None or w is None or w.array.ndim not in (3, 4) or is_depthwise(node, w):
+        return False
+    bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64))
+    window = {name: node.attrs[name] for name in WINDOW if name in node.attrs}
+    return bias is not None and product(region, "QConv", x, w, bias, goal, **window)
+
+
+def is_depthwise(node: Node, w: Weights) -> bool:
+    """One channel a group: there is no kernel for these in bytes yet."""
+    return node.attrs.get("group", 1) > 1 and w.array.shape[1] == 1
+
+
+def gemm(region: Region, node: Node, goal: Goal) -> bool:
+    """Gemm of rows of bytes."""
+    attrs, turned = node.attrs, node.attrs.get("transB", 0)
+    x, w = region.operand(node.input(0)), region.weights(node.input(1), 0 if turned else 1)
+    plain = attrs.get("alpha", 1.0) == 1.0 and (attrs.get("beta", 1.0) == 1.0 or not node.input(2)) and not attrs.get("transA", 0)
+    if x is None or w is None or not plain or w.array.ndim != 2:
+        return False
+    bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64))
+    return bias is not None and product(region, "QMatMul", x, w if turned else transposed(region, w), bias, goal)
+
+
+def matmul(region: Region, node: Node, goal: Goal) -> bool:
+    """MatMul of bytes with a constant matrix."""
+    x, w = region.operand(node.input(0)), region.weights(node.input(1), 1)
+    if x is None or w is None or w.array.ndim != 2 or region.rank(node.input(0)) < 2:
+        return False
+    return product(region, "QMatMul", x, transposed(region, w), np.zeros(w.scales.size, np.int64), goal)
+
+
+def transposed(region: Region, w: Weights) -> Weights:
+    """Weights (K, N) as (N, K)."""
+    array = np.ascontiguousarray(w.array.T)
+    return Weights(region.constant(f"{w.name}/transposed", array), array, w.scales)
+
+
+def product(region: Region, op_type: str, x: Operand, w: Weights, bias: np.ndarray, goal: Goal, **attrs: Any) -> bool:
+    """QConv or QMatMul: y = sum of (x - x_zero) * w + bias, exact, times a factor; False where 32 bits may not hold the sum."""
+    most = 255 * np.abs(w.array.astype(np.int64)).reshape(len(w.array), -1).sum(1) + np.abs(bias)
+    if most.max(initial=0) + 255 * 128 > SUMS:
+        return False
+    inputs = [x.name, w.name, region.constant(f"{goal.output}/bias", bias.astype(np.int32)) if bias.any() else ""]
+    sums = w.scales.astype(np.float64) * x.at.scale
+    factor = (sums if goal.target is None else sums / goal.target.scale).astype(np.float32)
+    inputs.append(region.constant(f"{goal.output}/factor", factor))
+    kind = "float" if goal.target is None else "uint8"
+    region.add(op_type, inputs, goal.output, goal.like, kind, x_zero=x.at.zero, **goal.attrs(), **attrs)
+    return True
+
+
+def _bias(region: Region, value: str, scales: np.ndarray) -> np.ndarray | None:
+    """The bias of sums at these scales as integers; none is zeros. None where it is not stored in them."""
+    if not value:
+        return np.zeros(scales.size, np.int64)
+    node, constants = region.producer(value), region.graph.constants
+    if node is None or node.op_type != "DequantizeLinear" or any(v not in constants for v in node.reads):
+        return None
+    array, own = constants[node.inputs[0]], constants[node.inputs[1]].reshape(-1).astype(np.float64)
+    zero = constants.get(node.input(2))
+    if array.dtype != np.int32 or array.size != scales.size or own.size not in (1, scales.size) or (zero is not None and zero.any()):
+        return None
+    used = array.reshape(-1) != 0
+    off = np.abs(np.broadcast_to(own, scales.shape) - scales) > BIAS_SCALE * scales
+    return None if (off & used).any() else array.reshape(-1).astype(np.int64)

@@ -1,0 +1,99 @@
+"""This package's operators on bytes, exactly: sums are whole numbers, factors the float32 given, halves go to the even neighbour.
+
+They are what quantised operators become (fastcnn.passes.quantized). An unsigned byte u stands for (u - zero) * scale. Sums are kept in
+float64, which holds whole numbers up to 2^53.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastcnn.ir.graph import Node
+from fastcnn.operators.elementwise import OWN_DOMAIN
+from fastcnn.reference.conv import conv, mean_windows
+
+Inputs = Sequence[Any]
+
+
+def quantize(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """saturate(round(x / scale) + zero)."""
+    whole = np.rint(inputs[0] / np.float32(node.attrs["scale"])).astype(np.float64) + node.attrs["zero"]
+    return [np.clip(np.where(np.isnan(whole), node.attrs["zero"], whole), 0, 255).astype(np.uint8)]
+
+
+def dequantize(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(u - zero) * scale."""
+    return [(inputs[0].astype(np.float32) - np.float32(node.attrs["zero"])) * np.float32(node.attrs["scale"])]
+
+
+def table(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """table[u], u the bits of a byte."""
+    return [inputs[1][inputs[0].view(np.uint8)]]
+
+
+def q_conv(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(x, w, bias?, factor, residual?, table?): sums of (x - x_zero) * w + bias."""
+    x, w = inputs[0].astype(np.float64) - node.attrs["x_zero"], inputs[1].astype(np.float64)
+    return [_result(node, conv(node, [x, w])[0], inputs[2:], (-1, *[1] * (w.ndim - 2)))]
+
+
+def q_matmul(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(x, w, bias?, factor, residual?, table?), w (N, K): the same of rows."""
+    x, w = inputs[0].astype(np.float64) - node.attrs["x_zero"], inputs[1].astype(np.float64)
+    return [_result(node, x @ w.T, inputs[2:], (-1,))]
+
+
+def _result(node: Node, sums: np.ndarray, more: Inputs, channel: tuple[int, ...]) -> np.ndarray:
+    """(sum + bias) * factor; rounded to bytes of its own first, where it is; plus the residual; floats or bytes; these looked up."""
+    bias, factor, residual, last = (*more, None, None)[:4]
+    attrs = node.attrs
+    y = (sums if bias is None else sums + bias.reshape(channel)) * factor.astype(np.float64).reshape(channel)
+    if "first_factor" in attrs:
+        zero = attrs["first_zero"]
+        y = (np.clip(np.rint(y) + zero, attrs["first_lo"], attrs["first_hi"]) - zero) * attrs["first_factor"]
+    if residual is not None:
+        y = y + (residual.astype(np.float64) - attrs["r_zero"]) * attrs["r_factor"]
+    if attrs["to"] == "float":
+        return np.clip(y, attrs["lo"], attrs["hi"]).astype(np.float32)
+    y = _rounded(node, y)
+    return y if last is None else last[y]
+
+
+def _rounded(node: Node, y: np.ndarray) -> np.ndarray:
+    """Whole numbers from the zero point, as bytes within limits."""
+    return np.clip(np.rint(y) + node.attrs["y_zero"], node.attrs["lo"], node.attrs["hi"]).astype(np.uint8)
+
+
+def add(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(a - a_zero) * a_factor + (b - b_zero) * b_factor."""
+    a, b = _centred(node, inputs)
+    return [_rounded(node, a * node.attrs["a_factor"] + b * node.attrs["b_factor"])]
+
+
+def multiply(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(a - a_zero) * (b - b_zero) * factor."""
+    a, b = _centred(node, inputs)
+    return [_rounded(node, a * b * node.attrs["factor"])]
+
+
+def _centred(node: Node, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    a, b = (x.astype(np.float64) - node.attrs[f"{name}_zero"] for name, x in zip("ab", inputs))
+    return a, b
+
+
+def average(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """The mean of x - x_zero over windows, times a factor; padding counts as 0."""
+    return [_rounded(node, mean_windows(node, inputs[0].astype(np.float64) - node.attrs["x_zero"]) * node.attrs["factor"])]
+
+
+def global_average(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """The same over whole planes."""
+    x = inputs[0].astype(np.float64) - node.attrs["x_zero"]
+    return [_rounded(node, x.mean(tuple(range(2, x.ndim)), keepdims=True) * node.attrs["factor"])]
+
+
+BYTES: dict[tuple[str, str], Callable[[Node, Inputs], list[np.ndarray]]] = {(OWN_DOMAIN, name): f for name, f in {
+    "QuantizeBytes": quantize, "DequantizeBytes": dequantize, "ByteTable": table, "QConv": q_conv, "QMatMul": q_matmul, "QAdd": add,
+    "QMul": multiply, "QAveragePool": average, "QGlobalAveragePool": global_average}.items()}

@@ -1,0 +1,135 @@
+"""Operators on bytes by native steps, at every instruction set and its sub-levels, against their exact definition."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from onnx import ModelProto
+from quantized_models import Quantised
+
+import fastcnn
+from fastcnn import _native
+from fastcnn.reference import evaluate_graph
+
+SCALES = np.array([0.011, 0.02, 0.007, 0.013, 0.03, 0.017, 0.009], np.float32)
+
+
+@pytest.fixture(params=["scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_amx"])
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set and sub-level in turn."""
+    if request.param not in _native.levels():
+        pytest.skip(f"this CPU or build lacks {request.param}")
+    before = _native.current_isa()
+    _native.set_isa(request.param)
+    yield request.param
+    _native.set_isa(before)
+
+
+def check(proto: ModelProto, *operators: str, quantum: float = 1.0, seed: int = 0, spread: float = 4.0) -> None:
+    """Native results are those of the definition: equal, but where that is as good as a tie."""
+    with fastcnn.load(proto, threads=2) as loaded:
+        graph = loaded._default.graph
+        assert set(operators) <= {node.op_type for node in graph.nodes}
+        rng = np.random.default_rng(seed)
+        feeds = {i.name: (rng.normal(size=i.shape) * spread).astype(np.float32) for i in graph.inputs}
+        got = loaded.run(None, feeds)
+        assert not loaded.fallback_nodes
+    for g, w in zip(got, evaluate_graph(graph, feeds).values()):
+        off = np.abs(g.astype(np.float64) - w) / quantum
+        assert g.dtype == w.dtype and g.shape == w.shape and off.max(initial=0) < 1.01, off.max()
+        assert (off > 0.01).mean() < 5e-3, (off > 0.01).mean()
+
+
+@pytest.mark.parametrize("zero", [0, 117, 255])
+@pytest.mark.parametrize("shape, attrs", [
+    ((7, 5, 3, 3), {"pads": [1, 1, 1, 1]}), ((7, 3, 7, 7), {"pads": [3, 3, 3, 3], "strides": [2, 2]}), ((7, 6, 1, 1), {}),
+    ((7, 9, 1, 1), {"strides": [2, 2]}), ((7, 4, 1, 1), {"pads": [1, 0, 0, 1]}),
+    ((7, 2, 3, 3), {"dilations": [2, 3], "pads": [2, 3, 2, 3]}),
+    ((14, 3, 3, 3), {"group": 7, "pads": [1, 1, 0, 0]}), ((7, 5, 3), {"pads": [1, 1]})], ids=str)
+def test_convolutions(level, zero, shape, attrs):
+    q = Quantised()
+    scales = np.tile(SCALES, shape[0] // 7)
+    y = q.conv(q.quant("x", 0.031, zero), 0.031, shape, scales, **attrs)
+    check(q.model({"x": [2, shape[1] * attrs.get("group", 1), *(11, 10)[:len(shape) - 2]]}, q.bytes(y, 0.2113, 131)), "QConv")
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_sum_is_rounded_twice(level, relu):
+    q = Quantised()
+    x = q.quant("x", 0.031, 100)
+    a = q.quant(q.conv(x, 0.031, (7, 7, 1, 1), 0.02), 0.1511, 91)
+    b = q.quant(q.conv(x, 0.031, (7, 7, 3, 3), SCALES, pads=[1, 1, 1, 1]), 0.1713, 131)
+    y = q.op("Add", a, b)
+    q.op("Relu", y)
+    check(q.model({"x": [2, 7, 9, 8]}, q.bytes(f"v{q.count}" if relu else y, 0.1617, 3)), "QConv")
+
+
+def test_ties_go_to_the_even_neighbour(level):
+    """Powers of two for scales: every result is exact, half of them lie between two bytes."""
+    q = Quantised()
+    x = q.quant("x", 0.25, 117)
+    y = q.quant(q.conv(x, 0.25, (8, 4, 1, 1), 0.125, bias=False), 16.0, 131)
+    z = q.bytes(q.op("Add", y, q.quant(q.conv(x, 0.25, (8, 4, 1, 1), 0.125, bias=False), 8.0, 3)), 32.0, 77)
+    proto = q.model({"x": [1, 4, 9, 8]}, z)
+    with fastcnn.load(proto, threads=1) as loaded:
+        feeds = {"x": np.random.default_rng(0).normal(size=(1, 4, 9, 8)).astype(np.float32) * 9}
+        np.testing.assert_array_equal(loaded.run(None, feeds)[0], next(iter(evaluate_graph(loaded._default.graph, feeds).values())))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 7, 64, 130])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_matrix_products(level, k, rows):
+    q = Quantised()
+    w, b = q.weights((7, k), SCALES), q.bias(7, SCALES * np.float32(0.031))
+    y = q.quant(q.op("Gemm", q.quant("x", 0.031, 117), w, b, transB=1), 0.2113, 90)
+    z = q.op("MatMul", y, q.weights((7, 3), SCALES[:3], axis=1))
+    check(q.model({"x": [rows, k]}, q.op("Tanh", z)), "QMatMul", quantum=1e-2)
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Mul"])
+@pytest.mark.parametrize("other", [[2, 7, 9, 8], [2, 7, 1, 1], [1, 7, 1, 1], [2, 1, 9, 8], [8]], ids=str)
+def test_sums_and_products(level, op_type, other):
+    q = Quantised()
+    y = q.op(op_type, q.quant("x", 0.031, 117), q.quant("z", 0.023, 55))
+    check(q.model({"x": [2, 7, 9, 8], "z": other}, q.bytes(y, 0.0913, 131)), "QMul" if op_type == "Mul" else "QAdd")
+
+
+def test_tables(level):
+    q = Quantised()
+    x = q.quant("x", 0.031, 117)
+    y = q.quant(q.conv(x, 0.031, (7, 5, 3, 3), SCALES), 0.1511, 91)
+    parts = [q.op("Tanh", y), q.op("Sigmoid", q.op("Slice", x, *(q.constant(np.array([v])) for v in (1, 8, 2))))]
+    shrunk = q.op("Slice", parts[1], *(q.constant(np.array([v])) for v in (1, 7, 3)))
+    check(q.model({"x": [1, 5, 9, 8]}, *(q.bytes(v, 0.0083, 3) for v in (parts[0], shrunk))), "ByteTable", "QConv")
+
+
+def test_parts_of_channels_and_signed_bytes(level):
+    """Concat and Split along channels are places in the same memory, of any number of bytes."""
+    q = Quantised()
+    x = q.quant("x", 0.031, -11, np.int8)
+    a, b = (q.quant(q.conv(x, 0.031, (m, 5, 1, 1), 0.02), 0.1511, -37, np.int8) for m in (7, 3))
+    joined = q.quant(q.op("Concat", a, b, axis=1), 0.1511, -37, np.int8)
+    first = q.op("Split", joined, q.constant(np.array([4, 6])), axis=1, outputs=2)
+    y = q.conv(q.quant(f"{first}.1", 0.1511, -37, np.int8), 0.1511, (7, 6, 1, 1), SCALES)
+    check(q.model({"x": [1, 5, 9, 8]}, q.bytes(y, 0.9113, 5, np.int8)), "QConv", "Concat", "Split")
+
+
+def test_a_batch_image_by_image():
+    q = Quantised()
+    y = q.conv(q.quant("x", 0.031, 117), 0.031, (7, 5, 3, 3), SCALES, pads=[1, 1, 1, 1])
+    proto = q.model({"x": ["n", 5, 30, 30]}, q.bytes(y, 0.2113, 131))
+    x = np.random.default_rng(0).normal(size=(6, 5, 30, 30)).astype(np.float32)
+    with fastcnn.load(proto, threads=2) as loaded:
+        whole = loaded.run(None, {"x": x})[0]
+        np.testing.assert_array_equal(whole, np.concatenate([loaded.run(None, {"x": x[k:k + 1]})[0] for k in range(6)]))
+        assert {choice.algorithm for choice in loaded.choices()} == {"8-bit GEMM through a band"}
+
+
+@pytest.mark.parametrize("op_type, attrs", [
+    ("GlobalAveragePool", {}), ("AveragePool", {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}),
+    ("AveragePool", {"kernel_shape": [2, 2], "pads": [0, 1, 0, 1], "count_include_pad": 1})], ids=str)
+def test_means(level, op_type, attrs):
+    q = Quantised()
+    y = q.op(op_type, q.quant("x", 0.031, 117), **attrs)
+    check(q.model({"x": [2, 70, 9, 8]}, q.bytes(y, 0.0117, 131)), "QAveragePool" if attrs else "QGlobalAveragePool")

@@ -1,0 +1,207 @@
+"""Quantised operators on bytes: which nodes become of them, and that the numbers are those of the floats between."""
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from onnx import ModelProto, TensorProto
+from quantized_models import Quantised, agree
+
+from fastcnn.ir.graph import Graph
+from fastcnn.passes import run_passes
+from fastcnn.reader import read
+from fastcnn.reference import evaluate_graph
+
+MICROSOFT = "com.microsoft"
+SCALES = np.array([0.011, 0.02, 0.007, 0.013, 0.03, 0.017], np.float32)
+
+
+def rewritten(proto: ModelProto, wanted: dict[str, int], quantum: float = 0.05, feeds: dict[str, np.ndarray] | None = None) -> Graph:
+    """The graph after the passes: these operators, and the results of the graph before them."""
+    before = read(proto)
+    after = run_passes(before)
+    assert Counter(node.op_type for node in after.nodes) == wanted
+    rng = np.random.default_rng(1)
+    fed = feeds or {i.name: rng.normal(size=i.shape).astype(np.float32) for i in before.inputs}
+    for name, y in evaluate_graph(before, fed).items():
+        agree(evaluate_graph(after, fed)[name], y, quantum if y.dtype == np.float32 else 1)
+    return after
+
+
+@pytest.mark.parametrize("kind, zero", [(np.uint8, 117), (np.uint8, 0), (np.int8, 5)], ids=str)
+@pytest.mark.parametrize("limited", ["", "Relu", "Clip"])
+def test_a_convolution_between_quantised_values(kind, zero, limited):
+    q = Quantised()
+    y = q.conv(q.quant("x", 0.03, zero, kind), 0.03, (6, 5, 3, 3), SCALES, pads=[1, 1, 1, 1])
+    more = [q.constant(np.array(v, np.float32)) for v in (-0.4, 3.0)] if limited == "Clip" else []
+    y = q.op(limited, y, *more) if limited else y
+    q = q.model({"x": [1, 5, 9, 8]}, q.bytes(y, 0.05, zero, kind))
+    after = rewritten(q, {"QuantizeBytes": 1, "QConv": 1, **({"ByteTable": 1} if kind == np.int8 else {})})
+    conv = next(node for node in after.nodes if node.op_type == "QConv")
+    unsigned = zero + (128 if kind == np.int8 else 0)
+    assert conv.attrs["x_zero"] == conv.attrs["y_zero"] == unsigned
+    limits = {"": (0, 255), "Relu": (unsigned, 255), "Clip": (max(unsigned - 8, 0), min(unsigned + 60, 255))}
+    assert (conv.attrs["lo"], conv.attrs["hi"]) == limits[limited]
+
+
+@pytest.mark.parametrize("kind, zeros, taken", [
+    (np.int8, 0, True), (np.uint8, 128, True), (np.uint8, np.array([128] * 6), True), (np.uint8, 3, False)])
+def test_weights_are_signed_or_become_so(kind, zeros, taken):
+    q = Quantised()
+    y = q.conv(q.quant("x", 0.03, 100), 0.03, (6, 5, 1, 1), SCALES if np.ndim(zeros) else 0.02, kind, zeros)
+    proto = q.model({"x": [2, 5, 4, 4]}, q.quant(y, 0.05, 90))
+    rewritten(proto, {"QuantizeBytes": 1, "QConv": 1} if taken else
+              {"QuantizeBytes": 2, "DequantizeBytes": 2, "Conv": 1})
+
+
+def test_a_product_that_is_not_quantised_gives_floats_and_one_that_is_made_floats_again_gives_rounded_ones():
+    q = Quantised()
+    after = rewritten(q.model({"x": [1, 5, 4, 4]}, q.quant(q.conv(q.quant("x", 0.03, 100), 0.03, (6, 5, 1, 1), 0.02), 0.05, 90)),
+                      {"QuantizeBytes": 1, "QConv": 1})
+    assert (after.nodes[1].attrs["first_zero"], after.nodes[1].attrs["to"]) == (90, "float")
+    q = Quantised()
+    rewritten(q.model({"x": [1, 5, 4, 4]}, q.op("Sigmoid", q.conv(q.quant("x", 0.03, 100), 0.03, (6, 5, 1, 1), 0.02))),
+              {"QuantizeBytes": 1, "QConv": 1, "Sigmoid": 1}, 1e-4)
+
+
+def test_a_bias_at_another_scale_stays_in_floats():
+    q = Quantised()
+    y = q.op("Conv", q.quant("x", 0.03, 100), q.weights((6, 5, 1, 1), 0.02), q.bias(6, 0.001))
+    rewritten(q.model({"x": [1, 5, 4, 4]}, q.quant(y, 0.05, 90)), {"QuantizeBytes": 2, "DequantizeBytes": 2, "Conv": 1})
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_matrix_products(turned):
+    q = Quantised()
+    w = q.weights((6, 7) if turned else (7, 6), SCALES, axis=1 - turned)
+    y = q.quant(q.op("Gemm", q.quant("x", 0.03, 100), w, q.bias(6, SCALES * np.float32(0.03)), transB=turned), 0.05, 90)
+    z = q.op("MatMul", y, q.weights((6, 3), SCALES[:3], axis=1))
+    rewritten(q.model({"x": [4, 7]}, q.quant(z, 0.1, 100)), {"QuantizeBytes": 1, "QMatMul": 2}, 0.1)
+
+
+def test_a_sum_becomes_part_of_the_later_product():
+    q = Quantised()
+    x = q.quant("x", 0.03, 100)
+    a = q.quant(q.conv(x, 0.03, (6, 6, 1, 1), 0.02), 0.05, 91)
+    b = q.quant(q.conv(x, 0.03, (6, 6, 3, 3), SCALES, pads=[1, 1, 1, 1]), 0.07, 131)
+    y = q.quant(q.op("Relu", q.op("Add", b, a)), 0.06, 3)
+    after = rewritten(q.model({"x": [1, 6, 5, 5]}, y), {"QuantizeBytes": 1, "QConv": 2, "DequantizeBytes": 1}, 0.06)
+    assert after.nodes[2].attrs["first_zero"] == 131 and after.nodes[2].attrs["lo"] == after.nodes[2].attrs["y_zero"] == 3
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Sub", "Mul"])
+def test_values_and_stored_constants_are_added_and_multiplied(op_type):
+    q = Quantised()
+    x, z = q.quant("x", 0.03, 100), q.quant("z", 0.02, 55)
+    y = q.quant(q.op(op_type, x, z), 0.05, 91)
+    stored = q.op("DequantizeLinear", q.constant(q.rng.integers(-128, 128, (6, 1, 1)).astype(np.int8)), *q.scale(0.02, -7, np.int8))
+    rewritten(q.model({"x": [1, 6, 5, 5], "z": [1, 6, 1, 1]}, q.quant(q.op(op_type, y, stored), 0.06, 3)),
+              {"QuantizeBytes": 2, "QMul" if op_type == "Mul" else "QAdd": 2, "DequantizeBytes": 1}, 0.06)
+
+
+def test_functions_of_one_byte_become_one_table():
+    """SiLU in two parts, each quantised, and what follows."""
+    q = Quantised()
+    x = q.quant("x", 0.03, 100)
+    s = q.quant(q.op("Sigmoid", x), 1 / 255, 0)
+    y = q.quant(q.op("Mul", x, s), 0.02, 14)
+    z = q.op("Tanh", q.op("Add", y, q.constant(np.array([0.5], np.float32))))
+    rewritten(q.model({"x": [1, 6, 5, 5]}, q.quant(z, 0.01, 128)), {"QuantizeBytes": 1, "ByteTable": 1, "DequantizeBytes": 1}, 0.01)
+
+
+def test_a_table_is_looked_up_by_the_product_before_it_and_limits_are_its_own():
+    q = Quantised()
+    y = q.quant(q.conv(q.quant("x", 0.03, 100), 0.03, (6, 5, 1, 1), 0.02), 0.05, 90)
+    for function, more in (("Relu", 0), ("Tanh", 1)):
+        p = Quantised()
+        p.nodes, p.constants, p.count = list(q.nodes), dict(q.constants), q.count
+        z = p.bytes(p.op(function, y), 0.05, 90)
+        after = rewritten(p.model({"x": [1, 5, 4, 4]}, z), {"QuantizeBytes": 1, "QConv": 1})
+        conv = after.nodes[1]
+        assert bool(conv.input(5)) == bool(more) and (more or conv.attrs["lo"] == 90)
+
+
+def test_values_at_several_scales_are_joined():
+    q = Quantised()
+    parts = [q.quant("x", 0.03, 100), q.quant("z", 0.02, 55)]
+    rewritten(q.model({"x": [1, 6, 5, 5], "z": [1, 2, 5, 5]}, q.quant(q.op("Concat", *parts, axis=1), 0.03, 100)),
+              {"QuantizeBytes": 2, "ByteTable": 1, "Concat": 1, "DequantizeBytes": 1}, 0.03)
+
+
+def test_what_moves_elements_moves_bytes():
+    q = Quantised()
+    x = q.quant("x", 0.03, 20, np.int8)
+    y = q.op("Transpose", q.op("Reshape", x, q.constant(np.array([1, 3, 2, 25]))), perm=[0, 2, 1, 3])
+    y = q.op("Pad", y, q.constant(np.array([0, 0, 0, 1, 0, 0, 0, 2])))
+    y = q.quant(q.op("Slice", y, q.constant(np.array([1])), q.constant(np.array([27])), q.constant(np.array([3]))), 0.03, 20, np.int8)
+    moves = dict.fromkeys(("Reshape", "Transpose", "Pad", "Slice"), 1)
+    rewritten(q.model({"x": [1, 6, 5, 5]}, y), {"QuantizeBytes": 1, **moves, "DequantizeBytes": 1}, 0.03)
+
+
+def test_a_value_is_quantised_before_it_is_moved():
+    q = Quantised()
+    y = q.op("Reshape", q.op("Conv", "x", q.constant(np.ones((4, 6, 1, 1), np.float32))), q.constant(np.array([1, 100])))
+    after = rewritten(q.model({"x": [1, 6, 5, 5]}, q.bytes(y, 0.03, 100)), {"Conv": 1, "QuantizeBytes": 1, "Reshape": 1}, 0.03)
+    assert [node.op_type for node in after.nodes] == ["Conv", "QuantizeBytes", "Reshape"]
+
+
+def test_scales_along_an_axis_and_16_bits_stay_as_they_were():
+    for scales, kind in ((SCALES, np.uint8), (np.float32(0.001), np.int16)):
+        q = Quantised()
+        at = q.constant(np.asarray(scales)), q.constant(np.zeros(np.shape(scales), kind))
+        q = q.model({"x": [1, 6, 5, 5]}, q.op("DequantizeLinear", q.op("QuantizeLinear", "x", *at), *at), opset=21)
+        assert not {"QuantizeBytes", "DequantizeBytes"} & run_passes(read(q)).operators()
+
+
+def test_floats_that_others_need_are_made():
+    q = Quantised()
+    y = q.conv(q.quant("x", 0.03, 100), 0.03, (6, 5, 1, 1), 0.02)
+    rewritten(q.model({"x": [1, 5, 4, 4]}, q.quant(y, 0.05, 90), y),
+              {"QuantizeBytes": 2, "QConv": 1, "DequantizeBytes": 1}, 0.05)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8], ids=str)
+def test_operators_with_scales_among_their_inputs(kind):
+    q = Quantised()
+    zero = 100 if kind == np.uint8 else -28
+    x, at, wide = q.bytes("x", 0.03, zero, kind), q.scale(0.03, zero, kind), q.scale(0.09, zero, kind)
+    info = np.iinfo(np.int8)
+    w = q.constant(q.rng.integers(info.min, info.max, (6, 6, 3, 3)).astype(np.int8))
+    scales = q.constant(SCALES), q.constant(np.zeros(6, np.int8))
+    y = q.op("QLinearConv", x, *at, w, *scales, *wide, q.constant(q.rng.integers(-999, 999, 6).astype(np.int32)), pads=[1, 1, 1, 1])
+    y = q.op("QLinearAdd", y, *wide, x, *at, *wide, domain=MICROSOFT)
+    y = q.op("QLinearMul", y, *wide, x, *at, *wide, domain=MICROSOFT)
+    s = q.op("QLinearSigmoid", y, *wide, *at, domain=MICROSOFT)
+    t = q.op("QLinearLeakyRelu", y, *wide, *at, domain=MICROSOFT, alpha=0.1)
+    y = q.op("QLinearConcat", *at, s, *at, t, *at, y, *wide, domain=MICROSOFT, axis=1)
+    y = q.op("Reshape", y, q.constant(np.array([18, 25])))
+    b = q.constant(q.rng.integers(info.min, info.max, (25, 4)).astype(np.int8))
+    y = q.op("QLinearMatMul", y, *at, b, *q.scale(0.01, 0, np.int8), *wide)
+    once = dict.fromkeys(("QuantizeBytes", "QConv", "QMul", "Concat", "Reshape", "QMatMul"), 1)
+    rewritten(q.model({"x": [1, 6, 5, 5]}, y), {"ByteTable": 3 + (kind == np.int8), **once})
+
+
+def test_signed_inputs_and_outputs_of_a_graph_stay_signed():
+    q = Quantised()
+    at = q.scale(0.03, -5, np.int8)
+    y = q.conv(q.op("DequantizeLinear", "x", *at), 0.03, (6, 5, 1, 1), 0.02)
+    proto = q.model({"x": [1, 5, 4, 4]}, q.bytes(y, 0.05, 7, np.int8), types={"x": TensorProto.INT8})
+    feeds = {"x": np.random.default_rng(0).integers(-128, 128, (1, 5, 4, 4)).astype(np.int8)}
+    rewritten(proto, {"ByteTable": 2, "QConv": 1}, feeds=feeds)
+
+
+@pytest.mark.parametrize("op_type, attrs", [
+    ("GlobalAveragePool", {}), ("AveragePool", {"kernel_shape": [3, 2], "pads": [1, 0, 1, 0]}), ("ReduceMean", {"axes": [2, 3]})], ids=str)
+def test_means(op_type, attrs):
+    q = Quantised()
+    y = q.op(op_type, q.quant("x", 0.03, 100), **attrs)
+    kind = "QAveragePool" if op_type == "AveragePool" else "QGlobalAveragePool"
+    rewritten(q.model({"x": [2, 6, 5, 5]}, q.bytes(y, 0.0113, 90)), {"QuantizeBytes": 1, kind: 1})
+
+
+def test_softmax_of_bytes_is_made_in_floats():
+    q = Quantised()
+    at, shares = q.scale(0.03, 100), q.scale(1 / 256, 0)
+    y = q.op("QLinearSoftmax", q.bytes("x", 0.03, 100), *at, *shares, domain=MICROSOFT, opset=13, axis=1)
+    rewritten(q.model({"x": [3, 6]}, y), {"QuantizeBytes": 2, "DequantizeBytes": 1, "Softmax": 1})

@@ -133,3 +133,14 @@ def test_means(level, op_type, attrs):
     q = Quantised()
     y = q.op(op_type, q.quant("x", 0.031, 117), **attrs)
     check(q.model({"x": [2, 70, 9, 8]}, q.bytes(y, 0.0117, 131)), "QAveragePool" if attrs else "QGlobalAveragePool")
+
+
+@pytest.mark.parametrize("x, attrs", [
+    ([2, 70, 9, 8], {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    ([1, 5, 9], {"kernel_shape": [2], "dilations": [3]}),
+    ([1, 3, 5, 6], {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1})], ids=str)
+@pytest.mark.parametrize("kind", [np.uint8, np.int8], ids=str)
+def test_the_largest(level, x, attrs, kind):
+    q = Quantised()
+    y = q.op("MaxPool", q.quant("x", 0.031, 17, kind), **attrs)
+    check(q.model({"x": x}, q.bytes(y, 0.031, 17, kind)), "MaxPool")

@@ -205,3 +205,10 @@ def test_softmax_of_bytes_is_made_in_floats():
     at, shares = q.scale(0.03, 100), q.scale(1 / 256, 0)
     y = q.op("QLinearSoftmax", q.bytes("x", 0.03, 100), *at, *shares, domain=MICROSOFT, opset=13, axis=1)
     rewritten(q.model({"x": [3, 6]}, y), {"QuantizeBytes": 2, "DequantizeBytes": 1, "Softmax": 1})
+
+
+@pytest.mark.parametrize("opset", [11, 13])
+def test_the_largest_is_picked_among_bytes(opset):
+    q = Quantised()
+    y = q.op("MaxPool", q.quant("x", 0.03, 100), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    rewritten(q.model({"x": [2, 6, 5, 5]}, q.bytes(y, 0.03, 100), opset=opset), {"QuantizeBytes": 1, "MaxPool": 1})

@@ -4,6 +4,8 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
+
 from fastcnn import _native
 from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import Tensor, depth_inner_strides, is_channels_last, is_dense, is_depth_inner
@@ -14,6 +16,7 @@ from fastcnn.ops.reduction.reduce import MAX_POOLING, emit_reduce
 from fastcnn.ops.window import Window, resolve, two_axes
 
 MAX, AVERAGE, LP = (_native.POOLS[kind] for kind in ("max", "average", "lp"))
+U8 = np.dtype(np.uint8)
 MAX_TAPS = 2 ** 24                  # of a window: floats count no further
 SHORTEST_ROW = 24                   # of row-major planes: shorter rows leave vectors empty
 
@@ -24,7 +27,7 @@ class Pool(Op):
     Padding never wins and adds nothing; an average counts it only with count_include_pad. In a maximum NaN counts as -inf: the standard
     does not say, onnxruntime and OpenVINO do so in most of their kernels. x: (N, C, L), (N, C, H, W) or (N, C, D, H, W) float32.
     ONNX MaxPool-1 to 22, AveragePool-1 to 22, LpPool-2 to 22: strides, dilations, auto_pad, ceil_mode, the Indices output with
-    storage_order. All three kinds separate: a third axis is a second step.
+    storage_order. All three kinds separate: a third axis is a second step. MaxPool of unsigned bytes over one or two axes as well.
     """
 
     def __init__(self, kind: int):
@@ -32,11 +35,15 @@ class Pool(Op):
 
     def native(self, args: Args) -> bool:
         taps = math.prod(args.node.attrs.get("kernel_shape") or [1])
+        if args.spec(0).dtype == U8:
+            return self.kind == MAX and is_image(args.spec(0)) and taps <= MAX_TAPS and not any(args.node.outputs[1:])
         return super().native(args) and is_image(args.spec(0), (3, 4, 5)) and _exponent(args) >= 1 and taps <= MAX_TAPS
 
     def lower(self, low: Lowering) -> None:
         window = pool_window(low.args)
-        if len([name for name in low.node.outputs if name]) > 1:
+        if low.args.spec(0).dtype == U8:
+            emit_byte_pool(low, write_image(low), read_image(low, 0), two_axes(window), MAX)
+        elif len([name for name in low.node.outputs if name]) > 1:
             _emit_index(low, window)
         elif _keeps_planes(low, window, self.kind):
             _emit_planes(low, window, self.kind)
@@ -86,6 +93,14 @@ def emit_pool(low: Lowering, y: Tensor, x: Tensor, window: Window, kind: int) ->
     """The pooling step over two spatial axes."""
     low.emit("pool", [y, x], y.size * math.prod(window.kernel), n=y.shape[0], c=y.shape[1], ih=x.shape[2], iw=x.shape[3],
              **pool_fields(low.args, window, kind), **place("x", x), **place("y", y))
+
+
+def emit_byte_pool(low: Lowering, y: Tensor, x: Tensor, window: Window, kind: int, x_zero: int = 0, zero: int = 0,
+                   factor: float = 1.0) -> None:
+    """The same of unsigned bytes: the largest, or the mean of x - x_zero times a factor, rounded, plus zero."""
+    fields = {name: value for name, value in pool_fields(low.args, window, kind).items() if name != "p"}
+    low.emit("qpool", [y, x], y.size * math.prod(window.kernel), n=y.shape[0], c=y.shape[1], ih=x.shape[2], iw=x.shape[3],
+             x_zero=x_zero, zero=zero, factor=factor, **fields, **place("x", x), **place("y", y))
 
 
 def pool_fields(args: Args, window: Window, kind: int) -> dict[str, int]:

@@ -1,12 +1,11 @@
 """QAveragePool, QGlobalAveragePool: means of bytes."""
 from __future__ import annotations
 
-from fastcnn.ir.spec import F32, Args
-from fastcnn.ir.tensor import Tensor
+from fastcnn.ir.spec import Args
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import two_dimensional
-from fastcnn.ops.pooling.pool import AVERAGE, emit_pool, pool_window
-from fastcnn.ops.quantized.bytes import are_bytes, walk_fields
+from fastcnn.ops.pooling.pool import AVERAGE, emit_byte_pool, pool_window
+from fastcnn.ops.quantized.bytes import are_bytes
 from fastcnn.ops.window import Window, two_axes
 
 
@@ -21,12 +20,5 @@ class ByteAverage(Op):
 
     def lower(self, low: Lowering) -> None:
         x, y, attrs = two_dimensional(low.read(0, "channels_last")), two_dimensional(low.write(0, "channels_last")), low.node.attrs
-        floats, means = low.temp(x.shape, F32, "channels_last"), low.temp(y.shape, F32, "channels_last")
-        low.emit("dequantise", [floats, x], x.size, scale=attrs["factor"], zero=attrs["x_zero"], **walk_fields(floats, x=x))
-        emit_pool(low, means, floats, self._window(low, x), AVERAGE)
-        low.emit("quantise", [y, means], y.size, scale=1.0, zero=attrs["y_zero"], **walk_fields(y, x=means))
-
-    def _window(self, low: Lowering, x: Tensor) -> Window:
-        if self.whole:
-            return Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0), (1, 1))
-        return two_axes(pool_window(low.args))
+        window = Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0), (1, 1)) if self.whole else two_axes(pool_window(low.args))
+        emit_byte_pool(low, y, x, window, AVERAGE, x_zero=attrs["x_zero"], zero=attrs["y_zero"], factor=attrs["factor"])

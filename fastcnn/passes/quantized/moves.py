@@ -9,7 +9,7 @@ from fastcnn.ir.graph import Node
 from fastcnn.passes.quantized.bytes import Region, Scale, on_bytes
 
 MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Expand", "Tile", "Identity", "Dropout",
-                   "DepthToSpace", "SpaceToDepth", "Split", "Pad", "Resize", "Upsample", "Concat"})
+                   "DepthToSpace", "SpaceToDepth", "Split", "Pad", "Resize", "Upsample", "Concat", "MaxPool"})
 
 
 def is_move(node: Node) -> bool:
@@ -18,6 +18,8 @@ def is_move(node: Node) -> bool:
         return False
     if node.op_type in ("Resize", "Upsample"):
         return node.attrs.get("mode", "nearest") == "nearest" and node.attrs.get("coordinate_transformation_mode") != "tf_crop_and_resize"
+    if node.op_type == "MaxPool":
+        return not any(node.outputs[1:])
     if node.op_type == "Dropout":
         return not node.input(2) and not any(node.outputs[1:])
     return node.op_type != "Pad" or (node.version >= 11 and node.attrs.get("mode", "constant") in ("constant", "edge", "reflect", "wrap"))
@@ -25,7 +27,7 @@ def is_move(node: Node) -> bool:
 
 def move(region: Region, node: Node) -> bool:
     """The node on bytes: of a float that is made of bytes, or of signed bytes whose unsigned ones are at hand."""
-    if not is_move(node):
+    if not is_move(node) or (node.op_type == "MaxPool" and region.rank(node.inputs[0]) not in (3, 4)):
         return False
     data = node.inputs if node.op_type == "Concat" else node.inputs[:1]
     if all(v in region.unsigned for v in data):

@@ -92,7 +92,7 @@ def _made(region: Region, value: str, target: Scale, output: str) -> str:
         maker = MAKERS.get(core.op_type)
         if maker is not None and maker(region, core, Goal(target, output, value, limits)):
             return output
-        if inner == value and is_move(core) and len(core.outputs) == 1 and core.op_type not in ("Concat", "Pad"):
+        if inner == value and is_move(core) and len(core.outputs) == 1 and core.op_type not in ("Concat", "MaxPool", "Pad"):
             source_bytes = _made(region, core.inputs[0], target, region.fresh(f"{core.inputs[0]}/bytes"))
             region.put(on_bytes(core, {0: source_bytes}, [output]), value)
             return output

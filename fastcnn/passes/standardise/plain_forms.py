@@ -87,9 +87,9 @@ def _trained(e: Expansion, rank: int) -> tuple[str, ...]:
 
 
 def _max_pool(e: Expansion) -> tuple[str, ...] | None:
-    """Of 8-bit integers: in float32, which holds them exactly."""
+    """Of 8-bit integers: in float32, which holds them exactly. Unsigned ones have a kernel over one and two axes."""
     kind = type_of(e.graph, e.input(0))
-    if kind not in ("tensor(int8)", "tensor(uint8)"):
+    if kind not in ("tensor(int8)", "tensor(uint8)") or (kind == "tensor(uint8)" and e.rank(0) in (3, 4) and not any(e.node.outputs[1:])):
         return None
     wide = e.add("Cast", e.input(0), to=ELEMENT_NUMBERS["float"])
     y = e.add("MaxPool", wide, version=e.node.version, outputs=len(e.node.outputs), **e.node.attrs)

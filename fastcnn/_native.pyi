@@ -10,7 +10,7 @@ BASE_ARENA: int
 BASE_FIRST_IO: int
 MAX_DIMS: int
 MAX_OPERANDS: int
-MAX_AHEAD: int
+MAX_PREFETCH: int
 MAX_THREADS: int
 ALIGN: int
 CHECKED: bool
@@ -36,8 +36,8 @@ REDUCE: dict[str, int]
 
 # (base, byte offset), a constant that the program keeps alive, or None where an operand is absent
 Operand = tuple[int, int] | np.ndarray | None
-Ahead = Sequence[tuple[np.ndarray, int, int]]
-Step = tuple[str, tuple[Operand, ...], int, dict[str, Any]] | tuple[str, tuple[Operand, ...], int, dict[str, Any], Ahead]
+Prefetch = Sequence[tuple[np.ndarray, int, int]]
+Step = tuple[str, tuple[Operand, ...], int, dict[str, Any]] | tuple[str, tuple[Operand, ...], int, dict[str, Any], Prefetch]
 
 def step_fields() -> dict[str, tuple[str, ...]]: ...
 

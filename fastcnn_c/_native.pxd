@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "fastcnn.h" nogil:
-    int FC_MAX_DIMS, FC_MAX_OPERANDS, FC_MAX_AHEAD, FC_ALIGN, FC_MAX_THREADS
+    int FC_MAX_DIMS, FC_MAX_OPERANDS, FC_MAX_PREFETCH, FC_ALIGN, FC_MAX_THREADS
     int FC_BASE_ABSOLUTE, FC_BASE_ARENA, FC_BASE_FIRST_IO
 
     ctypedef enum fc_status:
@@ -27,7 +27,7 @@ cdef extern from "fastcnn.h" nogil:
         int32_t operand_count
         int32_t max_threads
         int32_t together
-        fc_range ahead[8]
+        fc_range prefetch[8]
         fc_ref operands[10]
 
     ctypedef struct fc_program:

@@ -17,7 +17,7 @@ BASE_ARENA = FC_BASE_ARENA
 BASE_FIRST_IO = FC_BASE_FIRST_IO
 MAX_DIMS = FC_MAX_DIMS
 MAX_OPERANDS = FC_MAX_OPERANDS
-MAX_AHEAD = FC_MAX_AHEAD
+MAX_PREFETCH = FC_MAX_PREFETCH
 MAX_THREADS = FC_MAX_THREADS
 ALIGN = FC_ALIGN
 CHECKED = bool(fc_checked())
@@ -100,9 +100,9 @@ cdef class Workspace:
 cdef class Program:
     """An array of steps, ready to run, immutable; keeps the constants it points at alive.
 
-    steps       list of (kind, operands, max_threads, fields) or (..., ahead); operands: (base, byte offset), in a checked build with begin
-                and end of the buffer in the arena as well, an array (constant), or None (absent); ahead: (array, begin, end), bytes of
-                constants to be asked for meanwhile, at most MAX_AHEAD
+    steps       list of (kind, operands, max_threads, fields) or (..., prefetch); operands: (base, byte offset), in a checked build with begin
+                and end of the buffer in the arena as well, an array (constant), or None (absent); prefetch: (array, begin, end), bytes of
+                constants to be asked for meanwhile, at most MAX_PREFETCH
     """
     cdef fc_program program
     cdef fc_step *steps
@@ -124,7 +124,7 @@ cdef class Program:
             fc_guard_arena(&self.program, self.arena_bytes)
         for step in steps:
             self._add(step[0], step[1], step[2], step[3])
-            self._look_ahead(step[4] if len(step) > 4 else ())
+            self._prefetch(step[4] if len(step) > 4 else ())
 
     def __dealloc__(self):
         if self.steps != NULL:
@@ -184,18 +184,18 @@ cdef class Program:
                 step.operands[k].offset = <intptr_t>cnp.PyArray_DATA(<cnp.ndarray?>operand)
         return 0
 
-    cdef int _look_ahead(self, ahead) except -1:
+    cdef int _prefetch(self, prefetch) except -1:
         cdef fc_step *step = &self.steps[self.program.step_count - 1]
         cdef Py_ssize_t k, begin, end
         cdef const char *data
-        if len(ahead) > FC_MAX_AHEAD:
-            raise ValueError(f"{len(ahead)} ranges to ask for, at most {FC_MAX_AHEAD} are possible")
-        for k, (array, begin, end) in enumerate(ahead):
+        if len(prefetch) > FC_MAX_PREFETCH:
+            raise ValueError(f"{len(prefetch)} ranges to ask for, at most {FC_MAX_PREFETCH} are possible")
+        for k, (array, begin, end) in enumerate(prefetch):
             if not 0 <= begin <= end <= array.nbytes:
                 raise ValueError(f"bytes {begin} to {end} of {array.nbytes}")
             self.keep.append(array)
             data = <const char *>cnp.PyArray_DATA(<cnp.ndarray?>array)
-            step.ahead[k].at, step.ahead[k].end = data + begin, data + end
+            step.prefetch[k].at, step.prefetch[k].end = data + begin, data + end
         return 0
 
     @property

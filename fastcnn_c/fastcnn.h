@@ -47,7 +47,7 @@ struct fc_team;
 typedef fc_status (*fc_step_fn)(const void *params, void *const *t, const struct fc_team *team);
 
 /* Memory that a step asks for while it computes: weights of later steps, which these would wait for. `at` NULL: no more. */
-enum { FC_MAX_AHEAD = 8 };
+enum { FC_MAX_PREFETCH = 8 };
 typedef struct fc_range {
     const char *at, *end;
 } fc_range;
@@ -70,7 +70,7 @@ typedef struct fc_step {
     int32_t operand_count;
     int32_t max_threads;       /* 1: one thread alone, the others wait */
     int32_t together;          /* fc_step_together: the shares wait for each other inside the step */
-    fc_range ahead[FC_MAX_AHEAD];
+    fc_range prefetch[FC_MAX_PREFETCH];
     fc_ref operands[FC_MAX_OPERANDS];   /* output first, then inputs, then weights; offset -1 with base 0: absent (NULL) */
 #if FC_CHECKED
     int64_t guard_begin[FC_MAX_OPERANDS], guard_end[FC_MAX_OPERANDS];   /* bytes of the arena that operands are views of; equal: none */

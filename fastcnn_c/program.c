@@ -45,13 +45,13 @@ static fc_status run_step(const fc_step *step, void *const *bases, const fc_team
         else
             t[k] = (char *)bases[ref.base] + ref.offset;
     }
-    fc_ahead ahead = {.first = 0};
+    fc_prefetch prefetch = {.first = 0};
     fc_team own = *team;
-    own.ahead = step->ahead[0].at ? &ahead : NULL;
-    for (int k = 0; k < FC_MAX_AHEAD && step->ahead[k].at; k++) {
+    own.prefetch = step->prefetch[0].at ? &prefetch : NULL;
+    for (int k = 0; k < FC_MAX_PREFETCH && step->prefetch[k].at; k++) {
         int64_t begin, end;
-        fc_share(team, step->ahead[k].end - step->ahead[k].at, &begin, &end);
-        ahead.range[k] = (fc_range){step->ahead[k].at + begin, step->ahead[k].at + end};
+        fc_share(team, step->prefetch[k].end - step->prefetch[k].at, &begin, &end);
+        prefetch.range[k] = (fc_range){step->prefetch[k].at + begin, step->prefetch[k].at + end};
     }
     return step->run(step->params, t, &own);
 }

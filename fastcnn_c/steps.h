@@ -21,12 +21,12 @@
  * With ic 3 and x_pixel 1 the band is made from three planes of ih rows, x_row apart (ONNX's own layout).
  * nv: vectors of a tile. block: output rows (band) or tiles (in place) worked on before the next panel of w.
  * split_columns: threads share output channels instead of rows. y_gap: floats left out between one vector of y's channels and the
- * next (then y_pixel is one vector). laced, with band and nv 3: each of the groups is two whose ic inputs and oc/2 outputs alternate in the
+ * next (then y_pixel is one vector). interleaved, with band and nv 3: each of the groups is two whose ic inputs and oc/2 outputs alternate in the
  * packed w, oc = 3 vectors; x and y have one after the other. pair: panels FC_GEMM_PAIR_NV wide, of one tile a row, take two output rows, which must
  * be given the same runs of k: rows through a band whose runs are whole rows or columns of the window, or 1x1 windows all inside x. */
 #define FC_FIELDS_conv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) \
-    I(nv) I(band) I(block) I(split_columns) I(y_gap) I(laced) I(pair)
+    I(nv) I(band) I(block) I(split_columns) I(y_gap) I(interleaved) I(pair)
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
 /* y, x (uint8), w (int8, packed), offset (int32 [groups*oc]), factor (float [groups*oc]), residual? (uint8), table? [256] ; convolution of 8-bit

@@ -7,13 +7,13 @@
 typedef struct fc_barrier fc_barrier;
 
 /* What is left to ask for of the weights of later steps. */
-typedef struct fc_ahead {
-    fc_range range[FC_MAX_AHEAD];
+typedef struct fc_prefetch {
+    fc_range range[FC_MAX_PREFETCH];
     int first;              /* range that is not through */
-} fc_ahead;
+} fc_prefetch;
 
 typedef struct fc_team {
-    fc_ahead *ahead;        /* this share's, or NULL: nothing to ask for */
+    fc_prefetch *prefetch;        /* this share's, or NULL: nothing to ask for */
     int id, count;          /* this share of the step, all shares */
     fc_barrier *barrier;    /* NULL: one thread may do several shares, one after the other, and none can wait for another */
     void *scratch;          /* this thread's own scratch_bytes, FC_ALIGN aligned, undefined on entry */
@@ -27,17 +27,17 @@ void fc_team_wait(const fc_team *team);
 int fc_winograd_together(const void *params, int threads);
 
 /* Whether there is memory to ask for. */
-static inline int fc_looks_ahead(const fc_ahead *a)
+static inline int fc_prefetches(const fc_prefetch *a)
 {
-    return a && a->first < FC_MAX_AHEAD && a->range[a->first].at;
+    return a && a->first < FC_MAX_PREFETCH && a->range[a->first].at;
 }
 
 /* The next `bytes` to ask for, which may go beyond the end, or NULL when all have been. */
-static inline const char *fc_look_ahead(fc_ahead *a, int64_t bytes)
+static inline const char *fc_prefetch_next(fc_prefetch *a, int64_t bytes)
 {
-    while (fc_looks_ahead(a) && a->range[a->first].at >= a->range[a->first].end)
+    while (fc_prefetches(a) && a->range[a->first].at >= a->range[a->first].end)
         a->first++;
-    if (!fc_looks_ahead(a))
+    if (!fc_prefetches(a))
         return NULL;
     const char *at = a->range[a->first].at;
     a->range[a->first].at += bytes;

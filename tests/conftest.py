@@ -30,7 +30,7 @@ INDEPENDENT = ("test_architecture", "test_bench", "test_cpu", "test_fuzz", "test
 
 # "plans": only these depend on what the planner picks.
 PLANNED = ("test_batches", "test_builders", "test_choice", "test_corpus", "test_differential", "test_fusions", "test_kernel_conv_depthwise",
-           "test_kernel_conv_laced", "test_kernel_conv_pool", "test_kernel_grouped", "test_kernel_winograd", "test_light_models",
+           "test_kernel_conv_interleaved", "test_kernel_conv_pool", "test_kernel_grouped", "test_kernel_winograd", "test_light_models",
            "test_ops_conv", "test_ops_deep", "test_ops_normalization", "test_ops_pool", "test_plan", "test_shapes_many", "test_threads",
            "test_tune", "test_zoo")
 

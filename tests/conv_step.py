@@ -137,11 +137,11 @@ def may_pair(case: Case, band: bool) -> bool:
 def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, band: int | None = None, block: int = 1,
              split_columns: int = 0, threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False,
              fn: str = "None", alpha: float = 0.0, beta: float = 0.0, affine: np.ndarray | None = None, planes: bool = False,
-             laced: bool = False, pair: bool | None = None, y_planes: bool = False) -> np.ndarray:
+             interleaved: bool = False, pair: bool | None = None, y_planes: bool = False) -> np.ndarray:
     """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input.
 
     planes, y_planes  x, y is row-major
-    laced  the groups two by two       pair  two rows at a time, by default where that may be
+    interleaved  the groups two by two       pair  two rows at a time, by default where that may be
     """
     m = case.groups * case.oc
     y = spaced(np.full((case.n, case.oh, case.ow, m), np.nan, np.float32), case.y_gap, output=True)
@@ -157,8 +157,8 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
     if y_planes:
         y = Guarded(np.full((case.n, m, case.oh, case.ow), np.nan, np.float32), output=True)
         to = {"y_image": m * case.oh * case.ow, "y_row": case.ow, "y_pixel": 1}
-    twice = replace(case, groups=case.groups // 2, oc=2 * case.oc) if laced else case
-    packed = packed_weights(twice, alternating(data.w, twice.oc) if laced else data.w, nv)
+    twice = replace(case, groups=case.groups // 2, oc=2 * case.oc) if interleaved else case
+    packed = packed_weights(twice, alternating(data.w, twice.oc) if interleaved else data.w, nv)
     status = run_step(
         kind, [y, x, Guarded(packed), *extras], threads,
         n=case.n, kh=case.kh, kw=case.kw, sh=case.sh, sw=case.sw, dh=case.dh, dw=case.dw, pt=case.pt, pl=case.pl,
@@ -166,7 +166,8 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
         oh=case.oh, ow=case.ow, **at,
         **to, **place("r", case.oh, case.ow, m), groups=twice.groups,
         ic=case.ic, oc=twice.oc,
-        fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns, y_gap=0, laced=int(laced),
+        fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns, y_gap=0,
+        interleaved=int(interleaved),
         pair=int(may_pair(case, bool(band)) if pair is None else pair))
     assert status == 0
     if y_planes:

@@ -35,7 +35,7 @@ def test_the_steps_before_ask_for_what_a_row_is_multiplied_by(plan_for):
 def test_the_nearest_asks_for_the_end_and_each_only_for_what_its_time_brings(plan_for):
     w, machine = bytes_of(50_000), plan_for("zen4")
     macs_a_cycle = machine.core(_native.vector_length()).fmas * _native.vector_length()
-    macs = int(20_000 / machine.ahead * macs_a_cycle) + 1
+    macs = int(20_000 / machine.prefetch * macs_a_cycle) + 1
     got = prefetches([conv(None, 49), conv(None, 49), conv(w, 1)], [LARGE, macs, 1], 1)
     assert [[(a is w, b, e) for a, b, e in ranges] for ranges in got] == [[(True, 0, 30_000)], [(True, 30_000, 50_000)], []]
 
@@ -60,7 +60,7 @@ def test_what_is_asked_for_leaves_room_in_the_cache(row, plan_for):
     steps = [conv(None, 49), conv(bytes_of(most - 10_000), 1), conv(bytes_of(most), 1)]
     asked = prefetches(steps, [LARGE] * 3, 1)
     assert [end - begin for _, begin, end in asked[0]] == [most - 10_000, 10_000]
-    assert len(prefetches([conv(None, 49)] + [conv(bytes_of(5000), 1)] * 20, [LARGE] * 21, 1)[0]) <= _native.MAX_AHEAD
+    assert len(prefetches([conv(None, 49)] + [conv(bytes_of(5000), 1)] * 20, [LARGE] * 21, 1)[0]) <= _native.MAX_PREFETCH
 
 
 @pytest.mark.parametrize("threads,pixels,oc,band", list(itertools.product([1, 2, 3], [1, 5, 40], [1, 16, 100], [0, 1])))
@@ -82,7 +82,7 @@ def test_a_convolution_that_asks_gives_the_same_bits(isa, threads, pixels, oc, b
 
 
 @pytest.mark.parametrize("ranges", [[(np.zeros(4, np.uint8), 0, 5)], [(np.zeros(4, np.uint8), 3, 2)],
-                                    [(np.zeros(4, np.uint8), 0, 1)] * (_native.MAX_AHEAD + 1)])
+                                    [(np.zeros(4, np.uint8), 0, 1)] * (_native.MAX_PREFETCH + 1)])
 def test_ranges_outside_of_their_array_are_refused(ranges):
     fields = dict.fromkeys(_native.step_fields()["scale_weights"], 1)
     with pytest.raises(ValueError, match=r"bytes 0 to 5|bytes 3 to 2|ranges to ask for"):
@@ -99,5 +99,5 @@ def test_a_network_with_a_fully_connected_layer_gives_the_same_bits_without(plan
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     x = rng.standard_normal((1, 8, 30, 30)).astype(np.float32)
     asked = fastcnn.load(proto, threads=2)(x)
-    plan_for(ahead=1e-9)
+    plan_for(prefetch=1e-9)
     np.testing.assert_array_equal(fastcnn.load(proto, threads=1)(x), asked)

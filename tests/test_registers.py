@@ -15,7 +15,7 @@ import pytest
 
 from fastcnn import _native
 
-TILE = re.compile(r"fc_gemm_f32_(pair_|laced_)?(\d+)x(\d+)__(avx2|avx512)$")
+TILE = re.compile(r"fc_gemm_f32_(pair_|interleaved_)?(\d+)x(\d+)__(avx2|avx512)$")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
 
 SPILLING = r"""

@@ -114,7 +114,7 @@ def banded(shape: ConvShape, threads: int, nv: int = 0, factor: float = 1) -> Ch
 def gemm_choice(name: str, shape: ConvShape, nv: int, band: bool, block: int, split: bool) -> Choice:
     """Tiles nv vectors wide, `block` rows (band) or tiles of x at a time; split: threads share output channels."""
     fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(band), "block": block,
-              "split_columns": int(split), "y_gap": 0, "laced": 0, "pair": int(pairs_rows(shape, band))}
+              "split_columns": int(split), "y_gap": 0, "interleaved": 0, "pair": int(pairs_rows(shape, band))}
     return Choice(name, "conv", shape, fields, (shape.groups, nv))
 
 

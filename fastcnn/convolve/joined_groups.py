@@ -27,7 +27,7 @@ class JoinedGroups(Gemm):
     def choose(self, problem: Problem) -> Choice:
         shape = problem.shape
         two = replace(shape, groups=shape.groups // 2, oc=2 * shape.oc)
-        fields = {**gemm_choice(self.name, two, NV, True, block_rows(shape, problem.threads), False).fields, "laced": 1}
+        fields = {**gemm_choice(self.name, two, NV, True, block_rows(shape, problem.threads), False).fields, "interleaved": 1}
         return Choice(self.name, "conv", two, fields, (two.groups, NV, "joined"))
 
     def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:

@@ -18,7 +18,7 @@ def keep_width(picked: Choice, places: Places, widths: Sequence[int], threads: i
 
     What only streams weights from memory keeps any width: panels one vector wide gain it less than a second copy of the weights takes.
     """
-    if picked.kind != "conv" or picked.fields["laced"]:
+    if picked.kind != "conv" or picked.fields["interleaved"]:
         return picked
     shape = picked.shape
     limit = float("inf") if streams_weights(shape) else KEEP_WIDTH

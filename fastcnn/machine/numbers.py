@@ -55,7 +55,7 @@ class Machine:
     l2_read   bytes a cycle: a row of a, which every panel of b reads again
     l2_weights, l3_weights, memory    bytes a cycle: weights from there
     spill     bytes a cycle: what a block of Winograd's tiles has more than its share of L2
-    ahead     bytes a cycle that may come from memory while a step computes
+    prefetch  bytes a cycle that may come from memory while a step computes
     ring_bytes     of the rows between two fused convolutions: they should leave L1 little
     """
 
@@ -72,7 +72,7 @@ class Machine:
     l3_weights: float
     memory: float
     spill: float
-    ahead: float
+    prefetch: float
     ring_bytes: int
 
     def core(self, vector: int) -> Core:

@@ -22,11 +22,11 @@ KB, MB = 1 << 10, 1 << 20
 # Winograd: least squares over 26 layers (224x224x64 to 4x4x256), then the least regret on 70 3x3 layers of six networks.
 # memory: weights come from there at 13 GB/s inside a network, where the fit to single layers gave 10 bytes a cycle. With 5, in one process
 # and interleaved rounds: resnet50 1.01, resnet152 1.01 and resnet18 1.04 times as fast on one thread, resnet50 1.09 and resnet152 1.22 on
-# two. ahead: MobileNetV3's layers at 1.3, 2.6, 3.8, 6.4 bytes a cycle: 3.10, 3.08, 3.06, 3.09 ms, without 3.15.
+# two. prefetch: MobileNetV3's layers at 1.3, 2.6, 3.8, 6.4 bytes a cycle: 3.10, 3.08, 3.06, 3.09 ms, without 3.15.
 _GOLDEN_COVE = Core(fmas=2.0, load=0.6, chains=5.5, panel=0.5, products=1.06, both_in=12.0, both_out=7.0, one_in=10.0, one_out=5.0,
                     band=2.0, depthwise=1.5, gather=2.0)
 _SAPPHIRE_RAPIDS = Machine("sapphire_rapids", 48 * KB, 2 * MB, 32 * MB, wide=_GOLDEN_COVE, narrow=_GOLDEN_COVE, tile=55.0, line=13.5,
-                           l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, spill=4.0, ahead=3.84, ring_bytes=64 * KB)
+                           l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, spill=4.0, prefetch=3.84, ring_bytes=64 * KB)
 
 # One 512-bit FMA a cycle: the second unit is missing (Intel's clients), or two of 256 bits take it together (mobile Zen 5).
 _ONE_WIDE = replace(_GOLDEN_COVE, fmas=1.0, load=0.75, chains=5.0, panel=0.5)

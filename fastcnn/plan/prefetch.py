@@ -23,7 +23,7 @@ def prefetches(steps: Sequence[tuple[str, tuple[Any, ...], int, dict[str, Any]]]
     """For each step, as _native.Program takes them: (array, begin, end), bytes to touch in this order. work: multiply-adds of the steps."""
     fetched: list[list[tuple[np.ndarray, int, int]]] = [[] for _ in steps]
     machine, vector = current(), _native.vector_length()
-    bytes_a_mac = machine.ahead / (machine.core(vector).fmas * vector)
+    bytes_a_mac = machine.prefetch / (machine.core(vector).fmas * vector)
     room = [int(bytes_a_mac * macs) if step[0] in PREFETCHING and not _is_row(step) else 0 for step, macs in zip(steps, work)]
     for j, step in enumerate(steps):
         weights = _weights(step)
@@ -34,7 +34,7 @@ def prefetches(steps: Sequence[tuple[str, tuple[Any, ...], int, dict[str, Any]]]
         end = min(weights.nbytes, int(SHARE_OF_L2 * machine.l2_bytes * threads) - asked)
         for i in range(j - 1, first - 1, -1):       # the end of them last
             count = min(room[i], end)
-            if count >= LEAST_BYTES and len(fetched[i]) < _native.MAX_AHEAD:
+            if count >= LEAST_BYTES and len(fetched[i]) < _native.MAX_PREFETCH:
                 fetched[i].append((weights, end - count, end))
                 room[i] -= count
                 end -= count

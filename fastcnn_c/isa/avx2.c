@@ -9,8 +9,8 @@
 #define FC_GEMM_MAX_MRS 0, 12, 6, 4, 2
 /* Pairs X(half, nv, nr): where a tile of half rows would leave much of b's rate unused. */
 #define FC_GEMM_PAIRS(X) X(2, 2, 16) X(3, 2, 16)
-/* Laced tiles X(mr, nv, nr): groups of one and a half vectors, two as one. */
-#define FC_GEMM_LACED(X) X(1, 3, 24) X(2, 3, 24) X(3, 3, 24) X(4, 3, 24)
+/* Interleaved tiles X(mr, nv, nr): groups of one and a half vectors, two as one. */
+#define FC_GEMM_INTERLEAVED(X) X(1, 3, 24) X(2, 3, 24) X(3, 3, 24) X(4, 3, 24)
 
 #include "../simd/avx2.h"
 

@@ -11,8 +11,8 @@
 #define FC_GEMM_MAX_MRS 0, 14, 14, 9, 6
 /* Pairs X(half, nv, nr): where a tile of half rows would leave much of b's rate unused. */
 #define FC_GEMM_PAIRS(X) X(4, 2, 32) X(5, 2, 32) X(6, 2, 32) X(7, 2, 32)
-/* Laced tiles X(mr, nv, nr): groups of one and a half vectors, two as one. */
-#define FC_GEMM_LACED(X) X(1, 3, 48) X(2, 3, 48) X(3, 3, 48) X(4, 3, 48) X(5, 3, 48) X(6, 3, 48) X(7, 3, 48) X(8, 3, 48) X(9, 3, 48)
+/* Interleaved tiles X(mr, nv, nr): groups of one and a half vectors, two as one. */
+#define FC_GEMM_INTERLEAVED(X) X(1, 3, 48) X(2, 3, 48) X(3, 3, 48) X(4, 3, 48) X(5, 3, 48) X(6, 3, 48) X(7, 3, 48) X(8, 3, 48) X(9, 3, 48)
 
 #include "../simd/avx512.h"
 

@@ -9,8 +9,8 @@
 /* Pairs X(half, nv, nr): where a tile of half rows would leave much of b's rate unused. */
 #define FC_GEMM_PAIRS(X) X(2, 2, 2)
 
-/* Laced tiles: none, a vector of one lane has no half. */
-#define FC_GEMM_LACED(X)
+/* Interleaved tiles: none, a vector of one lane has no half. */
+#define FC_GEMM_INTERLEAVED(X)
 
 #include "../simd/scalar.h"
 

@@ -1,6 +1,6 @@
-/* The families besides gemm, unary and binary: their contracts, and their slot in fc_kernels (FC_FAMILY_SLOTS). Each family is
- * written once in <family>.inc, which ends by defining FC_NAME(fc_<family>) as its struct, and its microkernels' names in
- * FC_<FAMILY>_NAMES(X) as X(name) rows. isa.inc puts both into the table of the instruction set.
+/* The families besides gemm, unary and binary: their contracts, and at the end the list that compiles them. A family is written once, in
+ * <family>.inc, which ends by defining FC_NAME(fc_<family>), a struct fc_<family>_kernels, and FC_NAMES_<family>(X), an X(name) for each
+ * microkernel.
  */
 #ifndef FC_FAMILIES_H
 #define FC_FAMILIES_H
@@ -196,7 +196,9 @@ typedef struct fc_overlap_add_args {
     float lo, hi;
 } fc_overlap_add_args;
 
-typedef void (*fc_overlap_add_kernel)(const fc_overlap_add_args *args);
+typedef struct fc_overlap_add_kernels {
+    void (*rows)(const fc_overlap_add_args *args);
+} fc_overlap_add_kernels;
 
 /* ---- depthwise_rows: output rows from rows of one plane, padding in place --------------------------------------------------------
  * y[i*ldy + j] = min(max(bias + sum_{r < kh, k < kw} w[r*kw + k] * x(i*step + r, j, k), lo), hi), j < count
@@ -365,24 +367,32 @@ typedef struct fc_arg_kernels {
     void (*columns[2][2])(int64_t *y, const float *x, size_t ldx, size_t rows, size_t n);
 } fc_arg_kernels;
 
-#define FC_FAMILY_SLOTS \
-    const fc_arg_kernels *arg; \
-    const fc_matvec_kernels *matvec; \
-    const fc_recurrent_kernels *recurrent; \
-    const fc_depthwise_kernels *depthwise; \
-    const fc_depthwise_rows_kernels *depthwise_rows; \
-    const fc_grouped_kernels *grouped; \
-    fc_overlap_add_kernel overlap_add; \
-    const fc_pool_kernels *pool; \
-    const fc_pool_rows_kernels *pool_rows; \
-    const fc_norm_kernels *norm; \
-    const fc_resize_kernels *resize; \
-    const fc_scale_shift_kernels *scale_shift; \
-    const fc_half_kernels *half; \
-    const fc_cast_kernels *cast; \
-    const fc_transpose_kernels *transpose; \
-    const fc_reduce_kernels *reduce; \
-    const fc_softmax_kernels *softmax; \
-    const fc_winograd_kernels *winograd;
+/* The families: a row makes the slot in fc_kernels, its value and the kernels' names in every instruction set. */
+#define FC_FAMILIES(X) \
+    X(matvec) X(scale_shift) X(half) X(cast) X(transpose) X(reduce) X(softmax) X(winograd) X(depthwise) X(depthwise_rows) X(grouped) \
+    X(overlap_add) X(pool) X(pool_rows) X(norm) X(resize) X(recurrent) X(arg)
+#define FC_FAMILY_SLOT(family) const fc_##family##_kernels *family;
 
+#endif
+
+/* Read a second time by isa.inc, which has no other list of them. */
+#ifdef FC_COMPILE_FAMILIES
+#include "matvec.inc"
+#include "scale_shift.inc"
+#include "half.inc"
+#include "cast.inc"
+#include "transpose.inc"
+#include "reduce.inc"
+#include "softmax.inc"
+#include "winograd.inc"
+#include "depthwise.inc"
+#include "depthwise_rows.inc"
+#include "grouped.inc"
+#include "overlap_add.inc"
+#include "pool.inc"
+#include "pool_rows.inc"
+#include "norm.inc"
+#include "resize.inc"
+#include "recurrent.inc"
+#include "arg.inc"
 #endif

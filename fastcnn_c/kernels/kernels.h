@@ -9,7 +9,7 @@
 #include "../fastcnn.h"
 
 /* Register tiles: vectors and rows of the largest, and of tiles of their own. */
-enum { FC_GEMM_PAIR_NV = 2, FC_GEMM_LACED_NV = 3, FC_GEMM_MAX_NV = 4, FC_GEMM_MAX_MR = 14, FC_MAX_VECTOR = 16 };
+enum { FC_GEMM_PAIR_NV = 2, FC_GEMM_INTERLEAVED_NV = 3, FC_GEMM_MAX_NV = 4, FC_GEMM_MAX_MR = 14, FC_MAX_VECTOR = 16 };
 
 #include "bytes.h"
 
@@ -20,7 +20,7 @@ enum { FC_GEMM_PAIR_NV = 2, FC_GEMM_LACED_NV = 3, FC_GEMM_MAX_NV = 4, FC_GEMM_MA
  *   b     packed panel: rows of ldb = nv*V_LEN floats, FC_ALIGN aligned (fc_gemm_pack_b)
  *   init  bias[j] when bias is not NULL, c[i][j] when accumulate, else 0
  * A pair is a tile of 2*half rows: rows from half on start a_second, c_second, r_second after the first, then go on by lda, ldc, ldr.
- * A laced tile computes two groups whose channels alternate in a and in b: for even j the sum is over a[.. + 2k], for odd j over
+ * A interleaved tile computes two groups whose channels alternate in a and in b: for even j the sum is over a[.. + 2k], for odd j over
  * a[.. + 2k + 1]; c, bias and residual have one group after the other, so nv*V_LEN/2 columns each.
  * Registers: mr*nv accumulators + nv of b + 1 of a.
  */
@@ -54,7 +54,7 @@ typedef struct fc_gemm_kernels {
     fc_gemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_GEMM_MAX_MR + 1];   /* [nv][mr], NULL where the registers do not suffice */
     int max_mr[FC_GEMM_MAX_NV + 1];
     fc_gemm_kernel pair[FC_GEMM_MAX_MR / 2 + 1];                   /* [half], FC_GEMM_PAIR_NV vectors wide: 2 runs of half rows; or NULL */
-    fc_gemm_kernel laced[FC_GEMM_MAX_MR + 1];                      /* [mr], FC_GEMM_LACED_NV vectors wide; or NULL */
+    fc_gemm_kernel interleaved[FC_GEMM_MAX_MR + 1];                      /* [mr], FC_GEMM_INTERLEAVED_NV vectors wide; or NULL */
 } fc_gemm_kernels;
 
 /* ---- unary: y[r][i] = fn(x[r][i]; alpha, beta), rows ld apart in both; y may be x ----------------------------------------- */
@@ -82,7 +82,7 @@ typedef struct fc_kernels {
     const fc_gemm_kernels *gemm;
     fc_unary_kernel unary[FC_UNARY_COUNT];
     fc_binary_kernel binary[FC_BINARY_COUNT][FC_BINARY_MODES];
-    FC_FAMILY_SLOTS
+    FC_FAMILIES(FC_FAMILY_SLOT)
 } fc_kernels;
 
 extern const fc_kernels fc_kernels__scalar, fc_kernels__avx2, fc_kernels__avx512;

@@ -35,7 +35,7 @@ typedef struct fc_transpose_kernels {
     void (*deinterleave2)(float *y, size_t ldy, const float *x, size_t n);
     void (*deinterleave3)(float *y, size_t ldy, const float *x, size_t n);
     void (*deinterleave4)(float *y, size_t ldy, const float *x, size_t n);
-    void (*lace)(float *y, size_t y_pixel, const float *x, size_t x_pixel, size_t pixels, size_t n);
+    void (*interleave_groups)(float *y, size_t y_pixel, const float *x, size_t x_pixel, size_t pixels, size_t n);
     void (*pick)(float *y, size_t y_pixel, const float *x, size_t x_pixel, size_t channels, const int32_t *table, size_t pixels,
                  size_t n);
 } fc_transpose_kernels;

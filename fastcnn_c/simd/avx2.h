@@ -149,14 +149,14 @@ static inline v_f32 v_set1_two(const float *p)
     return _mm256_castpd_ps(_mm256_set1_pd(two));
 }
 
-static inline v_f32 v_lace(v_f32 a, v_f32 b, int i, int j)
+static inline v_f32 v_zip(v_f32 a, v_f32 b, int i, int j)
 {
     const __m256i spread = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
     const v_f32 x = _mm256_permutevar8x32_ps(a, _mm256_add_epi32(spread, _mm256_set1_epi32(4 * i)));
     return _mm256_blend_ps(x, _mm256_permutevar8x32_ps(b, _mm256_add_epi32(spread, _mm256_set1_epi32(4 * j))), 0xaa);
 }
 
-static inline v_f32 v_unlace(v_f32 a, v_f32 b, int i, int j)
+static inline v_f32 v_unzip(v_f32 a, v_f32 b, int i, int j)
 {
     const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
     const v_f32 x = _mm256_permutevar8x32_ps(a, _mm256_add_epi32(even, _mm256_set1_epi32(i)));

@@ -123,14 +123,14 @@ static inline v_f32 v_set1_two(const float *p)
     return _mm512_castpd_ps(_mm512_set1_pd(two));
 }
 
-static inline v_f32 v_lace(v_f32 a, v_f32 b, int i, int j)
+static inline v_f32 v_zip(v_f32 a, v_f32 b, int i, int j)
 {
     const __m512i spread = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     const __m512i half = _mm512_set1_epi64(8 * (int64_t)i | (int64_t)(8 * j) << 32);
     return _mm512_permutex2var_ps(a, _mm512_add_epi32(spread, half), b);
 }
 
-static inline v_f32 v_unlace(v_f32 a, v_f32 b, int i, int j)
+static inline v_f32 v_unzip(v_f32 a, v_f32 b, int i, int j)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_setr_epi32(i, i, i, i, i, i, i, i, j, j, j, j, j, j, j, j);

@@ -17,8 +17,8 @@
  *   v_load_index(p)  V_LEN lane numbers
  *   v_pick(a,b,i)    lane l is lane i[l] of a, or lane i[l] - V_LEN of b where i[l] >= V_LEN
  *   v_set1_two(p)    p[0] in even lanes, p[1] in odd ones
- *   v_lace(a,b,i,j)  lanes of half i of a alternate with those of half j of b; i, j 0 or 1
- *   v_unlace(a,b,i,j)   the even (i = 0) or odd lanes of a, then the even (j = 0) or odd ones of b
+ *   v_zip(a,b,i,j)  lanes of half i of a alternate with those of half j of b; i, j 0 or 1
+ *   v_unzip(a,b,i,j)   the even (i = 0) or odd lanes of a, then the even (j = 0) or odd ones of b
  *   v_load_even(p)   p[0], p[2], p[4] ...; 2*V_LEN floats are read
  *   v_load3/store3   3*V_LEN floats as triples: lane i of a, b, c is p[3i], p[3i+1], p[3i+2]
  *   v_load_half/store_half   V_LEN IEEE halves, rounded to nearest even
@@ -87,8 +87,8 @@ static inline v_f32 v_permute(v_f32 x, v_index i) { (void)i; return x; }
 static inline v_index v_load_index(const int32_t *p) { return *p; }
 static inline v_f32 v_pick(v_f32 a, v_f32 b, v_index i) { return i ? b : a; }
 static inline v_f32 v_set1_two(const float *p) { return *p; }
-static inline v_f32 v_lace(v_f32 a, v_f32 b, int i, int j) { (void)b, (void)i, (void)j; return a; }
-static inline v_f32 v_unlace(v_f32 a, v_f32 b, int i, int j) { (void)b, (void)i, (void)j; return a; }
+static inline v_f32 v_zip(v_f32 a, v_f32 b, int i, int j) { (void)b, (void)i, (void)j; return a; }
+static inline v_f32 v_unzip(v_f32 a, v_f32 b, int i, int j) { (void)b, (void)i, (void)j; return a; }
 static inline v_f32 v_load_even(const float *p) { return *p; }
 static inline void v_load3(const float *p, v_f32 *a, v_f32 *b, v_f32 *c) { *a = p[0]; *b = p[1]; *c = p[2]; }
 static inline void v_store3(float *p, v_f32 a, v_f32 b, v_f32 c) { p[0] = a; p[1] = b; p[2] = c; }

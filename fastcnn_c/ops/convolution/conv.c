@@ -20,7 +20,7 @@ typedef struct conv_run {
     const float *affine;         /* what happens to x on its way to the band, or NULL */
     float *y;
     fc_tap *taps;
-    fc_ahead *ahead, *rows;      /* to ask for, or NULL: weights of later steps; rows of x that the next block starts with */
+    fc_prefetch *prefetch, *rows;      /* to ask for, or NULL: weights of later steps; rows of x that the next block starts with */
     int64_t kc;
     int64_t row, pixel, group;   /* from one row, pixel, group to the next of what is multiplied: the band or x */
     int merged;                  /* a run is a whole kernel row */
@@ -30,8 +30,8 @@ typedef struct conv_run {
     float lo, hi;
 } conv_run;
 
-/* Floats of a pixel that one group reads: of both groups where two are laced. */
-static int64_t group_floats(const fc_conv *p) { return p->laced ? 2 * p->ic : p->ic; }
+/* Floats of a pixel that one group reads: of both groups where two are interleaved. */
+static int64_t group_floats(const fc_conv *p) { return p->interleaved ? 2 * p->ic : p->ic; }
 static int64_t band_width(const fc_conv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
 static int64_t band_rows(const fc_conv *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
 
@@ -83,7 +83,7 @@ static int64_t list_taps(const conv_run *c, int64_t oy, int64_t rows, int64_t x0
     return count;
 }
 
-/* count pixels of group g to the band, as they are, interleaved from planes, two groups laced, or scaled, shifted and clamped. */
+/* count pixels of group g to the band, as they are, interleaved from planes, two groups interleaved, or scaled, shifted and clamped. */
 static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t count, int64_t g)
 {
     const fc_conv *p = c->p;
@@ -97,8 +97,8 @@ static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t 
         fc_active->transpose->interleave3(band, x, (size_t)(p->ih * p->x_row), (size_t)count);
     } else if (reads_planes(p)) {
         fc_active->transpose->block(band, channels, x, (size_t)(p->ih * p->x_row), channels, (size_t)count);
-    } else if (p->laced) {
-        fc_active->transpose->lace(band, 2 * channels, x, (size_t)p->x_pixel, (size_t)count, channels);
+    } else if (p->interleaved) {
+        fc_active->transpose->interleave_groups(band, 2 * channels, x, (size_t)p->x_pixel, (size_t)count, channels);
     } else if (p->x_pixel == p->ic) {
         memcpy(band, x, (size_t)count * channels * sizeof *band);
     } else {
@@ -180,7 +180,7 @@ static void run_tile(const conv_run *c, panel *q, const float *a, int64_t oy, in
     args->a = a + x0 * (int64_t)args->lda;
     args->residual = q->residual ? q->residual + oy * p->r_row + x0 * p->r_pixel : NULL;
     const fc_gemm_kernels *gemm = fc_active->gemm;
-    (p->laced ? gemm->laced[x1 - x0] : rows == 2 ? gemm->pair[x1 - x0] : gemm->tile[q->nv][x1 - x0])(args);
+    (p->interleaved ? gemm->interleaved[x1 - x0] : rows == 2 ? gemm->pair[x1 - x0] : gemm->tile[q->nv][x1 - x0])(args);
     for (int64_t i = 0; q->activates && !p->y_gap && i < rows; i++)
         activate_pixels(p, args->c + i * p->y_row, x1 - x0, (int64_t)args->n, q->slope);
 }
@@ -199,11 +199,11 @@ static void ask_rows(const conv_run *c, panel *q, int64_t k)
 /* What the tile of pass `pass` asks for: where later steps have weights to be asked for, these have every other tile. */
 static void ask_ahead(const conv_run *c, panel *q, int64_t k, int64_t pass)
 {
-    if (fc_looks_ahead(c->rows)) {
+    if (fc_prefetches(c->rows)) {
         ask_rows(c, q, k);
         return;
     }
-    const char *later = pass % 2 || !q->next_step ? fc_look_ahead(c->ahead, k * CACHE_LINE) : NULL;
+    const char *later = pass % 2 || !q->next_step ? fc_prefetch_next(c->prefetch, k * CACHE_LINE) : NULL;
     q->args.prefetch = later ? later : q->next;
     q->args.prefetch_step = later ? CACHE_LINE : q->next_step;
     q->next += later ? 0 : k * (int64_t)q->next_step;
@@ -217,11 +217,11 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
     const int64_t together = p->pair && q->nv == FC_GEMM_PAIR_NV && per_row == 1 ? 2 : 1, k = p->kh * p->kw * p->ic;
     const int64_t passes = fc_ceil_div(t1 - t0, together), width = q->nv * fc_active->vector_length;
     /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
-     * buffers that the tile's own loads need. A matrix times a vector is a stream: of it, what lies a distance ahead. */
+     * buffers that the tile's own loads need. A matrix times a vector is a stream: of it, what lies the prefetch distance away. */
     const int stream = p->n * p->oh * p->ow == 1;
     q->next = (const char *)q->args.b + (stream ? STREAM_AHEAD : k * width * (int64_t)sizeof(float));
     q->next_step = passes == 1 && !stream ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
-    if (fc_looks_ahead(c->ahead) && q->next_step < CACHE_LINE)
+    if (fc_prefetches(c->prefetch) && q->next_step < CACHE_LINE)
         q->next_step = (size_t)fc_min(2 * (int64_t)q->next_step, CACHE_LINE);
     int64_t pass = 0;
     int64_t listed = -1, rows = 1, oy = t0 / per_row, piece = t0 % per_row, x0 = p->ow * piece / per_row, begun = x0;
@@ -263,12 +263,12 @@ static void run_block(const conv_run *c, const float *a, int64_t oy0, int64_t im
 
 /* What the band of the block that starts at output row oy takes from the planes of image x, if they are three, and the one before does not.
  * Such planes are what the caller gave, which is in no cache. */
-static fc_ahead new_rows(const fc_conv *p, const float *x, int64_t oy)
+static fc_prefetch new_rows(const fc_conv *p, const float *x, int64_t oy)
 {
     if (!reads_planes(p) || p->ic != 3)
-        return (fc_ahead){.first = 0};
+        return (fc_prefetch){.first = 0};
     const int64_t top = oy * p->sh - p->pt, begin = fc_max(0, top + band_rows(p, 1) - p->sh), end = fc_min(p->ih, top + band_rows(p, p->block));
-    fc_ahead rows = {.first = 0};
+    fc_prefetch rows = {.first = 0};
     for (int64_t k = 0; k < 3 && begin < end; k++) {
         const float *plane = x + k * p->ih * p->x_row;
         rows.range[k] = (fc_range){(const char *)(plane + begin * p->x_row), (const char *)(plane + end * p->x_row)};
@@ -305,7 +305,7 @@ static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, in
         const int64_t image = r0 / p->oh, oy = r0 % p->oh;
         const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);
         fill_band(c, band, c->x + image * p->x_image, oy, rows, oy ? before : 0);
-        fc_ahead soon = new_rows(p, c->x + image * p->x_image, oy + rows);
+        fc_prefetch soon = new_rows(p, c->x + image * p->x_image, oy + rows);
         c->rows = &soon;
         c->y = planes ? tile - oy * pixels.y_row : c->y;
         run_block(c, band, oy, image, oy * c->tiles_per_row, (oy + rows) * c->tiles_per_row, q0, q1);
@@ -337,7 +337,7 @@ fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
     const int64_t v = fc_active->vector_length, panels = fc_ceil_div(p->oc, p->nv * v);
     const int64_t max_mr = fc_active->gemm->max_mr[fc_min(p->nv, fc_ceil_div(p->oc, v))];
     conv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5], .affine = t[6],
-                  .taps = team->scratch, .ahead = team->ahead, .tiles_per_row = fc_ceil_div(p->ow, max_mr),
+                  .taps = team->scratch, .prefetch = team->prefetch, .tiles_per_row = fc_ceil_div(p->ow, max_mr),
                   .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
     float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap)));
     fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);

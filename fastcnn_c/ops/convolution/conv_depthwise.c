@@ -188,7 +188,7 @@ fc_status fc_run_conv_depthwise(const void *params, void *const *t, const fc_tea
     const fc_conv_depthwise *p = params;
     const layout l = layout_of(p);
     void *rest = (char *)team->scratch + l.rest;
-    const fc_team alone = {.ahead = team->ahead, .id = 0, .count = 1, .barrier = NULL, .scratch = rest, .shared = rest};
+    const fc_team alone = {.prefetch = team->prefetch, .id = 0, .count = 1, .barrier = NULL, .scratch = rest, .shared = rest};
     const int64_t panels = fc_ceil_div(p->c, l.width), units = p->n * panels;
     const int by_panels = shares_panels(p, &l, panels, team->count);
     int64_t begin = 0, end = units, row0 = 0, row1 = p->oh;

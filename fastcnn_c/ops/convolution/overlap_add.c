@@ -87,7 +87,7 @@ static void add_columns(overlap *o, const int64_t *run, int64_t g, fc_overlap_ad
     a->y = y + q0 * (int64_t)a->y_step;
     a->residual = residual ? residual + q0 * (int64_t)a->r_step : NULL;
     a->count = (size_t)(q1 - q0);
-    fc_active->overlap_add(a);
+    fc_active->overlap_add->rows(a);
     if (o->slope || !fc_is_clamp(p->fn))
         fc_activate_rows(a->y, q1 - q0, a->n, a->y_step, p->fn, p->alpha, p->beta, o->slope ? o->slope + g * p->oc : NULL);
 }

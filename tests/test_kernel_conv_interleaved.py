@@ -1,4 +1,4 @@
-"""Two groups of one and a half vectors as one tile (laced: lace, gemm): float64, and the bits of the tiles that take one group."""
+"""Two groups of one and a half vectors as one tile (interleaved: lace, gemm): float64, and the bits of the tiles that take one group."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -33,10 +33,10 @@ def whole(case: Case) -> Case:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize(("block", "threads"), [(1, 1), (3, 2), (100, 3)])
-def test_laced_groups(case: Case, block: int, threads: int, isa: str) -> None:
+def test_interleaved_groups(case: Case, block: int, threads: int, isa: str) -> None:
     case = whole(case)
     data = operands(case)
-    y = run_conv(case, data, nv=NV, band=1, block=block, threads=threads, bias=True, laced=True)
+    y = run_conv(case, data, nv=NV, band=1, block=block, threads=threads, bias=True, interleaved=True)
     assert_close(y, reference(case, data.x, data.w) + data.bias, tolerance(case.k))
     np.testing.assert_array_equal(y, run_conv(case, data, nv=1, band=1, block=2, bias=True))
 
@@ -44,10 +44,10 @@ def test_laced_groups(case: Case, block: int, threads: int, isa: str) -> None:
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize(("fn", "slope"), [("None", False), ("Relu", False), ("Sigmoid", False), ("None", True)])
-def test_laced_groups_with_their_epilogue(bias: bool, residual: bool, fn: str, slope: bool, isa: str) -> None:
+def test_interleaved_groups_with_their_epilogue(bias: bool, residual: bool, fn: str, slope: bool, isa: str) -> None:
     case = whole(Case(3, 3, 3, 3, oh=5, ow=11, groups=4, y_gap=2, **SAME))
     data = operands(case, 3)
-    y = run_conv(case, data, nv=NV, band=1, block=2, bias=bias, residual=residual, slope=slope, fn=fn, laced=True)
+    y = run_conv(case, data, nv=NV, band=1, block=2, bias=bias, residual=residual, slope=slope, fn=fn, interleaved=True)
     expected = reference(case, data.x, data.w) + bias * data.bias.astype(float) + residual * data.residual.astype(float)
     expected = np.where(expected < 0, expected * data.slope, expected) if slope else unary(fn, expected.astype(np.float32), 0.0, 0.0)
     assert_close(y, expected, tolerance(case.k))
@@ -57,7 +57,7 @@ def test_an_infinity_in_one_group_stays_there(isa: str) -> None:
     case = whole(Case(3, 3, 3, 3, oh=4, ow=4, groups=2, **SAME))
     data = operands(case)
     data.x[0, 1, 1, 0] = np.inf
-    y = run_conv(case, data, nv=NV, band=1, laced=True)
+    y = run_conv(case, data, nv=NV, band=1, interleaved=True)
     assert not np.isfinite(y[..., :case.oc]).all() and np.isfinite(y[..., case.oc:]).all()
 
 
@@ -65,14 +65,14 @@ def shape_of(groups: int, channels: int, side: int, stride: int = 1) -> ConvShap
     return ConvShape(1, groups, channels, channels, 3, 3, stride, stride, 1, 1, 1, 1, stride * side, stride * side, side, side)
 
 
-def test_groups_of_one_and_a_half_vectors_are_laced_and_an_odd_one_comes_last(isa: str) -> None:
+def test_groups_of_one_and_a_half_vectors_are_interleaved_and_an_odd_one_comes_last(isa: str) -> None:
     half = _native.vector_length() // 2
     if not half:
         pytest.skip("one lane")
     shape = shape_of(14, 3 * half, 7, 2)
     x = (0, 1, shape.iw * shape.groups * shape.ic, shape.groups * shape.ic)
     picked = choose(Problem(shape, (x, x), 1))
-    assert picked.fields["laced"] and picked.shape.groups == 7 and picked.shape.macs == shape.macs
+    assert picked.fields["interleaved"] and picked.shape.groups == 7 and picked.shape.macs == shape.macs
     assert regions.group_regions(shape) == [(0, 14)]
     assert regions.group_regions(replace(shape, groups=37)) == [(0, 36), (36, 1)]
     assert ladder.cycles(picked, 1) < 7 * ladder.cycles(choose(Problem(replace(shape, groups=2, oc=4 * half), (x, x), 1)), 1)

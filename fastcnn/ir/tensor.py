@@ -23,6 +23,7 @@ class Buffer:
     elements  extent in elements of dtype            array  the data of a constant, else None
     io        index among the program's inputs and outputs, None in the arena
     first, last  steps that touch it (set by the planner), offset: bytes into the arena
+    shared    the buffer whose place in the arena it takes over (set by the planner)
     """
 
     dtype: np.dtype
@@ -32,10 +33,16 @@ class Buffer:
     first: int | None = None
     last: int = -1
     offset: int = 0
+    shared: Buffer | None = None
 
     @property
     def nbytes(self) -> int:
         return self.elements * self.dtype.itemsize
+
+    @property
+    def place(self) -> Buffer:
+        """The buffer that has a place of its own: this one, or the one whose place it takes over."""
+        return self if self.shared is None else self.shared
 
 
 @dataclass(frozen=True)

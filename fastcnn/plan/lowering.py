@@ -41,6 +41,7 @@ from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound
 from fastcnn.plan.choices import SHOWN, Chosen
+from fastcnn.plan.in_place import add_in_place
 from fastcnn.plan.placement import place_concats
 from fastcnn.plan.planning import Planning
 from fastcnn.plan.prefetch import prefetches
@@ -331,7 +332,8 @@ class StageLowering:
         return self._output(name, strides) if inner else self.temp(spec.shape, spec.dtype, strides)
 
     def _program(self) -> _native.Program:
-        arena_bytes = arena.place((b for b in self.buffers if b.array is None), arena.ALIGN if _native.CHECKED else 0)
+        add_in_place(self.steps)
+        arena_bytes = arena.place((b for b in self.buffers if b.array is None and b.shared is None), arena.ALIGN if _native.CHECKED else 0)
         small = sum(info.work for info in self.info) < SINGLE_THREAD_PROGRAM
         threads = 1 if small else max((limit for _, _, limit, _ in self.steps), default=1)
         steps = [(kind, tuple(self._operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
@@ -354,8 +356,8 @@ class StageLowering:
         if buffer.io is not None:
             return _native.BASE_FIRST_IO + buffer.io, offset
         if _native.CHECKED:
-            return _native.BASE_ARENA, buffer.offset + offset, buffer.offset, buffer.offset + buffer.nbytes
-        return _native.BASE_ARENA, buffer.offset + offset
+            return _native.BASE_ARENA, buffer.place.offset + offset, buffer.place.offset, buffer.place.offset + buffer.nbytes
+        return _native.BASE_ARENA, buffer.place.offset + offset
 
     def _resident(self, buffer: Buffer, array: np.ndarray) -> np.ndarray:
         """A constant in memory of its own; one copy for all plans of those that the model brought."""

@@ -119,6 +119,8 @@ class Rounds:
                  between: Callable[[], object] = lambda: None):
         self.trials, self.twins, self.eviction, self.between = trials, twins, eviction, between
         self.workspace = _native.Workspace()
+        for twin in twins.values():      # the first call finds no memory of the workspace
+            twin.run(self.workspace)
         self.usual = {name: twin.run(self.workspace) for name, twin in twins.items()}
         self.rng = np.random.default_rng(1)
         self.samples: dict[str, list[float]] = {name: [] for name in trials}

@@ -5,9 +5,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from graph_helper import onnxruntime_run
 from onnx import ModelProto, TensorProto
 from quantized_models import Quantised, agree
 
+import fastcnn
 from fastcnn.ir.graph import Graph
 from fastcnn.passes import run_passes
 from fastcnn.reader import read
@@ -45,14 +47,14 @@ def test_a_convolution_between_quantised_values(kind, zero, limited):
     assert (conv.attrs["lo"], conv.attrs["hi"]) == limits[limited]
 
 
-@pytest.mark.parametrize("kind, zeros, taken", [
-    (np.int8, 0, True), (np.uint8, 128, True), (np.uint8, np.array([128] * 6), True), (np.uint8, 3, False)])
-def test_weights_are_signed_or_become_so(kind, zeros, taken):
+@pytest.mark.parametrize("kind, zeros", [
+    (np.int8, 0), (np.uint8, 128), (np.uint8, np.array([128] * 6)), (np.uint8, 3), (np.int8, np.array([-128, 3, 127, 0, 0, 5]))], ids=str)
+def test_weights_are_signed_or_become_so(kind, zeros):
+    """Differences from the zero point that are no signed bytes are two of them, for two copies of the values."""
     q = Quantised()
     y = q.conv(q.quant("x", 0.03, 100), 0.03, (6, 5, 1, 1), SCALES if np.ndim(zeros) else 0.02, kind, zeros)
-    proto = q.model({"x": [2, 5, 4, 4]}, q.quant(y, 0.05, 90))
-    rewritten(proto, {"QuantizeBytes": 1, "QConv": 1} if taken else
-              {"QuantizeBytes": 2, "DequantizeBytes": 2, "Conv": 1})
+    twice = {} if np.all(np.asarray(zeros) == (0 if kind == np.int8 else 128)) else {"Concat": 1}
+    rewritten(q.model({"x": [2, 5, 4, 4]}, q.bytes(y, 0.05, 90)), {"QuantizeBytes": 1, "QConv": 1, **twice})
 
 
 def test_a_product_that_is_not_quantised_gives_floats_and_one_that_is_made_floats_again_gives_rounded_ones():
@@ -212,3 +214,51 @@ def test_the_largest_is_picked_among_bytes(opset):
     q = Quantised()
     y = q.op("MaxPool", q.quant("x", 0.03, 100), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     rewritten(q.model({"x": [2, 6, 5, 5]}, q.bytes(y, 0.03, 100), opset=opset), {"QuantizeBytes": 1, "MaxPool": 1})
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8], ids=str)
+@pytest.mark.parametrize("computed", [False, True])
+@pytest.mark.parametrize("window", [{"pads": [1, 0, 1, 2], "strides": [2, 1]}, {}], ids=str)
+def test_integer_convolutions(kind, computed, window):
+    """A zero point that is computed is what a Pad writes, and taken off the sums."""
+    q = Quantised()
+    x, zero = ("x", "z") if computed else ("x", q.constant(np.array(-3 if kind == np.int8 else 117, kind)))
+    w = q.constant(q.rng.integers(-128, 128, (6, 5, 3, 3)).astype(np.int8))
+    element = TensorProto.INT8 if kind == np.int8 else TensorProto.UINT8
+    inputs = {"x": [2, 5, 7, 6], "z": []} if computed else {"x": [2, 5, 7, 6]}
+    proto = q.model(inputs, q.op("ConvInteger", x, w, zero, **window), types=dict.fromkeys(inputs, element))
+    info = np.iinfo(kind)
+    feeds = {name: q.rng.integers(info.min, info.max + 1, shape).astype(kind) for name, shape in inputs.items()}
+    graph = run_passes(read(proto))
+    assert {"QConv"} <= graph.operators() and ("Pad" in graph.operators()) == (computed and bool(window))
+    for after in (evaluate_graph(graph, feeds), dict(zip((o.name for o in graph.outputs), native(proto, feeds)))):
+        for name, y in evaluate_graph(read(proto), feeds).items():
+            np.testing.assert_array_equal(after[name], y)
+
+
+def native(proto: ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Results without a fallback."""
+    with fastcnn.load(proto, threads=1) as loaded:
+        results = loaded.run(None, feeds)
+        assert not loaded.fallback_nodes
+        return results
+
+
+@pytest.mark.parametrize("op_type", ["MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"])
+def test_dynamic_products(op_type):
+    """By what onnxruntime makes of them."""
+    q = Quantised()
+    w = q.constant(q.rng.integers(-128, 128, (30, 6)).astype(np.int8))
+    scales, bias = q.constant(SCALES), q.constant(np.arange(6, dtype=np.float32))
+    if op_type == "DynamicQuantizeMatMul":
+        y = q.op(op_type, "x", w, scales, q.constant(np.zeros(6, np.int8)), bias, domain=MICROSOFT)
+    else:
+        x = q.op("DynamicQuantizeLinear", "x", outputs=3)
+        if op_type == "MatMulInteger":
+            y = q.op("Mul", q.op("Cast", q.op(op_type, x, w, f"{x}.2"), to=TensorProto.FLOAT), f"{x}.1")
+        else:
+            y = q.op(op_type, x, w, f"{x}.1", scales, f"{x}.2", q.constant(np.zeros(6, np.int8)), bias, domain=MICROSOFT)
+    proto = q.model({"x": [4, 30]}, y)
+    feeds = {"x": q.rng.normal(size=(4, 30)).astype(np.float32)}
+    assert "QMatMul" in run_passes(read(proto)).operators()
+    np.testing.assert_allclose(native(proto, feeds)[0], onnxruntime_run(proto, feeds)[0], rtol=1e-4, atol=1e-3)

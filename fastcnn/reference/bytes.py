@@ -49,7 +49,10 @@ def _result(node: Node, sums: np.ndarray, more: Inputs, channel: tuple[int, ...]
     """(sum + bias) * factor; rounded to bytes of its own first, where it is; plus the residual; floats or bytes; these looked up."""
     bias, factor, residual, last = (*more, None, None)[:4]
     attrs = node.attrs
-    y = (sums if bias is None else sums + bias.reshape(channel)) * factor.astype(np.float64).reshape(channel)
+    total = sums if bias is None else sums + bias.reshape(channel)
+    if attrs["to"] == "int32":
+        return total.astype(np.int32)
+    y = total * factor.astype(np.float64).reshape(channel)
     if "first_factor" in attrs:
         zero = attrs["first_zero"]
         y = (np.clip(np.rint(y) + zero, attrs["first_lo"], attrs["first_hi"]) - zero) * attrs["first_factor"]

@@ -18,7 +18,7 @@ from fastcnn.ops.quantized.bytes import are_bytes, past_the_end
 from fastcnn.ops.window import Window, resolve, two_axes
 
 BIAS, FACTOR, RESIDUAL, TABLE = 2, 3, 4, 5         # inputs
-TO_FLOATS, TO_BYTES = 1, 2      # FC_Q_FLOATS, FC_Q_BYTES
+TO = {"int32": 0, "float": 1, "uint8": 2}           # FC_Q_SUMS, FC_Q_FLOATS, FC_Q_BYTES
 
 
 class QConv(Op):
@@ -73,7 +73,7 @@ def emit_product(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 def _epilogue(attrs: Mapping[str, Any]) -> dict[str, float]:
     """Step fields of what happens to the sums: limits are counted from zero points there."""
     zero, own = attrs["y_zero"], attrs.get("first_zero", 0)
-    return {"x_zero": attrs["x_zero"], "to": TO_FLOATS if attrs["to"] == "float" else TO_BYTES,
+    return {"x_zero": attrs["x_zero"], "to": TO[attrs["to"]],
             "own_factor": attrs.get("first_factor", 0.0), "own_lo": float(attrs.get("first_lo", 0) - own),
             "own_hi": float(attrs.get("first_hi", 0) - own), "r_factor": attrs.get("r_factor", 0.0), "r_zero": attrs.get("r_zero", 0),
             "lo": float(attrs["lo"] - zero), "hi": float(attrs["hi"] - zero), "zero": zero}

@@ -9,12 +9,14 @@ import numpy as np
 
 from fastcnn.expansion import shape_of
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.onnx_proto.types import ELEMENT_NUMBERS
 from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.passes.facts import replace_nodes, sole_reader
 from fastcnn.passes.rewrite import same_shape
 from fastcnn.passes.simplify.dead_code import dead_code
 
 PRODUCTS = ("QConv", "QMatMul")
+FLOAT = ELEMENT_NUMBERS["float"]
 RESIDUAL, TABLE = 4, 5          # inputs of a product
 
 
@@ -31,10 +33,14 @@ def absorbed(graph: Graph) -> None:
 
 
 def _floats(graph: Graph) -> None:
-    """A product whose bytes are only made floats of makes these."""
+    """A product whose bytes, or sums, are only made floats of makes these."""
     consumers, outputs = graph.consumers(), graph.output_names()
     changed: dict[int, Node | None] = {}
     for node in graph.nodes:
+        if node.domain == OWN_DOMAIN and node.op_type in PRODUCTS and node.attrs["to"] == "int32":
+            cast = sole_reader(node, consumers, outputs)
+            if cast is not None and cast.op_type == "Cast" and cast.attrs["to"] == FLOAT:
+                changed[id(node)], changed[id(cast)] = replace(node, attrs={**node.attrs, "to": "float"}, outputs=cast.outputs), None
         reader = sole_reader(node, consumers, outputs) if _takes_sum(node) else None
         if reader is not None and reader.op_type == "DequantizeBytes" and reader.domain == OWN_DOMAIN:
             attrs = {**node.attrs, **_first(node), "first_factor": reader.attrs["scale"], "y_zero": 0, "lo": -inf, "hi": inf, "to": "float"}

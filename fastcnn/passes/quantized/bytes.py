@@ -35,11 +35,15 @@ class Operand:
 
 @dataclass(frozen=True)
 class Weights:
-    """Signed bytes with zero point 0, by name, and a scale for each index of the axis of output channels."""
+    """Signed bytes with zero point 0, by name, and a scale for each index of the axis of output channels.
+
+    excess  what is left of differences from a zero point that are no signed bytes, itself signed bytes: to be added
+    """
 
     name: str
     array: np.ndarray
     scales: np.ndarray
+    excess: np.ndarray | None = None
 
 
 @dataclass
@@ -73,9 +77,10 @@ class Region:
         return output
 
     def put(self, node: Node, *like: str, kind: str = "uint8") -> None:
-        """Appends a node; like: for each of its outputs a value of the same shape."""
-        for output, value in zip((v for v in node.outputs if v), like):
-            describe(self.graph, output, value)
+        """Appends a node; like: for each of its outputs a value of the same shape, none where there is none yet."""
+        for k, output in enumerate(v for v in node.outputs if v):
+            if k < len(like):
+                describe(self.graph, output, like[k])
             self.graph.types[output] = f"tensor({kind})"
             self.made[output] = node
         self.rewritten.append(node)
@@ -153,7 +158,7 @@ class Region:
     def weights(self, value: str, axis: int) -> Weights | None:
         """Constant weights of signed bytes whose scales, if there are several, go along an axis; None for all others.
 
-        Unsigned ones, and those with zero points, where the difference from the zero point is a signed byte.
+        Unsigned ones, and those with zero points, by the difference from the zero point.
         """
         node = self.producer(value)
         array = self.graph.constants.get(node.input(0)) if node is not None and node.op_type == "DequantizeLinear" else None
@@ -162,9 +167,10 @@ class Region:
         along = node.attrs.get("axis", 1) % max(array.ndim, 1)
         return self.signed_weights(node, 0, 1, 2, axis, along)
 
-    def signed_weights(self, node: Node, w: int, scale: int, zero: int, axis: int, along: int | None = None) -> Weights | None:
-        """weights() from the inputs of a node: values, scales, zero points; along: the axis that the node says scales go along."""
-        array, scales, zeros = (self.graph.constants.get(node.input(i)) for i in (w, scale, zero))
+    def signed_weights(self, node: Node, w: int, scale: int | None, zero: int, axis: int, along: int | None = None) -> Weights | None:
+        """weights() from the inputs of a node: values, scales (None: 1), zero points; along: the axis of scales by the node."""
+        array, zeros = (self.graph.constants.get(node.input(i)) for i in (w, zero))
+        scales = np.ones(1, np.float32) if scale is None else self.graph.constants.get(node.input(scale))
         if array is None or array.dtype not in (np.int8, np.uint8) or array.ndim < 2 or array.size == 0 or scales is None:
             return None
         channels = array.shape[axis]
@@ -175,16 +181,15 @@ class Region:
         points = np.zeros(1, np.int64) if zeros is None else zeros.reshape(-1).astype(np.int64)
         if points.size not in (1, channels):
             return None
-        name = node.input(w)
+        name, excess = node.input(w), None
         if array.dtype != np.int8 or points.any():
             shape = [1] * array.ndim
             shape[axis] = points.size
             wide = array.astype(np.int16) - points.reshape(shape).astype(np.int16)
-            if wide.min() < -128 or wide.max() > 127:
-                return None
-            array = wide.astype(np.int8)
+            array = np.clip(wide, -128, 127).astype(np.int8)
+            excess = (wide - array).astype(np.int8) if (wide != array).any() else None
             name = self.constant(f"{name}/signed", array)
-        return Weights(name, array, np.broadcast_to(scales.reshape(-1), (channels,)))
+        return Weights(name, array, np.broadcast_to(scales.reshape(-1), (channels,)), excess)
 
     def _flips(self, kind: str) -> str:
         """The table that adds 128 to a signed byte, or takes it away."""

@@ -9,7 +9,7 @@ from fastcnn.ir.graph import Node
 from fastcnn.passes.quantized.bytes import Operand, Region, Weights
 from fastcnn.passes.quantized.goal import Goal
 
-SUMS = 2 ** 31 - 1
+SUMS = 2 ** 31 - 1 - 255 * 128
 # How far the scale of a bias may be from that of the sums: products of float32 are rounded.
 BIAS_SCALE = 1e-6
 WINDOW = ("strides", "dilations", "pads", "auto_pad", "kernel_shape", "group")
@@ -52,15 +52,33 @@ def matmul(region: Region, node: Node, goal: Goal) -> bool:
 def transposed(region: Region, w: Weights) -> Weights:
     """Weights (K, N) as (N, K)."""
     array = np.ascontiguousarray(w.array.T)
-    return Weights(region.constant(f"{w.name}/transposed", array), array, w.scales)
+    return Weights(region.constant(f"{w.name}/transposed", array), array, w.scales, None if w.excess is None else w.excess.T)
+
+
+def fits(w: Weights, bias: np.ndarray | int = 0) -> bool:
+    """Whether 32 bits hold every sum, whatever the bytes."""
+    parts = [np.abs(part.astype(np.int64)).reshape(len(part), -1).sum(1) for part in (w.array, w.excess) if part is not None]
+    return bool((255 * sum(parts) + np.abs(bias)).max(initial=0) <= SUMS)
+
+
+def whole_operands(region: Region, x: str, w: Weights, stem: str, group: int = 1) -> tuple[str, str] | None:
+    """Names of bytes and weights. What weights have in excess of signed bytes is for a second copy of the bytes behind the first."""
+    if w.excess is None:
+        return x, w.name
+    if group != 1:
+        return None
+    twice = region.fresh(f"{stem}/twice")
+    axis = -1 if w.array.ndim == 2 else 1
+    region.put(Node("Concat", (x, x), (twice,), {"axis": axis}, f"{stem}/Concat", "", 11))
+    return twice, region.constant(f"{stem}/weights", np.concatenate([w.array, w.excess], 1))
 
 
 def product(region: Region, op_type: str, x: Operand, w: Weights, bias: np.ndarray, goal: Goal, **attrs: Any) -> bool:
     """QConv or QMatMul: y = sum of (x - x_zero) * w + bias, exact, times a factor; False where 32 bits may not hold the sum."""
-    most = 255 * np.abs(w.array.astype(np.int64)).reshape(len(w.array), -1).sum(1) + np.abs(bias)
-    if most.max(initial=0) + 255 * 128 > SUMS:
+    operands = whole_operands(region, x.name, w, goal.output, attrs.get("group", 1)) if fits(w, bias) else None
+    if operands is None:
         return False
-    inputs = [x.name, w.name, region.constant(f"{goal.output}/bias", bias.astype(np.int32)) if bias.any() else ""]
+    inputs = [*operands, region.constant(f"{goal.output}/bias", bias.astype(np.int32)) if bias.any() else ""]
     sums = w.scales.astype(np.float64) * x.at.scale
     factor = (sums if goal.target is None else sums / goal.target.scale).astype(np.float32)
     inputs.append(region.constant(f"{goal.output}/factor", factor))

@@ -14,6 +14,7 @@ from fastcnn.passes.facts import clip_limits
 from fastcnn.passes.quantized.absorption import absorbed
 from fastcnn.passes.quantized.bytes import Region, Scale, on_bytes
 from fastcnn.passes.quantized.goal import ALL_FLOATS, Goal
+from fastcnn.passes.quantized.integer_forms import INTEGER_FORMS
 from fastcnn.passes.quantized.linear_forms import LINEAR_FORMS
 from fastcnn.passes.quantized.moves import is_move, move
 from fastcnn.passes.quantized.pointwise import average, binary, concat
@@ -26,7 +27,8 @@ Maker = Callable[[Region, Node, Goal], bool]
 PRODUCTS: dict[str, Maker] = {"Conv": conv, "Gemm": gemm, "MatMul": matmul}
 MAKERS: dict[str, Maker] = {**PRODUCTS, "Add": binary, "Sub": binary, "Mul": binary, "AveragePool": average, "GlobalAveragePool": average,
                             "ReduceMean": average, "Concat": concat}
-QUANTISED = frozenset({"QuantizeLinear", "DequantizeLinear"}) | {op_type for _, op_type in LINEAR_FORMS}
+FORMS = LINEAR_FORMS | INTEGER_FORMS
+QUANTISED = frozenset({"QuantizeLinear", "DequantizeLinear"}) | {op_type for _, op_type in FORMS}
 
 
 def quantized_regions(graph: Graph) -> bool:
@@ -42,7 +44,7 @@ def quantized_regions(graph: Graph) -> bool:
 
 
 def _rewritten(region: Region, node: Node) -> bool:
-    rule = LINEAR_FORMS.get((node.domain, node.op_type))
+    rule = FORMS.get((node.domain, node.op_type))
     if rule is not None:
         return rule(region, node)
     if node.domain or node.activation is not None:

@@ -1,4 +1,4 @@
-"""Operators of com.microsoft on floats, which onnxruntime's optimiser writes: as the standard operators they are made of."""
+"""Operators of com.microsoft that onnxruntime's optimiser and quantiser write: as the standard operators they are made of."""
 from __future__ import annotations
 
 from typing import Any
@@ -7,7 +7,9 @@ import numpy as np
 
 from fastcnn.expansion import Expansion, Rule, expand_nodes
 from fastcnn.ir.graph import Graph
+from fastcnn.onnx_proto.types import ELEMENT_NUMBERS
 
+FLOAT = ELEMENT_NUMBERS["float"]
 MICROSOFT, NHWC = "com.microsoft", "com.ms.internal.nhwc"
 TO_NCHW, TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 # Attributes that say what comes after the sum, of which the operator itself knows nothing.
@@ -129,6 +131,26 @@ def _group_norm(e: Expansion) -> tuple[str, ...]:
     return (e.add("Transpose", y, perm=TO_NHWC) if last else y),
 
 
+def _dynamic_matmul(e: Expansion) -> tuple[str, ...]:
+    """(A, B, b_scale, b_zero?, bias?): A quantised by its own range, the product made a float."""
+    a = e.add("DynamicQuantizeLinear", e.input(0), version=11, outputs=3)
+    zeros = (f"{a}.2", e.input(3)) if e.input(3) else (f"{a}.2",)
+    return _scaled_product(e, (a, e.input(1), *zeros), (f"{a}.1", e.input(2)), e.input(4))
+
+
+def _matmul_to_float(e: Expansion) -> tuple[str, ...]:
+    """(A, B, a_scale, b_scale, a_zero?, b_zero?, bias?)."""
+    zeros = (e.input(4), e.input(5)) if e.input(5) else (e.input(4),) if e.input(4) else ()
+    return _scaled_product(e, (e.input(0), e.input(1), *zeros), (e.input(2), e.input(3)), e.input(6))
+
+
+def _scaled_product(e: Expansion, operands: tuple[str, ...], scales: tuple[str, str], bias: str) -> tuple[str, ...]:
+    """float(integer product) * (a_scale * b_scale) + bias, scales and bias along the last axis."""
+    whole = e.add("Cast", e.add("MatMulInteger", *operands, version=10), to=FLOAT)
+    y = e.add("Mul", whole, e.add("Mul", *scales))
+    return (e.add("Add", y, bias) if bias else y),
+
+
 def _pad(e: Expansion) -> tuple[str, ...] | None:
     """Pad, whose pads may be a row of a matrix."""
     pads, value, mode = e.value(1), e.value(2), e.attr("mode", "constant")
@@ -189,6 +211,7 @@ CONTRIB_FORMS: dict[tuple[str, str], Rule] = {
     (MICROSOFT, "BiasAdd"): _bias_add,
     (MICROSOFT, "BiasGelu"): _gelu,
     (MICROSOFT, "BiasSplitGelu"): _bias_split_gelu,
+    (MICROSOFT, "DynamicQuantizeMatMul"): _dynamic_matmul,
     (MICROSOFT, "ExpandDims"): _expand_dims,
     (MICROSOFT, "FastGelu"): _fast_gelu,
     (MICROSOFT, "FusedConv"): _fused_conv,
@@ -198,6 +221,7 @@ CONTRIB_FORMS: dict[tuple[str, str], Rule] = {
     (MICROSOFT, "Gelu"): _gelu,
     (MICROSOFT, "GridSample"): _grid_sample,
     (MICROSOFT, "GroupNorm"): _group_norm,
+    (MICROSOFT, "MatMulIntegerToFloat"): _matmul_to_float,
     (MICROSOFT, "NhwcConv"): _nhwc_conv,
     (MICROSOFT, "NhwcFusedConv"): _nhwc_conv,
     (MICROSOFT, "NhwcMaxPool"): _channels_last("MaxPool"),

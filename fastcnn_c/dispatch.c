@@ -81,7 +81,7 @@ void fc_table_u8__avx512_vbmi(uint8_t *y, size_t ldy, const uint8_t *x, size_t l
 fc_table_kernel fc_active_table(void)
 {
 #if FC_HAVE_TABLE_AVX512_VBMI
-    if (active_isa == FC_ISA_AVX512_VNNI && fc_cpu_info()->avx512_vbmi)
+    if ((active_isa == FC_ISA_AVX512_VNNI || active_isa == FC_ISA_AVX512_AMX) && fc_cpu_info()->avx512_vbmi)
         return fc_table_u8__avx512_vbmi;
 #endif
     return fc_active_bytes->table;

@@ -1,5 +1,6 @@
 /* Packing of 8-bit weights, once per model. They may lie at any address, in a mapped file for instance. */
 #include "kernels/kernels.h"
+#include "ops/convolution/qdepthwise.h"
 
 #include <string.h>
 
@@ -38,5 +39,39 @@ void fc_qconv_pack(int8_t *packed, const void *w, int64_t oc, int64_t ic, int64_
             for (int64_t r = 0; r < runs; r++)
                 pack_run(packed + r * words * step + j * WORD, step, (const int8_t *)w + (j0 + j) * ic * window, ic, window, r * taps, taps);
         packed += runs * words * step;
+    }
+}
+
+size_t fc_qdepthwise_packed_bytes(int64_t c, int64_t kh, int64_t kw, int64_t sh, int64_t dh)
+{
+    const int64_t v = fc_active->vector_length, group = 16 * v * fc_qdepthwise_rows(kh, sh, dh) * kw * ((kh + 3) / 4);
+    int64_t bytes = 0;
+    for (int64_t first = 0; first < c; first += 4 * v / fc_qdepthwise_parts(c - first))
+        bytes += group;
+    return (size_t)bytes;
+}
+
+/* The four rows of word l of plane q: window rows from `row` on, of output row r. */
+static void pack_quad(int8_t *to, const int8_t *filter, int64_t row, int64_t column, int64_t kh, int64_t kw)
+{
+    for (int64_t k = 0; k < 4; k++)
+        to[k] = row + k >= 0 && row + k < kh ? filter[(row + k) * kw + column] : 0;
+}
+
+void fc_qdepthwise_pack(int8_t *packed, const void *w, int64_t c, int64_t kh, int64_t kw, int64_t sh, int64_t dh)
+{
+    const int64_t v = fc_active->vector_length, rows = fc_qdepthwise_rows(kh, sh, dh), quads = (kh + 3) / 4;
+    memset(packed, 0, fc_qdepthwise_packed_bytes(c, kh, kw, sh, dh));
+    for (int64_t first = 0; first < c;) {
+        const int parts = fc_qdepthwise_parts(c - first);
+        for (int64_t t = 0; t < quads * kw; t++)
+            for (int64_t q = 0; q < 4; q++)
+                for (int64_t r = 0; r < rows; r++)
+                    for (int64_t l = 0; l < v; l++, packed += 4) {
+                        const int64_t channel = first + fc_qdepthwise_channel(q, l, parts);
+                        if (channel < c && channel < first + 4 * v / parts)
+                            pack_quad(packed, (const int8_t *)w + channel * kh * kw, 4 * (t / kw) - r, t % kw, kh, kw);
+                    }
+        first += 4 * v / parts;
     }
 }

@@ -58,3 +58,13 @@ def pack_qconv(const signed char[:, :, :, ::1] w, int64_t groups, int64_t nv, bi
             for g in range(groups):
                 fc_qconv_pack(&out[0] + g * nbytes, &w[0, 0, 0, 0] + g * oc * ic * kh * kw, oc, ic, kh, kw, nv, whole_rows)
     return packed
+
+
+def pack_qdepthwise(const signed char[:, :, ::1] w, int64_t sh, int64_t dh):
+    """8-bit weights w [c][kh][kw] of a depthwise convolution with such strides and dilations of rows (fc_qdepthwise_pack)."""
+    packed = aligned_empty(fc_qdepthwise_packed_bytes(w.shape[0], w.shape[1], w.shape[2], sh, dh), np.int8)
+    cdef signed char[::1] out = packed
+    if out.shape[0]:
+        with nogil:
+            fc_qdepthwise_pack(&out[0], &w[0, 0, 0], w.shape[0], w.shape[1], w.shape[2], sh, dh)
+    return packed

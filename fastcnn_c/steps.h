@@ -39,6 +39,9 @@
 #define FC_FIELDS_qconv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) I(nv) I(band) I(block) I(split_columns) I(x_zero) I(to) \
     F(own_factor) F(own_lo) F(own_hi) F(r_factor) I(r_zero) F(lo) F(hi) I(zero)
+/* y, x (uint8), w (int8, fc_qdepthwise_pack), offset (int32 [c]), factor (float [c]), table? [256] ; depthwise convolution of 8-bit values: y =
+ * round((offset + sum of x * w) * factor) + zero, brought into round(lo) + zero .. round(hi) + zero and 0..255, and looked up. As qconv otherwise. */
+#define FC_FIELDS_qdepthwise(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(x_zero) F(lo) F(hi) I(zero)
 /* y, x (uint8) ; kind 0, max: of the same scale. 1, average: round(sum of (x - x_zero) over taps inside * (factor / taps counted)) + zero in 0..255,
  * the quotient and the product in float32. include_pad, pb, pr: as of pool. */
 #define FC_FIELDS_qpool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) I(x_zero) I(zero) F(factor)
@@ -264,7 +267,7 @@
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(qconv, fc_scratch_qconv) X(quantise, fc_scratch_none) X(dequantise, fc_scratch_none) X(table, fc_scratch_none) \
-    X(qadd, fc_scratch_none) X(qpool, fc_scratch_none) X(qmul, fc_scratch_none) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
+    X(qadd, fc_scratch_none) X(qdepthwise, fc_scratch_qdepthwise) X(qpool, fc_scratch_none) X(qmul, fc_scratch_none) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
     X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \

@@ -41,7 +41,7 @@ typedef struct fc_qgemm_args {
     int32_t r_zero;
     float lo, hi;
     int32_t zero, byte_lo, byte_hi;
-    int to;
+    int to, bounded;            /* bounded: |f| < 2^31 */
     uint32_t *shape;            /* what a level with tile registers has set them up for, kept here through a step; 0 at its beginning */
 } fc_qgemm_args;
 
@@ -100,5 +100,46 @@ typedef struct fc_qpool_kernels {
     void (*max)(const fc_qpool_args *args);
     void (*average)(const fc_qpool_args *args);
 } fc_qpool_kernels;
+
+/* ---- qdepthwise: depthwise convolution by dot products over four rows of a column -------------------------------------------------------
+ * A group is 4*V_LEN / parts channels, n of them real, so that a vector holds V_LEN / parts of them in each of `parts` neighbouring columns.
+ * Its quads are four planes, `plane` words of four bytes apart: one of each of four rows, columns V_LEN / parts words apart, channels in the
+ * order of v_interleave: word l of plane q belongs to channel l / 4 % (V_LEN / 4 / parts) * 16 + 4*q + l % 4 (with one lane: q).
+ *
+ * fill     quads of `count` columns from rows[k] + i*step[k]; up to parts - 1 columns more are written
+ * tile[r]  r + 1 output rows, of which `rows` are written, of `count` columns:
+ *          s = offset[q] + sum_t quads[tap[t] + q*plane + ..] . w[t][q][row], y = round(s * factor[q]) + zero, brought into [lo, hi];
+ *          offset, factor and w in the order of the words
+ */
+typedef struct fc_qfill_args {
+    int32_t *quads;
+    size_t plane;
+    const uint8_t *const *rows;
+    const size_t *step;
+    size_t count, n;
+    int parts;
+} fc_qfill_args;
+
+typedef struct fc_qdepthwise_args {
+    uint8_t *y;
+    size_t ldy, y_pixel;
+    const int32_t *quads;
+    size_t plane;
+    const size_t *tap;
+    size_t taps;
+    const int8_t *w;
+    const int32_t *offset;
+    const float *factor;
+    size_t rows, count, n;
+    int parts, bounded;         /* bounded: |s * factor| < 2^31 */
+    int32_t zero, lo, hi;
+} fc_qdepthwise_args;
+
+enum { FC_QDEPTHWISE_ROWS = 2 };
+
+typedef struct fc_qdepthwise_kernels {
+    void (*fill)(const fc_qfill_args *args);
+    void (*tile[FC_QDEPTHWISE_ROWS])(const fc_qdepthwise_args *args);
+} fc_qdepthwise_kernels;
 
 #endif

@@ -96,6 +96,7 @@ typedef struct fc_bytes {
     fc_table_kernel table;
     fc_qbinary_kernel qadd, qmul;
     const fc_qpool_kernels *qpool;
+    const fc_qdepthwise_kernels *qdepthwise;
 } fc_bytes;
 
 extern const fc_bytes fc_bytes__scalar, fc_bytes__avx2, fc_bytes__avx2_vnni, fc_bytes__avx512, fc_bytes__avx512_vnni, fc_bytes__avx512_amx;

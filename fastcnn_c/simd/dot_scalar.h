@@ -4,7 +4,7 @@
  *   v_quads            for each lane four signed 8-bit weights         v_load_quads(p)    4 * V_LEN of them, from any address
  *   v_four             four unsigned 8-bit values, the same in all lanes   v_set1_four(p)
  *   v_dot(s, a, b)     s + a0*b0 + a1*b1 + a2*b2 + a3*b3, exactly: no sum of two products saturates
- *   v_sums_zero, v_load_sums, v_store_sums (and _tail: lanes < n, touches no more)
+ *   v_load_sums, v_store_sums (and _tail: lanes < n, touches no more)
  *   v_float_of(s)      sums as floats, rounded to nearest even
  *   v_sums_set1(i)     the same sum in all lanes
  *   v_widen_tail(p, n) lanes < n from bytes, the rest 0; touches p[0..n) only
@@ -21,14 +21,16 @@
  *   v_interleave(r, q) lanes of four bytes, one of each r[0..4): q[0..4) have all bytes of r, in an order that v_pack_lanes undoes
  *   v_pack_lanes(x, z) v_saturate of four vectors whose lanes are in the order of v_interleave: bytes as r had them
  *   v_fours_of(s)      the four bytes of each lane as what v_dot multiplies
+ *   v_load_parts(p, d, parts, n)   the first n bytes of each of 1, 2 or 4 parts of as many vectors, d bytes apart (1 with one lane)
  *   v_store_part(p, b, k, parts, n)   the first n bytes of part k of b, which has 1, 2 or 4 parts of as many vectors each
  */
 typedef int32_t v_i32;
 typedef struct v_quads { int8_t of[4]; } v_quads;
 typedef struct v_four { uint8_t of[4]; } v_four;
 
-static inline v_i32 v_sums_zero(void) { return 0; }
 static inline v_i32 v_add_sums(v_i32 a, v_i32 b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+static inline v_i32 v_load_sums(const int32_t *p) { return *p; }
+static inline void v_store_sums(int32_t *p, v_i32 s) { *p = s; }
 static inline v_i32 v_load_sums_tail(const int32_t *p, size_t n) { return n ? *p : 0; }
 static inline void v_store_sums_tail(int32_t *p, v_i32 s, size_t n) { if (n) *p = s; }
 static inline v_quads v_load_quads(const int8_t *p) { v_quads q; memcpy(q.of, p, 4); return q; }
@@ -81,3 +83,4 @@ static inline void v_interleave(const v_bytes r[4], v_i32 q[4])
 }
 static inline v_bytes v_pack_lanes(const v_f32 x[4], int32_t z) { return v_pack_bytes(x, z); }
 static inline v_four v_fours_of(v_i32 s) { v_four f; memcpy(f.of, &s, 4); return f; }
+static inline v_bytes v_load_parts(const uint8_t *p, size_t d, int parts, size_t n) { (void)d, (void)parts; return v_load_bytes(p, n); }

@@ -1,7 +1,8 @@
 /* Sums of eight lanes, and bytes of them: what dot_avx2.h and dot_avx2_vnni.h share. */
 typedef __m256i v_i32;
 
-static inline v_i32 v_sums_zero(void) { return _mm256_setzero_si256(); }
+static inline v_i32 v_load_sums(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline void v_store_sums(int32_t *p, v_i32 s) { _mm256_storeu_si256((__m256i *)p, s); }
 static inline v_i32 v_add_sums(v_i32 a, v_i32 b) { return _mm256_add_epi32(a, b); }
 static inline v_i32 v_load_sums_tail(const int32_t *p, size_t n) { return _mm256_maskload_epi32(p, v_lanes_below(n)); }
 static inline void v_store_sums_tail(int32_t *p, v_i32 s, size_t n) { _mm256_maskstore_epi32(p, v_lanes_below(n), s); }
@@ -96,4 +97,15 @@ static inline void v_interleave(const v_bytes r[4], v_i32 q[4])
     q[1] = _mm256_unpackhi_epi16(low, low2);
     q[2] = _mm256_unpacklo_epi16(high, high2);
     q[3] = _mm256_unpackhi_epi16(high, high2);
+}
+static inline v_bytes v_load_parts(const uint8_t *p, size_t d, int parts, size_t n)
+{
+    uint8_t all[4 * V_LEN] = {0};
+    if (parts == 1)
+        return v_load_bytes(p, n);
+    if (n == 2 * V_LEN)
+        return _mm256_set_m128i(_mm_loadu_si128((const __m128i *)(p + d)), _mm_loadu_si128((const __m128i *)p));
+    memcpy(all, p, n);
+    memcpy(all + 2 * V_LEN, p + d, n);
+    return _mm256_loadu_si256((const __m256i *)all);
 }

@@ -1,7 +1,8 @@
 /* Sums of sixteen lanes, and bytes of them: what dot_avx512.h and dot_avx512_vnni.h share. */
 typedef __m512i v_i32;
 
-static inline v_i32 v_sums_zero(void) { return _mm512_setzero_si512(); }
+static inline v_i32 v_load_sums(const int32_t *p) { return _mm512_loadu_si512(p); }
+static inline void v_store_sums(int32_t *p, v_i32 s) { _mm512_storeu_si512(p, s); }
 static inline v_i32 v_add_sums(v_i32 a, v_i32 b) { return _mm512_add_epi32(a, b); }
 static inline v_i32 v_load_sums_tail(const int32_t *p, size_t n) { return _mm512_maskz_loadu_epi32(v_lanes_below(n), p); }
 static inline void v_store_sums_tail(int32_t *p, v_i32 s, size_t n) { _mm512_mask_storeu_epi32(p, v_lanes_below(n), s); }
@@ -85,4 +86,17 @@ static inline void v_interleave(const v_bytes r[4], v_i32 q[4])
     q[1] = _mm512_unpackhi_epi16(low, low2);
     q[2] = _mm512_unpacklo_epi16(high, high2);
     q[3] = _mm512_unpackhi_epi16(high, high2);
+}
+static inline v_bytes v_load_parts(const uint8_t *p, size_t d, int parts, size_t n)
+{
+    const __mmask64 lanes = v_bytes_below(n);
+    if (parts == 1)
+        return v_load_bytes(p, n);
+    if (parts == 2)
+        return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi8((__mmask32)lanes, p)),
+                                  _mm256_maskz_loadu_epi8((__mmask32)lanes, p + d), 1);
+    __m512i x = _mm512_castsi128_si512(_mm_maskz_loadu_epi8((__mmask16)lanes, p));
+    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8((__mmask16)lanes, p + d), 1);
+    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8((__mmask16)lanes, p + 2 * d), 2);
+    return _mm512_inserti32x4(x, _mm_maskz_loadu_epi8((__mmask16)lanes, p + 3 * d), 3);
 }

@@ -1,10 +1,10 @@
 /* Convolution of 8-bit values as implicit GEMM: what conv.c does with floats. Sums are exact, so nothing that only meets padding is left
  * out: the offset of an output channel counts on all of its taps.
  */
-#include <math.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "requantise.h"
 #include "team.h"
 
 enum { WORD = 4 }; /* values of k that a lane multiplies at a time */
@@ -21,6 +21,7 @@ typedef struct qconv_run {
     int64_t row, pixel, group;        /* bytes from one row, pixel, group to the next of what is multiplied: the band or x */
     int64_t first, last;              /* columns of a row that are computed */
     int64_t y_bytes;                  /* of an element of y */
+    int bounded;                      /* nothing is so large that it has to be bounded before it is rounded to a byte */
     uint32_t shape;                   /* of tile registers */
 } qconv_run;
 
@@ -82,8 +83,8 @@ static fc_qgemm_args args_of(qconv_run *c)
     return (fc_qgemm_args){.ldc = (size_t)p->y_pixel, .lda = (size_t)(p->sw * c->pixel), .run = c->runs, .runs = (size_t)c->count,
                            .words = (size_t)c->words, .own_factor = p->own_factor, .own_lo = p->own_lo, .own_hi = p->own_hi,
                            .ldr = (size_t)p->r_pixel, .r_factor = p->r_factor, .r_zero = (int32_t)p->r_zero, .lo = p->lo, .hi = p->hi,
-                           .zero = (int32_t)p->zero, .byte_lo = (int32_t)fmaxf(0.0f, nearbyintf(p->lo) + (float)p->zero),
-                           .byte_hi = (int32_t)fminf(255.0f, nearbyintf(p->hi) + (float)p->zero), .to = (int)p->to, .shape = &c->shape};
+                           .zero = (int32_t)p->zero, .byte_lo = fc_byte_lo(p->lo, p->zero), .byte_hi = fc_byte_hi(p->hi, p->zero),
+                           .to = (int)p->to, .bounded = c->bounded, .shape = &c->shape};
 }
 
 /* Columns [c->first, c->last) of output row oy times a panel of n channels from `column` on, a tile at a time; a: of column 0. */
@@ -177,6 +178,7 @@ fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
     qconv_run c = {.p = *p, .y = t[0], .x = t[1], .w = t[2], .offset = t[3], .factor = t[4], .residual = t[5], .table = t[6],
                    .runs = team->scratch, .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
     uint8_t *band = (uint8_t *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
+    c.bounded = !c.residual && p->own_factor == 0.0f && fc_is_bounded(c.factor, p->groups * p->oc);
     const int flat = make_flat(&c.p, c.residual != NULL);
     int64_t q0 = 0, q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length), begin = 0, end = p->n * (flat ? c.p.ow : p->oh);
     if (p->split_columns)

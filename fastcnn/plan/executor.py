@@ -1,7 +1,6 @@
 """Engine: runs one optimised graph for any input shapes; plans are cached per shape, packed weights shared by all of them."""
 from __future__ import annotations
 
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
@@ -24,6 +23,7 @@ from fastcnn.plan.bind import spec_of
 from fastcnn.plan.choices import LayerChoice, rows
 from fastcnn.plan.control_flow import ControlFlow
 from fastcnn.plan.lowering import Stage
+from fastcnn.plan.memory import aligned, empty
 from fastcnn.plan.plan import Plan, make_plan, small_values
 from fastcnn.plan.planning import Planning
 
@@ -167,8 +167,7 @@ class Engine:
     def _handed_on(self, stage: Stage) -> list[np.ndarray]:
         """Memory for what one of several stages makes; maps for the next stage begin at a vector, as in the arena."""
         names = (*stage.outputs, *[""] * len(stage.trims))
-        return [np.empty(shape, dtype) if name in self.outputs or dtype != F32 or not name
-                else _native.aligned_empty(math.prod(shape)).reshape(shape)
+        return [aligned(shape, dtype) if name and name not in self.outputs and dtype == F32 else empty(shape, dtype)
                 for name, (shape, dtype) in zip(names, stage.allocations)]
 
     def _run_stages(self, plan: Plan, env: dict[str, Any], workspace: _native.Workspace, until: float) -> list[Any]:
@@ -209,7 +208,7 @@ class Engine:
 
 def _fresh(stage: Stage) -> list[np.ndarray]:
     """Memory for what a stage makes for the caller alone."""
-    return [np.empty(shape, dtype) for shape, dtype in stage.allocations]
+    return [empty(shape, dtype) for shape, dtype in stage.allocations]
 
 
 def _failed_node(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray]) -> str:
@@ -230,5 +229,5 @@ def _targets(stage: Stage, inputs: Sequence[np.ndarray], out: Sequence[np.ndarra
     for (shape, dtype), array in zip(stage.allocations, out):
         fits = (array is not None and array.shape == shape and array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
                 and not any(np.may_share_memory(array, other) for other in (*inputs, *targets)))
-        targets.append(array if array is not None and fits else np.empty(shape, dtype))
+        targets.append(array if array is not None and fits else empty(shape, dtype))
     return targets

@@ -9,6 +9,7 @@ import pytest
 from conv_step import assert_alike
 from graph_helper import model
 from onnx import TensorProto, helper
+from test_passes_unshared_convolution import matmul_form
 
 import fastcnn
 from fastcnn import _native
@@ -103,6 +104,24 @@ LONE = {
     "one axis": ((24, 16, 3), [1, 16, 30], {"strides": [2]}, "GEMM in place"),
     "three axes": ((24, 16, 1, 3, 3), [1, 16, 3, 9, 9], {"strides": [1, 2, 2]}, "GEMM in place"),
 }
+
+
+def only_ways() -> Iterator[tuple[str, bytes]]:
+    """(the step, a network of one node that nothing else computes)."""
+    w, doubles = np.ones((6, 4, 3, 3), np.float32), {"types": {"x": TensorProto.DOUBLE}}
+    yield "deform_conv", model([helper.make_node("DeformConv", ["x", "w", "o"], ["y"])], {"x": [1, 4, 8, 8], "o": [1, 18, 6, 6]}, ["y"],
+                               {"w": w}, opset=19).SerializeToString()
+    yield "local_conv", matmul_form(3, 1, 1, 0).SerializeToString()
+    yield "typed_matmul", model([helper.make_node("Conv", ["x", "w"], ["y"])], {"x": [1, 4, 8, 8]}, ["y"], {"w": w.astype(np.float64)},
+                                **doubles).SerializeToString()
+    yield "typed_matmul", model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": [5, 4]}, ["y"], {"w": np.ones((4, 3))},
+                                **doubles).SerializeToString()
+
+
+@pytest.mark.parametrize("kind, layer", list(only_ways()), ids=["deform_conv", "local_conv", "conv of doubles", "product of doubles"])
+def test_what_has_one_way_only_has_a_row_too(kind: str, layer: bytes) -> None:
+    row, = fastcnn.load(layer, threads=1).choices()
+    assert (row.algorithm, row.source, row.predicted_ms) == (kind, "only", None) and "x" in str(row)
 
 
 @pytest.mark.parametrize("kind", LONE)

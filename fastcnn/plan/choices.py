@@ -12,7 +12,9 @@ from fastcnn.machine.clock import cycles_per_second
 
 BLOCKING = ("block", "tiles", "split_columns")
 # What is kept of a fused step's forty fields: all of them were a fifth of the Python objects of a plan of MobileNetV2 (91 KB).
-SHOWN = (*BLOCKING, "nv", "m", "ih", "iw", "ic", "kh", "kw")
+SHOWN = (*BLOCKING, "nv", "m", "n", "k", "ih", "iw", "ic", "kh", "kw")
+# Steps that are the only way to compute a node: convolutions with moved taps or a filter a pixel, and products of other types than float32.
+ONLY = frozenset(("deform_conv", "local_conv", "typed_matmul"))
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,14 @@ class LayerChoice:
     """What computes a convolution or a matrix product with constant weights.
 
     layer         the shapes in words
-    algorithm     a rung of fastcnn.convolve.ladder: GEMM in place, Winograd F(m,r), depthwise ring ...; of a step that fuses neighbours its
-                  kind; in a row of its own for neighbours that tuning has found to run better apart, or together in several steps, the
-                  name of that variant
+    algorithm     a rung of fastcnn.convolve.ladder: GEMM in place, Winograd F(m,r), depthwise ring ...; the kind of a step that fuses
+                  neighbours, or that is the only one; in a row of its own for neighbours that tuning has found to run better apart, or
+                  together in several steps, the name of that variant
     tile          (rows, columns) of the register tile at most, None where there is none
     blocking      rows or tiles at a time, and whether threads share output channels
-    source        "model": the cost model; "tuned": measured on this machine; "fused": with its neighbours by fastcnn.fusions
-    predicted_ms  by the cost model, None for fused steps
+    source        "model": the cost model; "tuned": measured on this machine; "fused": with its neighbours by
+                  fastcnn.fusions; "only": there is no other way
+    predicted_ms  by the cost model, None for steps that it does not know
     measured_ms   of the candidates that were timed, by name; empty unless tuned
     """
 
@@ -79,14 +82,17 @@ def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
     tile = (tallest(nv), nv * _native.vector_length()) if nv else None
     blocking = {key: int(fields[key]) for key in BLOCKING if key in fields}
     if decision is None:
-        layer, source, predicted = _fused_layer(fields), "tuned" if step.seconds else "fused", None
+        layer, source, predicted = _layer(fields), "tuned" if step.seconds else "only" if step.kind in ONLY else "fused", None
     else:
         layer, source, predicted = str(decision.problem.shape), decision.source, ms_per_cycle * ladder.cycles(decision.choice, step.threads)
     measured = {key: 1e3 * seconds for key, seconds in (step if decision is None else decision).seconds.items()}
     return LayerChoice(step.node, step.op_type, layer, name, tile, blocking, source, predicted, measured)
 
 
-def _fused_layer(fields: Mapping[str, Any]) -> str:
+def _layer(fields: Mapping[str, Any]) -> str:
+    """The shapes of a step without a decision, as far as its fields have them."""
+    if {"m", "n", "k"} <= fields.keys():
+        return f"{fields['m']}x{fields['k']} by {fields['k']}x{fields['n']}"
     sizes = [f"{fields['ih']}x{fields['iw']}x{fields['ic']}"] if {"ih", "iw", "ic"} <= fields.keys() else []
     window = [f"{fields['kh']}x{fields['kw']}"] if {"kh", "kw"} <= fields.keys() else []
     return ", ".join(sizes + window) or "whole"

@@ -40,7 +40,7 @@ from fastcnn.mapping import VIEWED_BYTES, check_file, give_back, recall, residen
 from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound
-from fastcnn.plan.choices import SHOWN, Chosen
+from fastcnn.plan.choices import ONLY, SHOWN, Chosen
 from fastcnn.plan.in_place import add_in_place
 from fastcnn.plan.placement import place_concats
 from fastcnn.plan.planning import Planning
@@ -251,7 +251,7 @@ class StageLowering:
                 buffer.last = len(self.steps)
         self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.threads, fields))
         self.info.append(StepInfo(kind, self.name, work, self.made))
-        if not isinstance(self.unit, BoundNode) and kind != "copy":
+        if kind in ONLY or (not isinstance(self.unit, BoundNode) and kind != "copy"):
             shown = {name: fields[name] for name in SHOWN if name in fields}
             self.chosen.append(Chosen(self.name, self.unit.op_type, kind, shown, self.threads))
 

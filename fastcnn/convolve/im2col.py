@@ -17,7 +17,7 @@ class Im2col(GemmInPlace):
     name, computed_weights = "im2col", False
 
     def covers(self, problem: Problem) -> bool:
-        return problem.shape.kernel != (1, 1) and len(problem.places) == 2 and not lies_in_planes(problem)
+        return problem.shape.kernel != (1, 1) and len(problem.places) == 2 and not lies_in_planes(problem.shape, problem.places)
 
     def choose(self, problem: Problem) -> Choice:
         shape = flatten(problem.shape, problem.places)

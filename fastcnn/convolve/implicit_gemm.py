@@ -77,7 +77,7 @@ class GemmInPlace(Gemm):
     name = "GEMM in place"
 
     def covers(self, problem: Problem) -> bool:
-        return not problem.shape.splits_taps and not lies_in_planes(problem)
+        return not problem.shape.splits_taps and not lies_in_planes(problem.shape, problem.places)
 
     def pays(self, problem: Problem) -> bool:
         return not _needs_band(problem.shape, problem.places)
@@ -157,15 +157,11 @@ def taps_of_all(shape: ConvShape) -> int:
 def _needs_band(shape: ConvShape, places: Places) -> bool:
     """Windows reach into padding; or x lies in planes; or pixels are so short and far apart that a line of cache holds little of them."""
     dense = places[0][3] == shape.ic and shape.groups == 1
-    return shape.splits_taps or _in_planes(shape, places) or (shape.kw > 1 and not dense and shape.ic < CACHE_LINE_FLOATS)
+    return shape.splits_taps or lies_in_planes(shape, places) or (shape.kw > 1 and not dense and shape.ic < CACHE_LINE_FLOATS)
 
 
-def lies_in_planes(problem: Problem) -> bool:
+def lies_in_planes(shape: ConvShape, places: Places) -> bool:
     """Row-major x of several channels: only a band is made from it."""
-    return _in_planes(problem.shape, problem.places)
-
-
-def _in_planes(shape: ConvShape, places: Places) -> bool:
     return shape.ic > 1 and places[0][1] > 1
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
 from fastcnn.ir.tensor import channels_last_strides
 
+WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
 NOWHERE = 1 << 30       # padding before an axis so wide that no window meets the input: outputs are the bias
 
 Places = tuple[tuple[int, ...], ...]          # strides (n, c, h, w) of x, y and, when there is one, the residual
@@ -41,6 +42,11 @@ class ConvShape:
         for dilation, taps in (("dh", self.kh), ("dw", self.kw)):
             if taps == 1:
                 object.__setattr__(self, dilation, 1)
+
+    @property
+    def window(self) -> dict[str, int]:
+        """The fields of a step that say what its window is, and the extents around it."""
+        return {name: getattr(self, name) for name in WINDOW}
 
     @property
     def macs(self) -> int:

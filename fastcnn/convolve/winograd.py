@@ -28,7 +28,7 @@ class Winograd(Rung):
     name = "Winograd"
 
     def covers(self, problem: Problem) -> bool:
-        return is_winograd_window(problem.shape) and problem.shape.dilations == (1, 1) and not lies_in_planes(problem)
+        return is_winograd_window(problem.shape) and problem.shape.dilations == (1, 1) and not lies_in_planes(problem.shape, problem.places)
 
     def pays(self, problem: Problem) -> bool:
         return best_form(problem.shape, problem.threads) is not None
@@ -65,7 +65,7 @@ class WinogradPhases(Winograd):
     name = "Winograd on phases"
 
     def covers(self, problem: Problem) -> bool:
-        return phase_of(problem.shape) is not None and not lies_in_planes(problem)
+        return phase_of(problem.shape) is not None and not lies_in_planes(problem.shape, problem.places)
 
     def pays(self, problem: Problem) -> bool:
         return super().pays(self._phases(problem))

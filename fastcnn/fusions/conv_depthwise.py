@@ -110,7 +110,7 @@ class ConvDepthwise(Fused):
         taps = depthwise.packed((depthwise.node.input(1), "vectors"), lambda: pack_vectors(w2))
         last, last_fields, last_macs = self._last_operands(end if self.last is not None else None, c, ow)
         tile = tile_rows(conv_shape(self.depthwise))
-        block = whole_tiles(fused_rows(4 * iw * nv * _native.vector_length(), window.strides[0], oh, self.rows_factor), tile)
+        block = whole_tiles(fused_rows(F32.itemsize * iw * nv * _native.vector_length(), window.strides[0], oh, self.rows_factor), tile)
         operands = [y, x, packed, vector_of(first, 2, c), taps, vector_of(depthwise, 2, c), *last, residual, means]
         low.emit("conv_depthwise", operands, n * (c * (ih * iw * w1[0].size + oh * ow * w2[0].size) + last_macs * oh * ow),
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
@@ -145,7 +145,7 @@ def _is_first(unit: Unit) -> TypeGuard[BoundNode]:
 
 def _is_large(depthwise: BoundNode, near: Neighbours) -> bool:
     """What the depthwise convolution reads."""
-    return 4 * depthwise.args.spec(0).size > (SHARE_PROPOSED if near.proposes else SHARE_OF_L2) * current().l2_bytes
+    return depthwise.args.spec(0).nbytes > (SHARE_PROPOSED if near.proposes else SHARE_OF_L2) * current().l2_bytes
 
 
 def first_fields(dense: Window, x: Tensor, picked: Choice, *names: str) -> dict[str, int]:

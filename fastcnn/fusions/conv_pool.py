@@ -12,6 +12,7 @@ from fastcnn.convolve.shape import Problem
 from fastcnn.fusions.conv_depthwise import first_fields
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
 from fastcnn.fusions.nodes import conv_shape, conv_window, is_conv, is_dense, is_image_pool
+from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import channels_last_strides
 from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering, Unit
@@ -41,7 +42,7 @@ class ConvPool(Fused):
     def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
         if not is_image_pool(reader) or not is_conv(maker, 5) or not is_dense(maker) or maker.args.has(3):
             return None
-        large = 4 * reader.args.spec(0).size > SHARE_OF_L2 * current().l2_bytes * near.threads
+        large = reader.args.spec(0).nbytes > SHARE_OF_L2 * current().l2_bytes * near.threads
         return cls(maker, reader) if large and near.is_private(maker.outputs[0]) and _fits(maker, pool_window(reader.args)) else None
 
     def alternatives(self) -> Mapping[str, Sequence[Unit]]:
@@ -54,7 +55,7 @@ class ConvPool(Fused):
         y = pool.write(0, "channels_last")
         (n, ic, _, _), c, (ih, iw), (oh, _) = x.shape, w.shape[0], dense.out, window.out
         covered, stride = _covered(window), window.strides[0]
-        block = strip_rows(4 * iw * c, covered, stride, oh, self.rows_factor)
+        block = strip_rows(F32.itemsize * iw * c, covered, stride, oh, self.rows_factor)
         shape = replace(conv_shape(self.conv), n=1, oh=(block - 1) * stride + covered)           # a strip
         places = x.strides, channels_last_strides((1, c, shape.oh, shape.ow))
         first = keep_width(implicit_gemm(shape, places, 1), places, low.widths(conv.node.input(1)), 1)
@@ -70,8 +71,8 @@ def _fits(conv: BoundNode, window: Window) -> bool:
     """Whether the convolution runs as one implicit GEMM of all its channels and a window's rows fit into the strip."""
     shape = conv_shape(conv)
     whole = len(split_sums.of_channels(shape.ic, shape.kernel, (shape.sh, shape.sw), shape.n * shape.oh * shape.ow)) == 1
-    small = 4 * _covered(window) * shape.ow * shape.oc <= STRIP_OF_L2 * current().l2_bytes
-    small = small and 4 * conv.args.spec(1).size <= WEIGHTS_OF_L2 * current().l2_bytes
+    small = F32.itemsize * _covered(window) * shape.ow * shape.oc <= STRIP_OF_L2 * current().l2_bytes
+    small = small and conv.args.spec(1).nbytes <= WEIGHTS_OF_L2 * current().l2_bytes
     places = channels_last_strides(shape.x_extents), channels_last_strides(shape.y_extents)
     return whole and small and ladder.choose(Problem(replace(shape, n=1), places)).kind == "conv"
 

@@ -1,9 +1,9 @@
 """The numbers of this machine by measuring: a second or two on a quiet machine, one thread.
 
 What takes whole layers or networks to find out stays as the row has it: ring_bytes, line, spill, l2_weights, l3_weights, prefetch,
-products; and chains, panel and l2_read, which arithmetic hides in part. With those three measured alone 73 % of the picks for 270 layers at AVX2 were
-within 10 % of the best, as the row has them 99 % (EPYC Zen 5, 2026-11-29). Nothing here runs unless it is asked for: plans depend on what
-was measured only where FASTCNN_MACHINE says so.
+products; and chains, panel and l2_read, which arithmetic hides in part. With those three measured alone 73 % of the picks for 270 layers at
+AVX2 were within 10 % of the best, as the row has them 99 % (EPYC Zen 5, 2026-11-29). Nothing here runs unless it is asked for: plans depend
+on what was measured only where FASTCNN_MACHINE says so.
 """
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ from fastcnn.convolve.planes_product import PLANES_PRODUCT
 from fastcnn.convolve.shape import ConvShape, Places, Problem
 from fastcnn.ir.tensor import Strides, span, walk
 
-WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
 # Written before a round: 192 MB. 4 MB of weights then come at 13 GB/s, as in ResNet-50; after 48 MB at 28, after 128 at 16 (the L3 of a
 # virtual machine is what its neighbours leave of it). Written and not only read, since a network leaves lines that have to be
 # stored behind it: after reading, the block sizes of F(2,3) on 14x14x256 come in another order than in ResNet-18. 2026-11-21, Xeon.
@@ -72,7 +71,7 @@ def _steps(problem: Problem, picked: Choice, buffers: Sequence[np.ndarray | None
                  {**PLANES_PRODUCT.product(picked), **RELU}) for g in range(shape.groups)]
     names = _native.step_fields()[picked.kind]
     fields: dict[str, Any] = dict.fromkeys(names, 0)          # what only some lowerings use is off
-    fields |= {name: getattr(shape, name) for name in WINDOW} | RELU
+    fields |= shape.window | RELU
     for name, strides in zip("xyr", (*problem.places, (0, 0, 0, 0))):
         fields |= {f"{name}_image": strides[0], f"{name}_row": strides[2], f"{name}_pixel": strides[3]}
     fields = {name: value for name, value in (fields | picked.fields).items() if name in names}

@@ -167,12 +167,7 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 def conv_fields(picked: Choice, x: Tensor, y: Tensor, residual: Tensor | None,
                 activation: Mapping[str, float]) -> dict[str, Any]:
     """Step fields of a convolution as it was chosen."""
-    return {**conv_window(picked.shape), **place("x", x), **place("y", y), **place("r", residual), **activation, **picked.fields}
-
-
-def conv_window(shape: ConvShape) -> dict[str, int]:
-    """The step fields of a window and the extents around it."""
-    return {name: getattr(shape, name) for name in ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")}
+    return {**picked.shape.window, **place("x", x), **place("y", y), **place("r", residual), **activation, **picked.fields}
 
 
 def pack_at_run_time(low: Lowering, picked: Choice, w: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from fastcnn.convolve.planes_product import PLANES_PRODUCT
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.ir.tensor import Tensor, dense_strides, is_dense, pitch
 from fastcnn.ops.base import Lowering
-from fastcnn.ops.convolution.conv_emit import conv_window, epilogue, two_dimensional, vector_of
+from fastcnn.ops.convolution.conv_emit import epilogue, two_dimensional, vector_of
 from fastcnn.ops.window import Window, two_axes
 
 CLAMPS = ("Relu", "Clip")   # activations that clamp
@@ -72,5 +72,5 @@ def _emit_depthwise(low: Lowering, choice: Choice) -> None:
     """One step."""
     y, x, w = two_dimensional(low.write(0, "dense")), two_dimensional(low.read(0)), low.args.constant(1)
     weights = low.packed((low.node.input(1), *choice.layout), lambda: ladder.pack(choice, w))
-    low.emit("depthwise_planes", [y, x, weights, vector_of(low, 2, w.shape[0])], choice.shape.macs, **conv_window(choice.shape),
+    low.emit("depthwise_planes", [y, x, weights, vector_of(low, 2, w.shape[0])], choice.shape.macs, **choice.shape.window,
              **choice.fields, **epilogue(low.node.activation))

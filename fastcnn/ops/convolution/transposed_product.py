@@ -7,7 +7,7 @@ from fastcnn.convolve.shape import ConvShape
 from fastcnn.convolve.transposed import axes_of, column_runs, product_shape
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering
-from fastcnn.ops.convolution.conv_emit import Term, conv_window, emit_conv, epilogue, place, vector_of
+from fastcnn.ops.convolution.conv_emit import Term, emit_conv, epilogue, place, vector_of
 from fastcnn.ops.window import Window
 
 
@@ -28,7 +28,7 @@ def emit_product(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     m = shape.groups * shape.oc
     bias, slope = vector_of(low, 2, m) if term.first else None, vector_of(low, 4, m) if term.last else None
     activation = epilogue(low.node.activation if term.last else None)
-    low.emit("overlap_add", [y, z, low.constant(np.array(rows, np.int64)), bias, residual, slope], z.size, **conv_window(shape),
+    low.emit("overlap_add", [y, z, low.constant(np.array(rows, np.int64)), bias, residual, slope], z.size, **shape.window,
               groups=shape.groups, oc=shape.oc, runs=len(runs), most=most, **place("x", z), **place("y", y), **place("r", residual),
              **activation)
 

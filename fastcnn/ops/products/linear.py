@@ -118,8 +118,7 @@ def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tup
     packed = low.packed((key, *picked.layout), lambda: ladder.pack(picked, weights.reshape(n, k, 1, 1)))
     x4, y4 = (Tensor(t.buffer, (1, c, 1, m), s, t.offset) for t, c, s in ((a, k, strides_x), (y, n, strides_y)))
     r4 = residual and Tensor(residual.buffer, (1, n, 1, m), (0, 1, m * residual.strides[0], residual.strides[0]), residual.offset)
-    fields = {"n": 1, "kh": 1, "kw": 1, "sh": 1, "sw": 1, "dh": 1, "dw": 1, "pt": 0, "pl": 0, "ih": 1, "iw": m, "oh": 1, "ow": m,
-              **place("x", x4), **place("y", y4), **place("r", r4), **epilogue(activation), **picked.fields}
+    fields = {**shape.window, **place("x", x4), **place("y", y4), **place("r", r4), **epilogue(activation), **picked.fields}
     low.emit(picked.kind, [y4, x4, packed, bias, r4, None], shape.macs, **fields)
 
 

@@ -12,7 +12,7 @@ from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.ir.spec import F32, Args
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering, Op
-from fastcnn.ops.convolution.conv_emit import conv_window, place, two_dimensional
+from fastcnn.ops.convolution.conv_emit import place, two_dimensional
 from fastcnn.ops.products.linear import as_rows
 from fastcnn.ops.quantized.bytes import are_bytes, past_the_end
 from fastcnn.ops.window import Window, resolve, two_axes
@@ -67,7 +67,7 @@ def emit_product(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     table = low.read(TABLE, "dense") if low.args.has(TABLE) else None
     places = {**place("x", x), **place("y", y), **place("r", residual)}
     low.emit(picked.kind, [y, x, packed, _offset(low, w), _factor(low), residual, table], shape.macs,
-             **conv_window(picked.shape), **places, **_epilogue(low.node.attrs), **picked.fields)
+             **picked.shape.window, **places, **_epilogue(low.node.attrs), **picked.fields)
 
 
 def _epilogue(attrs: Mapping[str, Any]) -> dict[str, float]:

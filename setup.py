@@ -31,7 +31,9 @@ ISA_FLAGS = {
 SUBLEVEL_FLAGS = {"avx2_vnni": [*ISA_FLAGS["avx2"], "-mavxvnni"], "avx512_vnni": [*ISA_FLAGS["avx512"], "-mavx512vnni"],
                   "avx512_amx": [*ISA_FLAGS["avx512"], "-mavx512vnni", "-mamx-tile", "-mamx-int8"]}
 # Kernels that ask for more than any level: name of the file -> flags.
-SINGLE_FLAGS = {"table_avx512_vbmi": [*ISA_FLAGS["avx512"], "-mavx512vbmi"]}
+SINGLE_FLAGS = {"table_avx512_vbmi": [*ISA_FLAGS["avx512"], "-mavx512vbmi"],
+                "pairs_avx512_bf16": [*ISA_FLAGS["avx512"], "-mavx512bf16"],
+                "pairs_avx512_amx": [*ISA_FLAGS["avx512"], "-mavx512bf16", "-mamx-tile", "-mamx-bf16"]}
 SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 C_FLAGS = ["-std=c11", "-D_GNU_SOURCE", f"-DFC_HAVE_X86={int(X86)}", "-Wall", "-Wextra", "-Wshadow",
            "-fvisibility=hidden", "-fPIC"]
@@ -85,7 +87,8 @@ def libraries():
     kernels = [library(f"fastcnn_{isa}", [str(SOURCE / "isa" / f"{isa}.c")], flags) for isa, flags in ISAS.items()]
     kernels += [library(f"fastcnn_bytes_{isa}", [str(SOURCE / "isa" / f"bytes_{isa}.c")], [*flags, *BYTES_FLAGS])
                 for isa, flags in {**ISAS, **SUBLEVELS}.items()]
-    kernels += [library(f"fastcnn_{name}", [str(SOURCE / "isa" / f"{name}.c")], flags) for name, flags in SINGLES.items()]
+    kernels += [library(f"fastcnn_{name}", [str(SOURCE / "isa" / f"{name}.c")], flags)
+                for name, flags in {"pairs_scalar": [], **SINGLES}.items()]
     return [library("fastcnn_core", everyone, OPENMP), *kernels]
 
 

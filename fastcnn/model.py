@@ -13,7 +13,7 @@ import numpy as np
 
 from fastcnn.boundary import unforeseen
 from fastcnn.budget import NEVER, Budget
-from fastcnn.convolve.accuracy import FAST, Accuracy, accuracy_of
+from fastcnn.convolve.accuracy import FAST, PRECISIONS, Accuracy, accuracy_of
 from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.cpu import default_memory, default_threads, respect_quota
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from fastcnn.analysis.summary import Summary
 
-PRECISIONS = ("fp32",)
-
 
 def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str = "fp32",
          tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
@@ -44,7 +42,9 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
 
     model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
     threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores)
-    precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included
+    precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included; "bf16": operands of
+               convolutions and of products with constant matrices are rounded to bfloat16 where the CPU multiplies those faster
+               (AMX, AVX-512 BF16), sums and everything else stay float32
     tune       True: time the candidates for every distinct convolution on this machine when its shapes are first planned and use
                the fastest; answers are remembered in a file, or in the one given here
     max_memory bytes that one value, the activations of one plan and the packed weights may take, each; None: three quarters of what
@@ -79,7 +79,7 @@ class Model:
                  accuracy: str | Mapping[str, str] = FAST):
         self._budget, self._max_memory = Budget(max_memory or default_memory()), max_memory
         self._graph, self._threads, self._precision, self._tune = graph, threads, precision, tune
-        checked = accuracy_of(accuracy, graph.node_names())
+        checked = accuracy_of(accuracy, graph.node_names(), precision)
         self._accuracy = accuracy if isinstance(accuracy, str) else dict(accuracy)
         self._chooser = _tuner(tune, graph, checked) if tune else CostModel(checked)
         respect_quota()

@@ -357,6 +357,11 @@ def qgemm_max_mr(int64_t nv):
     return fc_qgemm_max_mr(nv)
 
 
+def pgemm_max_mr(int64_t nv):
+    """Tallest register tile of bfloat16 numbers nv vectors wide; 0 when there is none, or no kernels for them at this instruction set."""
+    return fc_pgemm_max_mr(nv)
+
+
 def depthwise_wide_pairs():
     """Whether depthwise kernels 5 and 7 columns wide are faster with two output rows at a time."""
     return bool(fc_depthwise_wide_pairs())

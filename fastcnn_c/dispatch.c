@@ -87,6 +87,20 @@ fc_table_kernel fc_active_table(void)
     return fc_active_bytes->table;
 }
 
+/* AVX2 and AVX-512 without BF16 have no products of pairs: float32 is as fast there and rounds nothing. */
+const fc_pairs *fc_active_pairs(void)
+{
+#if FC_HAVE_PAIRS_AVX512_AMX
+    if (active_isa == FC_ISA_AVX512_AMX && fc_cpu_info()->amx_bf16 && fc_cpu_info()->avx512_bf16)
+        return &fc_pairs__avx512_amx;
+#endif
+#if FC_HAVE_PAIRS_AVX512_BF16
+    if (active_isa >= FC_ISA_AVX512_VNNI && fc_cpu_info()->avx512_bf16)
+        return &fc_pairs__avx512_bf16;
+#endif
+    return active_isa == FC_ISA_SCALAR ? &fc_pairs__scalar : NULL;
+}
+
 int fc_set_isa(fc_isa isa)
 {
     if (!fc_isa_available(isa))
@@ -130,4 +144,10 @@ int64_t fc_qgemm_max_mr(int64_t nv)
 int64_t fc_gemm_pair(int64_t ow)
 {
     return ow >= 1 && ow <= FC_GEMM_MAX_MR / 2 && fc_active->gemm->pair[ow] ? FC_GEMM_PAIR_NV : 0;
+}
+
+int64_t fc_pgemm_max_mr(int64_t nv)
+{
+    const fc_pairs *pairs = fc_active_pairs();
+    return pairs && nv >= 1 && nv <= FC_GEMM_MAX_NV ? pairs->max_mr[nv] : 0;
 }

@@ -29,6 +29,11 @@
     I(nv) I(band) I(block) I(split_columns) I(y_gap) I(interleaved) I(pair)
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
+/* y, x, w (bfloat16, packed), bias?, residual?, slope? ; the same with x and w rounded to bfloat16, products and sums in float32. Through a band;
+ * block: output rows, or pixels of a 1x1 window of stride 1 on a single row. Runs of k (kernel rows where dw is 1, else taps) of an even length.
+ * Weights: per group panels of nv vectors of oc, [run][pair of k][channel][2]. */
+#define FC_FIELDS_conv_bf16(I, F, V) \
+    FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(block) I(split_columns)
 /* y, x (uint8), w (int8, packed), offset (int32 [groups*oc]), factor (float [groups*oc]), residual? (uint8), table? [256] ; convolution of 8-bit
  * values: for each output channel s = offset + sum of x * w, exact, and f = s * factor. Where own_factor is not 0, the result is a quantised one of
  * its own first: f = round(min(max(f, own_lo), own_hi)) * own_factor. Where there is a residual: f += (residual - r_zero) * r_factor. Then y = s (to
@@ -266,7 +271,7 @@
 
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
-    X(conv, fc_scratch_conv) X(qconv, fc_scratch_qconv) X(quantise, fc_scratch_none) X(dequantise, fc_scratch_none) X(table, fc_scratch_none) \
+    X(conv, fc_scratch_conv) X(conv_bf16, fc_scratch_conv_bf16) X(qconv, fc_scratch_qconv) X(quantise, fc_scratch_none) X(dequantise, fc_scratch_none) X(table, fc_scratch_none) \
     X(qadd, fc_scratch_none) X(qdepthwise, fc_scratch_qdepthwise) X(qpool, fc_scratch_none) X(qmul, fc_scratch_none) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
     X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \

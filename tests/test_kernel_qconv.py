@@ -31,12 +31,12 @@ def operands(case: Case, seed: int = 0, weights: tuple[int, int] = (-128, 127)) 
     return x, w
 
 
-def sums(case: Case, x: np.ndarray, w: np.ndarray, zero: int) -> np.ndarray:
-    """(n, oh, ow, m) in int64: sums of x * w, padding being `zero`."""
-    wide = np.full((case.n, case.ih + 40, case.iw + 40, x.shape[3]), zero, np.int64)
+def sums(case: Case, x: np.ndarray, w: np.ndarray, zero: int, kind: type = np.int64) -> np.ndarray:
+    """(n, oh, ow, m) in int64, or another kind: sums of x * w, padding being `zero`."""
+    wide = np.full((case.n, case.ih + 40, case.iw + 40, x.shape[3]), zero, kind)
     wide[:, 20:20 + case.ih, 20:20 + case.iw] = x
-    y = np.zeros((case.n, case.oh, case.ow, case.groups, case.oc), np.int64)
-    filters = w.astype(np.int64).reshape(case.groups, case.oc, case.ic, case.kh, case.kw)
+    y = np.zeros((case.n, case.oh, case.ow, case.groups, case.oc), kind)
+    filters = w.astype(kind).reshape(case.groups, case.oc, case.ic, case.kh, case.kw)
     for r in range(case.kh):
         for s in range(case.kw):
             top, left = 20 - case.pt + r * case.dh, 20 - case.pl + s * case.dw

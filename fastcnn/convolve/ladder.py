@@ -6,10 +6,12 @@ fields of its step, its weights packed, its time by the cost model.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.convolve.bf16_gemm import BF16_GEMM
 from fastcnn.convolve.choice import Choice, Rung
 from fastcnn.convolve.depthwise import DepthwiseDirect, DepthwiseRing, GroupsByLanes
 from fastcnn.convolve.im2col import Im2col
@@ -24,6 +26,7 @@ from fastcnn.convolve.winograd import WINOGRAD, WinogradPhases
 from fastcnn.machine.current import current
 
 LADDER: list[Rung] = [
+    BF16_GEMM,         # where a model is loaded so, and faster than what the rungs below would do
     PLANES_PRODUCT,    # on planes first: two changes of layout cost more than all but the shortest planes lose
     PlanesDepthwise(),
     DepthwiseDirect(),  # one channel a group: nothing for a GEMM to gain, the work is in the loads
@@ -44,6 +47,10 @@ BY_NAME = {rung.name: rung for rung in LADDER}
 
 def choose(problem: Problem) -> Choice:
     """The planner's pick for one convolution; of one on planes, what would compute it on pixels where no rung on planes pays."""
+    if problem.rounds:
+        exact = choose(replace(problem, rounds=False))
+        rounded = [BF16_GEMM.choose(problem)] if BF16_GEMM.takes(problem) else []
+        return min([*rounded, exact], key=lambda choice: cycles(choice, problem.threads))
     for rung in LADDER:
         if rung.takes(problem) and rung.pays(problem):
             return rung.choose(problem)

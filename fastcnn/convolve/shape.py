@@ -147,6 +147,7 @@ class Problem:
     constant  the weights are known when the plan is made; else what packs them is steps that move them
     planes    x lies row-major, y may be written so, and what follows the sum is a bias and an activation at most
     clamped   that activation is none, Relu or Clip
+    rounds    x and w may be rounded to bfloat16
     """
 
     shape: ConvShape
@@ -155,6 +156,7 @@ class Problem:
     constant: bool = True
     planes: bool = False
     clamped: bool = True
+    rounds: bool = False
 
     def on_pixels(self) -> Problem:
         """The same with x and y channels last, in tensors of their own."""

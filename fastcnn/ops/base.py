@@ -41,9 +41,13 @@ class Unit(Protocol):
 
 
 class Lowering(Protocol):
-    """What the planner offers an operator while it lowers one node of a bound graph."""
+    """What the planner offers an operator while it lowers one node of a bound graph.
+
+    threads  at most so many will run its steps     rounds  whether operands of convolutions may be rounded to bfloat16
+    """
 
     threads: int
+    rounds: bool
 
     @property
     def node(self) -> Node: ...

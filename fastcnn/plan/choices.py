@@ -67,6 +67,10 @@ class LayerChoice:
         return f"{self.node}: {self.layer}: {self.algorithm}{tile}{blocking} ({self.source}{predicted}{measured})"
 
 
+# Register tiles that are not float32's.
+TALLEST = {"conv_bf16": _native.pgemm_max_mr, "qconv": _native.qgemm_max_mr}
+
+
 def rows(chosen: Sequence[Chosen]) -> list[LayerChoice]:
     """One row a step. The first call measures the clock, a few milliseconds."""
     return [_row(step, 1e3 / cycles_per_second()) for step in chosen]
@@ -78,7 +82,7 @@ def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
     name = step.kind if decision is None else decision.choice.rung
     if decision is not None and m:
         name += f" F({m},{max(decision.problem.shape.kernel)})"
-    tallest = _native.qgemm_max_mr if step.kind == "qconv" else _native.gemm_max_mr
+    tallest = TALLEST.get(step.kind, _native.gemm_max_mr)
     tile = (tallest(nv), nv * _native.vector_length()) if nv else None
     blocking = {key: int(fields[key]) for key in BLOCKING if key in fields}
     if decision is None:

@@ -101,8 +101,8 @@ class StageLowering:
     def __init__(self, planning: Planning, bound: Bound, units: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str],
                  selected: Mapping[str, tuple[Unit, Selection]] = MappingProxyType({}), inner: MutableMapping[str, str] | None = None):
         self.bound, self.units, self.inputs, self.outputs, self.selected = bound, units, tuple(inputs), tuple(outputs), selected
-        self.threads, self.packs, self.chooser = planning.threads, planning.packs, planning.chooser
-        self.inner = {} if inner is None else inner
+        self.threads, self.packs, self.inner = planning.threads, planning.packs, {} if inner is None else inner
+        self.chooser, self.rounds = planning.chooser, planning.chooser.accuracy.rounds
         self.tensors: dict[str, Tensor] = {}
         self.converted: dict[tuple[str, str], Tensor] = {}
         self.named: dict[int, str] = {}          # id of a constant's buffer -> its name

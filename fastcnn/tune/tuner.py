@@ -159,7 +159,8 @@ def layer_key(problem: Problem) -> str:
     """The convolution, its strides and the threads in one line."""
     numbers = " ".join(f"{field.name}{getattr(problem.shape, field.name)}" for field in fields(problem.shape))
     strides = " ".join(f"{prefix}[{','.join(map(str, place))}]" for prefix, place in zip("xyr", problem.places))
-    return f"{numbers} {strides}{' planes' if problem.planes else ''}{'' if problem.clamped else ' not clamped'} threads{problem.threads}"
+    kind = f"{' planes' if problem.planes else ''}{'' if problem.clamped else ' not clamped'}{' bf16' if problem.rounds else ''}"
+    return f"{numbers} {strides}{kind} threads{problem.threads}"
 
 
 def tuner(tune: bool | str | os.PathLike[str], weight_bytes: int, accuracy: Accuracy = FASTEST) -> Tuner:

@@ -12,6 +12,7 @@
 enum { FC_GEMM_PAIR_NV = 2, FC_GEMM_INTERLEAVED_NV = 3, FC_GEMM_MAX_NV = 4, FC_GEMM_MAX_MR = 14, FC_MAX_VECTOR = 16 };
 
 #include "bytes.h"
+#include "pairs.h"
 
 /* ---- gemm: one register tile of an implicit GEMM -------------------------------------------------------------------------
  * c[i][j] = min(max(init[i][j] + sum_t sum_k a[i*lda + tap[t].a + k] * b[(tap[t].k + k)*ldb + j] + residual[i][j], lo), hi)
@@ -101,9 +102,12 @@ typedef struct fc_bytes {
 
 extern const fc_bytes fc_bytes__scalar, fc_bytes__avx2, fc_bytes__avx2_vnni, fc_bytes__avx512, fc_bytes__avx512_vnni, fc_bytes__avx512_amx;
 
+extern const fc_pairs fc_pairs__scalar, fc_pairs__avx512_bf16, fc_pairs__avx512_amx;
+
 /* The kernels in use: dispatch.c sets it at load from cpuid and FASTCNN_ISA. */
 extern const fc_kernels *fc_active;
 extern const fc_bytes *fc_active_bytes;
+const fc_pairs *fc_active_pairs(void);      /* NULL where floats are as fast */
 fc_table_kernel fc_active_table(void);      /* their lookup, or a better one that their level does not ask the CPU for */
 
 #endif

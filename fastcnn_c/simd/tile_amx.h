@@ -3,7 +3,9 @@
  * tile_set_shapes(rows, left)  0 to 4: so many rows; 6: so many rows of `left` words of 4 bytes; 5: 16 rows; 7: `left` rows
  * tile_load(t, p, pitch)       rows from p, pitch bytes apart
  * tile_dot(t, a, b)            int32: t[i][j] += sum_k a[i][4*k + l] * b[k][4*j + l] over words k and l < 4, a unsigned, b signed
+ * tile_dot_pairs(t, a, b)      float32: the same over words and l < 2 of bfloat16 numbers
  * tile_store(t, p, pitch), tile_release()
+ * tile_keep_shapes(shape, rows, left)  sets the shapes where *shape, which is 0 at first, is not theirs already
  */
 #include <immintrin.h>
 #include <stdint.h>
@@ -14,6 +16,7 @@ enum { TILE_ROWS = 16, TILE_WORDS = 16, TILE_BYTES = 64 };
 #define tile_load(t, p, pitch) do { __asm__ volatile("" : : : "memory"); _tile_loadd(t, p, pitch); } while (0)
 #define tile_store(t, p, pitch) _tile_stored(t, p, pitch)
 #define tile_dot(t, a, b) _tile_dpbusd(t, a, b)
+#define tile_dot_pairs(t, a, b) _tile_dpbf16ps(t, a, b)
 #define tile_release() _tile_release()
 
 static inline void tile_set_shapes(int rows, int left)
@@ -26,4 +29,12 @@ static inline void tile_set_shapes(int rows, int left)
         shapes.rows[t] = (uint8_t)(t == 5 ? TILE_WORDS : t == 7 ? left : rows);
     }
     __asm__ volatile("ldtilecfg %0" : : "m"(shapes));
+}
+
+static inline void tile_keep_shapes(uint32_t *shape, int rows, int left)
+{
+    const uint32_t wanted = (uint32_t)(rows * TILE_WORDS + left);
+    if (*shape != wanted)
+        tile_set_shapes(rows, left);
+    *shape = wanted;
 }

@@ -150,7 +150,7 @@ def _emit_pieces(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str,
                  shape: ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]], scale: Tensor | None) -> None:
     places = tuple(t.strides for t in (x, y, residual) if t is not None)
-    picked = low.decide(Problem(shape, places, low.threads, isinstance(w, np.ndarray)), name)
+    picked = low.decide(Problem(shape, places, low.threads, isinstance(w, np.ndarray), rounds=low.rounds and scale is None), name)
     if isinstance(w, Tensor):
         packed = pack_at_run_time(low, picked, w)
     else:

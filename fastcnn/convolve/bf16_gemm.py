@@ -1,0 +1,126 @@
+"""Convolution in bfloat16: x and w are rounded to 8 bits of mantissa, products and sums are float32. Only where a model is loaded so."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.convolve import blocking
+from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.implicit_gemm import lies_in_planes
+from fastcnn.convolve.shape import ConvShape, Problem, flatten
+from fastcnn.convolve.tile import MAX_NV
+from fastcnn.machine.current import current
+
+ITEM = 2                    # bytes of a value
+PAIR = 2                    # values of k that a lane multiplies at a time
+TILE_WORDS = 16             # pairs that a tile register has of a pixel
+# Cycles, of a Xeon with AMX (2026-11-29): a tile register multiplied, and loaded; a vector of results; a tile begun; a vector rounded.
+MULTIPLY, LOAD, RESULT, TILE, NARROW = 16.0, 8.0, 3.5, 40.0, 2.0
+
+
+class Bf16Gemm(Rung):
+    """Implicit GEMM through a band of rounded rows: AMX, or dot products of pairs where there is none; scalar is the readable definition.
+
+    The one rung whose results differ from the others' by more than rounding of sums: ladder.choose weighs it against what they would do.
+    """
+
+    name = "GEMM in bfloat16"
+
+    def covers(self, problem: Problem) -> bool:
+        shape = problem.shape
+        values = shape.ic * (shape.kw if shape.dw == 1 else 1)
+        return problem.rounds and not shape.strict and values % PAIR == 0 and not lies_in_planes(problem) and bool(widths(shape.oc))
+
+    def choose(self, problem: Problem) -> Choice:
+        shape = flatten(problem.shape, problem.places)
+        return min((self._at_width(shape, nv, problem.threads) for nv in widths(shape.oc)), key=lambda choice: self.cycles(choice, 1))
+
+    def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
+        shape = flatten(problem.shape, problem.places)
+        for nv in widths(shape.oc):
+            yield f"{self.name} nv{nv}", self._at_width(shape, nv, problem.threads)
+
+    def _at_width(self, shape: ConvShape, nv: int, threads: int) -> Choice:
+        fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "block": _block(shape, threads),
+                  "split_columns": int(blocking.splits_columns(shape, nv, not _is_flat(shape), threads))}
+        return Choice(self.name, "conv_bf16", shape, fields, (shape.groups, nv, shape.dw == 1))
+
+    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+        groups, nv, whole_rows = choice.packing
+        return pack_pairs(w, groups, nv, whole_rows)
+
+    def cycles(self, choice: Choice, threads: int) -> float:
+        shape, nv, vector = choice.shape, choice.fields["nv"], _native.vector_length()
+        runs, values = (shape.kh, shape.kw * shape.ic) if shape.dw == 1 else (shape.kh * shape.kw, shape.ic)
+        full, last = divmod(-(-shape.oc // vector), nv)
+        panels = [(count, width) for count, width in ((full, nv), (1, last)) if count and width]
+        work = sum(count * _row_cycles(shape.ow, width, runs, values // PAIR) for count, width in panels)
+        work *= shape.groups * shape.n * shape.oh
+        band = shape.n * shape.groups * shape.oh * min(shape.sh, shape.kh) * shape.columns_seen * shape.ic
+        weights = ITEM * shape.groups * shape.oc * shape.k
+        return (work + NARROW * band / vector) / threads + weights / current().memory
+
+
+BF16_GEMM = Bf16Gemm()
+
+
+def widths(oc: int) -> list[int]:
+    """Vectors of the register tiles that there are at this instruction set for so many output channels."""
+    return [nv for nv in range(1, MAX_NV + 1) if _native.pgemm_max_mr(nv) and nv <= -(-oc // _native.vector_length())]
+
+
+def pack_pairs(w: np.ndarray, groups: int, nv: int, whole_rows: bool) -> np.ndarray:
+    """w (M, C/group, kh, kw) in bfloat16 as [group][panel][run of k][pair][channel][2], flat.
+
+    whole_rows: a run is a kernel row, else a tap
+    """
+    m, _, kh, kw = w.shape
+    vector, oc = _native.vector_length(), m // groups
+    channels = -(-oc // vector) * vector
+    runs = rounded(np.ascontiguousarray(w.transpose(0, 2, 3, 1), np.float32))
+    pairs = runs.reshape(groups, oc, kh if whole_rows else kh * kw, -1).view(np.uint32)
+    padded = np.zeros((groups, channels, *pairs.shape[2:]), np.uint32)
+    padded[:, :oc] = pairs
+    out = _native.aligned_empty(PAIR * padded.size, np.uint16)
+    flat, at = out.view(np.uint32).reshape(groups, -1), 0
+    for first in range(0, channels, nv * vector):
+        panel = padded[:, first:first + nv * vector].transpose(0, 2, 3, 1)
+        flat[:, at:at + panel[0].size] = panel.reshape(groups, -1)
+        at += panel[0].size
+    return out
+
+
+def rounded(x: np.ndarray) -> np.ndarray:
+    """float32 as the upper 16 bits of bfloat16, to nearest even; NaN stays NaN."""
+    bits = x.view(np.uint32)
+    upper = ((bits + (0x7fff + (bits >> 16 & 1))) >> 16).astype(np.uint16)
+    return np.where(np.isnan(x), (bits >> 16 | 0x40).astype(np.uint16), upper)
+
+
+def _is_flat(shape: ConvShape) -> bool:
+    """One long row of pixels, worked on in blocks of them: what conv_bf16.c does."""
+    return (shape.oh, shape.kh, shape.kw, shape.sw, shape.pt, shape.pl) == (1, 1, 1, 1, 0, 0)
+
+
+def _block(shape: ConvShape, threads: int) -> int:
+    """Pixels or output rows whose rounded input fills a quarter of L2."""
+    if not _is_flat(shape):
+        row = ITEM * shape.columns_seen * shape.ic * shape.groups
+        rows = (current().l2_bytes // 4 // max(row, 1) - (shape.kh - 1) * shape.dh - 1) // shape.sh + 1
+        return max(1, min(rows, shape.oh, -(-shape.oh * shape.n // threads)))
+    pixels = current().l2_bytes // 4 // (ITEM * shape.ic * shape.groups)
+    return max(1, min(max(pixels, _native.pgemm_max_mr(1)), shape.ow))
+
+
+def _row_cycles(ow: int, nv: int, runs: int, words: int) -> float:
+    """Cycles of one row of ow pixels times a panel of nv vectors, `runs` times `words` pairs long."""
+    tall = _native.pgemm_max_mr(nv)
+    tiles = -(-ow // tall)
+    if _native.current_isa() == "avx512_amx":
+        chunks = runs * -(-words // TILE_WORDS)
+        multiplied = tiles * chunks * max(MULTIPLY * nv, LOAD * (nv + 1))
+    else:
+        multiplied = ow * nv * runs * words + 0.5 * tiles * (runs * words)
+    return multiplied + ow * nv * RESULT + TILE * tiles

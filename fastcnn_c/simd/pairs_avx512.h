@@ -1,0 +1,20 @@
+/* bfloat16 pairs with AVX-512 BF16: vdpbf16ps. pairs_scalar.h defines each word. */
+#include <string.h>
+
+typedef __m512bh v_pairs;
+
+static inline v_pairs v_load_pairs(const uint16_t *p) { return (v_pairs)_mm512_loadu_si512(p); }
+
+static inline v_pairs v_set1_pair(const uint8_t *p)
+{
+    int32_t word;
+    memcpy(&word, p, sizeof word);
+    return (v_pairs)_mm512_set1_epi32(word);
+}
+
+static inline v_f32 v_dot_pairs(v_f32 s, v_pairs a, v_pairs b) { return _mm512_dpbf16_ps(s, a, b); }
+
+static inline void v_store_narrow(uint16_t *p, v_f32 x, size_t n)
+{
+    _mm256_mask_storeu_epi16(p, v_lanes_below(n), (__m256i)_mm512_cvtneps_pbh(x));
+}

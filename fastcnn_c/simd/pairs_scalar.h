@@ -1,0 +1,39 @@
+/* The vocabulary of bfloat16 pairs with one lane: the definition of every word.
+ *
+ *   v_pairs                     for each lane two bfloat16 numbers, 16 bits each
+ *   v_load_pairs(p)             V_LEN of them, from any address      v_set1_pair(p)  the same in all lanes
+ *   v_dot_pairs(s, a, b)        s + a0*b0 + a1*b1 in float32, in an order of its own
+ *   v_store_narrow(p, x, n)     lanes < n of x, rounded to nearest even; touches no more
+ */
+#include <string.h>
+
+typedef struct v_pairs { float of[2]; } v_pairs;
+
+static inline float bf16_to_float(uint16_t h)
+{
+    const uint32_t bits = (uint32_t)h << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline uint16_t bf16_of_float(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (x != x)
+        return (uint16_t)(bits >> 16 | 0x40);           /* NaN stays one */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static inline v_pairs v_load_pairs(const uint16_t *p) { return (v_pairs){{bf16_to_float(p[0]), bf16_to_float(p[1])}}; }
+
+static inline v_pairs v_set1_pair(const uint8_t *p)
+{
+    uint16_t h[2];
+    memcpy(h, p, sizeof h);
+    return v_load_pairs(h);
+}
+
+static inline v_f32 v_dot_pairs(v_f32 s, v_pairs a, v_pairs b) { return s + a.of[0] * b.of[0] + a.of[1] * b.of[1]; }
+static inline void v_store_narrow(uint16_t *p, v_f32 x, size_t n) { if (n) *p = bf16_of_float(x); }

@@ -1,0 +1,136 @@
+"""The conv_bf16 step (implicit GEMM of bfloat16) against sums in float64 of rounded operands, at every instruction set that has it."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from conv_step import Case, place
+from step_helper import Guarded, run_step, unary_number
+from test_kernel_qconv import sums
+
+from fastcnn import _native
+from fastcnn.convolve.bf16_gemm import pack_pairs, rounded
+
+WINDOWS = [
+    Case(6, 9, oh=3, ow=17), Case(64, 67, oh=5, ow=14, x_gap=1, y_gap=3), Case(2, 5, oh=1, ow=1), Case(130, 33, oh=2, ow=29, n=2),
+    Case(6, 20, sh=2, sw=3, oh=4, ow=7), Case(8, 40, oh=6, ow=5, groups=3, x_gap=2, y_gap=1), Case(34, 20, oh=1, ow=45, n=2, y_gap=1),
+    Case(16, 16, 3, 3, oh=7, ow=7, pt=1, pl=1, pb=1, pr=1, n=3), Case(6, 9, 3, 3, oh=7, ow=11, pt=1, pl=1, pb=1, pr=1, x_gap=2, y_gap=1),
+    Case(6, 17, 3, 3, oh=9, ow=10, dh=2, dw=3, pt=2, pl=3, pb=2, pr=3),
+    Case(4, 8, 3, 3, oh=5, ow=9, groups=4, pt=1, pl=1, pb=1, pr=1, y_gap=1),
+    Case(2, 3, 5, 3, oh=4, ow=6, sh=2, pt=-1, pl=2, pb=0, pr=-1), Case(10, 33, 1, 3, oh=3, ow=31, pl=1, pr=1),
+    Case(3, 21, 7, 4, oh=6, ow=15, sh=2, sw=2, pt=3, pl=2, pb=2, pr=1), Case(2, 2, 3, 3, oh=9, ow=12, pt=4, pl=5, pb=4, pr=5),
+]
+
+
+@pytest.fixture(params=["scalar", "avx512_vnni", "avx512_amx"])
+def pairs(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each level that may have products of pairs: the second where the CPU has AVX-512 BF16 too."""
+    before = _native.current_isa()
+    if request.param in _native.levels():
+        _native.set_isa(request.param)
+    if _native.current_isa() != request.param or not _native.pgemm_max_mr(1):
+        _native.set_isa(before)
+        pytest.skip(f"this CPU or build has no products of bfloat16 at {request.param}")
+    yield request.param
+    _native.set_isa(before)
+
+
+def to_float(bits: np.ndarray) -> np.ndarray:
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def operands(case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((case.n, case.ih, case.iw, case.groups * case.ic), np.float32)
+    return x, rng.standard_normal((case.groups * case.oc, case.ic, case.kh, case.kw), np.float32)
+
+
+def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2, threads: int = 1, split: int = 0,
+        bias: np.ndarray | None = None, residual: np.ndarray | None = None, slope: np.ndarray | None = None, fn: str = "None",
+        alpha: float = 0.0, beta: float = 0.0) -> np.ndarray:
+    """The step's result, margins and gaps checked; what lies between pixels of x is NaN."""
+    m, pitch = case.groups * case.oc, case.groups * case.ic + case.x_gap
+    spaced = np.full((case.n, case.ih, case.iw, pitch), np.nan, np.float32)
+    spaced[..., :case.groups * case.ic] = x
+    y = Guarded(np.full((case.n, case.oh, case.ow, m + case.y_gap), 85, np.float32), output=True)
+    margin = y.array.copy()
+    read = spaced.ravel()[:spaced.size - case.x_gap]        # the last pixel ends with its channels
+    each = [None if extra is None else Guarded(extra) for extra in (bias, residual, slope)]
+    names = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow", "groups", "ic", "oc")
+    sizes = {name: getattr(case, name) for name in names}
+    packed = Guarded(pack_pairs(w, case.groups, nv, case.dw == 1))
+    status = run_step("conv_bf16", [y, Guarded(np.ascontiguousarray(read)), packed, *each], threads, **sizes,
+                      **place("x", case.ih, case.iw, pitch), **place("y", case.oh, case.ow, m + case.y_gap),
+                      **place("r", case.oh, case.ow, m), nv=nv, block=block, split_columns=split, fn=unary_number(fn),
+                      alpha=alpha, beta=beta)
+    assert status == 0
+    np.testing.assert_array_equal(y.array[..., m:], margin[..., m:], err_msg="wrote between pixels")
+    return y.array[..., :m].copy()
+
+
+def check(got: np.ndarray, case: Case, x: np.ndarray, w: np.ndarray, more: np.ndarray | float = 0.0) -> None:
+    """Products of 8 bits of mantissa are exact in float32: only the order of the sum is the kernel's."""
+    x, w = to_float(rounded(x)), to_float(rounded(w))
+    exact, size = sums(case, x, w, 0, np.float64) + more, sums(case, abs(x), abs(w), 0, np.float64) + abs(np.asarray(more))
+    assert (abs(got - exact) <= 2.0 ** -23 * (case.k + 4) * size).all(), abs(got - exact).max()
+
+
+@pytest.mark.parametrize("case", WINDOWS, ids=str)
+def test_conv_bf16(pairs: str, case: Case) -> None:
+    x, w = operands(case)
+    for nv in (nv for nv in range(1, 5) if _native.pgemm_max_mr(nv)):
+        for block, threads, split in ((1, 1, 0), (3, 2, 0), (1000, 3, 1)):
+            most = case.ow if case.oh == 1 else case.oh
+            check(run(case, x, w, nv=nv, block=min(block, most), threads=threads, split=split), case, x, w)
+
+
+@pytest.mark.parametrize("k", [2, 4, 6, 30, 32, 34, 64, 130])
+def test_conv_bf16_at_the_edges_of_every_tile(pairs: str, k: int) -> None:
+    vector = _native.vector_length()
+    for nv in (nv for nv in range(1, 5) if _native.pgemm_max_mr(nv)):
+        for mr in range(1, _native.pgemm_max_mr(nv) + 2):
+            for oc in {max(1, (nv - 1) * vector + 1), nv * vector - 1, nv * vector, nv * vector + 1} - {0}:
+                case = Case(k, oc, ow=mr, y_gap=1)
+                x, w = operands(case, k)
+                check(run(case, x, w, nv=nv, block=mr), case, x, w)
+
+
+@pytest.mark.parametrize("fn, alpha, beta", [("None", 0, 0), ("Relu", 0, 0), ("Clip", -0.5, 2), ("LeakyRelu", 0.25, 0), ("PRelu", 0, 0)])
+def test_conv_bf16_epilogue(pairs: str, fn: str, alpha: float, beta: float) -> None:
+    case = Case(12, 37, 3, 3, oh=5, ow=9, pt=1, pl=1, pb=1, pr=1, y_gap=2)
+    x, w = operands(case, 1)
+    rng = np.random.default_rng(2)
+    bias, slope = rng.standard_normal(37, np.float32), rng.random(37, np.float32)
+    residual = rng.standard_normal((1, 5, 9, 37), np.float32)
+    more = {"fn": "None", "slope": slope} if fn == "PRelu" else {"fn": fn, "alpha": alpha, "beta": beta}
+    got = run(case, x, w, bias=bias, residual=residual, **more)
+    plain = sums(case, to_float(rounded(x)), to_float(rounded(w)), 0, np.float64) + bias + residual
+    expected = {"None": plain, "Relu": np.maximum(plain, 0), "Clip": np.clip(plain, alpha, beta),
+                "LeakyRelu": np.where(plain < 0, alpha * plain, plain), "PRelu": np.where(plain < 0, slope * plain, plain)}[fn]
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_rounded_is_nearest_even() -> None:
+    bits = np.random.default_rng(0).integers(0, 2 ** 32, 100_000, np.uint64).astype(np.uint32)
+    special = {0x3f808000: 0x3f80, 0x3f818000: 0x3f82, 0x7f7fffff: 0x7f80, 0x7f800000: 0x7f80, 0xff800000: 0xff80}
+    x = np.concatenate([bits, np.array([0x7f800001, 0x7fffffff, 1, *special], np.uint32)]).view(np.float32)
+    near = to_float(rounded(x))
+    assert np.array_equal(np.isnan(x), np.isnan(near)) and rounded(x)[-len(special):].tolist() == list(special.values())
+    finite = np.isfinite(x) & np.isfinite(near)
+    for step in (1, -1):
+        other = to_float((rounded(x[finite]).astype(np.int64) + step).astype(np.uint16)).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            assert not (abs(other - x[finite]) < abs(near[finite].astype(np.float64) - x[finite])).any()
+
+
+def test_conv_bf16_rounds_x_as_weights_are(pairs: str) -> None:
+    """x through a weight of 1: every number of bfloat16 and ties between, except those so small that products count as 0."""
+    halves = np.arange(0x0080, 0x7f80, dtype=np.uint32) << 16
+    x = np.concatenate([halves, halves + 0x8000, halves + 0x7fff, halves + 0x8001]).view(np.float32)
+    x = np.concatenate([x, -x])
+    case = Case(2, 1, ow=len(x))
+    pixels = np.stack([x, np.zeros_like(x)], 1).reshape(1, 1, len(x), 2)
+    w = np.array([1, 0], np.float32).reshape(1, 2, 1, 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.testing.assert_array_equal(run(case, pixels, w, block=1000).ravel(), to_float(rounded(x)))

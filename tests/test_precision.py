@@ -1,0 +1,38 @@
+"""precision="bf16": operands of convolutions are rounded where that is quicker, nothing else is."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import helper, numpy_helper
+
+import fastcnn
+from fastcnn import _native
+from fastcnn.convolve.bf16_gemm import Bf16Gemm
+
+
+@pytest.mark.parametrize("level", ["scalar", "avx512_vnni", "avx512_amx"])
+def test_load_precision_bf16_rounds_operands_alone(level, monkeypatch):
+    """Within the error of operands of 8 bits, not within that of float32; strict nodes stay float32."""
+    if level not in fastcnn.cpu_info()["instruction_sets"]:
+        pytest.skip(f"this CPU or build lacks {level}")
+    before = _native.current_isa()
+    _native.set_isa(level)
+    try:
+        if not _native.pgemm_max_mr(1):
+            pytest.skip(f"this CPU has no products of bfloat16 at {level}")
+        monkeypatch.setattr(Bf16Gemm, "cycles", lambda self, choice, threads: 0.0)
+        rng = np.random.default_rng(0)
+        x, w = rng.standard_normal((1, 32, 14, 14), np.float32), rng.standard_normal((48, 32, 3, 3), np.float32)
+        nodes = [helper.make_node("Conv", ["x", "w"], ["c"], "conv", pads=[1] * 4), helper.make_node("Relu", ["c"], ["y"])]
+        borders = [[helper.make_tensor_value_info(*border)] for border in (("x", 1, x.shape), ("y", 1, (1, 48, 14, 14)))]
+        graph = helper.make_graph(nodes, "g", *borders, [numpy_helper.from_array(w, "w")])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        results = {precision: fastcnn.load(model, precision=precision) for precision in ("fp32", "bf16")}
+        exact, near = (one.run(None, {"x": x})[0] for one in results.values())
+        assert [row.algorithm for row in results["bf16"].choices()] == ["GEMM in bfloat16"]
+        error = abs(near - exact).max() / exact.max()
+        assert 1e-5 < error < 2 * 2.0 ** -8
+        strict = fastcnn.load(model, precision="bf16", accuracy="strict")
+        np.testing.assert_allclose(strict.run(None, {"x": x})[0], exact, rtol=1e-4, atol=1e-4)
+    finally:
+        _native.set_isa(before)

@@ -31,7 +31,7 @@ class Bf16Gemm(Rung):
     def covers(self, problem: Problem) -> bool:
         shape = problem.shape
         values = shape.ic * (shape.kw if shape.dw == 1 else 1)
-        return problem.rounds and not shape.strict and values % PAIR == 0 and not lies_in_planes(problem) and bool(widths(shape.oc))
+        return problem.rounds and not shape.strict and values % PAIR == 0 and not lies_in_planes(shape, problem.places) and bool(widths(shape.oc))
 
     def choose(self, problem: Problem) -> Choice:
         shape = flatten(problem.shape, problem.places)

@@ -138,7 +138,7 @@ class Model:
         names = output_names or self._output_names
         engine = self._engine(tuple(output_names)) if output_names else default
         targets = targets_of(names, out) if out is not None else None
-        once = len(names) == len(engine.outputs)
+        once = tuple(names) == engine.outputs
         results = engine.run(self._feeder(feeds), targets if once or targets is None else first_of(engine.outputs, names, targets), until)
         if engine.fallbacks and not self._warned:
             self._warn(engine)
@@ -246,11 +246,14 @@ class Model:
             return f"<pre>{escape(repr(self))}</pre>"
 
     def _engine(self, outputs: tuple[str, ...]) -> Engine:
-        """The engine for these outputs, each once: the graph optimised with them kept."""
+        """The engine for these outputs, each once: the graph optimised with them kept. All of the model's, in any order, have one."""
         engine = self._engines.get(outputs)
         if engine is None:
             outputs = tuple(dict.fromkeys(outputs))
-            engine = self._engines.get(outputs)
+            whole = tuple(dict.fromkeys(self._output_names))
+            engine = self._engines.get(whole if set(outputs) == set(whole) else outputs)
+            if engine is not None:
+                self._engines[outputs] = engine
         if engine is None:
             files = mappings_of(self._graph.constants.values())
             with uncut(), self._lock:

@@ -42,6 +42,22 @@ def test_output_twice(names, listed):
         check_apart([X, *results])
 
 
+@pytest.mark.parametrize("names", [["z", "y"], ["y", "z"], ["z", "y", "z"]], ids="-".join)
+def test_all_outputs_in_another_order_are_planned_once(names):
+    """As applications ask for them by name: another engine would rewrite and plan the whole model again."""
+    loaded, y, z = fastcnn.load(relu(["y", "z"])), np.empty((2, 3), np.float32), np.empty((2, 3), np.float32)
+    for _ in range(2):
+        results = loaded.run(names, {"x": X})
+        for name, result in zip(names, results, strict=True):
+            np.testing.assert_array_equal(result, X if name == "y" else -X)
+        check_apart([X, *results])
+    loaded.run(names, {"x": X}, out={"y": y, "z": z})
+    np.testing.assert_array_equal([y, z], [X, -X])
+    assert len({id(engine) for engine in loaded._engines.values()}) == 1
+    loaded.run(["z"], {"x": X})
+    assert len({id(engine) for engine in loaded._engines.values()}) == 2, "a part of them is less work"
+
+
 def test_output_twice_called_and_listed():
     loaded = fastcnn.load(relu(["y", "y"]))
     assert [info.name for info in loaded.get_outputs()] == ["y", "y"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from fastcnn.inference import (
     contents,
-    generators,
+    from_sizes,
     images,
     indexing,
     layout,
@@ -70,7 +70,7 @@ RULES: dict[str, Rule] = {
     "MatMulInteger": Rule(products.integer_matmul),
     "QLinearMatMul": Rule(products.quantized_matmul),
     "Attention": Rule(products.attention),
-    "Det": Rule(generators.determinant),
+    "Det": Rule(from_sizes.determinant),
     # recurrent
     **dict.fromkeys(("LSTM", "GRU", "RNN"), Rule(recurrent.recurrent)),
     # reductions and selection
@@ -106,19 +106,19 @@ RULES: dict[str, Rule] = {
     "DepthToSpace": Rule(layout.depth_to_space),
     "SpaceToDepth": Rule(layout.space_to_depth),
     # made of sizes, or of nothing
-    "Shape": Rule(generators.shape_of, contents.shape),
-    "Size": Rule(generators.scalar, contents.size),
-    "ConstantOfShape": Rule(generators.filled, contents.filled),
-    "Range": Rule(generators.range_),
-    "EyeLike": Rule(generators.like),
-    **dict.fromkeys(("RandomNormal", "RandomUniform"), Rule(generators.of_attribute)),
-    **dict.fromkeys(("RandomNormalLike", "RandomUniformLike", "Bernoulli"), Rule(generators.like)),
-    "Multinomial": Rule(generators.multinomial),
-    **dict.fromkeys(("HannWindow", "HammingWindow", "BlackmanWindow"), Rule(generators.window)),
+    "Shape": Rule(from_sizes.shape_of, contents.shape),
+    "Size": Rule(from_sizes.scalar, contents.size),
+    "ConstantOfShape": Rule(from_sizes.filled, contents.filled),
+    "Range": Rule(from_sizes.range_),
+    "EyeLike": Rule(from_sizes.like),
+    **dict.fromkeys(("RandomNormal", "RandomUniform"), Rule(from_sizes.of_attribute)),
+    **dict.fromkeys(("RandomNormalLike", "RandomUniformLike", "Bernoulli"), Rule(from_sizes.like)),
+    "Multinomial": Rule(from_sizes.multinomial),
+    **dict.fromkeys(("HannWindow", "HammingWindow", "BlackmanWindow"), Rule(from_sizes.window)),
     # quantisation
     "DynamicQuantizeLinear": Rule(quantized.dynamically_quantized),
     # sequences and optionals
-    **dict.fromkeys(("SequenceLength", "OptionalHasElement"), Rule(generators.scalar)),
+    **dict.fromkeys(("SequenceLength", "OptionalHasElement"), Rule(from_sizes.scalar)),
 }
 
 # This package's own on bytes.

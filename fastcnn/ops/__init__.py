@@ -10,12 +10,12 @@ from fastcnn.ops.convolution.local_conv import LocallyConnected
 from fastcnn.ops.elementwise.elementwise import ELEMENTWISE
 from fastcnn.ops.indexing.scatter import SCATTER
 from fastcnn.ops.indexing.selection import SELECTION
+from fastcnn.ops.movement.center_crop_pad import CenterCropPad
 from fastcnn.ops.movement.col2im import Col2Im
-from fastcnn.ops.movement.fitting import FITTING
-from fastcnn.ops.movement.generators import GENERATORS
 from fastcnn.ops.movement.reverse import ReverseSequence
 from fastcnn.ops.movement.shape import Expand, Identity, Tile, Transpose, View
 from fastcnn.ops.movement.slicing import Concat, DepthToSpace, Gather, Pad, Slice, SpaceToDepth, Split
+from fastcnn.ops.movement.trilu import Trilu, Value
 from fastcnn.ops.pooling.pool import AVERAGE, LP, MAX, GlobalPool, Pool
 from fastcnn.ops.pooling.roi import MaxRoiPool, RoiAlign
 from fastcnn.ops.pooling.unpool import MaxUnpool
@@ -27,9 +27,10 @@ from fastcnn.ops.quantized.pool import ByteAverage
 from fastcnn.ops.quantized.products import QConv, QMatMul
 from fastcnn.ops.recurrence.recurrent import RECURRENT
 from fastcnn.ops.reduction.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
+from fastcnn.ops.reduction.normalization_over_axes import LpNormalization, MeanVarianceNormalization
 from fastcnn.ops.reduction.reduce import REDUCTIONS
 from fastcnn.ops.reduction.softmax import Softmax
-from fastcnn.ops.reduction.statistics import STATISTICS
+from fastcnn.ops.resampling.affine_grid import AffineGrid
 from fastcnn.ops.resampling.grid_sample import GridSample
 from fastcnn.ops.resampling.resize import Resize
 
@@ -52,12 +53,15 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "RoiAlign"): RoiAlign(),
     ("", "MaxRoiPool"): MaxRoiPool(),
     ("", "GridSample"): GridSample(),
+    ("", "AffineGrid"): AffineGrid(),
     ("", "BatchNormalization"): BatchNormalization(),
     ("", "InstanceNormalization"): InstanceNormalization(),
     ("", "GroupNormalization"): GroupNormalization(),
     ("", "LayerNormalization"): LayerNormalization(),
     ("", "RMSNormalization"): LayerNormalization(rms=True),
     ("", "LRN"): Lrn(),
+    ("", "MeanVarianceNormalization"): MeanVarianceNormalization(),
+    ("", "LpNormalization"): LpNormalization(),
     ("", "Resize"): Resize(),
     ("", "Upsample"): Resize(),
     ("", "Reshape"): View(),
@@ -74,6 +78,10 @@ OPS: dict[tuple[str, str], Op] = {
     ("", "Slice"): Slice(),
     ("", "Gather"): Gather(),
     ("", "Pad"): Pad(),
+    ("", "CenterCropPad"): CenterCropPad(),
+    ("", "Trilu"): Trilu(),
+    ("", "Range"): Value(),
+    ("", "ConstantOfShape"): Value(),
     ("", "ReverseSequence"): ReverseSequence(),
     ("", "DepthToSpace"): DepthToSpace(),
     ("", "SpaceToDepth"): SpaceToDepth(),
@@ -93,7 +101,4 @@ OPS: dict[tuple[str, str], Op] = {
     **{("", name): op for name, op in RECURRENT.items()},
     **{("", name): op for name, op in SELECTION.items()},
     **{("", name): op for name, op in SCATTER.items()},
-    **{("", name): op for name, op in STATISTICS.items()},
-    **{("", name): op for name, op in GENERATORS.items()},
-    **{("", name): op for name, op in FITTING.items()},
 }

@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 #include "team.h"
-#include "recurrent_any.h"
+#include "recurrent_general.h"
 
 enum { RNN = 0, LSTM = 1, GRU = 2, GRU_LINEAR = 3 };   /* GRU_LINEAR: linear_before_reset, one product a step instead of two */
 /* Multiply-adds of a time step from which threads share its panels: some 25 us of one core. Meeting costs 0.2 us, but a core that

@@ -2,7 +2,7 @@
  *
  * y = x * w + z is what a loop below calls a gate's sum; clip applies to it just before its function, as ONNX says.
  */
-#include "recurrent_any.h"
+#include "recurrent_general.h"
 
 enum { RNN = 0, LSTM = 1, GRU = 2 };
 

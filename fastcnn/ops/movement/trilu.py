@@ -35,6 +35,3 @@ class Value(Op):
 
     def native(self, args: Args) -> bool:
         return True
-
-
-GENERATORS: dict[str, Op] = {"Trilu": Trilu(), "Range": Value(), "ConstantOfShape": Value()}

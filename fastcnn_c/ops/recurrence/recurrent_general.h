@@ -1,6 +1,6 @@
 /* Cells of recurrent layers with any functions, clipped sums or tied gates. */
-#ifndef FC_RECURRENT_ANY_H
-#define FC_RECURRENT_ANY_H
+#ifndef FC_RECURRENT_GENERAL_H
+#define FC_RECURRENT_GENERAL_H
 
 #include "kernels/kernels.h"
 #include "team.h"

@@ -54,6 +54,26 @@ def test_convolutions(level, zero, shape, attrs):
     check(q.model({"x": [2, shape[1] * attrs.get("group", 1), *(11, 10)[:len(shape) - 2]]}, q.bytes(y, 0.2113, 131)), "QConv")
 
 
+@pytest.mark.parametrize("zero", [0, 117, 255])
+@pytest.mark.parametrize("kernel, attrs", [
+    ([3, 3], {"pads": [1, 1, 1, 1]}), ([3, 3], {"pads": [0, 0, 1, 1], "strides": [2, 2]}), ([5, 5], {"pads": [2, 2, 2, 2]}),
+    ([5, 3], {"pads": [4, 1, 4, 1], "dilations": [2, 1], "strides": [1, 2]}), ([7], {"pads": [3, 3]}), ([1, 1], {})], ids=str)
+@pytest.mark.parametrize("after", ["", "Tanh", "Add", "float"])
+def test_depthwise_convolutions(level, zero, kernel, attrs, after):
+    """With what a product may take in behind it; these add nothing and make no floats."""
+    q = Quantised()
+    y = q.conv(q.quant("x", 0.031, zero), 0.031, (21, 1, *kernel), np.tile(SCALES, 3), group=21, **attrs)
+    y = q.op("Tanh", q.quant(y, 0.0713, 131)) if after == "Tanh" else q.op("Add", q.quant(y, 0.0713, 131), q.quant("z", 0.031, 3)) \
+        if after == "Add" else y
+    extents = [2, 21, *(11, 10)[:len(kernel)]]
+    inputs = {"x": extents}
+    if after == "Add":
+        inputs["z"] = [1]
+    result = q.op("Neg", q.quant(y, 0.0713, 90)) if after == "float" else q.bytes(y, 0.0713, 131)
+    proto = q.model(inputs, result)
+    check(proto, "QConv", quantum=0.0713 if after == "float" else 1)
+
+
 @pytest.mark.parametrize("relu", [False, True])
 def test_a_sum_is_rounded_twice(level, relu):
     q = Quantised()
@@ -144,3 +164,16 @@ def test_the_largest(level, x, attrs, kind):
     q = Quantised()
     y = q.op("MaxPool", q.quant("x", 0.031, 17, kind), **attrs)
     check(q.model({"x": x}, q.bytes(y, 0.031, 17, kind)), "MaxPool")
+
+
+def test_layers_are_computed_in_floats_where_bytes_have_no_dot_products(level):
+    """Winograd's algorithm saves more than bytes do there; a sum and a table behind it are steps of their own."""
+    q = Quantised()
+    x = q.quant("x", 0.031, 100)
+    a = q.quant(q.conv(x, 0.031, (32, 32, 3, 3), 0.02, pads=[1, 1, 1, 1]), 0.2511, 91)
+    y = q.bytes(q.op("Add", q.quant(q.conv(a, 0.2511, (32, 32, 3, 3), 0.01, pads=[1, 1, 1, 1]), 0.3017, 131), x), 0.3017, 3)
+    proto = q.model({"x": [1, 32, 28, 28]}, y)
+    with fastcnn.load(proto, threads=1) as loaded:
+        algorithms = {choice.algorithm for choice in loaded.choices()}
+    assert algorithms == ({"8-bit GEMM through a band"} if "vnni" in level or "amx" in level else {"Winograd F(4,3)"}), algorithms
+    check(proto, "QConv")

@@ -19,6 +19,7 @@ from fastcnn.convolve.implicit_gemm import IN_PLACE, THROUGH_BAND
 from fastcnn.convolve.joined_groups import JOINED_GROUPS
 from fastcnn.convolve.planes_depthwise import PlanesDepthwise
 from fastcnn.convolve.planes_product import PLANES_PRODUCT
+from fastcnn.convolve.quantized_depthwise import QUANTIZED_DEPTHWISE
 from fastcnn.convolve.quantized_gemm import QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND
 from fastcnn.convolve.rotated_groups import RotatedGroups
 from fastcnn.convolve.shape import Problem
@@ -39,7 +40,8 @@ LADDER: list[Rung] = [
     IN_PLACE,           # everything else; no copy where no window meets a border
     THROUGH_BAND,
     Im2col(),           # last: the readable definition, the fastest nowhere
-    QUANTIZED_IN_PLACE,  # bytes: no copy where there is one pixel to a window
+    QUANTIZED_DEPTHWISE,  # of bytes: one channel a group before the GEMM, which has nothing to do with it
+    QUANTIZED_IN_PLACE,  # no copy where there is one pixel to a window
     QUANTIZED_THROUGH_BAND,
 ]
 BY_NAME = {rung.name: rung for rung in LADDER}

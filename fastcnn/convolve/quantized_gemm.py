@@ -17,8 +17,8 @@ from fastcnn.machine.current import current
 
 # FMAs of a whole vector in whose time all lanes multiply their four values and add them: one instruction where there are dot products of
 # bytes, else they are widened. Products of whole tiles take as long as they have rows.
-DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "avx512": 2.7, "avx2": 2.7}
-DOT_SCALAR = 8.0
+DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "avx512": 5.1, "avx2": 3.8}
+DOT_SCALAR = 9.0
 EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
 
 

@@ -14,6 +14,7 @@ from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import place, two_dimensional
 from fastcnn.ops.products.linear import as_rows
+from fastcnn.ops.quantized import in_floats
 from fastcnn.ops.quantized.bytes import are_bytes, past_the_end
 from fastcnn.ops.window import Window, resolve, two_axes
 
@@ -61,13 +62,22 @@ def emit_product(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     n, m, oh, ow = y.shape
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
     shape = ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow, arithmetic=U8S8)
-    name = low.node.input(1)
-    picked = low.decide(Problem(shape, tuple(t.strides for t in (x, y, residual) if t is not None), low.threads), name)
-    packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w))
+    problem = Problem(shape, tuple(t.strides for t in (x, y, residual) if t is not None), low.threads)
     table = low.read(TABLE, "dense") if low.args.has(TABLE) else None
-    places = {**place("x", x), **place("y", y), **place("r", residual)}
-    low.emit(picked.kind, [y, x, packed, _offset(low, w), _factor(low), residual, table], shape.macs,
-             **picked.shape.window, **places, **_epilogue(low.node.attrs), **picked.fields)
+    if low.node.attrs["to"] != "int32" and in_floats.pays(problem, ladder.choose(problem)):
+        in_floats.lower_in_floats(low, y, x, residual, w, window, group, table)
+        return
+    name = low.node.input(1)
+    picked = low.decide(problem, name)
+    packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w))
+    operands = [y, x, packed, _offset(low, w), _factor(low)]
+    fields = {**picked.shape.window, **place("x", x), **place("y", y), **picked.fields}
+    epilogue = _epilogue(low.node.attrs)
+    if picked.kind == "qdepthwise":                     # it makes bytes, and adds nothing to them
+        only = {field: epilogue[field] for field in ("x_zero", "lo", "hi", "zero")}
+        low.emit(picked.kind, [*operands, table], shape.macs, **fields, **only)
+    else:
+        low.emit(picked.kind, [*operands, residual, table], shape.macs, **fields, **place("r", residual), **epilogue)
 
 
 def _epilogue(attrs: Mapping[str, Any]) -> dict[str, float]:

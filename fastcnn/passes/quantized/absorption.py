@@ -41,7 +41,7 @@ def _floats(graph: Graph) -> None:
             cast = sole_reader(node, consumers, outputs)
             if cast is not None and cast.op_type == "Cast" and cast.attrs["to"] == FLOAT:
                 changed[id(node)], changed[id(cast)] = replace(node, attrs={**node.attrs, "to": "float"}, outputs=cast.outputs), None
-        reader = sole_reader(node, consumers, outputs) if _takes_sum(node) else None
+        reader = sole_reader(node, consumers, outputs) if _takes_sum(graph, node) else None
         if reader is not None and reader.op_type == "DequantizeBytes" and reader.domain == OWN_DOMAIN:
             attrs = {**node.attrs, **_first(node), "first_factor": reader.attrs["scale"], "y_zero": 0, "lo": -inf, "hi": inf, "to": "float"}
             changed[id(node)], changed[id(reader)] = replace(node, attrs=attrs, outputs=reader.outputs), None
@@ -109,7 +109,7 @@ def _sums(graph: Graph) -> bool:
         if not same_shape(*(shape_of(graph, v) for v in node.inputs)):
             continue
         makers = [(place[id(made)], side) for side in (0, 1) if (made := producers.get(node.inputs[side])) is not None
-                  and id(made) not in changed and _takes_sum(made) and sole_reader(made, consumers, outputs) is node]
+                  and id(made) not in changed and _takes_sum(graph, made) and sole_reader(made, consumers, outputs) is node]
         if makers:
             side = max(makers)[1]
             product = producers[node.inputs[side]]
@@ -117,9 +117,11 @@ def _sums(graph: Graph) -> bool:
     return replace_nodes(graph, changed)
 
 
-def _takes_sum(node: Node) -> bool:
-    free = not node.input(RESIDUAL) and not node.input(TABLE)
-    return node.domain == OWN_DOMAIN and node.op_type in PRODUCTS and node.attrs["to"] == "uint8" and free
+def _takes_sum(graph: Graph, node: Node) -> bool:
+    if node.domain != OWN_DOMAIN or node.op_type not in PRODUCTS or node.input(RESIDUAL) or node.input(TABLE):
+        return False
+    depthwise = node.attrs.get("group", 1) > 1 and graph.constants[node.inputs[1]].shape[1] == 1
+    return node.attrs["to"] == "uint8" and not depthwise
 
 
 def _summed(product: Node, add: Node, side: int) -> Node:

@@ -9,7 +9,7 @@ import numpy as np
 from fastcnn.ir.graph import Node
 from fastcnn.onnx_proto.types import ELEMENT_NUMBERS
 from fastcnn.passes.quantized.bytes import Region, Weights
-from fastcnn.passes.quantized.products import WINDOW, fits, is_depthwise, transposed, whole_operands
+from fastcnn.passes.quantized.products import WINDOW, fits, is_covered, transposed, whole_operands
 
 X, W, X_ZERO, W_ZERO = range(4)         # inputs
 PADDED_SINCE = 11                       # Pad with its sizes as inputs
@@ -17,7 +17,7 @@ PADDED_SINCE = 11                       # Pad with its sizes as inputs
 
 def _conv(region: Region, node: Node) -> bool:
     w = region.signed_weights(node, W, None, W_ZERO, 0)
-    if w is None or w.array.ndim not in (3, 4) or is_depthwise(node, w):
+    if w is None or not is_covered(node, w, floats=True):
         return False
     window = {name: node.attrs[name] for name in WINDOW if name in node.attrs}
     channel = [1, -1, *[1] * (w.array.ndim - 2)]

@@ -10,7 +10,7 @@ from fastcnn.operators.functions import sigmoid
 from fastcnn.passes.quantized.bytes import Operand, Region, Scale
 from fastcnn.passes.quantized.goal import Goal
 from fastcnn.passes.quantized.pointwise import POOLING, emit_average, emit_binary, emit_concat
-from fastcnn.passes.quantized.products import WINDOW, is_depthwise, product, transposed
+from fastcnn.passes.quantized.products import WINDOW, is_covered, product, transposed
 from fastcnn.passes.quantized.tables import ALL, dequantised, quantised
 
 MICROSOFT = "com.microsoft"
@@ -43,7 +43,7 @@ def _given(region: Region, node: Node, y: tuple[Scale, str], make: Callable[[Goa
 def _conv(region: Region, node: Node) -> bool:
     x, y = _operand(region, node, 0, 1, 2), _target(region, node, 6, 7)
     w = region.signed_weights(node, 3, 4, 5, 0)
-    if x is None or y is None or w is None or w.array.ndim not in (3, 4) or is_depthwise(node, w):
+    if x is None or y is None or w is None or not is_covered(node, w, floats=False):
         return False
     bias = _integers(region, node, 8, w.scales.size)
     window = {name: node.attrs[name] for name in WINDOW if name in node.attrs}

@@ -18,16 +18,17 @@ WINDOW = ("strides", "dilations", "pads", "auto_pad", "kernel_shape", "group")
 def conv(region: Region, node: Node, goal: Goal) -> bool:
     """Conv of what is bytes."""
     x, w = region.operand(node.input(0)), region.weights(node.input(1), 0)
-    if x is None or w is None or w.array.ndim not in (3, 4) or is_depthwise(node, w):
+    if x is None or w is None or not is_covered(node, w, goal.target is None):
         return False
     bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64))
     window = {name: node.attrs[name] for name in WINDOW if name in node.attrs}
     return bias is not None and product(region, "QConv", x, w, bias, goal, **window)
 
 
-def is_depthwise(node: Node, w: Weights) -> bool:
-    """One channel a group: there is no kernel for these in bytes yet."""
-    return node.attrs.get("group", 1) > 1 and w.array.shape[1] == 1
+def is_covered(node: Node, w: Weights, floats: bool) -> bool:
+    """Whether there is a kernel: of one channel a group for one output each, and for bytes as results."""
+    group, (channels, each) = node.attrs.get("group", 1), w.array.shape[:2]
+    return w.array.ndim in (3, 4) and (group == 1 or each > 1 or (channels == group and w.excess is None and not floats))
 
 
 def gemm(region: Region, node: Node, goal: Goal) -> bool:

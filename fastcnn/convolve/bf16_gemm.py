@@ -31,7 +31,8 @@ class Bf16Gemm(Rung):
     def covers(self, problem: Problem) -> bool:
         shape = problem.shape
         values = shape.ic * (shape.kw if shape.dw == 1 else 1)
-        return problem.rounds and not shape.strict and values % PAIR == 0 and not lies_in_planes(shape, problem.places) and bool(widths(shape.oc))
+        pairs = values % PAIR == 0 and bool(widths(shape.oc))
+        return problem.rounds and pairs and not shape.strict and not lies_in_planes(shape, problem.places)
 
     def choose(self, problem: Problem) -> Choice:
         shape = flatten(problem.shape, problem.places)

@@ -23,7 +23,7 @@ from fastcnn.onnx_proto.attributes import Kind
 from fastcnn.onnx_proto.messages import MESSAGES, Message, OddMessage, decode
 from fastcnn.onnx_proto.types import ELEMENT_NAMES, element_name, numpy_type
 from fastcnn.reader import model_file, read, schema
-from fastcnn.reader.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES
+from fastcnn.schema.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES
 
 
 def network() -> ModelProto:

@@ -11,12 +11,12 @@ from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import Args, Spec
 from fastcnn.onnx_proto.attributes import Kind
 from fastcnn.reader.schema import signature
-from fastcnn.reader.signatures import NEWEST_OPSET
 from fastcnn.reference import evaluate, infer_outputs
 from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.evaluate import KNOWN
 from fastcnn.reference.evaluator import evaluator_of
 from fastcnn.reference.overrides import OVERRIDES, REWRITES
+from fastcnn.schema.signatures import NEWEST_OPSET
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

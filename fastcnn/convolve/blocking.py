@@ -27,7 +27,7 @@ def block_rows(shape: ConvShape, threads: int) -> int:
 
 
 def streamed(shape: ConvShape, places: Places, threads: int) -> int:
-    """Maps of the output's size, residual included, that pass L2 by because all maps of the layer together outgrow it; 0: they stay."""
+    """How many output-sized tensors, residual included, are too large for L2; 0 where all tensors of the layer fit it together."""
     outputs = len(places) - 1
     maps = shape.n * shape.groups * (shape.x_bytes + outputs * shape.y_bytes)
     return outputs if maps > threads * current().l2_bytes else 0

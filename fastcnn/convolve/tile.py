@@ -15,7 +15,7 @@ MAX_NV = _native.GEMM_MAX_NV          # widest register tile in vectors
 
 
 def best_nv(oc: int, ow: int, k: int, streamed: int = 0) -> int:
-    """Tile width in vectors with the least modelled time; streamed: maps of the output's size that pass L2 by."""
+    """Tile width in vectors with the least modelled time; streamed: output-sized tensors too large for L2."""
     return _best_nv(oc, ow, k, streamed)
 
 

@@ -1,1 +1,1 @@
-"""Types and shapes of values before sizes are known: what onnx infers, distrusted where it is wrong, and symbolic sizes."""
+"""Types and shapes of values, by a table of rules: sizes are symbols while a model is read, numbers when it is bound."""

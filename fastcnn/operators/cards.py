@@ -10,7 +10,7 @@ from fastcnn.operators.elementwise import OWN_DOMAIN, ROUNDINGS
 
 # Images are computed one by one from input 0; the other inputs are the same for all.
 IMAGES = Card(batching.first_input)
-# Images meet, or nobody has looked.
+# Not cut: an output may depend on several images of the batch.
 WHOLE = Card()
 LAST_AXIS, FIRST_AXIS = Card(batching.along_axis(-1)), Card(batching.along_axis(0))
 SOFTMAX, REDUCED = Card(batching.softmax), Card(batching.reduce)

@@ -96,7 +96,7 @@ class Lowering(Protocol):
         """make(), computed once per model: key names the weights and everything the result depends on."""
 
     def contents(self, i: int) -> np.ndarray:
-        """args.constant(i) to look into outside of packed(): long constants are computed again where their memory was given back."""
+        """args.constant(i), reloaded if its pages were released; for reading values outside packed()."""
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         """target = source, element by element, any strides."""

@@ -11,8 +11,8 @@ from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.onnx_proto.attributes import Kind
 from fastcnn.onnx_proto.types import attribute_type, message_name
-from fastcnn.reader.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES, Signature, parsed
 from fastcnn.schema.ranges import check_ranges
+from fastcnn.schema.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES, Signature, parsed
 
 # Domains whose operators onnx defines; nodes of other domains pass unchecked.
 CHECKED_DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")

@@ -1,1 +1,1 @@
-"""What ONNX says of its operators, as tables: the element types they take and give, the values that attributes may have."""
+"""What ONNX says of its operators, as tables: signatures, element types, the values that attributes may have."""

@@ -26,7 +26,7 @@ def test_layers_of_a_network_have_the_times_of_both(tmp_path, monkeypatch, capsy
 def test_what_is_made_on_the_way_belongs_to_the_unit():
     nodes = [node("Conv", ["x", "w"], ["c"], name="first"), node("Relu", ["c"], ["r"], name="act"), node("Neg", ["r"], ["y"], name="neg")]
     graph = model(nodes, {"x": [1, 1, 3, 3], "w": [1, 1, 1, 1]}, ["y"], opset=17).graph
-    owner = held.owners(graph, [Unit(("r",), 0), Unit(("y",), 0)])
+    owner = held.owners(graph, [Unit(("r.before",), 0), Unit(("y",), 0)])
     assert (owner["c"], owner["node first"], owner["node act"], owner["y"], owner["node neg"]) == (0, 0, 0, 1, 1)
 
 

@@ -102,7 +102,13 @@ class Theirs:
 
 def owners(graph: onnx.GraphProto, units: Sequence[Unit]) -> dict[str, int]:
     """Value or name of a node -> index of the unit that computes it: what is made on the way to a unit's values is that unit's."""
-    owner = {name: k for k, unit in enumerate(units) for name in unit.made}
+    values = {name for node in graph.node for name in node.output}
+    owner: dict[str, int] = {}
+    for k, unit in enumerate(units):
+        for name in unit.made:
+            while name not in values and "." in name:           # made by a pass from the value of that name
+                name = name.rpartition(".")[0]
+            owner.setdefault(name, k)
     constants = {tensor.name for tensor in graph.initializer}
     for node in reversed(graph.node):
         mine = next((owner[name] for name in node.output if name in owner), None)

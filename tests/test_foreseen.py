@@ -11,6 +11,7 @@ from onnx import helper, numpy_helper
 
 import fastcnn
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*no native kernel:RuntimeWarning")
 F32, I64 = np.float32, np.int64
 LOW, HIGH = -(1 << 63), (1 << 63) - 1
 Case = tuple[str, dict[str, np.ndarray], dict]
@@ -62,6 +63,7 @@ REFUSED: dict[str, tuple[Case, str]] = {
     "empty shape of 65 axes": (filled(*[0] * 65), "has 65 axes"),
     "empty and enormous": (filled(1 << 62, 0), "has no elements, but"),
     "empty and beyond": (filled(1 << 62, 0, 1 << 62, 3), "has no elements, but"),
+    "negative extent": (("Expand", {"x": ones(2, 1), "shape": ints(2, -1)}, {}), r"shape=\[2, -1\]"),
     "output_shape too short": (transposed(output_shape=[5]), r"output_shape=\[5\]"),
     "output_shape between": (transposed(output_shape=[1, 5, 5]), r"output_shape=\[1, 5, 5\]"),
     "strides too short": (transposed(strides=[2]), r"strides=.2"),
@@ -102,6 +104,7 @@ def test_values_without_meaning_are_refused_where_they_are_read(what, constants,
 ANSWERED: dict[str, tuple[Case, np.ndarray]] = {
     **{f"Trilu k={k} upper={upper}": (("Trilu", {"x": ones(3, 4), "k": np.array(k)}, {"upper": upper}),
                                       ones(3, 4) * ((k < 0) == bool(upper))) for k in (LOW, -100, 100, HIGH) for upper in (0, 1)},
+    "no sizes": (filled(), np.zeros((), F32)),
     "scales in a matrix": (resize(ones(2), scales=np.array([[2]], F32)), ones(4)),
     "one scale": (resize(ones(2), scales=np.array(2, F32)), ones(4)),
     "one size": (resize(ones(2), sizes=np.array(3)), ones(3)),

@@ -99,6 +99,8 @@ def expand(site: Site) -> Outputs:
         return [[None] * max(len(x), rank[0]) if rank and isinstance(rank[0], int) and rank[0] <= MAX_ELEMENTS else None]
     if x is None or wanted is None:
         return [None]
+    if any(isinstance(n, int) and n < 0 for n in wanted):
+        raise Mismatch(f"shape={list(wanted)}")
     return [broadcast([x, wanted], f"{list(x)} does not broadcast with shape={list(wanted)}")]
 
 

@@ -34,4 +34,5 @@ class Value(Op):
     """Range-11 and ConstantOfShape-9: evaluated when their inputs are known, at the latest during the run."""
 
     def native(self, args: Args) -> bool:
-        return True
+        """Not where the shape is known without the values: sizes that are none, whatever they are."""
+        return all(spec is None or spec.size > 0 for spec in args.specs)

@@ -5,6 +5,7 @@ METHOD is fork, spawn or forkserver, THREADS how many each model may take. Every
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.process
 import sys
 import threading
 import time
@@ -22,8 +23,10 @@ sys.path[:0] = [str(Path(__file__).parent.parent)]
 import fastcnn  # noqa: E402
 
 METHODS = [method for method in ("fork", "spawn", "forkserver") if method in multiprocessing.get_all_start_methods()]
-# A child that takes longer hangs: one on a busy machine imports for a second or two.
-PATIENCE_SECONDS = 60
+# So many are started one after the other, then all are waited for.
+SIDE_BY_SIDE = 8
+# A child that takes longer hangs: on a busy machine it imports for some seconds. In slices, as all may be stopped for a while.
+PATIENCE_SECONDS, SLICES = 5, 24
 OTHER_BITS, SAME_BITS = 3, 0
 
 
@@ -78,24 +81,30 @@ def outcomes(method: str, count: int, threads: int) -> Counter[str]:
     want = loaded(image(40))
     ended: Counter[str] = Counter()
     with four_threads_at_work(loaded, proto):
-        for _ in range(count):
-            process = context.Process(target=child, args=(loaded, proto, want))
-            process.start()
-            process.join(PATIENCE_SECONDS)
-            if process.exitcode is None:
-                process.kill()
-                process.join()
-                ended["hang"] += 1
-            else:
-                ended["same bits" if process.exitcode == SAME_BITS else f"exit {process.exitcode}"] += 1
+        while ended.total() < count:
+            children = [context.Process(target=child, args=(loaded, proto, want)) for _ in range(min(SIDE_BY_SIDE, count - ended.total()))]
+            for process in children:
+                process.start()
+            ended.update([_end_of(process) for process in children])
     return ended
+
+
+def _end_of(process: multiprocessing.process.BaseProcess) -> str:
+    for _ in range(SLICES):
+        process.join(PATIENCE_SECONDS)
+        if process.exitcode is not None:
+            return "same bits" if process.exitcode == SAME_BITS else f"exit {process.exitcode}"
+    process.kill()
+    process.join()
+    return "hang"
 
 
 def main() -> None:
     method, count, threads = sys.argv[1], int(sys.argv[2]), int((*sys.argv[3:], 2)[0])
-    begin = time.monotonic()
-    ended = outcomes(method, count, threads)
-    print(f"{method}, {threads} threads a model: {dict(ended)} in {time.monotonic() - begin:.0f} s")
+    begin, ended = time.monotonic(), Counter()
+    while ended.total() < count:
+        ended += outcomes(method, min(100, count - ended.total()), threads)
+        print(f"{method}, {threads} threads a model: {dict(ended)} in {time.monotonic() - begin:.0f} s", flush=True)
     sys.exit(set(ended) != {"same bits"})
 
 

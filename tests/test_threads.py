@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from conftest import CPUS
 from graph_helper import model
 from onnx import NodeProto, helper
 
@@ -150,3 +151,26 @@ def test_threads_sleep_50_ms_after_the_last_run(threads, tmp_path):
         print(json.dumps({{"burnt": time.process_time() - start}}))"""
     proto = build("block")[0]           # on a busy machine a thread may get the CPU late for its 50 ms: once in three
     assert any(in_new_process(program, proto, tmp_path)["burnt"] < 0.004 for _ in range(3))
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3, 3), (512, 512, 1, 1)])
+def test_threads_that_have_no_cpu_are_not_planned_for(shape):
+    """Blocks, tiles and how columns are shared are those of as many threads as there are CPUs; more CPUs later run the same plan."""
+    w = weights(*shape)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], pads=[shape[2] // 2] * 4)]
+    proto = model(nodes, {"x": [1, shape[1], 28, 28]}, ["y"], {"w": w})
+    x = weights(1, shape[1], 28, 28)
+
+    def planned(threads: int) -> list[tuple[object, ...]]:
+        return [(row.algorithm, row.tile, row.blocking) for row in fastcnn.load(proto, threads=threads).choices()]
+    apart = planned(1), planned(7)
+    _native.set_cpus(1)
+    try:
+        assert planned(16) == apart[0]
+        loaded = fastcnn.load(proto, threads=7)
+        alone = loaded(x)
+    finally:
+        _native.set_cpus(CPUS)
+    assert planned(7) == apart[1]
+    np.testing.assert_array_equal(loaded(x), alone)
+    np.testing.assert_array_equal(fastcnn.load(proto, threads=7)(x), alone)

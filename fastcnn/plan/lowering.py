@@ -101,8 +101,8 @@ class StageLowering:
     def __init__(self, planning: Planning, bound: Bound, units: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str],
                  selected: Mapping[str, tuple[Unit, Selection]] = MappingProxyType({}), inner: MutableMapping[str, str] | None = None):
         self.bound, self.units, self.inputs, self.outputs, self.selected = bound, units, tuple(inputs), tuple(outputs), selected
-        self.threads, self.packs, self.inner = planning.threads, planning.packs, {} if inner is None else inner
-        self.chooser, self.rounds = planning.chooser, planning.chooser.accuracy.rounds
+        self.most, self.threads, self.inner = planning.threads, planning.sharing, {} if inner is None else inner
+        self.packs, self.chooser, self.rounds = planning.packs, planning.chooser, planning.chooser.accuracy.rounds
         self.tensors: dict[str, Tensor] = {}
         self.converted: dict[tuple[str, str], Tensor] = {}
         self.named: dict[int, str] = {}          # id of a constant's buffer -> its name
@@ -234,7 +234,7 @@ class StageLowering:
             widths = self.widths(key, decision.choice.packing[0])
             decision = replace(decision, choice=keep_width(decision.choice, problem.places, widths, self.threads))
         if not ladder.changes_layout(problem, decision.choice):
-            self.chosen.append(Chosen(self.name, self.unit.op_type, decision.choice.kind, decision.choice.fields, self.threads, decision))
+            self.chosen.append(Chosen(self.name, self.unit.op_type, decision.choice.kind, decision.choice.fields, self.most, decision))
         return decision.choice
 
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
@@ -249,11 +249,11 @@ class StageLowering:
                 buffer = tensor.buffer
                 buffer.first = len(self.steps) if buffer.first is None else buffer.first
                 buffer.last = len(self.steps)
-        self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.threads, fields))
+        self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.most, fields))
         self.info.append(StepInfo(kind, self.name, work, self.made))
         if kind in ONLY or (not isinstance(self.unit, BoundNode) and kind != "copy"):
             shown = {name: fields[name] for name in SHOWN if name in fields}
-            self.chosen.append(Chosen(self.name, self.unit.op_type, kind, shown, self.threads))
+            self.chosen.append(Chosen(self.name, self.unit.op_type, kind, shown, self.most))
 
     def dense_output(self, i: int = 0) -> bool:
         name = self.node.outputs[i]
@@ -278,7 +278,7 @@ class StageLowering:
         for k in fused:
             self.chosen[k] = replace(self.chosen[k], seconds=selection.seconds)
         if not fused:
-            self.chosen.append(Chosen(tried.name, tried.op_type, selection.name, {}, self.threads, seconds=selection.seconds))
+            self.chosen.append(Chosen(tried.name, tried.op_type, selection.name, {}, self.most, seconds=selection.seconds))
 
     def _tensor(self, name: str) -> Tensor:
         if name not in self.tensors:

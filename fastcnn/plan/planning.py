@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastcnn import _native
 from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser
 from fastcnn.plan.bind import Flow
@@ -25,3 +26,10 @@ class Planning:
     chooser: Chooser
     flows: Mapping[int, Flow]
     budget: Budget = UNLIMITED
+
+    @property
+    def sharing(self) -> int:
+        """How many threads would share a step now: no more than there are CPUs. What blocks, tiles and fusions are chosen for; no bit of a
+        result depends on it, and where there are more CPUs later more threads work on the same blocks.
+        """
+        return min(self.threads, _native.cpus())

@@ -18,14 +18,14 @@ from fastcnn.plan.planning import Planning
 def lower_stage(planning: Planning, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str],
                 inner: MutableMapping[str, str] | None = None) -> Stage:
     """The nodes of one native stage as a program. inner: see StageLowering."""
-    near, chooser = Neighbours(nodes, outputs, planning.threads), planning.chooser
+    near, chooser = Neighbours(nodes, outputs, planning.sharing), planning.chooser
     units = fuse(FUSIONS, nodes, near)
     selected: dict[str, tuple[Unit, Selection]] = {}
     if chooser.measures:
         for group in groups(units, fuse(FUSIONS, nodes, replace(near, proposes=True))):
             variants, trial = group.variants(), partial(Trial, planning, bound, group, group.fused.reads[0] in inputs)
             strict = " strict" if any(chooser.accuracy.is_strict(part.name) for part in group.fused.parts) else ""
-            selection = chooser.variant(group.key() + strict, list(variants), planning.threads, trial)
+            selection = chooser.variant(group.key() + strict, list(variants), planning.sharing, trial)
             units = replaced(units, group, variants[selection.name])
             selected[group.fused.outputs[0]] = group.fused, selection
     return StageLowering(planning, bound, fuse(LAST, units, near), inputs, outputs, selected, inner).lower()

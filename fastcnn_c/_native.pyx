@@ -203,9 +203,12 @@ cdef class Program:
         """Scratch of all threads together."""
         return self.program.scratch_bytes * self.threads
 
-    def run(self, Workspace workspace not None, list arrays not None, double[::1] seconds=None, double until=0):
+    def run(self, Workspace workspace not None, list arrays not None, double[::1] seconds=None, double until=0,
+            double[:, :, ::1] spans=None):
         """Run on `arrays`, the inputs and outputs in the order of their bases; returns 0 or a status (see STATUS).
 
+        seconds  of each step, to be filled in
+        spans    (threads, steps, 2): when each thread began a step and when its own part of that was done, to be filled in
         until  time.monotonic() after which no step begins and OUT_OF_TIME is returned; 0: never
         """
         cdef void *bases[64]
@@ -213,6 +216,7 @@ cdef class Program:
         cdef Py_ssize_t k, count = len(arrays)
         cdef fc_status status
         cdef double *times = NULL
+        cdef double *begins = NULL
         if count != self.io_count:
             raise ValueError(f"{count} arrays for {self.io_count} bases")
         cdef size_t scratch = self.program.scratch_bytes * self.threads
@@ -226,12 +230,17 @@ cdef class Program:
                 raise ValueError("seconds is too short")
             if self.program.step_count:
                 times = &seconds[0]
+        if spans is not None:
+            if spans.shape[0] < self.threads or spans.shape[1] != self.program.step_count or spans.shape[2] != 2:
+                raise ValueError("spans has another shape")
+            if self.program.step_count:
+                begins = &spans[0, 0, 0]
         table[FC_BASE_ARENA] = workspace.memory
         for k in range(count):
             table[FC_BASE_FIRST_IO + k] = cnp.PyArray_DATA(<cnp.ndarray?>arrays[k])
         with nogil:
             status = fc_program_run(&self.program, table, workspace.memory + self.arena_bytes,
-                                    workspace.memory + self.arena_bytes + scratch, self.threads, times, until)
+                                    workspace.memory + self.arena_bytes + scratch, self.threads, times, begins, until)
         if table != bases:
             free(table)
         return status

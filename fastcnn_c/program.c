@@ -23,6 +23,7 @@ typedef struct walk {
     char *scratch;
     char *state;
     double *seconds;
+    double *spans;
     double until;
     fc_barrier barrier;
     atomic_int status;
@@ -78,8 +79,9 @@ static void run_share(walk *w, const fc_step *step, const fc_team *team)
         atomic_store(&w->status, (int)status);
 }
 
-/* All shares of a step: those that nobody has begun here, beginning with this thread's own, then the wait for the rest. */
-static void share_step(walk *w, const fc_step *step, progress *at, int id, int shares, char *scratch)
+/* All shares of a step: those that nobody has begun here, beginning with this thread's own, then the wait for the rest. end: NULL, or
+ * where to note when the wait began. */
+static void share_step(walk *w, const fc_step *step, progress *at, int id, int shares, char *scratch, double *end)
 {
     for (int n = 0; n < shares; n++) {
         const fc_team team = {.id = (id + n) % shares, .count = shares, .barrier = NULL, .scratch = scratch, .shared = scratch};
@@ -88,6 +90,8 @@ static void share_step(walk *w, const fc_step *step, progress *at, int id, int s
         run_share(w, step, &team);
         atomic_fetch_add_explicit(&at->done, 1, memory_order_release);
     }
+    if (end)
+        *end = now();
     fc_wait_for(&at->done, shares);
 }
 
@@ -99,6 +103,9 @@ static void walk_steps(void *argument, int id, int count)
     double start = w->seconds ? now() : 0.0;
     for (int64_t k = 0; k < w->program->step_count; k++) {
         const fc_step *step = &w->program->steps[k];
+        double *span = w->spans ? w->spans + 2 * (id * w->program->step_count + k) : NULL;
+        if (span)
+            span[0] = now();
         if (count == 1) {
             fc_guard_step(w->program, step, w->bases[FC_BASE_ARENA]);
             run_share(w, step, &team);
@@ -107,8 +114,10 @@ static void walk_steps(void *argument, int id, int count)
             fc_team_wait(&team);
         } else {
             share_step(w, step, (progress *)(void *)(w->state + (size_t)k * progress_bytes(count)), id,
-                       step->max_threads == 1 ? 1 : count, scratch);
+                       step->max_threads == 1 ? 1 : count, scratch, span ? span + 1 : NULL);
         }
+        if (span && (count == 1 || (step->together && step->max_threads != 1)))
+            span[1] = now();
         if (w->seconds && id == 0) {
             const double end = now();
             w->seconds[k] = atomic_load_explicit(&w->status, memory_order_relaxed) == FC_OK ? end - start : -1.0;
@@ -117,9 +126,10 @@ static void walk_steps(void *argument, int id, int count)
     }
 }
 
-fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, void *state, int threads, double *seconds, double until)
+fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, void *state, int threads, double *seconds,
+                         double *spans, double until)
 {
-    walk w = {.program = program, .bases = bases, .scratch = scratch, .state = state, .seconds = seconds, .until = until};
+    walk w = {.program = program, .bases = bases, .scratch = scratch, .state = state, .seconds = seconds, .spans = spans, .until = until};
     fc_barrier_init(&w.barrier);
     atomic_init(&w.status, FC_OK);
     const int given = fc_begin_run(threads);

@@ -8,6 +8,13 @@ EXTRA = "the command line needs click and rich: pip install 'fastcnn[cli]'"
 # Subcommand -> what it does; each is `command` in the module of its name in fastcnn/cli.
 COMMANDS = {
     "summary": "A row a layer: shapes, parameters, MACs, receptive field, what computes it.",
+    "run": "Images or arrays in; classes, pictures, arrays or JSON out.",
+    "profile": "Where the time goes: milliseconds, share of the peak and of bandwidth, why this algorithm.",
+    "compare": "Layer by layer against onnxruntime, numpy or another model; exit code 1 where they part.",
+    "graph": "The network as in the file and as it runs: .svg, .html, .onnx for Netron, .json for Model Explorer.",
+    "kernels": "Everything that can compute a shape, timed, with the planner's pick.",
+    "doctor": "The machine, threads and why, what it reaches, versions, a self-test of the kernels.",
+    "knobs": "Every environment variable: type, default, meaning.",
 }
 
 

@@ -6,6 +6,9 @@
 
 `import fastcnn as ort` also works: onnxruntime's names, from fastcnn.compat.
 """
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from fastcnn import capi
 from fastcnn.compat import (
     ExecutionMode,
@@ -62,13 +65,17 @@ from fastcnn.machine.current import select_machine
 from fastcnn.model import Model, load
 from fastcnn.version import __version__
 
+if TYPE_CHECKING:
+    from fastcnn.comparison import compare
+    from fastcnn.preprocess import Preprocess
+
 __all__ = [
     "ConfigurationError", "ExecutionError", "ExecutionMode", "ExecutionOrder", "FastCNNError", "GraphOptimizationLevel", "IOBinding",
     "InferenceSession", "InputError", "LimitError", "Model", "ModelError", "ModelMetadata", "NodeArg", "OrtAllocatorType",
     "OrtArenaCfg", "OrtDevice",
-    "OrtMemType", "OrtMemoryInfo", "OrtValue", "RunOptions", "SessionOptions", "ShapeError", "TimeLimitError",
+    "OrtMemType", "OrtMemoryInfo", "OrtValue", "Preprocess", "RunOptions", "SessionOptions", "ShapeError", "TimeLimitError",
     "UnsupportedOperatorError", "ValueInfo",
-    "__version__", "capi", "copy_tensors", "cpu_info", "create_and_register_allocator", "create_and_register_allocator_v2",
+    "__version__", "capi", "compare", "copy_tensors", "cpu_info", "create_and_register_allocator", "create_and_register_allocator_v2",
     "cuda_version", "disable_telemetry_events", "enable_telemetry_events", "get_all_providers", "get_available_providers",
     "get_build_info", "get_device", "get_version_string", "has_collective_ops", "load", "package_name", "preload_dlls",
     "print_debug_info", "set_default_logger_callback", "set_default_logger_severity", "set_default_logger_verbosity",
@@ -79,6 +86,12 @@ select_instruction_set()
 select_machine()
 
 
+# Name -> the module that has it, imported when it is asked for: most programs never do.
+LATER = {"Preprocess": "fastcnn.preprocess", "compare": "fastcnn.comparison"}
+
+
 def __getattr__(name: str) -> object:
+    if name in LATER:
+        return getattr(import_module(LATER[name]), name)
     reason = ABSENT.get(name)
     raise AttributeError(f"module 'fastcnn' has no attribute {name!r}{(reason and f': {reason}') or ''}")

@@ -32,6 +32,8 @@ from fastcnn.results import described_outputs, first_of, place, repeated, target
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from fastcnn.analysis.diagram import Diagram
+    from fastcnn.analysis.profile import Profile
     from fastcnn.analysis.summary import Summary
 
 
@@ -190,6 +192,31 @@ class Model:
         if self._default is None:
             raise FastCNNError("the model is closed")
         return summarise(self._graph, self._default, self._feeder.dtypes, shapes, object_size)
+
+    def profile(self, feeds: Mapping[str, Any], *, runs: int = 20, seconds: float = 1.0) -> Profile:
+        """Where the time of run(None, feeds) goes, by step: ms, GFLOP/s, traffic, shares of what this machine can do, why this algorithm.
+
+        runs, seconds  at most so many profiled runs, no more once so many seconds have passed; plain runs stand between them
+        print() shows it as a table; to_dict() is for JSON, trace() for Chrome's tracing and Perfetto. Raises what run() raises.
+        """
+        from fastcnn.analysis.profile import profile
+        if self._default is None:
+            raise FastCNNError("the model is closed")
+        self.run(None, feeds)
+        return profile(self._graph, self._default, self._feeder(feeds), runs, seconds)
+
+    def diagram(self, shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
+                feeds: Mapping[str, Any] | None = None) -> Diagram:
+        """The network as in the file and as it runs: to_dict(), svg(), explorer() for Model Explorer. feeds: it is profiled with them.
+
+        Raises what summary() and profile() raise.
+        """
+        from fastcnn.analysis.diagram import diagram
+        rows = self.summary(shapes if feeds is None else {name: np.shape(value) for name, value in feeds.items()}).layers
+        times = {t.nodes[0]: t.ms for t in self.profile(feeds).timings if t.nodes} if feeds is not None else {}
+        assert self._default is not None
+        named = {node.name: node for node in self._default.graph.nodes}
+        return diagram(self._graph, [named[layer.name] for layer in rows], rows, times)
 
     def choices(self) -> list[LayerChoice]:
         """What computes each convolution and constant matrix product, and why: a row a step, of all plans made so far.

@@ -2,18 +2,22 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
+import fastcnn
 import fastcnn_cli
 
 pytest.importorskip("click", reason="the command line needs click: pip install 'fastcnn[cli]'")
 pytest.importorskip("rich", reason="the command line needs rich: pip install 'fastcnn[cli]'")
 ROOT = Path(__file__).parent.parent
-DIGITS = str(ROOT / "models" / "trained" / "digits.onnx")
+DIGITS, SUPERRES = (str(ROOT / "models" / "trained" / f"{name}.onnx") for name in ("digits", "superres"))
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -71,3 +75,178 @@ def test_cli_summary_json(capsys):
     code, out, _ = run(capsys, "summary", DIGITS, "--shape", "image=3x1x8x8", "--json")
     found = json.loads(out)
     assert code == 0 and found["inputs"] == {"image": [3, 1, 8, 8]} and found["layers"][0]["shape"] == [3, 32, 8, 8]
+
+
+def test_cli_profile_writes_table_trace_page_and_picture(capsys, tmp_path):
+    files = [tmp_path / name for name in ("t.json", "p.html", "r.svg")]
+    code, out, _ = run(capsys, "profile", DIGITS, "--runs", "3", "--sort", "--trace", str(files[0]), "--html", str(files[1]),
+                       "--roofline", str(files[2]))
+    assert code == 0 and "conv3" in out and "perfect kernels would take" in out
+    assert json.loads(files[0].read_text())["traceEvents"]
+    assert "<table>" in files[1].read_text() and files[2].read_text().startswith("<svg")
+
+
+def test_cli_profile_json(capsys):
+    code, out, _ = run(capsys, "profile", DIGITS, "--runs", "3", "--threads", "1", "--json")
+    assert code == 0 and {timing["name"] for timing in json.loads(out)["timings"]} >= {"conv0", "fc"}
+
+
+def test_cli_output_that_cannot_be_written_is_an_error(capsys):
+    code, _, err = run(capsys, "profile", DIGITS, "--runs", "3", "--trace", "/nowhere/t.json")
+    assert code == 2 and "/nowhere/t.json" in err
+
+
+# ---- run ----
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    """A folder of five digits as pictures, and their classes as a file of labels."""
+    image, data = pytest.importorskip("PIL.Image"), pytest.importorskip("sklearn.datasets").load_digits()
+    for k in range(5):
+        image.fromarray((data.images[k] * 255 / 16).astype("uint8")).save(tmp_path / f"{data.target[k]}.png")
+    (tmp_path / "labels.txt").write_text("\n".join(f"digit {k}" for k in range(10)))
+    return tmp_path
+
+
+def test_cli_run_classifies_a_folder_in_batches(capsys, digits):
+    code, out, _ = run(capsys, "run", DIGITS, str(digits), "--batch", "2", "--top", "2", "--labels", str(digits / "labels.txt"), "--json")
+    found = json.loads(out)
+    assert code == 0 and found["preprocess"]["size"] == [8, 8]
+    assert [(Path(r["source"]).stem, r["top"][0]["label"]) for r in found["results"]] == [(str(k), f"digit {k}") for k in range(5)]
+    assert all(len(r["top"]) == 2 and r["top"][0]["probability"] > 0.5 for r in found["results"])
+
+
+def test_cli_run_prints_classes(capsys, digits):
+    code, out, err = run(capsys, "run", DIGITS, str(digits / "3.png"), str(digits / "[01].png"))
+    assert code == 0 and not err and "images: size=(8, 8)" in out and out.count("3.png") == 1 and out.count("0.png") == 1
+
+
+def test_cli_run_arrays_in_arrays_out(capsys, tmp_path):
+    x = np.random.default_rng(0).random((3, 1, 8, 8), np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", image=x)
+    (tmp_path / "x.pb").write_bytes(onnx.numpy_helper.from_array(x).SerializeToString())
+    with fastcnn.load(DIGITS, threads=1) as net:
+        wanted = net(x)
+    for arguments in (["x.npy"], ["x.npz"], ["x.pb"]):
+        code, _, err = run(capsys, "run", DIGITS, str(tmp_path / arguments[0]), "--threads", "1", "--output", str(tmp_path / "y.npz"))
+        assert code == 0, err
+        np.testing.assert_array_equal(np.load(tmp_path / "y.npz")["probabilities"], wanted)
+    code, out, _ = run(capsys, "run", DIGITS, "--input", f"image={tmp_path / 'x.npy'}", "--json")
+    assert code == 0 and len(json.loads(out)["results"]) == 3
+    assert run(capsys, "run", DIGITS, "--random")[0] == 0
+
+
+def test_cli_run_writes_a_picture(capsys, tmp_path, digits):
+    image = pytest.importorskip("PIL.Image")
+    code, _, err = run(capsys, "run", SUPERRES, str(digits / "3.png"), "--size", "8x8", "--output", str(tmp_path / "one" / "large.png"))
+    assert code == 2 and "large.png" in err, "the folder is not there"
+    code, _, err = run(capsys, "run", SUPERRES, str(digits), "--size", "8x8", "--batch", "2", "--output", str(tmp_path / "out"))
+    assert code == 0, err
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [f"{k}.png" for k in range(5)]
+    code, _, err = run(capsys, "run", SUPERRES, str(digits / "3.png"), "--size", "8x8", "--output", str(tmp_path / "out" / "3.png"))
+    assert code == 0 and image.open(tmp_path / "out" / "3.png").size == (16, 16)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ([], "nothing to run on"),
+    (["missing.png"], "'missing.png': no such file"),
+    (["--input", "z=x.npy"], "--input z=x.npy: expected NAME=FILE with a name of image"),
+    (["pyproject.toml"], "is no image that Pillow knows"),
+    (["--random", "--output", "y.png"], "no output of the model is a picture"),
+    (["models/trained/digits.npz"], "none of them called 'image'"),
+])
+def test_cli_run_errors(capsys, monkeypatch, arguments, words):
+    monkeypatch.chdir(ROOT)
+    code, _, err = run(capsys, "run", DIGITS, *arguments)
+    assert code == 2 and err.count("\n") == 1 and words in err
+
+
+# ---- compare, doctor, knobs ----
+
+
+def test_cli_compare_agrees_and_exits_with_1_beyond_the_tolerance(capsys):
+    code, out, _ = run(capsys, "compare", DIGITS, "--against", "onnxruntime")
+    assert code == 0 and "all within 0.0001" in out
+    code, out, _ = run(capsys, "compare", DIGITS, "--tolerance", "0", "--json")
+    assert code == 1 and json.loads(out)["first"]
+    assert run(capsys, "compare", DIGITS, "--against", "strict", "--all")[0] == 0
+    code, _, err = run(capsys, "compare", DIGITS, "--against", "nothing.onnx")
+    assert code == 2 and "cannot be read" in err
+
+
+def test_cli_doctor_tests_every_instruction_set(capsys):
+    before = fastcnn._native.current_isa()
+    code, out, _ = run(capsys, "doctor", "--no-measure", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["ok"] and fastcnn._native.current_isa() == before
+    assert {line["instruction_set"] for line in found["kernels"]} == set(fastcnn._native.levels())
+    assert found["threads"]["default"] >= 1 and found["threads"]["why"]
+    code, out, _ = run(capsys, "doctor", "--no-measure", "--no-check")
+    assert code == 0 and "physical cores" in out
+
+
+def test_cli_doctor_exits_with_1_where_a_kernel_is_wrong(capsys, monkeypatch):
+    from fastcnn.cli import examine
+    monkeypatch.setattr(examine, "TOLERANCE", -1.0)
+    code, out, _ = run(capsys, "doctor", "--no-measure")
+    assert code == 1 and "warning: Conv 1x1 at" in out
+
+
+def test_cli_knobs_are_all_that_the_sources_read(capsys):
+    code, out, _ = run(capsys, "knobs", "--json")
+    names = {knob["name"] for knob in json.loads(out)}
+    files = [*(ROOT / "fastcnn").rglob("*.py"), ROOT / "setup.py"]
+    read = {name for file in files for name in re.findall(r"environ(?:\.get)?[\[(]\"(FASTCNN_\w+)\"", file.read_text())}
+    assert code == 0 and names == read
+    assert names == set(re.findall(r"^\| `(FASTCNN_\w+?)(?:=\d)?` \|", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert run(capsys, "knobs")[0] == 0
+
+
+# ---- graph ----
+
+
+def test_cli_graph_writes_every_kind(capsys, tmp_path):
+    for kind in ("svg", "html", "json", "onnx"):
+        code, out, err = run(capsys, "graph", DIGITS, str(tmp_path / f"g.{kind}"), *(["--profile"] if kind == "svg" else []))
+        assert code == 0 and "as it runs" in out, err
+    assert (tmp_path / "g.svg").read_text().count("<rect") == 1 + 9 and " ms" in (tmp_path / "g.svg").read_text()
+    graphs = json.loads((tmp_path / "g.json").read_text())["graphs"]
+    assert [len(graph["nodes"]) for graph in graphs] == [9, len(onnx.load(DIGITS).graph.node)]
+    ids = {n["id"] for n in graphs[0]["nodes"]}
+    assert {edge["sourceNodeId"] for n in graphs[0]["nodes"] for edge in n["incomingEdges"]} <= ids
+    noted = onnx.load(str(tmp_path / "g.onnx"))
+    notes = {n.op_type: n.doc_string for n in noted.graph.node}
+    assert "Conv + BatchNormalization + Relu: GEMM" in notes["Conv"] and notes["Relu"].startswith("fastcnn: step")
+    assert run(capsys, "graph", DIGITS, "g.pdf")[0] == 2
+
+
+# ---- kernels ----
+
+
+@pytest.mark.parametrize("shape, macs", [("64,24,40", 64 * 24 * 40), ("14x15x8-24,3x3,p1", 14 * 15 * 8 * 24 * 9),
+                                         ("2x14x14x8-8,3x3,s2,p1,g8", 2 * 7 * 7 * 8 * 9)])
+def test_cli_kernels_times_all_candidates_and_marks_the_pick(capsys, shape, macs):
+    from fastcnn.analysis.kernels import parsed
+    from fastcnn.convolve.ladder import candidates
+    from fastcnn.convolve.shape import Problem, own_places
+    asked = parsed(shape)
+    code, out, _ = run(capsys, "kernels", shape, "--rounds", "1", "--json")
+    found = json.loads(out)["kernels"]
+    assert code == 0 and asked.macs == macs and sum(kernel["picked"] for kernel in found) == 1
+    assert {kernel["name"] for kernel in found} == set(candidates(Problem(asked, own_places(asked), 1)))
+    assert [kernel["ms"] for kernel in found] == sorted(kernel["ms"] for kernel in found)
+
+
+def test_cli_kernels_as_table_and_list(capsys):
+    code, out, _ = run(capsys, "kernels", "64,24,40", "--rounds", "1")
+    assert code == 0 and out.count("<--") == 1
+    code, out, _ = run(capsys, "kernels", "--json")
+    assert code == 0 and set(json.loads(out)) == set(fastcnn._native.isas())
+
+
+@pytest.mark.parametrize("shape", ["64", "3x3", "8x8x3-6,9x9", "8x8x3-4,3x3,g2", "8x8x3-4,3x3,s0"])
+def test_cli_kernels_refuses_shapes_without_sense(capsys, shape):
+    code, _, err = run(capsys, "kernels", shape)
+    assert code == 2 and err.count("\n") == 1

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pickle
 import threading
 from collections.abc import Callable
@@ -299,9 +300,37 @@ def test_drop_in_has_every_exception():
 
 def test_session_warns_of_files_it_does_not_write():
     options = fastcnn.SessionOptions()
-    options.enable_profiling = True
-    with pytest.warns(UserWarning, match="enable_profiling"):
+    options.optimized_model_filepath = "optimised.onnx"
+    with pytest.warns(UserWarning, match="optimized_model_filepath"):
         assert session_of(fastcnn, options).end_profiling() == ""
+
+
+def test_session_profiling_writes_a_trace(tmp_path):
+    """As onnxruntime's: a JSON list of events, whose name end_profiling gives; a track for each thread here."""
+    traces = {}
+    for ort in (fastcnn, onnxruntime):
+        options = ort.SessionOptions()
+        options.enable_profiling, options.profile_file_prefix, options.intra_op_num_threads = True, str(tmp_path / ort.__name__), 2
+        session = session_of(ort, options)
+        session.run(None, {"x": X, "scale": X[1]})
+        file = session.end_profiling()
+        assert file.startswith(str(tmp_path / ort.__name__)) and file.endswith(".json")
+        traces[ort] = json.loads(Path(file).read_text())
+    ours = [event for event in traces[fastcnn] if event["ph"] == "X"]
+    assert {"name", "cat", "pid", "tid", "ts", "dur", "args"} <= {key for event in traces[onnxruntime] for key in event} & set(ours[0])
+    assert ours and all(event["dur"] >= 0 and event["ts"] >= 0 for event in ours)
+    assert {event["tid"] for event in ours} >= {0, 1}
+    assert session_of(fastcnn).end_profiling() == ""
+
+
+def test_session_profiling_ends_and_leaves_the_session_usable(tmp_path):
+    options = fastcnn.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "p")
+    session = session_of(fastcnn, options)
+    feeds = {"x": X, "scale": X[1]}
+    first = session.run(None, feeds)
+    assert session.end_profiling() and session.end_profiling() == ""
+    close(session.run(None, feeds)[0], first[0])
 
 
 def test_session_pickles_with_its_options(images, expected):

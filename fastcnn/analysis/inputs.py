@@ -6,28 +6,29 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fastcnn.ir.errors import InputError
-from fastcnn.ir.graph import Graph
+from fastcnn.ir.graph import ValueInfo
 from fastcnn.ir.spec import Spec
 
 BATCH, EXTENT = 1, 224          # of a symbolic first axis; of the axes of an image
 Shapes = Mapping[str, Sequence[int]]
 
 
-def input_specs(graph: Graph, dtypes: Mapping[str, np.dtype | None], shapes: Shapes | Sequence[int] | None = None) -> dict[str, Spec]:
+def input_specs(inputs: Sequence[ValueInfo], dtypes: Mapping[str, np.dtype | None],
+                shapes: Shapes | Sequence[int] | None = None) -> dict[str, Spec]:
     """The spec of every input.
 
     shapes  by the name of the input, or one shape for the only input. Symbolic axes of the others: 1 for the first, 224 for those of an
             image (N, 3, H, W) or (N, 1, H, W), 1 for any other that shares no name with a known one
     Raises InputError for names and shapes that do not fit.
     """
-    given = _by_name(graph, shapes)
+    given = _by_name(inputs, shapes)
     symbols: dict[str, int] = {}
-    for info in graph.inputs:
+    for info in inputs:
         for said, size in zip(info.shape or (), given.get(info.name, ())):
             if isinstance(said, str):
                 symbols[said] = size
     specs = {}
-    for info in graph.inputs:
+    for info in inputs:
         dtype = dtypes.get(info.name)
         if dtype is None:
             raise InputError(f"input {info.name!r} is a {info.type}: only tensors have a shape")
@@ -42,8 +43,8 @@ def input_specs(graph: Graph, dtypes: Mapping[str, np.dtype | None], shapes: Sha
     return specs
 
 
-def _by_name(graph: Graph, shapes: Shapes | Sequence[int] | None) -> dict[str, tuple[int, ...]]:
-    names = [info.name for info in graph.inputs]
+def _by_name(inputs: Sequence[ValueInfo], shapes: Shapes | Sequence[int] | None) -> dict[str, tuple[int, ...]]:
+    names = [info.name for info in inputs]
     if shapes is None:
         return {}
     if not isinstance(shapes, Mapping):

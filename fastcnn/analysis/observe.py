@@ -55,6 +55,6 @@ def _lanes(b: BoundNode, layer: Layer, total: int) -> Iterator[Remark]:
     if groups > 1 and not depthwise:
         channels //= groups
     wasted = 1 - channels / (-(-channels // lanes) * lanes)
-    if wasted >= WASTED:
+    if wasted > WASTED:
         yield Remark("lanes", b.name, f"{b.where()}: {channels} output channels{' a group' if groups > 1 and not depthwise else ''} fill "
                      f"{100 * (1 - wasted):.0f} % of vectors of {lanes}")

@@ -41,10 +41,11 @@ def origins(before: Graph, after: Sequence[Node]) -> list[Origin]:
     """
     order = {id(node): k for k, node in enumerate(before.nodes)}
     makers, moving = before.producers(), _moving(before)
-    made = {name for node in after for name in node.outputs if name}
+    stands = {name: _stands_for(name, makers) for node in after for name in node.outputs if name}
+    made = {other for other in stands.values() if other}
     found, taken = [], set[int]()
     for node in after:
-        origin, queue, seen = Origin(), [name for name in node.outputs if name], set[int]()
+        origin, queue, seen = Origin(), [stands[name] for name in node.outputs if name], set[int]()
         while queue:
             maker = makers.get(queue.pop())
             if maker is None or id(maker) in seen or id(maker) not in moving:
@@ -57,6 +58,13 @@ def origins(before: Graph, after: Sequence[Node]) -> list[Origin]:
             _add_learnt(part, before, makers, moving, origin)
         found.append(origin)
     return found
+
+
+def _stands_for(name: str, makers: Mapping[str, Node]) -> str:
+    """The value of the file that a value is, or that a pass has named it after (fresh_name, "x/unsigned"); "" where there is none."""
+    while name and name not in makers:
+        name = name[:max(name.rfind("/"), name.rfind("_"), 0)]
+    return name
 
 
 def _moving(graph: Graph) -> set[int]:

@@ -41,11 +41,13 @@ class Place:
 
 
 Seen = dict[Along, Place]
-WINDOWS = {"Conv": 1, "ConvInteger": 1, "FusedConv": 1, "DeformConv": 1, "QLinearConv": 3}     # where the weights are
-POOLS = ("MaxPool", "AveragePool", "LpPool")
-EVERYWHERE = ("GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool", "InstanceNormalization", "GroupNormalization",
+WINDOWS = {"Conv": 1, "ConvInteger": 1, "FusedConv": 1, "DeformConv": 1, "QConv": 1, "QLinearConv": 3}     # where the weights are
+RESIDUALS = {"Conv": 3, "QConv": 4}                                                            # and what is added to the sums
+POOLS = ("MaxPool", "AveragePool", "LpPool", "QAveragePool")
+EVERYWHERE = ("GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool", "QGlobalAveragePool", "InstanceNormalization", "GroupNormalization",
               "MeanVarianceNormalization")
-ELEMENTWISE = ("BatchNormalization", "LRN", "QuantizeLinear", "DequantizeLinear", "Identity", "Dropout", "Split")
+ELEMENTWISE = ("BatchNormalization", "LRN", "QuantizeLinear", "DequantizeLinear", "Identity", "Dropout", "Split", "QuantizeBytes",
+               "DequantizeBytes", "ByteTable", "QAdd", "QMul")
 
 
 class Fields:
@@ -160,7 +162,8 @@ def _windowed(b: BoundNode, y: Spec | None, values: Mapping[str, Seen], seen: Se
         x = {along: Place(None, None) if place.at is None else place for along, place in x.items()}
     found = _by_axis(x, moved)
     found = found if b.op_type in POOLS else _channels(found)
-    others = [values[name] for name in b.node.inputs[3:4] if name in values and b.op_type == "Conv"]
+    added = b.node.input(RESIDUALS[b.op_type]) if b.op_type in RESIDUALS else ""
+    others = [values[added]] if added in values else []
     return _merged([found, *others])
 
 
@@ -317,7 +320,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys((f"Reduce{kind}" for kind in ("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "SumSquare", "LogSum", "LogSumExp")),
                     _reduced),
     **dict.fromkeys(("ArgMax", "ArgMin"), _picked),
-    **dict.fromkeys(("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"), _product),
+    **dict.fromkeys(("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "QMatMul"), _product),
     "Transpose": _transposed,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshaped),
     "Pad": _padded,

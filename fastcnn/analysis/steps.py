@@ -4,10 +4,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fastcnn import _native
 from fastcnn.ir.graph import Node, is_control_flow
 from fastcnn.plan.batches import Repeated
-from fastcnn.plan.choices import LayerChoice, rows
+from fastcnn.plan.choices import Chosen, LayerChoice, rows
 from fastcnn.plan.lowering import Stage
 from fastcnn.plan.plan import Plan
 
@@ -24,6 +23,7 @@ class Unit:
     fallback: Node | None = None
     steps: list[tuple[int, str]] = field(default_factory=list)          # index, kind
     choices: list[LayerChoice] = field(default_factory=list)
+    decided: list[Chosen] = field(default_factory=list)
 
     @property
     def algorithm(self) -> str:
@@ -71,8 +71,4 @@ def _add_choices(stage: Stage, units: Sequence[Unit]) -> None:
         owner = places.get((chosen.node, chosen.kind)) or places.get((chosen.node, ""))
         if owner is not None:
             owner.choices.append(row)
-
-
-def instruction_set() -> str:
-    """The instruction set in use."""
-    return _native.current_isa()
+            owner.decided.append(chosen)

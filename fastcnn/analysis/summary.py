@@ -102,7 +102,7 @@ def summarise(graph: Graph, engine: Engine, dtypes: Mapping[str, np.dtype | None
     object_size    pixels of what the outputs have to see: a remark where they see less
     """
     planning = engine.planning
-    specs = input_specs(graph, dtypes, shapes)
+    specs = input_specs(graph.inputs, dtypes, shapes)
     plan = engine.plan(dict(specs))
     bound = bind(engine.graph.nodes, specs, planning.constants, {}, planning.opsets, planning.flows, planning.budget)
     units, fields = units_of(plan), Fields(specs)

@@ -7,7 +7,8 @@ from html import escape
 from fastcnn.analysis.records import Layer, ReceptiveField
 
 LAYER_COLUMNS = ("layer", "operator", "output", "weights", "biases", "MACs", "activations", "sees", "algorithm", "tile")
-RIGHT = ("weights", "biases", "MACs", "activations", "tile")          # columns of numbers
+# Columns of numbers.
+RIGHT = ("weights", "biases", "MACs", "activations", "tile", "ms", "share", "GFLOP/s", "of peak", "GB/s", "perfect ms")
 
 
 def amount(count: float, unit: str = "") -> str:

@@ -57,12 +57,12 @@ def _recurrent(b: BoundNode, y: Spec) -> int:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("Conv", "DeformConv", "ConvInteger", "FusedConv"), _convolution(1)),
+    **dict.fromkeys(("Conv", "DeformConv", "ConvInteger", "FusedConv", "QConv"), _convolution(1)),
     "QLinearConv": _convolution(3),
     "ConvTranspose": _transposed,
     "LocallyConnected": _unshared,
     "Gemm": _gemm,
-    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul"), _matmul),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "QMatMul"), _matmul),
     "Einsum": _einsum,
     **dict.fromkeys(GATES, _recurrent),
 }

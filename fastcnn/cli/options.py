@@ -27,10 +27,10 @@ def model_options(function: Function) -> Function:
     return function
 
 
-def load(path: str, threads: int | None = None, tune: bool = False) -> fastcnn.model.Model:
+def load(path: str, threads: int | None = None, tune: bool = False, accuracy: str = "fast") -> fastcnn.model.Model:
     """The model; warnings become a line each."""
     warnings.showwarning = lambda message, *_, **__: click.echo(f"fastcnn: warning: {message}", err=True)
-    return fastcnn.model.load(path, threads=threads, tune=tune)
+    return fastcnn.model.load(path, threads=threads, tune=tune, accuracy=accuracy)
 
 
 def shapes_of(options: Sequence[str], names: Sequence[str]) -> dict[str, list[int]] | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -49,3 +50,15 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value)
+
+
+@contextmanager
+def progress(total: int, least: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """What to call after each of `total` parts: a bar on standard error, where there are `least` parts and somebody looks."""
+    if quiet or total < least or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.progress import Progress
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("running", total=total)
+        yield lambda: bar.advance(task)

@@ -67,7 +67,9 @@ class SessionOptions:
     add_session_config_entry             "fastcnn.tune": "1", or the path of a file for the answers, is fastcnn.load's tune;
                                          "fastcnn.accuracy": "strict", or {"node": "strict"} as JSON, is fastcnn.load's accuracy
 
-    enable_profiling and optimized_model_filepath warn, since no such file is written. Everything else is kept and ignored.
+    enable_profiling                     end_profiling() writes a Chrome trace with a track a thread
+
+    optimized_model_filepath warns, since no such file is written. Everything else is kept and ignored.
     """
 
     intra_op_num_threads: int = 0

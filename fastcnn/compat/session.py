@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from fastcnn.ir.errors import ConfigurationError, FastCNNError, warn_user
 from fastcnn.ir.graph import Dim, Graph, ValueInfo
 from fastcnn.model import Model
 from fastcnn.reader import read, with_constants, with_sizes
+
+if TYPE_CHECKING:
+    from fastcnn.compat.profiling import SessionProfile
+    from fastcnn.plan.executor import Engine
 
 PROVIDER = "CPUExecutionProvider"
 NO_VERSION = (1 << 63) - 1       # onnxruntime's number for a model that says none
@@ -56,6 +60,7 @@ class InferenceSession(Model):
     def __init__(self, path_or_bytes: Any, sess_options: SessionOptions | None = None, providers: Sequence[Any] | None = None,
                  provider_options: Sequence[Any] | None = None, **kwargs: Any) -> None:
         self._started = time.time_ns()
+        self._profile: SessionProfile | None = None
         self._options = sess_options if sess_options is not None else SessionOptions()
         self.set_providers(providers or [], provider_options)
         _warn_of(self._options)
@@ -69,6 +74,10 @@ class InferenceSession(Model):
             source = path_or_bytes if isinstance(path_or_bytes, (str, os.PathLike)) else None
             super().__init__(graph, threads, source=source, tune=_tune_of(self._options),
                              accuracy=_accuracy_of(self._options))
+        if getattr(self._options, "enable_profiling", False):
+            from fastcnn.compat.profiling import SessionProfile
+            self._profile = SessionProfile(self._options.profile_file_prefix)
+            self._default = self._engine(self._output_names)
         self._model_path = None if source is None else os.fspath(source)       # applications look here for files beside the model
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: Any = None, *,
@@ -159,8 +168,24 @@ class InferenceSession(Model):
         """Nothing to fall back from."""
 
     def end_profiling(self) -> str:
-        """"": no profile was written."""
-        return ""
+        """The file with the trace of all runs so far, which Chrome and Perfetto open; "" without SessionOptions.enable_profiling."""
+        if self._profile is None:
+            return ""
+        profile, self._profile = self._profile, None
+        self._default = self._engine(self._output_names)
+        return profile.write()
+
+    def _engine(self, outputs: tuple[str, ...]) -> Engine:
+        return self._watched(super()._engine(outputs))
+
+    def _variant(self, fed: frozenset[str]) -> Model:
+        variant = super()._variant(fed)
+        variant._engine = lambda outputs: self._watched(Model._engine(variant, outputs))        # type: ignore[method-assign]
+        return variant
+
+    def _watched(self, engine: Engine) -> Engine:
+        """The engine, noting what it does while the session is profiled."""
+        return engine if self._profile is None else self._profile.watched(engine)
 
     def get_profiling_start_time_ns(self) -> int:
         """When the session was made, in nanoseconds since 1970."""
@@ -226,6 +251,5 @@ def _entry(options: Any, name: str) -> str:
 
 
 def _warn_of(options: Any) -> None:
-    for name in ("enable_profiling", "optimized_model_filepath"):
-        if getattr(options, name, None):
-            warn_user(f"SessionOptions.{name}: fastcnn writes no such file", UserWarning)
+    if getattr(options, "optimized_model_filepath", None):
+        warn_user("SessionOptions.optimized_model_filepath: fastcnn writes no such file", UserWarning)

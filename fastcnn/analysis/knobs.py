@@ -1,0 +1,45 @@
+"""Environment variables: every one that this package reads, with its type, default and meaning."""
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+COLUMNS = ("variable", "type", "default", "now", "read", "meaning")
+
+
+@dataclass(frozen=True)
+class Knob:
+    """read: when."""
+
+    name: str
+    type: str
+    default: str
+    read: str
+    meaning: str
+
+    @property
+    def value(self) -> str | None:
+        """What the environment says, None where it says nothing."""
+        return os.environ.get(self.name)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "value": self.value}
+
+
+KNOBS = (
+    Knob("FASTCNN_ISA", "scalar, avx2, avx512 or a sub-level", "the best the CPU has", "at import",
+         "instruction set; what the CPU lacks is refused"),
+    Knob("FASTCNN_MACHINE", "row, file or measured", "the processor's row", "at import", "the processor that plans are made for"),
+    Knob("FASTCNN_THREADS", "positive integer", "affinity, quota, physical cores", "by load()", "default number of threads"),
+    Knob("FASTCNN_CACHE", "folder", "$XDG_CACHE_HOME/fastcnn", "when tuning, by FASTCNN_MACHINE=measured",
+         "where tuned answers and measured numbers are kept"),
+    Knob("FASTCNN_TUNE_SECONDS", "number", "30", "when tuning", "most seconds of timing a model"),
+    Knob("FASTCNN_OPENMP", "0 or 1", "1", "by the build", "0: single-threaded build"),
+    Knob("FASTCNN_DEBUG", "0 or 1", "0", "by the build", "1: checks in Cython, assertions, sanitizers"),
+)
+
+
+def knobs() -> list[dict[str, Any]]:
+    """All of them as plain data, with what the environment says now."""
+    return [knob.to_dict() for knob in KNOBS]

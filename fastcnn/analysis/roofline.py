@@ -1,0 +1,47 @@
+"""What this machine can do at best, measured: multiply-adds on operands in L1, copies in L2 and through memory."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.machine.clock import least_seconds, peak_gflops
+from fastcnn.machine.current import current
+
+ROWS = 256
+FAR_BYTES = 192 << 20           # of the two arrays of the copy through memory
+SECONDS = 0.1                   # of each measurement
+
+
+@dataclass(frozen=True)
+class Roof:
+    """gflops  of all threads: 2 for a multiply-add        near_gbs, far_gbs  GB/s read and written, operands in L2 and in memory"""
+
+    threads: int
+    gflops: float
+    near_gbs: float
+    far_gbs: float
+    near_bytes: int
+
+    def seconds(self, flops: float, near: float, far: float) -> tuple[float, float]:
+        """(arithmetic, traffic): what each takes at least."""
+        return flops / (1e9 * self.gflops), near / (1e9 * self.near_gbs) + far / (1e9 * self.far_gbs)
+
+
+@cache
+def roof(threads: int) -> Roof:
+    """Measured at the first call, in half a second, for so many threads."""
+    l2 = current().l2_bytes
+    return Roof(threads, peak_gflops() * threads, _copy(threads, threads * l2 // 2), _copy(threads, FAR_BYTES), int(l2 * threads))
+
+
+def _copy(threads: int, nbytes: int) -> float:
+    """GB/s read and written by a copy step whose two arrays have so many bytes together."""
+    row = nbytes // (8 * ROWS) // 16 * 16
+    x, y = np.ones(ROWS * row, np.float32), np.zeros(ROWS * row, np.float32)
+    given = {**dict.fromkeys(_native.step_fields()["copy"], 0), "ndim": 2, "shape": (ROWS, row), "y_strides": (row, 1),
+             "x_strides": (row, 1), "elem_bytes": 4}
+    program, workspace = _native.Program([("copy", (y, x), threads, given)], 0, threads, 0), _native.Workspace()
+    return 1e-9 * 8 * ROWS * row / least_seconds(lambda: program.run(workspace, []), SECONDS)

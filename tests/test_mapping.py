@@ -69,7 +69,7 @@ def test_no_step_reads_the_file_after_planning(path: Path) -> None:
         np.testing.assert_array_equal(again, before)
 
 
-def test_a_deleted_or_repinterleaved_file_stays_readable(path: Path) -> None:
+def test_a_deleted_or_replaced_file_stays_readable(path: Path) -> None:
     loaded, x = fastcnn.load(path), X[:1]
     expected = fastcnn.load(path).run(["y"], {"x": x})[0]
     path.unlink()

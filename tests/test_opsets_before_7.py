@@ -206,7 +206,7 @@ def versions_before_7() -> set[tuple[str, int]]:
     return {(s.name, s.since_version) for s in onnx.defs.get_all_schemas_with_history() if not s.domain and s.since_version < 7}
 
 
-def test_every_version_that_opset_7_repinterleaved_has_a_case():
+def test_every_version_that_opset_7_replaced_has_a_case():
     """An operator whose newest version before 7 differs from an older one, or from that of 7."""
     by_name: dict[str, list[int]] = {}
     for name, version in versions_before_7():

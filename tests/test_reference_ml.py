@@ -83,10 +83,10 @@ def features() -> list[Row]:
         *(("Normalizer", {"x": x}, {"norm": norm}) for x in (X, np.abs(X), np.zeros_like(X), WHOLE, ROW) for norm in ("MAX", "L1", "L2")),
         *(("Scaler", {"x": x}, attrs) for x in (X, WHOLE.astype(np.int32), X.astype(np.float64))
           for attrs in ({"offset": [0.5], "scale": [2.0]}, {"offset": [1.0, 2.0, 3.0], "scale": [0.5, -1.0, 2.0]})),
-        *(("Imputer", {"x": NAN}, {"repinterleaved_value_float": float("nan"), "imputed_value_floats": v})
+        *(("Imputer", {"x": NAN}, {"replaced_value_float": float("nan"), "imputed_value_floats": v})
           for v in ([7.0], [7.0, 8.0, 9.0])),
-        ("Imputer", {"x": np.round(X)}, {"repinterleaved_value_float": 1.0, "imputed_value_floats": [-5.0]}),
-        ("Imputer", {"x": WHOLE}, {"repinterleaved_value_int64": 3, "imputed_value_int64s": [-9]}),
+        ("Imputer", {"x": np.round(X)}, {"replaced_value_float": 1.0, "imputed_value_floats": [-5.0]}),
+        ("Imputer", {"x": WHOLE}, {"replaced_value_int64": 3, "imputed_value_int64s": [-9]}),
         ("FeatureVectorizer", {"a": X, "b": X[:, :2]}, {"inputdimensions": [3, 2]}),
         ("FeatureVectorizer", {"a": X, "b": X[:, :2]}, {"inputdimensions": [2, 4]}),
         ("CategoryMapper", {"x": NAMES}, {"cats_strings": ["bee", "ant"], "cats_int64s": [4, 9], "default_int64": -7}),

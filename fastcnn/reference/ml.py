@@ -65,10 +65,10 @@ def binarizer(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 
 def imputer(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """imputed_value, one for all features or one each, where x is repinterleaved_value (NaN too)."""
+    """imputed_value, one for all features or one each, where x is replaced_value (NaN too)."""
     x = inputs[0]
     kind, form = ("float", "imputed_value_floats") if x.dtype.kind == "f" else ("int64", "imputed_value_int64s")
-    replaced, imputed = node.attrs.get(f"repinterleaved_value_{kind}", 0), np.asarray(node.attrs[form]).astype(x.dtype)
+    replaced, imputed = node.attrs.get(f"replaced_value_{kind}", 0), np.asarray(node.attrs[form]).astype(x.dtype)
     return [np.where(np.isnan(x) if np.isnan(replaced) else x == np.asarray(replaced, x.dtype), imputed, x).astype(x.dtype)]
 
 

@@ -70,7 +70,7 @@ void fc_qdepthwise_pack(int8_t *packed, const void *w, int64_t c, int64_t kh, in
                     for (int64_t l = 0; l < v; l++, packed += 4) {
                         const int64_t channel = first + fc_qdepthwise_channel(q, l, parts);
                         if (channel < c && channel < first + 4 * v / parts)
-                            pack_quad(packed, (const int8_t *)w + channel * kh * kw, 4 * (t / kw) - r, t % kw, kh, kw);
+                            pack_quad(packed, (const int8_t *)w + channel * kh * kw, 4 * (t / kw) - r * sh, t % kw, kh, kw);
                     }
         first += 4 * v / parts;
     }

@@ -106,7 +106,7 @@ typedef struct fc_qpool_kernels {
  * Its quads are four planes, `plane` words of four bytes apart: one of each of four rows, columns V_LEN / parts words apart, channels in the
  * order of v_interleave: word l of plane q belongs to channel l / 4 % (V_LEN / 4 / parts) * 16 + 4*q + l % 4 (with one lane: q).
  *
- * fill     quads of `count` columns from rows[k] + i*step[k]; up to parts - 1 columns more are written
+ * fill     quads of `left` columns of x_zero, `count` from rows[k] + i*step[k] and `right` of x_zero; up to parts - 1 columns more are written
  * tile[r]  r + 1 output rows, of which `rows` are written, of `count` columns:
  *          s = offset[q] + sum_t quads[tap[t] + q*plane + ..] . w[t][q][row], y = round(s * factor[q]) + zero, brought into [lo, hi];
  *          offset, factor and w in the order of the words
@@ -116,8 +116,9 @@ typedef struct fc_qfill_args {
     size_t plane;
     const uint8_t *const *rows;
     const size_t *step;
-    size_t count, n;
+    size_t left, count, right, n;
     int parts;
+    int32_t x_zero;
 } fc_qfill_args;
 
 typedef struct fc_qdepthwise_args {

@@ -28,3 +28,5 @@ static inline v_i32 v_dot(v_i32 s, v_four a, v_quads b)
     s = _mm256_add_epi32(s, _mm256_madd_epi16(a.even, b.even));
     return _mm256_add_epi32(s, _mm256_madd_epi16(a.odd, b.odd));
 }
+
+static inline v_quads v_keep_quads(v_quads b) { return b; }

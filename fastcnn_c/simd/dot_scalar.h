@@ -20,6 +20,7 @@
  *   v_max_bytes(a, b)  v_no_bytes(): zeros
  *   v_interleave(r, q) lanes of four bytes, one of each r[0..4): q[0..4) have all bytes of r, in an order that v_pack_lanes undoes
  *   v_pack_lanes(x, z) v_saturate of four vectors whose lanes are in the order of v_interleave: bytes as r had them
+ *   v_keep_quads(b)    b, which the compiler is to hold in registers where it is one (v_keep)
  *   v_fours_of(s)      the four bytes of each lane as what v_dot multiplies
  *   v_load_parts(p, d, parts, n)   the first n bytes of each of 1, 2 or 4 parts of as many vectors, d bytes apart (1 with one lane)
  *   v_store_part(p, b, k, parts, n)   the first n bytes of part k of b, which has 1, 2 or 4 parts of as many vectors each
@@ -84,3 +85,4 @@ static inline void v_interleave(const v_bytes r[4], v_i32 q[4])
 static inline v_bytes v_pack_lanes(const v_f32 x[4], int32_t z) { return v_pack_bytes(x, z); }
 static inline v_four v_fours_of(v_i32 s) { v_four f; memcpy(f.of, &s, 4); return f; }
 static inline v_bytes v_load_parts(const uint8_t *p, size_t d, int parts, size_t n) { (void)d, (void)parts; return v_load_bytes(p, n); }
+static inline v_quads v_keep_quads(v_quads b) { return b; }

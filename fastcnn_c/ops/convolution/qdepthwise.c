@@ -25,7 +25,7 @@ static size_t take(size_t *bytes, int64_t count, size_t size)
 static layout layout_of(const fc_qdepthwise *p)
 {
     layout l = {.v = fc_active->vector_length, .rows = fc_qdepthwise_rows(p->kh, p->sh, p->dh), .quads = fc_ceil_div(p->kh, 4)};
-    const int64_t more = (p->kw - 1) * p->dw / p->sw + 5, planes = 4 * l.quads * p->sw;  /* columns after the last one's own, those of a vector */
+    const int64_t more = (p->kw - 1) * p->dw / p->sw + 8, planes = 4 * l.quads * p->sw;  /* columns after the last one's own, those of a vector, and as many too many */
     const int64_t fits = QUADS_BYTES / (4 * l.v) / planes - more;
     l.block = fc_ceil_div(p->ow, fc_ceil_div(p->ow, fc_max(fits, 8)));
     l.plane = (l.block + more) * l.v;
@@ -57,7 +57,19 @@ typedef struct pass {
     int parts;
 } pass;
 
-/* What belongs to the channels, in the order of the words. */
+/* What belongs to the channels, in the order of the words (fc_qdepthwise_channel). */
+static void order_channels(const pass *s, int32_t *offsets, float *factors, const int32_t *offset, const float *factor)
+{
+    const int64_t v = s->l->v, run = fc_min(v, 4), mask = v == 1 ? 0 : v / 4 / s->parts - 1;
+    for (int64_t q = 0; q < 4; q++)
+        for (int64_t b = 0; b < v / run; b++)
+            for (int64_t i = 0; i < run; i++) {
+                const int64_t channel = (b & mask) * 16 + run * q + i;
+                *offsets++ = channel < s->n ? offset[channel] : 0;
+                *factors++ = channel < s->n ? factor[channel] : 0.0f;
+            }
+}
+
 static void start_pass(const pass *s, const int32_t *offset, const float *factor)
 {
     const fc_qdepthwise *p = s->p;
@@ -65,12 +77,7 @@ static void start_pass(const pass *s, const int32_t *offset, const float *factor
     int32_t *offsets = (int32_t *)(void *)(s->scratch + l->offset);
     float *factors = (float *)(void *)(s->scratch + l->factor);
     size_t *taps = (size_t *)(void *)(s->scratch + l->taps);
-    for (int64_t q = 0; q < 4; q++)
-        for (int64_t i = 0; i < l->v; i++) {
-            const int64_t channel = fc_qdepthwise_channel(q, i, s->parts);
-            offsets[q * l->v + i] = channel < s->n ? offset[channel] : 0;
-            factors[q * l->v + i] = channel < s->n ? factor[channel] : 0.0f;
-        }
+    order_channels(s, offsets, factors, offset, factor);
     for (int64_t t = 0; t < l->quads * p->kw; t++) {
         const int64_t column = t % p->kw * p->dw, planes = 4 * (t / p->kw * p->sw + column % p->sw);
         taps[t] = (size_t)(planes * l->plane + column / p->sw * (l->v / (l->v == 1 ? 1 : s->parts)));
@@ -83,7 +90,6 @@ static void fill_phase(const pass *s, int32_t *quads, const uint8_t *const *rows
 {
     const fc_qdepthwise *p = s->p;
     const layout *l = s->l;
-    const int64_t words = l->v / s->parts;
     const int64_t left = fc_min(positions, from < 0 ? fc_ceil_div(-from, p->sw) : 0);
     const int64_t end = fc_max(left, fc_min(positions, from >= p->iw ? 0 : (p->iw - 1 - from) / p->sw + 1));
     const uint8_t *at[4];
@@ -92,13 +98,10 @@ static void fill_phase(const pass *s, int32_t *quads, const uint8_t *const *rows
         apart[k] = steps[k] * (size_t)p->sw;
         at[k] = rows[k] + (from + left * p->sw) * (int64_t)steps[k];
     }
-    const fc_qfill_args a = {.quads = quads + left * words, .plane = (size_t)l->plane, .rows = at, .step = apart, .count = (size_t)(end - left),
-                             .n = (size_t)s->n, .parts = s->parts};
+    const fc_qfill_args a = {.quads = quads, .plane = (size_t)l->plane, .rows = at, .step = apart, .left = (size_t)left,
+                             .count = (size_t)(end - left), .right = (size_t)(positions - end), .n = (size_t)s->n, .parts = s->parts,
+                             .x_zero = (int32_t)p->x_zero};
     fc_active_bytes->qdepthwise->fill(&a);
-    for (int64_t q = 0; q < 4; q++) {
-        memset(quads + q * l->plane, (int)p->x_zero, (size_t)(left * words) * sizeof(int32_t));
-        memset(quads + q * l->plane + end * words, (int)p->x_zero, (size_t)((positions - end) * words) * sizeof(int32_t));
-    }
 }
 
 /* The quads of what `count` output columns from `column` on of output rows from oy on see. */
@@ -110,7 +113,7 @@ static void fill_block(const pass *s, int64_t oy, int64_t column, int64_t count)
     size_t *steps = (size_t *)(void *)(s->scratch + l->steps);
     for (int64_t m = 0; m < 4 * l->quads; m++) {
         const int64_t iy = oy * p->sh - p->pt + m * p->dh;
-        const int inside = iy >= 0 && iy < p->ih && m < p->kh + l->rows - 1;
+        const int inside = iy >= 0 && iy < p->ih && m < p->kh + (l->rows - 1) * p->sh;
         rows[m] = inside ? s->x + iy * p->x_row : zero;
         steps[m] = inside ? (size_t)p->x_pixel : 0;
     }

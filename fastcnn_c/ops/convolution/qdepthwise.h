@@ -12,8 +12,8 @@ static inline int fc_qdepthwise_parts(int64_t left)
     return v == 1 || left > 3 * v ? 1 : v < 16 ? (left > 2 * v ? 1 : 2) : left > v ? 2 : 4;
 }
 
-/* Output rows computed together: two where their windows are neighbours and see no more quads of rows than one does. */
-static inline int64_t fc_qdepthwise_rows(int64_t kh, int64_t sh, int64_t dh) { return sh == 1 && dh == 1 && kh % 4 ? 2 : 1; }
+/* Output rows computed together: two where both see no more quads of rows than one does. */
+static inline int64_t fc_qdepthwise_rows(int64_t kh, int64_t sh, int64_t dh) { return dh == 1 && kh + sh <= 4 * fc_ceil_div(kh, 4) ? 2 : 1; }
 
 /* The channel of a group whose word l of plane q holds it. */
 static inline int64_t fc_qdepthwise_channel(int64_t q, int64_t l, int parts)

@@ -96,7 +96,7 @@ class Engine:
             workspace = _native.Workspace()
         try:
             if plan.direct is not None:
-                results = _fresh(plan.direct) if out is None else _targets(plan.direct, values, out)
+                results = _fresh(plan.direct, plan.small) if out is None else _targets(plan.direct, values, out)
                 return self._run_stage(plan.direct, list(values), results, workspace, until)
             return self._run_stages(plan, dict(zip(self.inputs, values, strict=True)), workspace, until)
         finally:
@@ -206,8 +206,10 @@ class Engine:
                 env[name] = _contiguous(result)
 
 
-def _fresh(stage: Stage) -> list[np.ndarray]:
+def _fresh(stage: Stage, small: bool) -> list[np.ndarray]:
     """Memory for what a stage makes for the caller alone."""
+    if small:
+        return [np.empty(shape, dtype) for shape, dtype in stage.allocations]
     return [empty(shape, dtype) for shape, dtype in stage.allocations]
 
 

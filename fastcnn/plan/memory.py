@@ -13,9 +13,14 @@ from fastcnn import _native
 LARGE_BYTES = 1 << 15
 
 
+def is_large(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether such an array is to begin at a vector's boundary."""
+    return math.prod(shape) * dtype.itemsize >= LARGE_BYTES
+
+
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array; a large one begins at a vector's boundary."""
-    return np.empty(shape, dtype) if math.prod(shape) * dtype.itemsize < LARGE_BYTES else aligned(shape, dtype)
+    return aligned(shape, dtype) if is_large(shape, dtype) else np.empty(shape, dtype)
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

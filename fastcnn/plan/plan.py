@@ -13,6 +13,7 @@ from fastcnn.ops.base import BoundNode
 from fastcnn.plan.batches import lower_in_parts
 from fastcnn.plan.bind import Bound, bind
 from fastcnn.plan.lowering import Stage
+from fastcnn.plan.memory import is_large
 from fastcnn.plan.planning import Planning
 from fastcnn.plan.stage import lower_stage
 
@@ -27,6 +28,7 @@ class Plan:
     awaited  values that the first of the rest is bound by, whatever their size
     outputs  what is known of the types of the outputs before the run
     direct  the one stage that turns all inputs, in order, into all outputs, in order: the usual case, run without a dict
+    small   none of what that stage makes is large: a round of a Loop need not ask for each
     """
 
     stages: tuple[Stage | Node, ...]
@@ -35,6 +37,7 @@ class Plan:
     awaited: tuple[str, ...]
     outputs: Mapping[str, Spec]
     direct: Stage | None
+    small: bool = False
 
     @property
     def fallbacks(self) -> list[Node]:
@@ -64,8 +67,9 @@ def make_plan(planning: Planning, nodes: Sequence[Node], specs: Mapping[str, Spe
         stages.append(lower_stage(planning, bound, run, stage_inputs, stage_outputs))
     known = {name: bound.known(name) for name in outputs}
     fixed = {name: spec for name, spec in known.items() if spec is not None and not isinstance(spec, Capped)}
-    return Plan(tuple(stages), _kept(bound, stages, outputs, planning.packs), tuple(bound.rest), bound.awaited, fixed,
-                _direct(stages, bound.rest, tuple(specs), tuple(outputs)))
+    direct = _direct(stages, bound.rest, tuple(specs), tuple(outputs))
+    small = direct is not None and not any(is_large(shape, dtype) for shape, dtype in direct.allocations)
+    return Plan(tuple(stages), _kept(bound, stages, outputs, planning.packs), tuple(bound.rest), bound.awaited, fixed, direct, small)
 
 
 def _kept(bound: Bound, stages: Sequence[Stage | Node], outputs: Sequence[str],

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from fastcnn.expansion import type_of
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.passes.rewrite import constant, scalar
 
+# Operators that may scale and shift what they read.
+AFFINE = frozenset({"BatchNormalization", "Neg", "Mul", "Add", "Sub", "Div"})
 FLOATS = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)"})
 
 
@@ -39,10 +41,11 @@ def reduced_axes(graph: Graph, node: Node) -> list[int] | None:
 
 def sole_reader(node: Node, consumers: Mapping[str, list[Node]], outputs: set[str]) -> Node | None:
     """The one node that reads the only output of `node`, reading it once; None where there are others."""
-    if any(node.outputs[1:]) or node.outputs[0] in outputs:
+    value = node.outputs[0]
+    readers = consumers.get(value)
+    if readers is None or len(readers) != 1 or value in outputs or (len(node.outputs) > 1 and any(node.outputs[1:])):
         return None
-    readers = consumers.get(node.outputs[0], [])
-    return readers[0] if len(readers) == 1 and readers[0].reads.count(node.outputs[0]) == 1 else None
+    return readers[0] if readers[0].reads.count(value) == 1 else None
 
 
 def has_epilogue(node: Node) -> bool:
@@ -96,7 +99,7 @@ def affine(
         return found if found is not None and found[0].size == channels else None
     if node.op_type == "Neg":
         return -np.ones(channels), np.zeros(channels)
-    if node.op_type not in ("Mul", "Add", "Sub", "Div") or len(node.inputs) != 2:
+    if node.op_type not in AFFINE or len(node.inputs) != 2:
         return None
     side = 1 if node.inputs[0] == value else 0
     array = constant(graph, node, side)
@@ -125,20 +128,22 @@ def replace_by_several(graph: Graph, changed: Mapping[int, Sequence[Node]]) -> b
     return bool(changed)
 
 
-def absorb_readers(graph: Graph, absorb: Callable[[Node, Node], Node | None], starts: Callable[[Node], bool]) -> bool:
-    """Every node that `starts` takes in its only reader as absorb(node, reader), again and again until that is None.
+def absorb_readers(graph: Graph, absorb: Callable[[Node, Node], Node | None], starts: Container[str], taken_in: Container[str]) -> bool:
+    """Every node of the operators `starts` takes in its only reader as absorb(node, reader), again and again until that is None.
+
+    taken_in  the operators of such readers
 
     The result stands at the node's place and writes the last reader's outputs. True when something was taken in.
     """
     consumers, outputs = graph.consumers(), graph.output_names()
     changed: dict[int, Node | None] = {}
     for node in graph.nodes:
-        if node.domain or id(node) in changed or not starts(node):
+        if node.op_type not in starts or node.domain or id(node) in changed:
             continue
         merged = node
         while True:
             reader = sole_reader(merged, consumers, outputs)
-            taken = absorb(merged, reader) if reader is not None else None
+            taken = absorb(merged, reader) if reader is not None and reader.op_type in taken_in else None
             if taken is None or reader is None:
                 break
             changed[id(reader)] = None

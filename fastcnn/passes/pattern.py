@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 from fastcnn.ir.graph import Graph, Node
 
@@ -33,11 +32,16 @@ class Op:
     type: str
     args: tuple[Pattern, ...]
     check: Check | None
+    types: frozenset[str] = field(compare=False, repr=False)            # of all nodes in it
+    makers: frozenset[str] = field(compare=False, repr=False)           # of those that make its arguments
 
     def __init__(self, type: str, *args: Pattern, check: Check | None = None) -> None:
         object.__setattr__(self, "type", type)
         object.__setattr__(self, "args", args)
         object.__setattr__(self, "check", check)
+        inner = [arg for arg in args if isinstance(arg, Op)]
+        object.__setattr__(self, "types", frozenset({type}).union(*[arg.types for arg in inner]))
+        object.__setattr__(self, "makers", frozenset([arg.type for arg in inner]))
 
 
 Pattern = Op | Param | str | float
@@ -101,29 +105,28 @@ def _node_matches(graph: Graph, producers: Mapping[str, Node], node: Node, patte
             yield Match(m.values, m.nodes if node in m.nodes else (*m.nodes, node))
 
 
-@cache
-def _types(pattern: Op) -> frozenset[str]:
-    """The operators of all nodes in a pattern."""
-    return frozenset({pattern.type}).union(*(_types(arg) for arg in pattern.args if isinstance(arg, Op)))
-
-
 def replace_matches(graph: Graph, rules: Sequence[Rule]) -> bool:
     """Replaces every match by the node its rule builds (at the root's place), unless a value inside is read elsewhere.
 
     A rule's function may return None to leave a match as it is.
     """
     there = graph.operators()
-    rules = [rule for rule in rules if _types(rule[0]) <= there]
-    if not rules:
+    by_root: dict[str, list[Rule]] = {}
+    for rule in rules:
+        if rule[0].types <= there:
+            by_root.setdefault(rule[0].type, []).append(rule)
+    if not by_root:
         return False
     producers, consumers, outputs = graph.producers(), graph.consumers(), graph.output_names()
-    roots = {pattern.type for pattern, _ in rules}
     gone: set[int] = set()
     new: dict[int, Node] = {}
     for node in graph.nodes:
-        if node.op_type not in roots:
+        if node.op_type not in by_root:
             continue
-        for pattern, build in rules:
+        makers = {producers[value].op_type for value in node.inputs if value in producers}
+        for pattern, build in by_root[node.op_type]:
+            if not pattern.makers <= makers:
+                continue
             match = next((m for m in _node_matches(graph, producers, node, pattern, Match())
                           if not gone.intersection(map(id, m.nodes)) and _closed(m, consumers, outputs)), None)
             built = build(graph, match) if match is not None else None

@@ -12,7 +12,7 @@ import numpy as np
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.mapping import derived, filler, forget, is_derived
-from fastcnn.passes.facts import absorb_readers, affine, batch_affine, has_epilogue
+from fastcnn.passes.facts import AFFINE, absorb_readers, affine, batch_affine, has_epilogue
 from fastcnn.passes.recognise.group_normalization import BY_CHANNEL
 from fastcnn.passes.rewrite import constant
 
@@ -22,7 +22,7 @@ def affine_after(graph: Graph) -> bool:
     def fold(node: Node, reader: Node) -> Node | None:
         return None if has_epilogue(node) else FOLDS[node.op_type](graph, node, reader)
 
-    return absorb_readers(graph, fold, lambda node: node.op_type in FOLDS)
+    return absorb_readers(graph, fold, FOLDS, AFFINE)
 
 
 def _vector(graph: Graph, node: Node, i: int, size: int) -> np.ndarray | None:

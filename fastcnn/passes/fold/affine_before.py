@@ -10,7 +10,7 @@ import numpy as np
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.mapping import forget
-from fastcnn.passes.facts import affine, has_slope, replace_nodes, sole_reader
+from fastcnn.passes.facts import AFFINE, affine, has_slope, replace_nodes, sole_reader
 from fastcnn.passes.rewrite import constant
 
 
@@ -22,7 +22,7 @@ def affine_before(graph: Graph) -> bool:
         if node.op_type != "Conv" or node.domain or has_slope(node):
             continue
         before = producers.get(node.inputs[0])
-        if before is None or id(before) in changed or sole_reader(before, consumers, outputs) is not node:
+        if before is None or before.op_type not in AFFINE or id(before) in changed or sole_reader(before, consumers, outputs) is not node:
             continue
         folded = _folded(graph, before, node)
         if folded is not None:

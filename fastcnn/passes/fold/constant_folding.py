@@ -47,7 +47,7 @@ def constant_folding(graph: Graph) -> bool:
 
 
 def _folded(graph: Graph, node: Node) -> list[np.ndarray] | None:
-    if _is_random(node) or is_stored_as_integers(graph, node) or not all(v in graph.constants for v in node.reads):
+    if not graph.constants.keys() >= set(node.reads) or _is_random(node) or is_stored_as_integers(graph, node):
         return None
     inputs = [graph.constants[v] if v else None for v in node.inputs]
     read = sum(graph.constants[v].nbytes for v in node.reads)

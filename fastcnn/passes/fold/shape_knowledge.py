@@ -7,15 +7,17 @@ from fastcnn.inference.site import Known
 from fastcnn.inference.types import infer_changed, infer_types, source_of
 from fastcnn.ir.graph import Graph, Shape
 
+NUMBERS = frozenset({int})
+
 
 def shape_knowledge(graph: Graph) -> bool:
     """Infers shapes anew where some are not fully known; True when more sizes are known than before."""
     shapes, before = graph.shapes, graph.inferred_from
-    now = source_of(graph)
-    if before is not None and before.nodes is now.nodes and before == now:
-        return False
     values = [v for node in graph.nodes for v in node.outputs if v]
     if all([_is_known(shapes.get(v)) for v in values]):
+        return False
+    now = source_of(graph)
+    if before is not None and before.nodes is now.nodes and before == now:
         return False
     if before is None or before.inputs is not graph.inputs:
         found = infer_types(graph)
@@ -40,7 +42,7 @@ def end_knowledge(graph: Graph) -> None:
 
 
 def _is_known(shape: Shape | None) -> bool:
-    return shape is not None and all([isinstance(d, int) for d in shape])
+    return shape is not None and NUMBERS.issuperset(map(type, shape))
 
 
 def _sizes(shapes: Iterable[Shape | None]) -> tuple[int, int]:

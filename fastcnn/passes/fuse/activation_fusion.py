@@ -8,18 +8,19 @@ import numpy as np
 from fastcnn.expansion import add_constant
 from fastcnn.ir.graph import Activation, Graph, Node
 from fastcnn.operators.card import Card
-from fastcnn.operators.cards import card_of
+from fastcnn.operators.cards import CARDS, card_of
 from fastcnn.passes.facts import absorb_readers, clip_limits, has_slope, is_float
 from fastcnn.passes.rewrite import constant
 
 # Operators whose kernels apply an activation to what they are about to store.
 TAKES_ACTIVATION = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "InstanceNormalization",
                               "GroupNormalization", "LocallyConnected"})
+ACTIVATIONS = frozenset({"PRelu", *(name for (_, name), card in CARDS.items() if card.function is not None and card.function.fused)})
 
 
 def activation_fusion(graph: Graph) -> bool:
     """Fuses activations onto the nodes of TAKES_ACTIVATION that nothing else reads."""
-    return absorb_readers(graph, lambda node, reader: _fused(graph, node, reader), lambda node: node.op_type in TAKES_ACTIVATION)
+    return absorb_readers(graph, lambda node, reader: _fused(graph, node, reader), TAKES_ACTIVATION, ACTIVATIONS)
 
 
 def _fused(graph: Graph, node: Node, reader: Node) -> Node | None:

@@ -31,6 +31,9 @@ def unshared_convolution(graph: Graph) -> bool:
     for node in graph.nodes:
         if id(node) in gone:
             continue
+        if node.op_type not in PRODUCTS and node.op_type != "LocallyConnected":
+            nodes.append(node)
+            continue
         reader = sole_reader(node, consumers, outputs) if node.op_type in ("Mul", "LocallyConnected") else None
         made = _biased(graph, node, reader) or _unshared(graph, node, reader, maps)
         nodes += [node] if made is None else made
@@ -43,9 +46,9 @@ def unshared_convolution(graph: Graph) -> bool:
 
 
 def _unshared(graph: Graph, node: Node, reader: Node | None, maps: IndexMaps) -> list[Node] | None:
-    constants = [v in graph.constants for v in node.inputs]
     if node.op_type == "Mul" and (reader is None or reader.op_type != "ReduceSum"):
         return None                          # before anything is mapped: most Muls are none of this
+    constants = [v in graph.constants for v in node.inputs]
     if node.domain or node.op_type not in PRODUCTS or sorted(constants) != [False, True] or node.activation is not None:
         return None
     array, value = graph.constants[node.inputs[constants.index(True)]], node.inputs[constants.index(False)]

@@ -13,11 +13,11 @@ from fastcnn.passes.rewrite import Bypass, constant, same_shape, scalar
 
 def identity_removal(graph: Graph) -> bool:
     """Takes out every node of NO_OPS whose rule holds."""
-    read = {v for n in graph.nodes for v in n.reads} | graph.output_names()
+    consumers, outputs = graph.consumers(), graph.output_names()
     bypass = Bypass(graph)
     for node in graph.nodes:
         rule = NO_OPS.get(node.op_type)
-        if rule is None or node.domain or node.activation is not None or any(v in read for v in node.outputs[1:]):
+        if rule is None or node.domain or node.activation is not None or any([v in consumers or v in outputs for v in node.outputs[1:]]):
             continue
         source = rule(graph, node)
         if source:

@@ -16,11 +16,12 @@ from fastcnn.ir.graph import Graph, Node
 from fastcnn.onnx_proto.types import element_name
 from fastcnn.operators.elementwise import OWN_DOMAIN, ROUNDINGS
 
-HALF_TYPES, FLOAT_TYPE = ("tensor(float16)", "tensor(bfloat16)"), "tensor(float)"
+HALF_TYPES, FLOAT_TYPE = frozenset({"tensor(float16)", "tensor(bfloat16)"}), "tensor(float)"
 # TensorProto.DataType: FLOAT16 and BFLOAT16, and FLOAT in their stead. The attributes that name an element type:
 HALF_CODES, FLOAT_CODE = {10: "tensor(float16)", 16: "tensor(bfloat16)"}, 1
 CASTS = ("Cast", "CastLike")
-TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
+TYPE_ATTRIBUTES = frozenset({"to", "dtype", "output_dtype"})
+HOLDERS = frozenset({np.ndarray, Graph})        # attributes of these types have elements of a type of their own
 
 
 def widen_half(graph: Graph) -> bool:
@@ -35,7 +36,7 @@ def widen_half(graph: Graph) -> bool:
     if any(map(is_not, nodes, graph.nodes)):
         graph.nodes, changed = nodes, True
     known = graph.types
-    if any(kind in HALF_TYPES for kind in known.values()):
+    if not HALF_TYPES.isdisjoint(known.values()):
         graph.types = {name: FLOAT_TYPE if kind in HALF_TYPES else kind for name, kind in known.items()}
         changed = True
     return changed
@@ -54,7 +55,8 @@ def _round_casts(graph: Graph, halves: Iterable[str]) -> bool:
 
 def _with_wide_attributes(node: Node) -> Node:
     """The node without attributes of half types; the same object where there are none."""
-    if not any(key in TYPE_ATTRIBUTES or isinstance(value, (np.ndarray, Graph)) for key, value in node.attrs.items()):
+    attrs = node.attrs
+    if not attrs or (TYPE_ATTRIBUTES.isdisjoint(attrs) and HOLDERS.isdisjoint(map(type, attrs.values()))):
         return node
     widened = {key: _widened(key, value) for key, value in node.attrs.items()}
     return node.but(attrs=widened) if any(widened[key] is not value for key, value in node.attrs.items()) else node

@@ -63,7 +63,8 @@ class Program:
 class WireReader:
     """Serialised messages by tables: kind -> tag -> (name, repeated, form, inside)."""
 
-    def __init__(self, data: Any, tables: dict[str, dict[int, tuple[str, bool, int, Any]]], make: Any, odd: type[Exception]) -> None: ...
+    def __init__(self, data: Any, tables: dict[str, dict[int, tuple[str, bool, int, Any]]], classes: dict[str, type],
+                 odd: type[Exception]) -> None: ...
     def read(self, kind: str, depth: int) -> Any: ...
 
 class MappedFile:

@@ -176,11 +176,9 @@ def mapped(stream: BinaryIO, path: str | os.PathLike[str]) -> Mapping:
 
 def bytes_at(data: bytes | Mapping, offset: int, count: int) -> np.ndarray:
     """data[offset:offset + count] as uint8, read-only: a view where it is long."""
-    array = np.frombuffer(data, np.uint8, count, offset)
-    if count < VIEWED_BYTES:
-        array = array.copy()
-        array.setflags(write=False)
-    return array
+    if 0 < count < VIEWED_BYTES:
+        return np.frombuffer(data[offset:offset + count], np.uint8)         # a bytes object, whose contents are aligned
+    return np.frombuffer(data, np.uint8, count, offset)
 
 
 def mapping_of(array: np.ndarray) -> Mapping | None:

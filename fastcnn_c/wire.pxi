@@ -12,17 +12,17 @@ cdef class WireReader:
     """read(kind, depth): the message that is serialised in data.
 
     tables   kind -> tag -> (name, repeated, form, inside): the kind of message there, or read(data, begin, end) of a FORM_CALL
-    make     kind -> a message, an object with a __dict__
+    classes  kind -> the class of messages of that kind, objects with a __dict__
     odd      the exception for what is not in the tables, or cut off
     """
 
-    cdef object data, make, odd
-    cdef dict tables
+    cdef object data, odd
+    cdef dict tables, classes
     cdef const unsigned char[::1] view
     cdef Py_ssize_t size
 
-    def __init__(self, data, dict tables, make, odd):
-        self.data, self.tables, self.make, self.odd = data, tables, make, odd
+    def __init__(self, data, dict tables, dict classes, odd):
+        self.data, self.tables, self.classes, self.odd = data, tables, classes, odd
         self.view, self.size = data, len(data)
 
     def read(self, str kind, int depth):
@@ -67,7 +67,7 @@ cdef class WireReader:
         cdef int form
         cdef Py_ssize_t begin, size
         cdef uint64_t tag
-        message = self.make(kind)
+        message = self.classes[kind]()
         values = message.__dict__
         while position < last:
             tag = self._varint(&position, TAG_BYTES)
@@ -86,9 +86,9 @@ cdef class WireReader:
                 begin = position
                 position += size
                 if form == TEXT:
-                    value = bytes(self.view[begin:position]).decode() if size else ""
+                    value = (<const char*>&self.view[begin])[:size].decode("utf-8") if size else ""
                 elif form == BYTES:
-                    value = bytes(self.view[begin:position])
+                    value = (<const char*>&self.view[begin])[:size] if size else b""
                 elif form >= MESSAGE and row[0] in values and not row[1]:
                     raise self.odd(f"{row[0]} twice in a {kind}, or in pieces")
                 elif form == MESSAGE:

@@ -74,6 +74,10 @@ def outputs_of(site: Site, rule: Rule | None) -> tuple[Sequence[str | None], Seq
 def types_of(site: Site) -> Sequence[str | None]:
     """Of the outputs, None where they are unknown, all of them where the inputs' do not do."""
     node = site.node
+    if site.known.types and not site.known.depth:           # not in bodies, whose names may be those of values around them
+        found = [site.known.types.get(v) for v in node.outputs]
+        if None not in found:                               # the reader has checked them
+            return found
     kinds = [site.type(i) or None for i in range(len(node.inputs))]
     if node.domain == OWN_DOMAIN and node.op_type in BYTES:
         return byte_types(node, kinds)

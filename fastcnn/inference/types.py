@@ -1,7 +1,9 @@
 """Types and shapes of a graph's values, and the elements of those that are made of sizes."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,14 @@ from fastcnn.ir.graph import Graph, Node, Shape, ValueInfo
 from fastcnn.onnx_proto.types import element_name
 
 
-def infer_types(graph: Graph) -> Known:
-    """Whatever can be inferred; never fails.
+def infer_types(graph: Graph, types: Mapping[str, str] = MappingProxyType({})) -> Known:
+    """Whatever can be inferred; never fails. types: those of values that are known already.
 
     Sizes that no number is known of are symbols, one by one ("x.2" is axis 2 of value x): two inputs that use one name in the file
     need not agree when they are fed. Equal strings are equal sizes.
     """
     given = graph.types          # a pass may compute an input in another type than it is fed in
-    known = Known(constants=graph.constants)
+    known = Known(types=dict(types), constants=graph.constants)
     for info in graph.inputs:
         if info.type:
             known.types[info.name] = given.get(info.name, info.type)

@@ -44,24 +44,27 @@ def attribute_kind(attribute: Any) -> int:
     return Kind.UNDEFINED
 
 
-def attribute_value(attribute: Any, where: str, folders: tuple[Path, ...] | None = None) -> Any:
+def attribute_value(attribute: Any, where: str, beside: Path | None = None) -> Any:
     """int, float, str, array or list of them; GraphProto, TypeProto and SparseTensorProto stay as they are."""
-    kind = attribute_kind(attribute)
-    text(attribute.name, f"{where}: name of an attribute")
+    kind = attribute.type or attribute_kind(attribute)
+    if isinstance(attribute.name, bytes):
+        text(attribute.name, f"{where}: name of an attribute")
     if attribute.ref_attr_name:
         raise ModelError(f"{where}: attribute {attribute.name!r} refers to {attribute.ref_attr_name!r} of a function, "
                          "but the node stands in none")
-    if kind in _SCALAR_FIELDS:
-        value = getattr(attribute, _SCALAR_FIELDS[kind])
-        if kind == Kind.TENSOR:
-            return dense_array(value, folders, f"{where}: attribute {attribute.name!r}")
-        return _text(value) if kind == Kind.STRING else value
-    if kind == Kind.TENSORS:
-        return [dense_array(t, folders, f"{where}: attribute {attribute.name!r}") for t in attribute.tensors]
-    if kind == Kind.STRINGS:
+    field = _SCALAR_FIELDS.get(kind)
+    if field is not None:
+        value = getattr(attribute, field)
+        if field == "t":
+            return dense_array(value, beside, f"{where}: attribute {attribute.name!r}")
+        return _text(value) if field == "s" else value
+    field = _LIST_FIELDS.get(kind)
+    if field == "tensors":
+        return [dense_array(t, beside, f"{where}: attribute {attribute.name!r}") for t in attribute.tensors]
+    if field == "strings":
         return [_text(s) for s in attribute.strings]
-    if kind in _LIST_FIELDS:
-        return list(getattr(attribute, _LIST_FIELDS[kind]))
+    if field is not None:
+        return list(getattr(attribute, field))
     raise ModelError(f"{where}: attribute {attribute.name!r} has neither type nor value")
 
 

@@ -24,14 +24,15 @@ def model_folders(path: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((Path(os.path.realpath(path.parent)), Path(os.path.realpath(path)).parent)))
 
 
-def read_external(tensor: TensorProto, folders: tuple[Path, ...] | None, byte_count: int, where: str) -> np.ndarray:
+def read_external(tensor: TensorProto, beside: Path | None, byte_count: int, where: str) -> np.ndarray:
     """Bytes [offset, offset + byte_count) of the tensor's file as uint8.
 
-    Raises ModelError for a location outside of `folders`, a missing file, or an offset and length that do not fit.
+    beside  the model's file
+    Raises ModelError for a location outside of its folder, a missing file, or an offset and length that do not fit.
     """
     entries = {text(entry.key, where): text(entry.value, where) for entry in tensor.external_data}
     location = entries.get("location", "")
-    if folders is None:
+    if beside is None:
         raise ModelError(
             f"{where}: data lies in the external file {location!r}, but the model was not loaded from a path"
         )
@@ -42,7 +43,7 @@ def read_external(tensor: TensorProto, folders: tuple[Path, ...] | None, byte_co
         raise ModelError(
             f"{where}: length={length} of external data where the shape {list(tensor.dims)} has {byte_count}"
         )
-    path = locate(location, folders, where)
+    path = locate(location, model_folders(beside), where)
     try:
         with open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size

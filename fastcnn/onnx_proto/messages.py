@@ -83,16 +83,9 @@ _WIRES = {"int": VARINT, "float": FIXED32}
 
 
 class Message:
-    """Fields as attributes; those that are not set read as protobuf's defaults."""
+    """Fields as attributes; those that are not set read as protobuf's defaults, which are attributes of the class of a kind of message."""
 
-    def __init__(self, kind: str):
-        self.kind = kind
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return _EMPTY[self.kind][name]
-        except KeyError:
-            raise AttributeError(f"{self.kind} has no field {name!r}") from None
+    kind = ""
 
     @property
     def proto_name(self) -> str:
@@ -107,24 +100,28 @@ class Message:
         """Of a Type: the kind of value it is."""
         return "tensor_type" if "tensor_type" in self.__dict__ else None
 
-
-class _Empty(dict[str, dict[str, Any]]):
-    """Message -> field -> what it reads as when it is not set."""
-
-    def __missing__(self, kind: str) -> dict[str, Any]:
-        table = {f.name: () if f.repeated else _DEFAULTS[f.form] if f.form in _DEFAULTS else Message(f.form)
-                 for f in MESSAGES[kind].values()}
-        self[kind] = {**table, **ABSENT.get(kind, {})}
-        return self[kind]
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{self.kind} has no field {name!r}")
 
 
-_EMPTY = _Empty()
+def _classes() -> dict[str, type[Message]]:
+    """Message -> the class of its objects."""
+    made = {kind: type(kind, (Message,), {"kind": kind}) for kind in MESSAGES}
+    for kind, table in MESSAGES.items():
+        for field in table.values():
+            setattr(made[kind], field.name, () if field.repeated else made[field.form]() if field.form in made else _DEFAULTS[field.form])
+        for name, value in ABSENT.get(kind, {}).items():
+            setattr(made[kind], name, value)
+    return made
+
+
+CLASSES = _classes()
 
 
 def decode(data: bytes | FileMapping) -> Message:
     """The ModelProto that is serialised in data; long weights are views of it. Raises OddMessage for what is not in the tables."""
     try:
-        return _native.WireReader(data, _ROWS, Message, OddMessage).read("Model", MAX_DEPTH)
+        return _native.WireReader(data, _ROWS, CLASSES, OddMessage).read("Model", MAX_DEPTH)
     except UnicodeDecodeError as error:
         raise OddMessage(str(error)) from None
 

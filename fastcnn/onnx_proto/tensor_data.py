@@ -28,10 +28,10 @@ STRING, COMPLEX = ELEMENT_NUMBERS["string"], (ELEMENT_NUMBERS["complex64"], ELEM
 EXTERNAL = 1        # TensorProto.DataLocation
 
 
-def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: str, apart: np.ndarray | None = None) -> np.ndarray:
+def dense_array(tensor: TensorProto, beside: Path | None, where: str, apart: np.ndarray | None = None) -> np.ndarray:
     """The tensor's array, read-only where it can share the message's bytes.
 
-    folders  where external data may lie; None: the model came without a place on disk
+    beside   the model's file, in whose folder external data may lie; None: the model came without a place on disk
     apart    the bytes of raw_data where the message is without them
     Raises ModelError naming `where` for an unknown element type, negative sizes or data of the wrong length.
     """
@@ -39,18 +39,18 @@ def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: st
         raise ModelError(f"{where}: unknown element type {tensor.data_type}")
     if tensor.HasField("segment"):
         raise ModelError(f"{where}: segmented tensors are not supported")
-    dims = tuple(int(d) for d in tensor.dims)
-    if any(d < 0 for d in dims):
+    dims = tuple(map(int, tensor.dims))
+    if min(dims, default=0) < 0:
         raise ModelError(f"{where}: negative size in shape {list(dims)}")
     if len(dims) > MAX_RANK or (0 in dims and math.prod(max(d, 1) for d in dims) > MAX_ELEMENTS):
         raise ModelError(f"{where}: shape {list(dims[:MAX_RANK])} is larger than any tensor")
     if tensor.data_location == EXTERNAL:
-        return _from_bytes(tensor, read_external(tensor, folders, _byte_count(tensor, dims), where), dims)
+        return _from_bytes(tensor, read_external(tensor, beside, _byte_count(tensor, dims), where), dims)
     if (apart is not None or tensor.HasField("raw_data")) and tensor.data_type != STRING:
         raw = apart if apart is not None else np.frombuffer(tensor.raw_data, np.uint8)
-        if len(raw) != _byte_count(tensor, dims):
-            raise ModelError(f"{where}: {len(raw)} bytes of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} "
-                             f"has {_byte_count(tensor, dims)}")
+        wanted = _byte_count(tensor, dims)
+        if len(raw) != wanted:
+            raise ModelError(f"{where}: {len(raw)} bytes of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} has {wanted}")
         return _from_bytes(tensor, raw, dims)
     return _from_fields(tensor, dims, where)
 
@@ -58,7 +58,9 @@ def dense_array(tensor: TensorProto, folders: tuple[Path, ...] | None, where: st
 def _byte_count(tensor: TensorProto, dims: tuple[int, ...]) -> int:
     if tensor.data_type == STRING:
         return -1
-    bits = _BITS.get(tensor.data_type, 8 * numpy_type(ELEMENT_NAMES[tensor.data_type]).itemsize)
+    bits = _BITS.get(tensor.data_type)
+    if bits is None:
+        return math.prod(dims) * numpy_type(ELEMENT_NAMES[tensor.data_type]).itemsize
     return (math.prod(dims) * bits + 7) // 8
 
 
@@ -120,13 +122,13 @@ def _by_onnx(tensor: TensorProto, field: str) -> np.ndarray:
     return np.asarray(numpy_helper.to_array(message))
 
 
-def sparse_array(tensor: SparseTensorProto, folders: tuple[Path, ...] | None, where: str) -> np.ndarray:
+def sparse_array(tensor: SparseTensorProto, beside: Path | None, where: str) -> np.ndarray:
     """The dense array of a sparse tensor whose indices are linear (n) or coordinates (n, rank)."""
     dims = tuple(int(d) for d in tensor.dims)
     if any(d < 0 for d in dims) or math.prod(dims) > MAX_SPARSE_ELEMENTS:
         raise ModelError(f"{where}: sparse tensor of shape {list(dims)} (at most {MAX_SPARSE_ELEMENTS} elements)")
-    values = dense_array(tensor.values, folders, where)
-    indices = dense_array(tensor.indices, folders, where)
+    values = dense_array(tensor.values, beside, where)
+    indices = dense_array(tensor.indices, beside, where)
     if values.ndim != 1 or indices.dtype != np.int64 or indices.shape not in ((values.size,), (values.size, len(dims))):
         raise ModelError(
             f"{where}: sparse values {list(values.shape)} with indices {indices.dtype}{list(indices.shape)}"

@@ -19,7 +19,6 @@ from fastcnn.ir.errors import FormatError, LimitError, ModelError, warn_user
 from fastcnn.ir.graph import Graph, Node, ValueInfo
 from fastcnn.mapping import Mapping, mapped, open_regular
 from fastcnn.onnx_proto.attributes import attribute_value
-from fastcnn.onnx_proto.external_data import model_folders
 from fastcnn.onnx_proto.messages import Message, OddMessage, decode
 from fastcnn.onnx_proto.tensor_data import dense_array, sparse_array
 from fastcnn.onnx_proto.types import message_name, normal_domain, text, type_shape, type_string
@@ -34,6 +33,8 @@ from fastcnn.reader.wire import Weights, split
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
+# Types of attributes that are no messages.
+PLAIN = frozenset({int, float, str, list, np.ndarray})
 # Bodies of control flow in each other.
 MAX_DEPTH = 64
 # Before this IR version every initializer had to be an input too: that it is one says nothing.
@@ -60,24 +61,24 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
 
 
 def _read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
-    proto, weights, folders = _load(model)
+    proto, weights, beside = _load(model)
     opsets = _opsets(proto)
     nodes = _inlined_nodes(proto)
-    build = _Build(opsets, folders)
+    build = _Build(opsets, beside)
     _read_tensors(build, proto.graph, weights)
     build.add_nodes(nodes)
     if build.early:
         warn_user(early_warning(opsets[""], build.early), UserWarning)
     graph = upgraded(_assemble(build, proto))
     types = check_types(graph)
-    known = infer_types(graph)
+    known = infer_types(graph, types)
     graph.types, graph.shapes, graph.contents = {**known.types, **types}, known.shapes, known.contents
     check_graph(graph)
     return graph
 
 
-def _load(model: Any) -> tuple[ModelProto | Message, Weights, tuple[Path, ...] | None]:
-    """The message, the data of its initializers that it is without, and the folders its external data may lie in."""
+def _load(model: Any) -> tuple[ModelProto | Message, Weights, Path | None]:
+    """The message, the data of its initializers that it is without, and its file, in whose folder its external data may lie."""
     if isinstance(model, (bytes, bytearray, memoryview)):
         return *_parse(bytes(model), "model bytes"), None
     if not isinstance(model, (str, os.PathLike)):
@@ -90,7 +91,7 @@ def _load(model: Any) -> tuple[ModelProto | Message, Weights, tuple[Path, ...] |
         data = _content(path)
     except (OSError, ValueError) as error:
         raise FormatError(f"{os.fspath(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return *_parse(data, repr(os.fspath(path))), model_folders(path)
+    return *_parse(data, repr(os.fspath(path))), path
 
 
 def _content(path: Path) -> bytes | Mapping:
@@ -162,7 +163,7 @@ class _Build:
     """The graph while it is read: constants and nodes, each value under one name."""
 
     opsets: dict[str, int]
-    folders: tuple[Path, ...] | None
+    beside: Path | None
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
@@ -192,26 +193,32 @@ class _Build:
             check_schema(node)
             if node.op_type == "Constant" and not node.domain:
                 self.constant(
-                    node.outputs[0] if node.outputs else "", _constant_value(node, self.folders), node.where()
+                    node.outputs[0] if node.outputs else "", _constant_value(node, self.beside), node.where()
                 )
             else:
                 self.nodes.append(node)
 
     def node(self, proto: NodeProto, index: int) -> Node:
-        for value in (proto.op_type, proto.domain, proto.name, *proto.input, *proto.output):
-            text(value, f"node {index}")
-        domain = normal_domain(proto.domain)
-        name = proto.name or self._name(f"{proto.op_type}_{index}")
-        node = Node(
-            proto.op_type, tuple(proto.input), tuple(proto.output), {}, name, domain, self.opsets.get(domain, 0)
-        )
+        inputs, outputs, op_type, domain = tuple(proto.input), tuple(proto.output), proto.op_type, normal_domain(proto.domain)
+        if not isinstance(proto, Message):                      # of which all strings are
+            for value in (op_type, domain, proto.name, *inputs, *outputs):
+                text(value, f"node {index}")
+        attrs: dict[str, Any] = {}
+        node = Node(op_type, inputs, outputs, attrs, proto.name or self._name(f"{op_type}_{index}"), domain, self.opsets.get(domain, 0))
         if domain not in self.opsets:
             raise ModelError(f"{node.where()}: the model imports no opset of domain {domain or 'ai.onnx'!r}")
+        if not proto.attribute:
+            return node
+        where, graphs = node.where(), False
         for attribute in proto.attribute:
-            if attribute.name in node.attrs:
-                raise ModelError(f"{node.where()}: attribute {attribute.name!r} is given twice")
-            node.attrs[attribute.name] = attribute_value(attribute, node.where(), self.folders)
-        node.attrs.update((key, self.body(value)) for key, value in node.attrs.items() if message_name(value) == "GraphProto")
+            name = attribute.name
+            if name in attrs:
+                raise ModelError(f"{where}: attribute {name!r} is given twice")
+            value = attrs[name] = attribute_value(attribute, where, self.beside)
+            graphs |= type(value) not in PLAIN and message_name(value) == "GraphProto"
+        if not graphs:
+            return node
+        attrs.update((key, self.body(value)) for key, value in attrs.items() if message_name(value) == "GraphProto")
         captures = dict.fromkeys(name for body in node.bodies.values() for name in body.free_names())
         return node.but(captures=tuple((value, value) for value in captures)) if captures else node
 
@@ -219,7 +226,7 @@ class _Build:
         """A body of control flow: free names in it are values of the graphs around it."""
         if self.depth == MAX_DEPTH:
             raise ModelError(f"graph {graph.name!r}: bodies nested more than {MAX_DEPTH} deep")
-        inner = _Build(self.opsets, self.folders, early=self.early, depth=self.depth + 1, read=self.read)
+        inner = _Build(self.opsets, self.beside, early=self.early, depth=self.depth + 1, read=self.read)
         _read_tensors(inner, graph, [])
         inner.add_nodes(graph.node)
         inputs = [_value_info(i, "input") for i in graph.input if i.name not in inner.constants]
@@ -235,14 +242,14 @@ class _Build:
         return stem
 
 
-def _constant_value(node: Node, folders: tuple[Path, ...] | None) -> np.ndarray:
+def _constant_value(node: Node, beside: Path | None) -> np.ndarray:
     """The array of a Constant node: exactly one of its attributes says it."""
     forms = [name for name in node.attrs if not name.startswith("__")]
     if len(forms) != 1:
         raise ModelError(f"{node.where()}: needs exactly one value attribute, has {sorted(forms)}")
     value = node.attrs[forms[0]]
     if forms[0] == "sparse_value":
-        return sparse_array(value, folders, node.where())
+        return sparse_array(value, beside, node.where())
     if forms[0] == "value":
         return value
     dtype = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
@@ -253,10 +260,10 @@ def _read_tensors(build: _Build, graph: Any, weights: Weights) -> None:
     """Initializers, dense and sparse."""
     for k, tensor in enumerate(graph.initializer):
         where = f"initializer {tensor.name!r}"
-        build.constant(tensor.name, dense_array(tensor, build.folders, where, weights[k] if weights else None), where)
+        build.constant(tensor.name, dense_array(tensor, build.beside, where, weights[k] if weights else None), where)
     for sparse in graph.sparse_initializer:
         where = f"sparse initializer {sparse.values.name!r}"
-        build.constant(sparse.values.name, sparse_array(sparse, build.folders, where), where)
+        build.constant(sparse.values.name, sparse_array(sparse, build.beside, where), where)
 
 
 def _assemble(build: _Build, proto: Any) -> Graph:

@@ -11,8 +11,10 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
 from fastcnn.convolve.shape import ConvShape, Problem
+from fastcnn.ir.quick import quick
 
 
+@quick
 @dataclass(frozen=True)
 class Choice:
     """How a rung computes a convolution.

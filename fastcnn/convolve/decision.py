@@ -10,8 +10,10 @@ from fastcnn.convolve.accuracy import FASTEST, Accuracy
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.ladder import choose
 from fastcnn.convolve.shape import Problem
+from fastcnn.ir.quick import quick
 
 
+@quick
 @dataclass(frozen=True)
 class Decision:
     """A choice for a convolution; source: "model" or "tuned"; seconds: of the candidates that were timed, by name."""

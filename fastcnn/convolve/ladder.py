@@ -24,7 +24,7 @@ from fastcnn.convolve.quantized_gemm import QUANTIZED_IN_PLACE, QUANTIZED_THROUG
 from fastcnn.convolve.rotated_groups import RotatedGroups
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.winograd import WINOGRAD, WinogradPhases
-from fastcnn.machine.current import current
+from fastcnn.machine.current import cached, current
 
 LADDER: list[Rung] = [
     BF16_GEMM,         # where a model is loaded so, and faster than what the rungs below would do
@@ -47,6 +47,7 @@ LADDER: list[Rung] = [
 BY_NAME = {rung.name: rung for rung in LADDER}
 
 
+@cached
 def choose(problem: Problem) -> Choice:
     """The planner's pick for one convolution; of one on planes, what would compute it on pixels where no rung on planes pays."""
     if problem.rounds:

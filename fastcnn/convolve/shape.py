@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
+from fastcnn.ir.quick import quick
 from fastcnn.ir.tensor import channels_last_strides
 
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
@@ -12,6 +13,7 @@ NOWHERE = 1 << 30       # padding before an axis so wide that no window meets th
 Places = tuple[tuple[int, ...], ...]          # strides (n, c, h, w) of x, y and, when there is one, the residual
 
 
+@quick
 @dataclass(frozen=True)
 class ConvShape:
     """ic and oc are per group; pt and pl may be negative (the window starts inside) or NOWHERE (it never meets the input).
@@ -39,9 +41,10 @@ class ConvShape:
     arithmetic: Arithmetic = field(default=FLOAT32, kw_only=True)
 
     def __post_init__(self) -> None:
-        for dilation, taps in (("dh", self.kh), ("dw", self.kw)):
-            if taps == 1:
-                object.__setattr__(self, dilation, 1)
+        if self.kh == 1:
+            self.__dict__["dh"] = 1
+        if self.kw == 1:
+            self.__dict__["dw"] = 1
 
     @property
     def window(self) -> dict[str, int]:
@@ -138,6 +141,7 @@ class ConvShape:
         return begin, max(begin, min(self.ow, (self.iw - 1 + first) // self.sw + 1))
 
 
+@quick
 @dataclass(frozen=True)
 class Problem:
     """One convolution to be computed, and what a plan knows of its surroundings.

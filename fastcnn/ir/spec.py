@@ -10,10 +10,12 @@ import numpy as np
 
 from fastcnn.ir.errors import ShapeError
 from fastcnn.ir.graph import Node
+from fastcnn.ir.quick import quick
 
 F32 = np.dtype(np.float32)
 
 
+@quick
 @dataclass(frozen=True)
 class Spec:
     """dtype and concrete shape of a value."""
@@ -58,6 +60,7 @@ class DataDependent(Exception):
         self.names = names
 
 
+@quick
 @dataclass(frozen=True)
 class Args:
     """What is known of a node's inputs when shapes are bound: specs, and values where they are constant (None: computed at run time)."""

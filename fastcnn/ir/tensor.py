@@ -6,14 +6,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
+
+from fastcnn.ir.quick import quick
 
 Strides = tuple[int, ...]
 
 # A pitch that is a multiple of 2 KB maps the pixels of a tile to two L1 sets: one line of cache more keeps them apart. In bytes.
 ALIASING, PITCH_SKEW = 2048, 64
 FLOAT = 4               # bytes
+REMEMBERED = 4096       # layouts of so many shapes: a plan asks for each several times
 
 
 @dataclass(eq=False)
@@ -45,6 +49,7 @@ class Buffer:
         return self if self.shared is None else self.shared
 
 
+@quick
 @dataclass(frozen=True)
 class Tensor:
     """Element (i0, i1, ...) lies at offset + sum(i * strides), in elements of the buffer."""
@@ -64,6 +69,8 @@ class Tensor:
 
     def slice(self, axis: int, start: int, extent: int, step: int = 1) -> Tensor:
         """The view of `extent` indices start, start + step, ... along an axis."""
+        if not start and step == 1 and extent == self.shape[axis]:
+            return self
         shape, strides = list(self.shape), list(self.strides)
         offset = self.offset + (start * strides[axis] if extent else 0)
         shape[axis], strides[axis] = extent, strides[axis] * step
@@ -96,6 +103,7 @@ class Tensor:
         return view
 
 
+@lru_cache(maxsize=REMEMBERED)
 def dense_strides(shape: tuple[int, ...]) -> Strides:
     """Row-major strides."""
     strides, step = [], 1
@@ -110,6 +118,7 @@ def pitch(channels: int, itemsize: int = FLOAT) -> int:
     return channels + PITCH_SKEW // itemsize if channels and channels * itemsize % ALIASING == 0 else channels
 
 
+@lru_cache(maxsize=REMEMBERED)
 def channels_last_strides(shape: tuple[int, ...], itemsize: int = FLOAT) -> Strides:
     """Strides of (N, C, spatial...) with channels innermost, pixels `pitch` apart."""
     n, c, *spatial = shape
@@ -140,6 +149,7 @@ def strides_like(shape: tuple[int, ...], strides: Strides) -> Strides:
     return tuple(out)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def span(shape: tuple[int, ...], strides: Strides) -> int:
     """Elements from the first to one past the last of a tensor with non-negative strides."""
     return 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides))
@@ -150,6 +160,7 @@ def matches(shape: tuple[int, ...], strides: Strides, wanted: Strides) -> bool:
     return all(n == 1 or s == w for n, s, w in zip(shape, strides, wanted))
 
 
+@lru_cache(maxsize=REMEMBERED)
 def is_dense(shape: tuple[int, ...], strides: Strides) -> bool:
     """Row-major without gaps."""
     return 0 in shape or matches(shape, strides, dense_strides(shape))

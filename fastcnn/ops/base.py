@@ -13,6 +13,7 @@ import numpy as np
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.shape import Problem
 from fastcnn.ir.graph import Node
+from fastcnn.ir.quick import quick
 from fastcnn.ir.spec import F32, Args, Spec
 from fastcnn.ir.tensor import Strides, Tensor
 
@@ -136,6 +137,7 @@ class Op:
         raise AssertionError(f"{type(self).__name__} is folded when it is bound, or has a lowering")
 
 
+@quick
 @dataclass(frozen=True)
 class BoundNode:
     """A node with what is known of its inputs; op is None for a fallback."""

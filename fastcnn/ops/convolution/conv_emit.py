@@ -86,9 +86,14 @@ def vector_of(low: Lowering, i: int, count: int) -> Tensor | None:
         return None
     value = low.args.values[i]
     if value is not None:
-        value = np.broadcast_to(np.asarray(value, F32).ravel(), (count,))
-        return low.packed(("vector", low.node.input(i), count), lambda: np.ascontiguousarray(value))
+        return low.packed(("vector", low.node.input(i), count), lambda: _repeated(value, count))
     return low.read(i, "dense")
+
+
+def _repeated(value: np.ndarray, count: int) -> np.ndarray:
+    """As so many floats: the elements, or the one that there is."""
+    flat = np.asarray(value, F32).ravel()
+    return np.ascontiguousarray(flat if flat.size == count else np.broadcast_to(flat, (count,)))
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,8 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
         filters = w if isinstance(w, Tensor) or count == group else w[o:o + oc]
         at = name if group == 1 else f"{name}/{group}@{first}+{count}"      # other groups pack the same weights otherwise
         for begin, end in regions.column_regions(shape):
-            part = replace(shape, groups=count, pl=shape.pl - begin * shape.sw, ow=end - begin)
+            whole = (count, begin, end) == (group, 0, ow)
+            part = shape if whole else replace(shape, groups=count, pl=shape.pl - begin * shape.sw, ow=end - begin)
             other = residual and residual.slice(1, o, oc).slice(3, begin, end - begin)
             _emit_region(low, y.slice(1, o, oc).slice(3, begin, end - begin), x.slice(1, i, ic), other, filters, at, part, operands, scale)
 

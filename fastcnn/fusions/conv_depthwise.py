@@ -48,6 +48,8 @@ class ConvDepthwise(Fused):
     last: BoundNode | None = None
     rows_factor: float = 1
 
+    readers = frozenset({"Conv"})
+
     @classmethod
     def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
         if isinstance(maker, cls):

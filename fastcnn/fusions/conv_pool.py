@@ -11,7 +11,7 @@ from fastcnn.convolve.kept_width import keep_width
 from fastcnn.convolve.shape import Problem
 from fastcnn.fusions.conv_depthwise import first_fields
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
-from fastcnn.fusions.nodes import conv_shape, conv_window, is_conv, is_dense, is_image_pool
+from fastcnn.fusions.nodes import POOLS, conv_shape, conv_window, is_conv, is_dense, is_image_pool
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import channels_last_strides
 from fastcnn.machine.current import current
@@ -37,6 +37,8 @@ class ConvPool(Fused):
     conv: BoundNode
     pool: BoundNode
     rows_factor: float = 1
+
+    readers = POOLS
 
     @classmethod
     def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 from fastcnn.ir.lazy import lazy
 from fastcnn.ops.base import BoundNode, Lowering, Unit
@@ -42,8 +43,10 @@ class Fused(ABC):
     """Neighbours that run as one.
 
     A fusion is a subclass: a frozen dataclass of its parts, in the order that they have without it, and its options; with the rule that
-    makes it and its lowering.
+    makes it and its lowering. readers: the operators of the nodes that `of` may take as reader.
     """
+
+    readers: ClassVar[frozenset[str]]
 
     @classmethod
     @abstractmethod
@@ -84,16 +87,19 @@ class Fused(ABC):
         return tuple(name for part in self.parts for name in part.reads if name not in made)
 
 
-def absorb(fusion: type[Fused], units: Sequence[Unit], near: Neighbours) -> list[Unit]:
+def absorb(fusion: type[Fused], units: Sequence[Unit], near: Neighbours) -> Sequence[Unit]:
     """The units of a stage in topological order, every pair of which the fusion makes one as one.
 
     It stands where the reader stood; where the maker did if what that makes has other readers, which come later.
     """
+    offered = [(k, unit) for k, unit in enumerate(units) if isinstance(unit, BoundNode) and unit.node.op_type in fusion.readers]
+    if not offered:
+        return units
     slots: list[Unit | None] = [*units]
     at = {unit.outputs[0]: k for k, unit in enumerate(units)}
-    for k, reader in enumerate(units):
-        place = at.get(reader.node.input(0)) if isinstance(reader, BoundNode) and reader.node.input(0) else None
-        if place is None or not isinstance(reader, BoundNode):
+    for k, reader in offered:
+        place = at.get(reader.node.input(0)) if reader.node.input(0) else None
+        if place is None:
             continue
         maker = slots[place]
         assert maker is not None, "only what has been fused has left its slot, with its name"

@@ -28,6 +28,8 @@ class MatMulChain(Fused):
     second: BoundNode
     rows_factor: float = 1
 
+    readers = frozenset({"MatMul", "Gemm"})
+
     @classmethod
     def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
         if not _is_product(reader) or not _is_product(maker) or maker.args.has(3) or not near.is_private(maker.outputs[0]):

@@ -8,6 +8,9 @@ from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.ops.pooling.pool import Pool
 from fastcnn.ops.window import Window, resolve
 
+# The operators of is_image_pool().
+POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
+
 
 def is_native(unit: Unit, op_type: str) -> TypeGuard[BoundNode]:
     """A node of ONNX by itself, with a kernel."""

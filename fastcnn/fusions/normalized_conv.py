@@ -39,6 +39,8 @@ class NormalizedConv(Fused):
     nv: int = 0
     rows_factor: float = 1
 
+    readers = frozenset({"Conv"})
+
     @classmethod
     def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
         if not is_pointwise(reader) or not is_clamped_norm(maker) or not near.is_private(maker.outputs[0]):

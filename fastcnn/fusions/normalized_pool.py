@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastcnn.fusions.fused import Fused, Neighbours
-from fastcnn.fusions.nodes import is_image_pool
+from fastcnn.fusions.nodes import POOLS, is_image_pool
 from fastcnn.fusions.normalized_conv import affine_of, is_clamped_norm
 from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering, Unit
@@ -21,6 +21,8 @@ class NormalizedPool(Fused):
 
     norm: BoundNode
     pool: BoundNode
+
+    readers = POOLS
 
     @classmethod
     def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:

@@ -19,6 +19,8 @@ class RowMeans(Fused):
     convolutions: ConvDepthwise
     pools: tuple[BoundNode, ...]
 
+    readers = frozenset({"GlobalAveragePool"})
+
     @classmethod
     def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
         if not isinstance(reader.op, GlobalPool) or reader.op.kind != AVERAGE:

@@ -19,6 +19,8 @@ class ScaledConv(Fused):
     mul: BoundNode
     conv: BoundNode
 
+    readers = frozenset({"Conv"})
+
     @classmethod
     def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
         if not is_pointwise(reader) or not near.is_private(maker.outputs[0]) or _operands(maker) is None:

@@ -20,7 +20,7 @@ from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
 from fastcnn.ir.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, warn_user
 from fastcnn.ir.graph import Graph, Shape, ValueInfo
 from fastcnn.ir.spec import Spec
-from fastcnn.locks import Lock, uncut
+from fastcnn.locks import Lock, uncollected, uncut
 from fastcnn.mapping import mappings_of, reading
 from fastcnn.passes import run_passes
 from fastcnn.passes.half_border import half_border
@@ -66,7 +66,7 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     if max_memory is not None and (not isinstance(max_memory, int) or isinstance(max_memory, bool) or max_memory < 1):
         raise ConfigurationError(f"max_memory={max_memory!r}: expected a number of bytes or None")
     source = model if isinstance(model, (str, os.PathLike)) else None
-    with uncut(), reading():
+    with uncut(), uncollected(), reading():
         return Model(read(model), threads or default_threads(), precision, source, tune, max_memory, accuracy)
 
 

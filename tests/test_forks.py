@@ -1,6 +1,7 @@
 """Forks, signal handlers, limits: nobody waits for what another thread holds, nor starts more threads than help."""
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -15,8 +16,8 @@ from test_api import wait
 from test_threads import build, in_new_process, needs_openmp
 
 import fastcnn
-from fastcnn import _native, cpu
-from fastcnn.locks import Lock, uncut
+from fastcnn import _native, cpu, locks
+from fastcnn.locks import Lock, uncollected, uncut
 from fastcnn.plan import executor
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -198,3 +199,63 @@ def test_runs_side_by_side_share_the_cpus_and_give_the_same_bits(claim):
     for got in results:
         np.testing.assert_array_equal(got, want)
 
+
+
+def test_garbage_is_looked_for_after_the_last_block_that_makes_objects():
+    assert gc.isenabled()
+    with uncollected():
+        assert not gc.isenabled()
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_garbage_waits_for_the_blocks_of_other_threads():
+    entered, release = threading.Event(), threading.Event()
+
+    def build() -> None:
+        with uncollected():
+            entered.set()
+            release.wait()
+
+    with ThreadPoolExecutor(1) as other:
+        with uncollected():
+            done = other.submit(build)
+            entered.wait()
+        assert not gc.isenabled()
+        release.set()
+        done.result()
+    assert gc.isenabled()
+
+
+def test_garbage_stays_where_it_is_when_nobody_collects_it():
+    gc.disable()
+    try:
+        fastcnn.load(network())
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    with pytest.raises(fastcnn.ModelError):
+        fastcnn.load(b"no model")
+    assert gc.isenabled()
+
+
+@needs_fork
+def test_a_child_collects_garbage_though_another_thread_of_the_parent_does_not(monkeypatch):
+    monkeypatch.setattr(locks, "FORK_WAITS_SECONDS", 0.1)
+    entered, release = threading.Event(), threading.Event()
+
+    def build() -> None:
+        with uncollected():
+            entered.set()
+            release.wait()
+
+    with ThreadPoolExecutor(1) as other:
+        done = other.submit(build)
+        entered.wait()
+        assert not gc.isenabled()
+        assert in_child(gc.isenabled) == 0
+        release.set()
+        done.result()
+    assert gc.isenabled()

@@ -95,7 +95,7 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
             if results is not None and all(isinstance(result, np.ndarray) for result in results):
                 _keep(bound, node, results)
                 continue
-        opaque = any(name and name not in bound.values and bound.specs.get(name) is None for name in node.reads)
+        opaque = any([name not in bound.values and bound.specs.get(name) is None for name in node.reads])
         try:
             if opaque or flow is None:
                 op, outputs = (None, [None]) if opaque else _infer(node, args)
@@ -110,8 +110,8 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
             continue
         bound.nodes.append(BoundNode(node, op, args))
         bound.specs.update((name, spec) for name, spec in zip(node.outputs, outputs) if name and spec is not None)
-        padded = [*outputs, *[None] * len(node.outputs)]
-        if any(name and (spec is None or isinstance(spec, Capped)) for name, spec in zip(node.outputs, padded)):
+        padded = [*outputs, *[None] * (len(node.outputs) - len(outputs))]
+        if any([name and (spec is None or isinstance(spec, Capped)) for name, spec in zip(node.outputs, padded)]):
             bound.rest = list(nodes[k + 1:])
             return bound
     return bound
@@ -127,7 +127,7 @@ def _args(node: Node, bound: Bound) -> Args:
 
 
 def _foldable(node: Node, args: Args) -> bool:
-    known = all(value is not None for name, value in zip(node.inputs, args.values) if name)
+    known = all([value is not None for name, value in zip(node.inputs, args.values) if name])
     return known and not node.captures and node.op_type not in RANDOM and node.activation is None and bool(node.reads
                                                                                                            or node.op_type == "Constant")
 
@@ -140,7 +140,7 @@ def _check_budget(node: Node, outputs: Sequence[Spec | None], budget: Budget) ->
 
 def _nothing(node: Node, outputs: Sequence[Spec | None]) -> bool:
     """Whether every output is known to have no elements: then there is nothing to compute, with kernel or without."""
-    counted = [spec is not None and not isinstance(spec, Capped) and spec.size == 0 for spec in outputs]
+    counted = [spec is not None and 0 in spec.shape and not isinstance(spec, Capped) for spec in outputs]
     return all(counted) and len(counted) == len(node.outputs) and all(node.outputs)
 
 

@@ -19,6 +19,7 @@ CONTROL_FLOW: dict[str, Callable[[Site], list[control_flow.Info]]] = {
 ODD = (Mismatch, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 # Sizes that onnx's own types say nothing of.
 NOTHING: Outputs = ()
+NUMBERS = frozenset({int})
 
 
 def infer_graph(graph: Graph, known: Known) -> None:
@@ -39,7 +40,12 @@ def infer_node(node: Node, known: Known) -> None:
         if name and kind:
             known.types[name] = kind
     for name, shape in zip(node.outputs, shapes):
-        if name and shape is not None and all([isinstance(d, str) or d is None or 0 <= d <= LARGEST for d in shape]):
+        if not name or shape is None:
+            continue
+        if NUMBERS.issuperset(map(type, shape)):
+            if not shape or 0 <= min(shape) <= max(shape) <= LARGEST:            # type: ignore[type-var, operator]
+                known.shapes[name] = tuple(shape)
+        elif all([isinstance(d, str) or d is None or 0 <= d <= LARGEST for d in shape]):
             known.shapes[name] = tuple([known.fresh(name, axis) if d is None else d for axis, d in enumerate(shape)])
     if rule is not None and rule.contents is not None:
         _add_contents(site, rule)

@@ -76,6 +76,7 @@ class Node:
         fields = node.__dict__
         fields.update(self.__dict__)
         fields.pop("reads", None)
+        fields.pop("bodies", None)
         fields.update(changes)
         return node
 
@@ -91,7 +92,7 @@ class Node:
             return inputs if "" not in inputs else tuple([v for v in inputs if v])
         return tuple([v for v in (*inputs, *[outer for _, outer in self.captures]) if v])
 
-    @property
+    @lazy
     def bodies(self) -> dict[str, Graph]:
         """The bodies of a control-flow node by attribute."""
         return {name: value for name, value in self.attrs.items() if type(value) is Graph}

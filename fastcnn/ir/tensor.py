@@ -137,6 +137,7 @@ def depth_inner_strides(shape: tuple[int, ...], itemsize: int = FLOAT) -> Stride
     return h * w * step, 1, c, w * step, step
 
 
+@lru_cache(maxsize=REMEMBERED)
 def strides_like(shape: tuple[int, ...], strides: Strides) -> Strides:
     """Strides of a tensor of its own for `shape`, dimensions nested as in `strides`; channels-last stays channels-last."""
     if is_channels_last(shape, strides):
@@ -166,6 +167,7 @@ def is_dense(shape: tuple[int, ...], strides: Strides) -> bool:
     return 0 in shape or matches(shape, strides, dense_strides(shape))
 
 
+@lru_cache(maxsize=REMEMBERED)
 def is_channels_last(shape: tuple[int, ...], strides: Strides) -> bool:
     """Rank 3 and up, axis 1 contiguous and innermost, the spatial axes nested in order."""
     if len(shape) < 3 or (shape[1] != 1 and strides[1] != 1):
@@ -208,14 +210,15 @@ def reshaped_strides(shape: tuple[int, ...], strides: Strides, target: tuple[int
     return tuple(out)
 
 
-def walk(shape: tuple[int, ...], *strides: Strides) -> tuple[tuple[int, ...], list[Strides]]:
+@lru_cache(maxsize=REMEMBERED)
+def walk(shape: tuple[int, ...], *strides: Strides) -> tuple[tuple[int, ...], tuple[Strides, ...]]:
     """The same elementwise walk with as few dimensions as possible, the first tensor's memory order outermost to innermost.
 
     Axes of extent one go, axes that every tensor steps through evenly merge; nothing is left of a walk without elements, which may have
     2^40 empty rows. Returns the merged shape and strides.
     """
     if 0 in shape:
-        return (0,), [(1,) for _ in strides]
+        return (0,), ((1,),) * len(strides)
     axes = [(n, *s) for n, *s in zip(shape, *strides) if n != 1]
     axes.sort(key=lambda axis: -axis[1])
     merged: list[list[int]] = []
@@ -225,5 +228,5 @@ def walk(shape: tuple[int, ...], *strides: Strides) -> tuple[tuple[int, ...], li
         else:
             merged.append(list(axis))
     if not merged:
-        return (1,), [(1,) for _ in strides]
-    return tuple(axis[0] for axis in merged), [tuple(axis[k + 1] for axis in merged) for k in range(len(strides))]
+        return (1,), ((1,),) * len(strides)
+    return tuple([axis[0] for axis in merged]), tuple([tuple([axis[k + 1] for axis in merged]) for k in range(len(strides))])

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastcnn import _native, reference
-from fastcnn.budget import MOST_FOLDED_BYTES, UNLIMITED, Budget
+from fastcnn.budget import MAX_RANK, MOST_FOLDED_BYTES, UNLIMITED, Budget
 from fastcnn.ir.errors import LimitError, ShapeError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import Args, Capped, DataDependent, Spec
@@ -134,7 +134,7 @@ def _foldable(node: Node, args: Args) -> bool:
 
 def _check_budget(node: Node, outputs: Sequence[Spec | None], budget: Budget) -> None:
     for spec in outputs:
-        if spec is not None:
+        if spec is not None and not (0 < spec.size * spec.dtype.itemsize <= budget.memory and spec.rank <= MAX_RANK):
             budget.check_value(spec.dtype, spec.shape, node.where())
 
 

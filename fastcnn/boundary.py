@@ -1,14 +1,11 @@
 """The last guard of load() and run(): what nobody foresaw comes out as an error of ours that names the node it happened at."""
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from types import TracebackType
 
 from fastcnn.ir.errors import FastCNNError
 from fastcnn.ir.graph import Node
-
-log = logging.getLogger("fastcnn")
 
 
 def unforeseen(error: Exception, kind: type[FastCNNError]) -> Exception:
@@ -20,7 +17,8 @@ def unforeseen(error: Exception, kind: type[FastCNNError]) -> Exception:
         return error
     node = next(_nodes(error.__traceback__), None)
     text = f"{node.where() + ': ' if node is not None else ''}{type(error).__name__}: {error}"
-    log.error("unforeseen: %s", text, exc_info=error)
+    import logging  # 3 ms that a program without such errors never needs
+    logging.getLogger("fastcnn").error("unforeseen: %s", text, exc_info=error)
     return kind(text)
 
 

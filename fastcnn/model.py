@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -270,6 +269,7 @@ class Model:
         try:
             return self.summary()._repr_html_()
         except FastCNNError:
+            from html import escape
             return f"<pre>{escape(repr(self))}</pre>"
 
     def _engine(self, outputs: tuple[str, ...]) -> Engine:

@@ -1,7 +1,6 @@
 """InferenceSession: onnxruntime's class over a Model."""
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -236,6 +235,7 @@ def _accuracy_of(options: Any) -> str | dict[str, str]:
     if not value.startswith("{"):
         return value or "fast"
     try:
+        import json
         levels: dict[str, str] = json.loads(value)
     except ValueError as error:
         raise ConfigurationError(f"{ACCURACY_ENTRY}={value!r}: no JSON: {error}") from None

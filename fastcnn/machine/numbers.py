@@ -1,7 +1,6 @@
 """Machine: every number of a processor that a choice of the planner depends on. Equal numbers give equal plans."""
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import inf
@@ -89,11 +88,13 @@ class Machine:
 
     def to_json(self) -> str:
         """The numbers as a file has them."""
+        import json
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
 def from_json(text: str, origin: str) -> Machine:
     """The machine of to_json's text. Raises ConfigurationError, which names the origin and the number that is wrong."""
+    import json
     try:
         values = json.loads(text)
     except ValueError as error:

@@ -5,7 +5,6 @@ import math
 import os
 import resource
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from fastcnn import _native
@@ -13,6 +12,7 @@ from fastcnn.ir.errors import ConfigurationError
 from fastcnn.machine.current import current, measured_before
 
 SMALL_FILE = 1 << 16
+Name = str | os.PathLike[str]           # of a file: `import pathlib` takes 4 ms that nothing else on the way to a loaded model asks for
 
 
 def cpu_info() -> dict[str, Any]:
@@ -47,19 +47,15 @@ def respect_quota() -> None:
     _native.set_cpu_quota(math.ceil(quota) if quota else 0)
 
 
-def physical_cores(cpus: set[int], root: Path = Path("/sys/devices/system/cpu")) -> int:
+def physical_cores(cpus: set[int], root: Name = "/sys/devices/system/cpu") -> int:
     """Distinct cores among the given logical CPUs; each counts as a core where the system does not say."""
     cores = set()
     for cpu in cpus:
-        try:
-            siblings = (root / f"cpu{cpu}/topology/thread_siblings_list").read_text().strip()
-        except OSError:
-            siblings = str(cpu)
-        cores.add(siblings)
+        cores.add(_content(f"{root}/cpu{cpu}/topology/thread_siblings_list") or str(cpu))
     return len(cores)
 
 
-def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+def cgroup_quota(root: Name = "/sys/fs/cgroup", own: Name = "/proc/self/cgroup") -> float | None:
     """CPUs that the cgroup (v2 or v1) allows this process, the tightest of its ancestors; None without a limit."""
     limits = []
     for folder in _cgroup_folders(root, own):
@@ -71,7 +67,7 @@ def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
     return min(limits, default=None)
 
 
-def memory_limit(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+def memory_limit(root: Name = "/sys/fs/cgroup", own: Name = "/proc/self/cgroup") -> int:
     """Bytes that this process may have at most: the machine's memory, or less by its cgroups or by its address space (ulimit -v)."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
@@ -89,7 +85,7 @@ def default_memory() -> int:
     return memory_limit() // 4 * 3
 
 
-def _content(path: str | Path) -> str:
+def _content(path: Name) -> str:
     """Of a small file of the system, "" where there is none. Every load asks for a dozen, so without objects around the calls."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -103,7 +99,7 @@ def _content(path: str | Path) -> str:
         os.close(descriptor)
 
 
-def _cgroup_folders(root: Path, own: Path, controller: str = "cpu") -> list[str]:
+def _cgroup_folders(root: Name, own: Name, controller: str = "cpu") -> list[str]:
     """The process's cgroup and its ancestors, v2 paths and those of one of v1's controllers."""
     folders = [str(root), f"{root}/{controller}"]
     for line in _content(own).splitlines():

@@ -5,13 +5,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, wraps
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from fastcnn import _native
 from fastcnn.ir.errors import ConfigurationError
 from fastcnn.machine.numbers import Machine, from_json
 from fastcnn.machine.table import ROWS, machine_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MEASURED = "measured"
 Choice = TypeVar("Choice", bound=Callable[..., Any])
@@ -66,6 +68,7 @@ def named(name: str) -> Machine:
     """
     if name in ROWS:
         return ROWS[name]
+    from pathlib import Path
     file = measured_file() if name == MEASURED else Path(name)
     try:
         return from_json(file.read_text(), str(file))
@@ -90,5 +93,6 @@ def measured_before() -> Machine | None:
 
 def cache_folder() -> Path:
     """FASTCNN_CACHE, else fastcnn under XDG_CACHE_HOME, else under ~/.cache."""
+    from pathlib import Path
     folder = os.environ.get("FASTCNN_CACHE")
     return Path(folder) if folder else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastcnn"

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from pathlib import Path
 from typing import Any
 
 from fastcnn.ir.errors import ModelError
@@ -44,7 +43,7 @@ def attribute_kind(attribute: Any) -> int:
     return Kind.UNDEFINED
 
 
-def attribute_value(attribute: Any, where: str, beside: Path | None = None) -> Any:
+def attribute_value(attribute: Any, where: str, beside: str | None = None) -> Any:
     """int, float, str, array or list of them; GraphProto, TypeProto and SparseTensorProto stay as they are."""
     kind = attribute.type or attribute_kind(attribute)
     if isinstance(attribute.name, bytes):

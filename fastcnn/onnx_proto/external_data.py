@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,8 @@ from fastcnn.mapping import bytes_at, mapped, open_regular
 from fastcnn.onnx_proto.types import text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from onnx import TensorProto
 
 
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 LONGEST_NAME, LONGEST_PATH = 255, 4095
 
 
-def model_folders(path: Path) -> tuple[Path, ...]:
+def model_folders(path: str) -> tuple[Path, ...]:
     """The folder the model is named in and the one its file really lies in (they differ when the model is a link)."""
-    return tuple(dict.fromkeys((Path(os.path.realpath(path.parent)), Path(os.path.realpath(path)).parent)))
+    from pathlib import Path
+    return tuple(dict.fromkeys((Path(os.path.realpath(Path(path).parent)), Path(os.path.realpath(path)).parent)))
 
 
-def read_external(tensor: TensorProto, beside: Path | None, byte_count: int, where: str) -> np.ndarray:
+def read_external(tensor: TensorProto, beside: str | None, byte_count: int, where: str) -> np.ndarray:
     """Bytes [offset, offset + byte_count) of the tensor's file as uint8.
 
     beside  the model's file
@@ -65,6 +67,7 @@ def _number(entries: dict[str, str], key: str, default: int, where: str) -> int:
 
 def locate(location: str, folders: tuple[Path, ...], where: str) -> Path:
     """The real path of a relative location inside the model's folder; absolute ones, ".." and links out are refused."""
+    from pathlib import Path, PurePosixPath, PureWindowsPath
     parts = location.replace("\\", "/").split("/")
     if not location or "\0" in location or ".." in parts:
         raise ModelError(f"{where}: external data location {location!r} leads out of the model's folder")

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +27,7 @@ STRING, COMPLEX = ELEMENT_NUMBERS["string"], (ELEMENT_NUMBERS["complex64"], ELEM
 EXTERNAL = 1        # TensorProto.DataLocation
 
 
-def dense_array(tensor: TensorProto, beside: Path | None, where: str, apart: np.ndarray | None = None) -> np.ndarray:
+def dense_array(tensor: TensorProto, beside: str | None, where: str, apart: np.ndarray | None = None) -> np.ndarray:
     """The tensor's array, read-only where it can share the message's bytes.
 
     beside   the model's file, in whose folder external data may lie; None: the model came without a place on disk
@@ -122,7 +121,7 @@ def _by_onnx(tensor: TensorProto, field: str) -> np.ndarray:
     return np.asarray(numpy_helper.to_array(message))
 
 
-def sparse_array(tensor: SparseTensorProto, beside: Path | None, where: str) -> np.ndarray:
+def sparse_array(tensor: SparseTensorProto, beside: str | None, where: str) -> np.ndarray:
     """The dense array of a sparse tensor whose indices are linear (n) or coordinates (n, rank)."""
     dims = tuple(int(d) for d in tensor.dims)
     if any(d < 0 for d in dims) or math.prod(dims) > MAX_SPARSE_ELEMENTS:

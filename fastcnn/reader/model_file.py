@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +76,7 @@ def _read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     return graph
 
 
-def _load(model: Any) -> tuple[ModelProto | Message, Weights, Path | None]:
+def _load(model: Any) -> tuple[ModelProto | Message, Weights, str | None]:
     """The message, the data of its initializers that it is without, and its file, in whose folder its external data may lie."""
     if isinstance(model, (bytes, bytearray, memoryview)):
         return *_parse(bytes(model), "model bytes"), None
@@ -86,15 +85,15 @@ def _load(model: Any) -> tuple[ModelProto | Message, Weights, Path | None]:
         if isinstance(model, ModelProto):
             return _not_empty(model, "ModelProto"), [], None
         raise ModelError(f"a model is a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
-    path = Path(os.fsdecode(model))
+    path = os.fsdecode(model)
     try:
         data = _content(path)
     except (OSError, ValueError) as error:
-        raise FormatError(f"{os.fspath(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return *_parse(data, repr(os.fspath(path))), path
+        raise FormatError(f"{path!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return *_parse(data, repr(path)), path
 
 
-def _content(path: Path) -> bytes | Mapping:
+def _content(path: str) -> bytes | Mapping:
     """The file's bytes, mapped. Raises OSError for what is no regular file."""
     with open_regular(path) as stream:
         try:
@@ -163,7 +162,7 @@ class _Build:
     """The graph while it is read: constants and nodes, each value under one name."""
 
     opsets: dict[str, int]
-    beside: Path | None
+    beside: str | None
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
@@ -242,7 +241,7 @@ class _Build:
         return stem
 
 
-def _constant_value(node: Node, beside: Path | None) -> np.ndarray:
+def _constant_value(node: Node, beside: str | None) -> np.ndarray:
     """The array of a Constant node: exactly one of its attributes says it."""
     forms = [name for name in node.attrs if not name.startswith("__")]
     if len(forms) != 1:

@@ -268,9 +268,11 @@ def test_packing_reads_weights_at_any_address(isa: str, shift: int) -> None:
 
 
 def test_views_begin_where_copies_end() -> None:
-    data = bytes(VIEWED_BYTES + 8)
-    assert mapping.bytes_at(data, 8, VIEWED_BYTES).base is not None
-    assert mapping.bytes_at(data, 8, VIEWED_BYTES - 1).base is None
+    data = bytes(range(256)) * (VIEWED_BYTES // 256 + 1)
+    views = [mapping.bytes_at(data, 8, count) for count in (VIEWED_BYTES, VIEWED_BYTES - 1, 1, 0)]
+    assert [np.shares_memory(view, np.frombuffer(data, np.uint8)) for view in views] == [True, False, False, False]
+    for view in views:
+        assert view.tobytes() == data[8:8 + view.size] and not view.flags.writeable
 
 
 @pytest.mark.parametrize("taps", [1, 2, 9, 49, 256, 257, 300])

@@ -74,11 +74,11 @@ def test_walk_visits_the_same_pairs(first, second):
 
 def test_walk_of_a_dense_tensor_is_one_run():
     strides = t.channels_last_strides((2, 24, 5, 7))
-    assert t.walk((2, 24, 5, 7), strides, strides) == ((2 * 24 * 5 * 7,), [(1,), (1,)])
+    assert t.walk((2, 24, 5, 7), strides, strides) == ((2 * 24 * 5 * 7,), ((1,), (1,)))
 
 
 def test_walk_of_nothing_has_no_rows():
-    assert t.walk((1 << 40, 0, 4), (0, 4, 1)) == ((0,), [(1,)])
+    assert t.walk((1 << 40, 0, 4), (0, 4, 1)) == ((0,), ((1,),))
 
 
 def test_pitch_avoids_multiples_of_the_aliasing_distance():

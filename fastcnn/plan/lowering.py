@@ -21,7 +21,6 @@ from fastcnn.convolve.kept_width import keep_width
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.tile import MAX_NV
 from fastcnn.ir.errors import LimitError
-from fastcnn.ir.quick import quick
 from fastcnn.ir.spec import F32, Capped, Spec
 from fastcnn.ir.tensor import (
     Buffer,
@@ -57,7 +56,6 @@ SINGLE_THREAD_PROGRAM = 2_000_000
 SLACK = 3
 
 
-@quick
 @dataclass(frozen=True)
 class StepInfo:
     """What a step is and for which node, for profiles and summaries; unit: a value that each of the nodes makes that run with it as one."""

@@ -14,10 +14,12 @@ from fastcnn.passes.rewrite import constant, same_shape
 
 def channel_order_of(graph: Graph, node: Node) -> np.ndarray | None:
     """The channels of its input in the order in which a Gather along axis 1 takes them; None for any other node."""
+    if node.op_type != "Gather" or node.domain or node.attrs.get("axis", 0) != 1:
+        return None
     indices = constant(graph, node, 1)
     shape = shape_of(graph, node.inputs[0]) if node.inputs else None
     channels = shape[1] if shape is not None and len(shape) > 2 else None
-    if node.op_type != "Gather" or node.domain or node.attrs.get("axis", 0) != 1 or indices is None or not isinstance(channels, int):
+    if indices is None or not isinstance(channels, int):
         return None
     if indices.ndim != 1 or indices.size == 0 or indices.min() < -channels or indices.max() >= channels:
         return None

@@ -18,6 +18,7 @@ from fastcnn.convolve.decision import CostModel, Decision
 from fastcnn.convolve.ladder import LADDER, candidates, changes_layout, choose, cycles
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.tensor import dense_strides
+from fastcnn.machine import current
 from fastcnn.tune.trial import Trials
 
 SHAPES = {
@@ -146,3 +147,17 @@ def test_other_operators_that_are_convolutions_inside_have_rows(kind: str) -> No
     weights = np.random.default_rng(1).standard_normal(w).astype(np.float32)
     rows = fastcnn.load(model([node], {"x": x}, {"y": TensorProto.FLOAT}, {"w": weights}).SerializeToString(), threads=1).choices()
     assert rows and all(row.node == "layer" for row in rows)
+
+
+def test_a_choice_is_remembered_for_its_instruction_set_alone(monkeypatch):
+    """Sub-levels have vectors of one length and other rates."""
+    asked = []
+
+    @current.cached
+    def choice(problem):
+        asked.append(problem)
+        return len(asked)
+
+    for isa, want in (("avx512", 1), ("avx512_vnni", 2), ("avx512", 1)):
+        monkeypatch.setattr(current._native, "current_isa", lambda isa=isa: isa)
+        assert choice("problem") == want

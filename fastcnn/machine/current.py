@@ -49,14 +49,14 @@ def using(machine: Machine) -> Iterator[Machine]:
 
 
 def cached(choice: Choice) -> Choice:
-    """Keeps the results of a choice; those for another machine or another length of vectors are others."""
+    """Keeps the results of a choice; those for another machine or another instruction set are others."""
     @lru_cache(maxsize=4096)
-    def kept(machine: Machine, vector: int, *args: Any) -> Any:
+    def kept(machine: Machine, isa: str, *args: Any) -> Any:
         return choice(*args)
 
     @wraps(choice)
     def call(*args: Any) -> Any:
-        return kept(current(), _native.vector_length(), *args)
+        return kept(current(), _native.current_isa(), *args)
 
     return cast(Choice, call)
 

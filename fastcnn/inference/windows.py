@@ -27,7 +27,7 @@ def window_extents(attrs: Mapping[str, Any], spatial: Sequence[Dim], kernel: Seq
     return _window_extents(tuple(spatial), tuple(kernel), *axes, attrs.get("auto_pad") or "NOTSET", bool(attrs.get("ceil_mode", 0)))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _window_extents(spatial: Shape, kernel: Shape, strides: tuple[int, ...], dilations: tuple[int, ...], pads: tuple[int, ...], auto: str,
                     up: bool) -> tuple[Dim, ...]:
     """window_extents(), asked for several times while a model is loaded; () stands for the default."""

@@ -50,7 +50,7 @@ def using(machine: Machine) -> Iterator[Machine]:
 
 def cached(choice: Choice) -> Choice:
     """Keeps the results of a choice; those for another machine or another instruction set are others."""
-    @lru_cache(maxsize=4096)
+    @lru_cache(maxsize=512)
     def kept(machine: Machine, isa: str, *args: Any) -> Any:
         return choice(*args)
 

@@ -33,7 +33,7 @@ def resolve(args: Args, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> Wi
         raise bad_shape(args, str(error)) from None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _resolved(spatial: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...],
               pads: tuple[int, ...], auto_pad: str, ceil_mode: bool) -> Window:
     """resolve(), asked for several times while a node is planned; () stands for the default. Raises Mismatch."""

@@ -231,7 +231,7 @@ class Cast(Op):
     """y = x converted to the type `to`; CastLike: to that of input 1. Floats are truncated, bool is x != 0. ONNX 6 and on."""
 
     def native(self, args: Args) -> bool:
-        return self._target(args) in DTYPE_CODES and movable(args.spec(0))
+        return self._target(args) in DTYPE_CODES and args.spec(0).dtype in DTYPE_CODES
 
     def lower(self, low: Lowering) -> None:
         x = low.read(0)

@@ -11,6 +11,7 @@ from onnx import helper
 
 import fastcnn
 from fastcnn.operators.cards import CARDS
+from fastcnn.operators.quantized import BYTES
 from fastcnn.plan import batches
 from fastcnn.plan.batches import Repeated, Segment
 
@@ -121,5 +122,6 @@ def test_image_by_image_is_the_whole_batch(case, monkeypatch):
 
 
 def test_every_batch_rule_has_a_case():
-    rules = {name for (domain, name), card in CARDS.items() if card.batch is not None and not card.operands}
+    """Those of bytes that passes make have theirs in test_ops_quantized.py."""
+    rules = {name for (_, name), card in CARDS.items() if card.batch is not None and not card.operands and name not in BYTES}
     assert rules == {case.operator for case in CASES}

@@ -10,6 +10,7 @@ from quantized_models import Quantised
 
 import fastcnn
 from fastcnn import _native
+from fastcnn.operators.quantized import BYTES
 from fastcnn.reference import evaluate_graph
 
 SCALES = np.array([0.011, 0.02, 0.007, 0.013, 0.03, 0.017, 0.009], np.float32)
@@ -135,15 +136,25 @@ def test_parts_of_channels_and_signed_bytes(level):
     check(q.model({"x": [1, 5, 9, 8]}, q.bytes(y, 0.9113, 5, np.int8)), "QConv", "Concat", "Split")
 
 
-def test_a_batch_image_by_image():
+def test_a_batch_image_by_image(level):
+    """Every operator on bytes: a batch cut into images gives what the images do."""
     q = Quantised()
-    y = q.conv(q.quant("x", 0.031, 117), 0.031, (7, 5, 3, 3), SCALES, pads=[1, 1, 1, 1])
-    proto = q.model({"x": ["n", 5, 30, 30]}, q.bytes(y, 0.2113, 131))
-    x = np.random.default_rng(0).normal(size=(6, 5, 30, 30)).astype(np.float32)
+    x = q.quant("x", 0.031, 117)
+    a = q.quant(q.conv(x, 0.031, (8, 8, 3, 3), 0.02, pads=[1, 1, 1, 1]), 0.0911, 91)
+    b = q.quant(q.op("Sigmoid", q.quant(q.conv(x, 0.031, (8, 8, 1, 1), 0.01), 0.0511, 91)), 0.0039, 0)
+    c = q.quant(q.op("Add", q.quant(q.op("Mul", a, b), 0.0313, 101), x), 0.0413, 99)
+    d = q.quant(q.op("AveragePool", q.quant(q.op("MaxPool", c, kernel_shape=[2, 2]), 0.0413, 99), kernel_shape=[2, 2]), 0.0217, 77)
+    e = q.quant(q.op("Flatten", q.quant(q.op("GlobalAveragePool", d), 0.0117, 71)), 0.0117, 71)
+    y = q.op("Gemm", e, q.weights((7, 8), SCALES), q.bias(7, SCALES * np.float32(0.0117)), transB=1)
+    proto = q.model({"x": ["n", 8, 30, 30]}, q.bytes(y, 0.2113, 90), q.op("Tanh", d))
+    x = np.random.default_rng(0).normal(size=(6, 8, 30, 30)).astype(np.float32)
     with fastcnn.load(proto, threads=2) as loaded:
-        whole = loaded.run(None, {"x": x})[0]
-        np.testing.assert_array_equal(whole, np.concatenate([loaded.run(None, {"x": x[k:k + 1]})[0] for k in range(6)]))
-        assert {choice.algorithm for choice in loaded.choices()} == {"8-bit GEMM through a band"}
+        made = {node.op_type for node in loaded._default.graph.nodes if node.op_type in BYTES}
+        assert made >= {"QConv", "QAdd", "QMul", "QAveragePool", "QGlobalAveragePool", "QMatMul"}
+        whole = loaded.run(None, {"x": x})
+        each = [loaded.run(None, {"x": x[k:k + 1]}) for k in range(6)]
+    for k, result in enumerate(whole):
+        np.testing.assert_array_equal(result, np.concatenate([image[k] for image in each]))
 
 
 @pytest.mark.parametrize("op_type, attrs", [

@@ -10,6 +10,7 @@
 
 #include "clip.h"
 #include "ops/epilogue.h"
+#include "share.h"
 
 static fc_pool_kernel choose_kernel(const fc_pool *p, int64_t rows)
 {
@@ -100,20 +101,12 @@ static void run_row(const fc_pool *p, const float *x, float *y, int64_t oy, int6
         run_columns(p, &a, edge, x, y, ox, ox + 1, &row);
 }
 
-/* Threads share output rows; where there are too few (global pooling), whole vectors of channels. */
 fc_status fc_run_pool(const void *params, void *const *t, const fc_team *team)
 {
     const fc_pool *p = params;
-    const int64_t v = fc_active->vector_length, rows = p->n * p->oh;
-    int64_t begin = 0, end = rows, c0 = 0, c1 = fc_ceil_div(p->c, v);
-    if (rows >= 2 * team->count)
-        fc_share(team, rows, &begin, &end);
-    else
-        fc_share(team, c1, &c0, &c1);
-    c0 *= v;
-    c1 = fc_min(c1 * v, p->c);
-    if (c0 < c1)
-        for (int64_t i = begin; i < end; i++)
-            run_row(p, (const float *)t[1] + i / p->oh * p->x_image, (float *)t[0] + i / p->oh * p->y_image, i % p->oh, c0, c1);
+    const fc_pool_part part = fc_pool_share(team, p->n * p->oh, p->c, fc_active->vector_length);
+    if (part.c0 < part.c1)
+        for (int64_t i = part.begin; i < part.end; i++)
+            run_row(p, (const float *)t[1] + i / p->oh * p->x_image, (float *)t[0] + i / p->oh * p->y_image, i % p->oh, part.c0, part.c1);
     return FC_OK;
 }

@@ -3,6 +3,7 @@
  */
 #include "clip.h"
 #include "kernels/kernels.h"
+#include "share.h"
 
 /* Outputs [begin, end) of a row that share the window `column` (an edge: one output; the middle: all). */
 static void run_columns(const fc_qpool *p, fc_qpool_args *a, const uint8_t *x, uint8_t *y, int64_t begin, int64_t end, const fc_clip *row)
@@ -42,20 +43,12 @@ static void run_row(const fc_qpool *p, const uint8_t *x, uint8_t *y, int64_t oy,
         run_columns(p, &a, x, y, ox, ox + 1, &row);
 }
 
-/* Threads share output rows; where there are too few (global pooling), channels by what four vectors hold. */
 fc_status fc_run_qpool(const void *params, void *const *t, const fc_team *team)
 {
     const fc_qpool *p = params;
-    const int64_t together = 4 * fc_active->vector_length, rows = p->n * p->oh;
-    int64_t begin = 0, end = rows, c0 = 0, c1 = fc_ceil_div(p->c, together);
-    if (rows >= 2 * team->count)
-        fc_share(team, rows, &begin, &end);
-    else
-        fc_share(team, c1, &c0, &c1);
-    c0 *= together;
-    c1 = fc_min(c1 * together, p->c);
-    if (c0 < c1)
-        for (int64_t i = begin; i < end; i++)
-            run_row(p, (const uint8_t *)t[1] + i / p->oh * p->x_image, (uint8_t *)t[0] + i / p->oh * p->y_image, i % p->oh, c0, c1);
+    const fc_pool_part part = fc_pool_share(team, p->n * p->oh, p->c, 4 * fc_active->vector_length);
+    if (part.c0 < part.c1)
+        for (int64_t i = part.begin; i < part.end; i++)
+            run_row(p, (const uint8_t *)t[1] + i / p->oh * p->x_image, (uint8_t *)t[0] + i / p->oh * p->y_image, i % p->oh, part.c0, part.c1);
     return FC_OK;
 }

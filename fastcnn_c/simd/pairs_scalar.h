@@ -7,20 +7,15 @@
  */
 #include <string.h>
 
+#include "half.h"
+
 typedef struct v_pairs { float of[2]; } v_pairs;
 
-static inline float bf16_to_float(uint16_t h)
-{
-    const uint32_t bits = (uint32_t)h << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
+static inline float bf16_to_float(uint16_t h) { return fc_float_of_bits((uint32_t)h << 16); }
 
 static inline uint16_t bf16_of_float(float x)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
+    const uint32_t bits = fc_bits_of_float(x);
     if (x != x)
         return (uint16_t)(bits >> 16 | 0x40);           /* NaN stays one */
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);

@@ -53,26 +53,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if repeated(item)]
 
 
-@pytest.fixture(params=["scalar", "avx2", "avx512"])
-def isa(request):
-    """Each instruction set in turn; skipped visibly where the CPU or the build lacks it."""
-    if request.param not in _native.isas():
-        pytest.skip(f"this CPU or build lacks {request.param}")
+def at_level(name: str) -> Iterator[str]:
+    """What a fixture does to run a test at an instruction set or sub-level: skipped visibly where the CPU or the build lacks it."""
+    if name not in _native.levels():
+        pytest.skip(f"this CPU or build lacks {name}")
     before = _native.current_isa()
-    _native.set_isa(request.param)
-    yield request.param
+    _native.set_isa(name)
+    yield name
     _native.set_isa(before)
+
+
+@pytest.fixture(params=["scalar", "avx2", "avx512"])
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set in turn."""
+    yield from at_level(request.param)
 
 
 @pytest.fixture(params=["scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_amx"])
 def level(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction set and sub-level in turn."""
-    if request.param not in _native.levels():
-        pytest.skip(f"this CPU or build lacks {request.param}")
-    before = _native.current_isa()
-    _native.set_isa(request.param)
-    yield request.param
-    _native.set_isa(before)
+    yield from at_level(request.param)
 
 
 @pytest.fixture

@@ -1,30 +1,16 @@
 """Operators on bytes by native steps, at every instruction set and its sub-levels, against their exact definition."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from onnx import ModelProto
 from quantized_models import Quantised
 
 import fastcnn
-from fastcnn import _native
 from fastcnn.operators.quantized import BYTES
 from fastcnn.reference import evaluate_graph
 
 SCALES = np.array([0.011, 0.02, 0.007, 0.013, 0.03, 0.017, 0.009], np.float32)
-
-
-@pytest.fixture(params=["scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_amx"])
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set and sub-level in turn."""
-    if request.param not in _native.levels():
-        pytest.skip(f"this CPU or build lacks {request.param}")
-    before = _native.current_isa()
-    _native.set_isa(request.param)
-    yield request.param
-    _native.set_isa(before)
 
 
 def check(proto: ModelProto, *operators: str, quantum: float = 1.0, seed: int = 0, spread: float = 4.0) -> None:

@@ -42,6 +42,56 @@ def test_convolutions(level, zero, shape, attrs):
 
 
 @pytest.mark.parametrize("zero", [0, 117, 255])
+@pytest.mark.parametrize("kernel, dilations", [((3, 3), (12, 9)), ((3, 3), (4, 5)), ((3, 5), (1, 4)), ((5, 3), (5, 20))], ids=str)
+@pytest.mark.parametrize("group", [1, 3, 7])
+def test_convolutions_dilated_far(level, zero, kernel, dilations, group):
+    """Taps that most outputs, or all, do not see: columns are steps of their own, and what only meets padding is left out."""
+    q = Quantised()
+    pads = [d * (k // 2) for k, d in zip(kernel, dilations)]
+    y = q.conv(q.quant("x", 0.031, zero), 0.031, (21, 21 // group if group == 7 else 5, *kernel), np.tile(SCALES, 3), group=group,
+               dilations=dilations, pads=[*pads, *pads])
+    check(q.model({"x": [2, 21 if group == 7 else 5 * group, 11, 10]}, q.bytes(y, 0.2113, 131)), "QConv")
+
+
+@pytest.mark.parametrize("zero", [0, 117])
+@pytest.mark.parametrize("shape, attrs", [
+    ((7, 5, 3, 3, 3), {"pads": [1, 1, 1, 1, 1, 1]}), ((7, 3, 3, 5, 5), {"pads": [1, 2, 2, 1, 2, 2], "strides": [1, 2, 2]}),
+    ((7, 6, 1, 1, 1), {}), ((7, 9, 1, 1, 1), {"strides": [2, 2, 2]}), ((7, 4, 2, 3, 3), {"pads": [4, 1, 1, 3, 1, 0], "strides": [2, 1, 1]}),
+    ((7, 2, 3, 3, 3), {"dilations": [1, 2, 3], "pads": [0, 2, 3, 0, 2, 3]})], ids=str)
+@pytest.mark.parametrize("add", [False, True])
+def test_volumes(level, zero, shape, attrs, add):
+    q = Quantised()
+    x = q.quant("x", 0.031, zero)
+    y = q.quant(q.conv(x, 0.031, shape, SCALES, **attrs), 0.2113, 131)
+    if add:
+        z = q.quant(q.conv(x, 0.031, shape, 0.02, **attrs), 0.2113, 131)
+        y = q.op("Relu", q.op("Add", y, z))
+    check(q.model({"x": [2, shape[1], 5, 8, 7]}, q.bytes(y, 0.2317, 90)), "QConv")
+
+
+@pytest.mark.parametrize("zero", [0, 117])
+@pytest.mark.parametrize("shape, attrs", [
+    ((5, 7, 2, 2), {"strides": [2, 2]}), ((6, 7, 4, 4), {"strides": [2, 2], "pads": [1, 1, 1, 1]}), ((5, 7, 3, 3), {"strides": [2, 1]}),
+    ((5, 7, 3, 2), {"strides": [2, 3], "output_padding": [1, 1], "dilations": [2, 1]}), ((5, 7, 1, 1), {"strides": [3, 2]}),
+    ((6, 7, 3, 3), {"group": 2, "strides": [2, 2]}), ((21, 1, 4, 4), {"group": 21, "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    ((5, 7, 4), {"strides": [2], "pads": [1, 1]})], ids=str)
+@pytest.mark.parametrize("after", ["", "Add", "Tanh"])
+def test_transposed_convolutions(level, zero, shape, attrs, after):
+    q = Quantised()
+    scales = SCALES[:shape[1]]
+    group = attrs.get("group", 1)
+    factors = np.tile(scales, group) * np.float32(0.031)
+    y = q.op("ConvTranspose", q.quant("x", 0.031, zero), q.weights(shape, scales, axis=1), q.bias(shape[1] * group, factors), **attrs)
+    inputs = {"x": [2, shape[0], *(6, 5)[:len(shape) - 2]]}
+    if after == "Add":
+        inputs["z"] = [1]
+        y = q.op("Add", q.quant(y, 0.2113, 131), q.quant("z", 0.031, 3))
+    elif after:
+        y = q.op(after, q.quant(y, 0.0113, 131))
+    check(q.model(inputs, q.bytes(y, 0.0113 if after == "Tanh" else 0.2113, 90)), "QConvTranspose")
+
+
+@pytest.mark.parametrize("zero", [0, 117, 255])
 @pytest.mark.parametrize("kernel, attrs", [
     ([3, 3], {"pads": [1, 1, 1, 1]}), ([3, 3], {"pads": [0, 0, 1, 1], "strides": [2, 2]}), ([5, 5], {"pads": [2, 2, 2, 2]}),
     ([5, 3], {"pads": [4, 1, 4, 1], "dilations": [2, 1], "strides": [1, 2]}), ([7], {"pads": [3, 3]}), ([1, 1], {})], ids=str)

@@ -312,7 +312,7 @@ def _blocks(b: BoundNode, y: Spec | None, values: Mapping[str, Seen], seen: Seen
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys((*WINDOWS, *POOLS), _windowed),
-    "ConvTranspose": _upsampled,
+    **dict.fromkeys(("ConvTranspose", "QConvTranspose"), _upsampled),
     **dict.fromkeys(("Resize", "Upsample"), _resized),
     **dict.fromkeys(EVERYWHERE, _everywhere),
     **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax", "CumSum", "LpNormalization"), _softmax),

@@ -59,7 +59,7 @@ def _recurrent(b: BoundNode, y: Spec) -> int:
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("Conv", "DeformConv", "ConvInteger", "FusedConv", "QConv"), _convolution(1)),
     "QLinearConv": _convolution(3),
-    "ConvTranspose": _transposed,
+    **dict.fromkeys(("ConvTranspose", "QConvTranspose"), _transposed),
     "LocallyConnected": _unshared,
     "Gemm": _gemm,
     **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "QMatMul"), _matmul),

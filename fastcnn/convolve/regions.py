@@ -25,6 +25,28 @@ def column_regions(shape: ConvShape) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
+def without_unseen(shape: ConvShape) -> tuple[ConvShape, tuple[int, int]]:
+    """The convolution without the outer kernel rows and columns that meet nothing but padding, and the first row and column kept.
+
+    One of each stays.
+    """
+    r, kh = _seen(shape.kh, shape.sh, shape.dh, shape.pt, shape.ih, shape.oh)
+    s, kw = _seen(shape.kw, shape.sw, shape.dw, shape.pl, shape.iw, shape.ow)
+    if (kh, kw) == shape.kernel:
+        return shape, (0, 0)
+    return replace(shape, kh=kh, kw=kw, pt=shape.pt - r * shape.dh, pl=shape.pl - s * shape.dw), (r, s)
+
+
+def _seen(kernel: int, stride: int, dilation: int, before: int, size: int, out: int) -> tuple[int, int]:
+    """(first, number) of the taps of an axis from the first to the last that meets the input in some output."""
+    def meets(k: int) -> bool:
+        first = before - k * dilation
+        o = max(0, -(-first // stride))
+        return o < out and o * stride - first < size
+    seen = [k for k in range(kernel) if meets(k)]
+    return (seen[0], seen[-1] - seen[0] + 1) if seen else (0, 1)
+
+
 def group_regions(shape: ConvShape) -> list[tuple[int, int]]:
     """(first, number) of the groups of each step, the same for any number of threads.
 

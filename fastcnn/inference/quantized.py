@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from fastcnn.inference.pointwise import broadcast
 from fastcnn.inference.site import Mismatch, Outputs, Site
-from fastcnn.inference.windows import convolution
+from fastcnn.inference.windows import convolution, transposed
 from fastcnn.ir.graph import Node
 
 
@@ -33,6 +33,11 @@ def byte_product(site: Site) -> Outputs:
 def byte_convolution(site: Site) -> Outputs:
     """QConv: as Conv without a bias."""
     return convolution(site, 1, len(site.node.inputs))
+
+
+def byte_transposed(site: Site) -> Outputs:
+    """QConvTranspose: as ConvTranspose, with inputs of its own behind the weights."""
+    return transposed(site, bias=len(site.node.inputs), residual=4)
 
 
 def byte_types(node: Node, kinds: Sequence[str | None]) -> list[str | None]:

@@ -126,6 +126,7 @@ BYTES: dict[str, Rule] = {
     **dict.fromkeys(("QuantizeBytes", "DequantizeBytes", "ByteTable"), LIKE_INPUT),
     **dict.fromkeys(("QAdd", "QMul"), BROADCAST),
     "QConv": Rule(quantized.byte_convolution),
+    "QConvTranspose": Rule(quantized.byte_transposed),
     "QMatMul": Rule(quantized.byte_product),
     "QAveragePool": WINDOWED,
     "QGlobalAveragePool": Rule(windows.global_pool),

@@ -103,9 +103,9 @@ def fused_convolution(site: Site) -> Outputs:
     return _with_residual(site, y)
 
 
-def _with_residual(site: Site, y: Sequence[Dim] | None) -> Outputs:
-    if y is not None and len(site.node.inputs) > 3:
-        site.expect(3, y)
+def _with_residual(site: Site, y: Sequence[Dim] | None, residual: int = 3) -> Outputs:
+    if y is not None and len(site.node.inputs) > residual:
+        site.expect(residual, y)
     return [y]
 
 
@@ -119,7 +119,7 @@ def integer_convolution(site: Site) -> Outputs:
     return convolution(site, 1, len(site.node.inputs))
 
 
-def transposed(site: Site) -> Outputs:
+def transposed(site: Site, bias: int = 2, residual: int = 3) -> Outputs:
     """(N, M, extents), w (C, M / group, k...). Raises Mismatch where channels do not fit; a residual is added by passes."""
     x, w, group = site.shape(0), site.shape(1), site.attrs.get("group", 1)
     if w is None:
@@ -131,8 +131,8 @@ def transposed(site: Site) -> Outputs:
         return [[None, channels, *[None] * (len(w) - 2)]]
     if differ(x[1], w[0]) or not _multiple(w[0], group):
         raise Mismatch(f"x has {x[1]} channels, w {list(w)} wants {w[0]} with group={group}")
-    site.expect(2, [channels])
-    return _with_residual(site, [x[0], channels, *transposed_extents(site.attrs, x[2:], w[2:])])
+    site.expect(bias, [channels])
+    return _with_residual(site, [x[0], channels, *transposed_extents(site.attrs, x[2:], w[2:])], residual)
 
 
 def transposed_extents(attrs: Mapping[str, Any], spatial: Sequence[Dim], kernel: Sequence[Dim]) -> list[Dim]:

@@ -14,5 +14,5 @@ def product(args: Args, batched: frozenset[int]) -> bool:
 BYTES: dict[str, Card] = {
     **dict.fromkeys(("QuantizeBytes", "DequantizeBytes", "ByteTable", "QAveragePool", "QGlobalAveragePool"), Card(batching.first_input)),
     **dict.fromkeys(("QAdd", "QMul"), Card(batching.broadcast)),
-    **dict.fromkeys(("QConv", "QMatMul"), Card(product)),
+    **dict.fromkeys(("QConv", "QConvTranspose", "QMatMul"), Card(product)),
 }

@@ -24,7 +24,7 @@ from fastcnn.ops.products.linear import Gemm, MatMul
 from fastcnn.ops.quantized.binary import ByteBinary
 from fastcnn.ops.quantized.convert import ByteTable, DequantizeBytes, QuantizeBytes
 from fastcnn.ops.quantized.pool import ByteAverage
-from fastcnn.ops.quantized.products import QConv, QMatMul
+from fastcnn.ops.quantized.products import QConv, QConvTranspose, QMatMul
 from fastcnn.ops.recurrence.recurrent import RECURRENT
 from fastcnn.ops.reduction.normalization import BatchNormalization, GroupNormalization, InstanceNormalization, LayerNormalization, Lrn
 from fastcnn.ops.reduction.normalization_over_axes import LpNormalization, MeanVarianceNormalization
@@ -91,6 +91,7 @@ OPS: dict[tuple[str, str], Op] = {
     (OWN_DOMAIN, "DequantizeBytes"): DequantizeBytes(),
     (OWN_DOMAIN, "ByteTable"): ByteTable(),
     (OWN_DOMAIN, "QConv"): QConv(),
+    (OWN_DOMAIN, "QConvTranspose"): QConvTranspose(),
     (OWN_DOMAIN, "QMatMul"): QMatMul(),
     (OWN_DOMAIN, "QAdd"): ByteBinary("qadd"),
     (OWN_DOMAIN, "QMul"): ByteBinary("qmul"),

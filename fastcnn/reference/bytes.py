@@ -12,7 +12,7 @@ import numpy as np
 
 from fastcnn.ir.graph import Node
 from fastcnn.operators.elementwise import OWN_DOMAIN
-from fastcnn.reference.conv import conv, mean_windows
+from fastcnn.reference.conv import conv, conv_transpose, mean_windows
 
 Inputs = Sequence[Any]
 
@@ -37,6 +37,12 @@ def q_conv(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """(x, w, bias?, factor, residual?, table?): sums of (x - x_zero) * w + bias."""
     x, w = inputs[0].astype(np.float64) - node.attrs["x_zero"], inputs[1].astype(np.float64)
     return [_result(node, conv(node, [x, w])[0], inputs[2:], (-1, *[1] * (w.ndim - 2)))]
+
+
+def q_conv_transpose(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(x, w, bias?, factor, residual?, table?), w (C, M/group, k...): the same of a transposed convolution."""
+    x, w = inputs[0].astype(np.float64) - node.attrs["x_zero"], inputs[1].astype(np.float64)
+    return [_result(node, conv_transpose(node, [x, w])[0], inputs[2:], (-1, *[1] * (w.ndim - 2)))]
 
 
 def q_matmul(node: Node, inputs: Inputs) -> list[np.ndarray]:
@@ -98,5 +104,5 @@ def global_average(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 
 BYTES: dict[tuple[str, str], Callable[[Node, Inputs], list[np.ndarray]]] = {(OWN_DOMAIN, name): f for name, f in {
-    "QuantizeBytes": quantize, "DequantizeBytes": dequantize, "ByteTable": table, "QConv": q_conv, "QMatMul": q_matmul, "QAdd": add,
-    "QMul": multiply, "QAveragePool": average, "QGlobalAveragePool": global_average}.items()}
+    "QuantizeBytes": quantize, "DequantizeBytes": dequantize, "ByteTable": table, "QConv": q_conv, "QConvTranspose": q_conv_transpose,
+    "QMatMul": q_matmul, "QAdd": add, "QMul": multiply, "QAveragePool": average, "QGlobalAveragePool": global_average}.items()}

@@ -39,20 +39,30 @@ def lower(low: Lowering, window: Window) -> None:
     layout = "depth_inner" if group == 1 else "channels_last"
     x, y = low.read(0, layout), low.write(0, layout)
     residual = low.read(3, layout) if low.args.has(3) else None
-    w, plane = weights_of(low), _plane(window)
+    emit_volume(low, y, x, residual, weights_of(low), low.node.input(1), window, group)
+
+
+def emit_volume(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str, window: Window,
+                group: int) -> None:
+    """One convolution an output depth and run of kernel slices, w (M, C/group, kd, kh, kw)."""
+    plane = plane_of(window)
     for depth in range(window.out[0]):
-        start = depth * window.strides[0] - window.before[0]
-        reached = [(start + k * window.dilations[0], k) for k in range(window.kernel[0])]
-        pairs = [(i, k) for i, k in reached if 0 <= i < x.shape[2]]
         target, before = y.select(2, depth), residual and residual.select(2, depth)
-        runs = depth_runs(pairs, merge=group == 1)
+        runs = runs_of(window, depth, x.shape[2], group)
         if not runs:
-            emit_unseen(low, target, slices_as_channels(x, 0, 1), before, low.node.input(1))
+            emit_unseen(low, target, slices_as_channels(x, 0, 1), before, name)
         for number, (first, taps) in enumerate(runs):
             shape = w.shape[0], len(taps) * w.shape[1], *w.shape[3:]
             kernel = kernel_slices(low, w, taps, (0, 2, 1, 3, 4), shape)
-            emit_conv(low, target, slices_as_channels(x, first, len(taps)), target if number else before, kernel,
-                      f"{low.node.input(1)}@{taps}", plane, group, Term(number == 0, number == len(runs) - 1))
+            image, term = slices_as_channels(x, first, len(taps)), Term(number == 0, number == len(runs) - 1)
+            emit_conv(low, target, image, target if number else before, kernel, f"{name}@{taps}", plane, group, term)
+
+
+def runs_of(window: Window, depth: int, extent: int, group: int) -> list[tuple[int, tuple[int, ...]]]:
+    """The runs of input depths, of `extent`, that an output depth sees, and the kernel slices that meet them: depth_runs."""
+    start = depth * window.strides[0] - window.before[0]
+    reached = [(start + k * window.dilations[0], k) for k in range(window.kernel[0])]
+    return depth_runs([(i, k) for i, k in reached if 0 <= i < extent], merge=group == 1)
 
 
 def depth_runs(pairs: Sequence[tuple[int, int]], merge: bool) -> list[tuple[int, tuple[int, ...]]]:
@@ -89,7 +99,7 @@ def slices_as_channels(x: Tensor, depth: int, count: int) -> Tensor:
     return Tensor(x.buffer, (n, count * c, h, w), (x.strides[0], 1, x.strides[3], x.strides[4]), x.offset + depth * x.strides[2])
 
 
-def _plane(window: Window) -> Window:
+def plane_of(window: Window) -> Window:
     """The window without depth."""
     return Window(*(part[1:] for part in (window.kernel, window.strides, window.dilations, window.before, window.after, window.out)))
 
@@ -107,7 +117,7 @@ def _lower_images(low: Lowering, window: Window, group: int) -> None:
     parts = one_by_one if None in whole else [whole]
     for target, source, *added in parts:
         assert target is not None and source is not None
-        emit_conv(low, target, source, added[0] if added else None, plane, f"{low.node.input(1)}@plane", _plane(window), group)
+        emit_conv(low, target, source, added[0] if added else None, plane, f"{low.node.input(1)}@plane", plane_of(window), group)
 
 
 def _as_images(t: Tensor) -> Tensor | None:

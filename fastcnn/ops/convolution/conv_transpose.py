@@ -5,12 +5,13 @@ Over three axes one of these for every output depth.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from fastcnn.convolve.shape import ConvShape
-from fastcnn.convolve.transposed import Phase, axes_of, phase, takes_product
+from fastcnn.convolve.transposed import axes_of, phase, takes_product
 from fastcnn.inference.site import Mismatch
 from fastcnn.inference.sizes import numbers
 from fastcnn.inference.windows import transposed_extents
@@ -51,27 +52,50 @@ def emit_transposed(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None
                     term: Term = WHOLE) -> None:
     """The steps of one two-dimensional transposed convolution, w (C, M/group, kh, kw)."""
     group = low.node.attrs.get("group", 1)
-    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
-    (n, c, ih, iw), (oh, ow) = x.shape, window.out
-    shape = ConvShape(n, group, c // group, w.shape[1], kh, kw, sh, sw, dh, dw, pt, pl, ih, iw, oh, ow, strict=low.strict)
+    shape = _shape_of(x, w, window, group, low.strict)
     joins = group == 1 and y.strides[3] == y.shape[1]
     if takes_product(shape, joins):
         emit_product(low, y, x, residual, w, name, shape, joins, term)
         return
-    by_output = _by_output(low, w, group)
-    for phase_h in range(min(sh, oh)):
-        for phase_w in range(min(sw, ow)):
-            axes = [phase(axis, number) for axis, number in zip(axes_of(shape), (phase_h, phase_w), strict=True)]
-            kernel = _taken(by_output, axes)
-            sub = Window(tuple(kernel.shape[2:]), (1, 1), (axes[0].gap, axes[1].gap), (axes[0].before, axes[1].before), (0, 0),
-                         (axes[0].count, axes[1].count))
-            target, added = (t and _every(t, phase_h, phase_w, window, axes) for t in (y, residual))
+    filters = by_output(low, w, group)
+    for part in phases_of(y, x, residual, w, window, group):
+        taken = _taken(_taken(filters, 2, part.rows), 3, part.columns)
+        emit_conv(low, part.y, x, part.residual, taken, f"{name}@{group}:{part.rows},{part.columns}", part.window, group, term)
+
+
+@dataclass(frozen=True)
+class PhaseStep:
+    """One position of the output lattice: its places in y and a residual, the window over x, which taps of the kernel it takes."""
+
+    y: Tensor
+    residual: Tensor | None
+    window: Window
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+def phases_of(y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, window: Window, group: int) -> Iterator[PhaseStep]:
+    """The convolutions of stride 1 that make up a two-dimensional transposed one."""
+    shape = _shape_of(x, w, window, group, False)
+    for phase_h in range(min(shape.sh, shape.oh)):
+        for phase_w in range(min(shape.sw, shape.ow)):
+            down, across = (phase(axis, number) for axis, number in zip(axes_of(shape), (phase_h, phase_w), strict=True))
+            kernel = len(down.taps), len(across.taps)
+            sub = Window(kernel, (1, 1), (down.gap, across.gap), (down.before, across.before), (0, 0), (down.count, across.count))
+            target, added = (t and t.slice(2, phase_h, down.count, shape.sh).slice(3, phase_w, across.count, shape.sw)
+                             for t in (y, residual))
             assert target is not None
-            taken = ",".join(str(part.taps) for part in axes)
-            emit_conv(low, target, x, added, kernel, f"{name}@{group}:{taken}", sub, group, term)
+            yield PhaseStep(target, added, sub, down.taps, across.taps)
 
 
-def _by_output(low: Lowering, w: np.ndarray | Tensor, group: int) -> np.ndarray | Tensor:
+def _shape_of(x: Tensor, w: np.ndarray | Tensor, window: Window, group: int, strict: bool) -> ConvShape:
+    """A transposed convolution whose strides are those of y, as fastcnn.convolve.transposed sees it."""
+    (n, c, ih, iw), (oh, ow) = x.shape, window.out
+    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
+    return ConvShape(n, group, c // group, w.shape[1], kh, kw, sh, sw, dh, dw, pt, pl, ih, iw, oh, ow, strict=strict)
+
+
+def by_output(low: Lowering, w: np.ndarray | Tensor, group: int) -> np.ndarray | Tensor:
     """w (C, M/group, kh, kw) as (M, C/group, kh, kw)."""
     c, m, kh, kw = w.shape
     split, merged = (group, c // group, m, kh, kw), (group * m, c // group, kh, kw)
@@ -85,19 +109,11 @@ def _by_output(low: Lowering, w: np.ndarray | Tensor, group: int) -> np.ndarray 
     return target
 
 
-def _taken(w: np.ndarray | Tensor, axes: Sequence[Phase]) -> np.ndarray | Tensor:
-    """The taps of both phases."""
+def _taken(w: np.ndarray | Tensor, axis: int, taps: tuple[int, ...]) -> np.ndarray | Tensor:
+    """The evenly spaced taps of one axis."""
     if isinstance(w, np.ndarray):
-        return w[:, :, list(axes[0].taps)][:, :, :, list(axes[1].taps)]
-    for axis, part in enumerate(axes):
-        step = part.taps[1] - part.taps[0] if len(part.taps) > 1 else 1
-        w = w.slice(2 + axis, part.taps[0], len(part.taps), step)
-    return w
-
-
-def _every(t: Tensor, phase_h: int, phase_w: int, window: Window, axes: Sequence[Phase]) -> Tensor:
-    """The lattice of t at one phase."""
-    return t.slice(2, phase_h, axes[0].count, window.strides[0]).slice(3, phase_w, axes[1].count, window.strides[1])
+        return w.take(taps, axis)
+    return w.slice(axis, taps[0], len(taps), taps[1] - taps[0] if len(taps) > 1 else 1)
 
 
 def _lower_volume(low: Lowering, window: Window) -> None:

@@ -36,10 +36,10 @@ def walk_fields(y: Tensor, **operands: Tensor) -> dict[str, Any]:
     return {"ndim": len(shape), "shape": shape, "y_strides": y_strides, **strides}
 
 
-def past_the_end(low: Lowering, x: Tensor, channels: int) -> Tensor:
+def past_the_end(low: Lowering, x: Tensor, channels: int, layout: str = "channels_last") -> Tensor:
     """x where the bytes after its last pixel may be read: words of four are, whatever the number of channels."""
     if channels % 4 == 0 or (x.buffer.io is None and x.buffer.array is None):
         return x
-    own = low.temp(x.shape, x.dtype, "channels_last")
+    own = low.temp(x.shape, x.dtype, layout)
     low.copy(own, x)
     return own

@@ -1,43 +1,70 @@
-"""QConv, QMatMul: bytes times constant weights of signed bytes, by the rungs for bytes of fastcnn.convolve.ladder."""
+"""QConv, QConvTranspose, QMatMul: bytes times constant weights of signed bytes, by the rungs for bytes of fastcnn.convolve.ladder."""
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from fastcnn.convolve import ladder
-from fastcnn.convolve.arithmetic import U8S8
-from fastcnn.convolve.shape import ConvShape, Problem
-from fastcnn.ir.spec import F32, Args
+from fastcnn.ir.spec import Args
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering, Op
-from fastcnn.ops.convolution.conv_emit import place, two_dimensional
+from fastcnn.ops.convolution import conv3d
+from fastcnn.ops.convolution.conv_emit import emit_conv, two_dimensional
+from fastcnn.ops.convolution.conv_transpose import by_output, emit_transposed, phases_of, transposed_window
 from fastcnn.ops.products.linear import as_rows
 from fastcnn.ops.quantized import in_floats
 from fastcnn.ops.quantized.bytes import are_bytes, past_the_end
+from fastcnn.ops.quantized.product_step import RESIDUAL, emit_product, problem_of
 from fastcnn.ops.window import Window, resolve, two_axes
-
-BIAS, FACTOR, RESIDUAL, TABLE = 2, 3, 4, 5         # inputs
-TO = {"int32": 0, "float": 1, "uint8": 2}           # FC_Q_SUMS, FC_Q_FLOATS, FC_Q_BYTES
 
 
 class QConv(Op):
     """y = (sum of (x - x_zero) * w + bias) * factor, then bytes within limits or floats.
 
-    x: (N, C, H, W) or (N, C, L); w: (M, C/group, k...). A residual is added to the bytes, a table looked up at last.
+    x: (N, C, L), (N, C, H, W) or, dense and not dilated in depth, (N, C, D, H, W); w: (M, C/group, k...). A residual is added to the
+    bytes, a table looked up at last.
+    """
+
+    def native(self, args: Args) -> bool:
+        return are_bytes(args, 0) and args.spec(0).rank in (3, 4, 5) and args.values[1] is not None and args.spec(0).size > 0
+
+    def lower(self, low: Lowering) -> None:
+        window = resolve(low.args, low.args.spec(0).shape[2:], low.args.spec(1).shape[2:])
+        if len(window.kernel) == 3:
+            _lower_volume(low, window)
+            return
+        w, group, plane = low.args.constant(1), low.node.attrs.get("group", 1), two_axes(window)
+        w = w[:, :, None, :] if w.ndim == 3 else w
+        x = past_the_end(low, low.read(0, "channels_last"), w.shape[1])
+        y = low.write(0, "channels_last")
+        residual = two_dimensional(low.read(RESIDUAL, "channels_last")) if low.args.has(RESIDUAL) else None
+        _product(low, two_dimensional(y), two_dimensional(x), residual, w, plane, group)
+
+
+class QConvTranspose(Op):
+    """The same with windows of y: y[.., p*stride + k*dilation - pad] gets (x[.., p] - x_zero) * w[.., k]. ONNX ConvTranspose.
+
+    x: (N, C, L) or (N, C, H, W); w: (C, M/group, k...).
     """
 
     def native(self, args: Args) -> bool:
         return are_bytes(args, 0) and args.spec(0).rank in (3, 4) and args.values[1] is not None and args.spec(0).size > 0
 
     def lower(self, low: Lowering) -> None:
-        w = low.args.constant(1)
+        window, group, w = two_axes(transposed_window(low.args)), low.node.attrs.get("group", 1), low.args.constant(1)
         w = w[:, :, None, :] if w.ndim == 3 else w
-        x = past_the_end(low, low.read(0, "channels_last"), w.shape[1])
-        y = low.write(0, "channels_last")
+        x = two_dimensional(past_the_end(low, low.read(0, "channels_last"), w.shape[0] // group))
+        y = two_dimensional(low.write(0, "channels_last"))
         residual = two_dimensional(low.read(RESIDUAL, "channels_last")) if low.args.has(RESIDUAL) else None
-        emit_product(low, two_dimensional(y), two_dimensional(x), residual, w, two_axes(_window(low.args)), low.node.attrs.get("group", 1))
+        if not in_floats.has_dots():
+            in_floats.lower_in_floats(low, y, x, residual, w, "channels_last",
+                                      lambda v: v.reshape(group, -1, 1, 1).repeat(w.shape[0] // group, 0),
+                                      lambda part, t, floats, scaled, name: emit_transposed(part, t, floats, None, scaled, name, window))
+            return
+        filters, name = by_output(low, w, group), low.node.input(1)
+        assert isinstance(filters, np.ndarray)
+        for phase in phases_of(y, x, residual, w, window, group):
+            taken = filters[:, :, list(phase.rows)][:, :, :, list(phase.columns)]
+            emit_product(low, phase.y, x, phase.residual, taken, f"{name}@{group}:{phase.rows},{phase.columns}", phase.window, group)
 
 
 class QMatMul(Op):
@@ -54,63 +81,39 @@ class QMatMul(Op):
         y = low.write(0, "dense").view((m, n))
         residual = _as_image(as_rows(low, low.read(RESIDUAL), m)) if low.args.has(RESIDUAL) else None
         window = Window((1, 1), (1, 1), (1, 1), (0, 0), (0, 0), (1, m))
-        emit_product(low, _as_image(y), _as_image(rows), residual, w.reshape(n, k, 1, 1), window, 1)
+        _product(low, _as_image(y), _as_image(rows), residual, w.reshape(n, k, 1, 1), window, 1)
 
 
-def emit_product(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, window: Window, group: int) -> None:
-    """The step for one convolution of bytes."""
-    n, m, oh, ow = y.shape
-    (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
-    shape = ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow, arithmetic=U8S8)
-    problem = Problem(shape, tuple(t.strides for t in (x, y, residual) if t is not None), low.threads)
-    table = low.read(TABLE, "dense") if low.args.has(TABLE) else None
+def _product(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, window: Window, group: int) -> None:
+    """One convolution of bytes, w (M, C/group, kh, kw), or of floats where these are predicted to be faster."""
+    problem = problem_of(low, y, x, residual, w, window, group)
     if low.node.attrs["to"] != "int32" and in_floats.pays(problem, ladder.choose(problem)):
-        in_floats.lower_in_floats(low, y, x, residual, w, window, group, table)
+        in_floats.lower_in_floats(low, y, x, residual, w, "channels_last", lambda v: v.reshape(-1, 1, 1, 1),
+                                  lambda part, t, floats, scaled, name: emit_conv(part, t, floats, None, scaled, name, window, group))
         return
-    name = low.node.input(1)
-    picked = low.decide(problem, name)
-    packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w))
-    operands = [y, x, packed, _offset(low, w), _factor(low)]
-    fields = {**picked.shape.window, **place("x", x), **place("y", y), **picked.fields}
-    epilogue = _epilogue(low.node.attrs)
-    if picked.kind == "qdepthwise":                     # it makes bytes, and adds nothing to them
-        only = {field: epilogue[field] for field in ("x_zero", "lo", "hi", "zero")}
-        low.emit(picked.kind, [*operands, table], shape.macs, **fields, **only)
-    else:
-        low.emit(picked.kind, [*operands, residual, table], shape.macs, **fields, **place("r", residual), **epilogue)
+    emit_product(low, y, x, residual, w, low.node.input(1), window, group)
 
 
-def _epilogue(attrs: Mapping[str, Any]) -> dict[str, float]:
-    """Step fields of what happens to the sums: limits are counted from zero points there."""
-    zero, own = attrs["y_zero"], attrs.get("first_zero", 0)
-    return {"x_zero": attrs["x_zero"], "to": TO[attrs["to"]],
-            "own_factor": attrs.get("first_factor", 0.0), "own_lo": float(attrs.get("first_lo", 0) - own),
-            "own_hi": float(attrs.get("first_hi", 0) - own), "r_factor": attrs.get("r_factor", 0.0), "r_zero": attrs.get("r_zero", 0),
-            "lo": float(attrs["lo"] - zero), "hi": float(attrs["hi"] - zero), "zero": zero}
+def _lower_volume(low: Lowering, window: Window) -> None:
+    """Over three axes: for every output depth one convolution of the depths it sees, which are channels of one image (conv3d)."""
+    w, name, plane = low.args.constant(1), low.node.input(1), conv3d.plane_of(window)
+    x = past_the_end(low, low.read(0, "depth_inner"), w.shape[1] * window.kernel[0], "depth_inner")
+    y = low.write(0, "depth_inner")
+    residual = low.read(RESIDUAL, "depth_inner") if low.args.has(RESIDUAL) else None
+    if low.node.attrs["to"] != "int32" and not in_floats.has_dots():
+        in_floats.lower_in_floats(low, y, x, residual, w, "depth_inner", lambda v: v.reshape(-1, 1, 1, 1, 1),
+                                  lambda part, t, floats, scaled, name: conv3d.emit_volume(part, t, floats, None, scaled, name, window, 1))
+        return
+    for depth in range(window.out[0]):
+        first, taps = next(iter(conv3d.runs_of(window, depth, x.shape[2], 1)), (0, ()))
+        kernel = w[:, :, list(taps)].swapaxes(1, 2).reshape(w.shape[0], len(taps) * w.shape[1], *w.shape[3:])
+        if not taps:                                    # the bias alone: one tap that adds nothing
+            kernel, taps = np.zeros((w.shape[0], w.shape[1], *w.shape[3:]), np.int8), (-1,)
+        image = conv3d.slices_as_channels(x, first, len(taps))
+        emit_product(low, y.select(2, depth), image, residual and residual.select(2, depth), kernel, f"{name}@{taps}", plane, 1)
 
 
 def _as_image(t: Tensor) -> Tensor:
     """Rows (M, K) as the pixels of one row."""
     m, k = t.shape
     return Tensor(t.buffer, (1, k, 1, m), (0, 1, m * t.strides[0], t.strides[0]), t.offset)
-
-
-def _offset(low: Lowering, w: np.ndarray) -> Tensor:
-    """What the zero point of x adds to every sum, padding included, and the bias."""
-    zero = low.node.attrs["x_zero"]
-
-    def make() -> np.ndarray:
-        low.contents(1)
-        sums = w.reshape(w.shape[0], -1).sum(1, dtype=np.int64)
-        bias = low.args.values[BIAS] if low.args.has(BIAS) else 0
-        return np.ascontiguousarray(bias - zero * sums, np.int32)
-    return low.packed((low.node.input(1), low.node.input(BIAS), "offset", zero), make)
-
-
-def _factor(low: Lowering) -> Tensor:
-    factor = low.args.constant(FACTOR)
-    return low.packed((low.node.input(FACTOR), "factor"), lambda: np.ascontiguousarray(factor, F32))
-
-
-def _window(args: Args) -> Window:
-    return resolve(args, args.spec(0).shape[2:], args.spec(1).shape[2:])

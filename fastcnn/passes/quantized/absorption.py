@@ -15,7 +15,7 @@ from fastcnn.passes.facts import replace_nodes, sole_reader
 from fastcnn.passes.rewrite import same_shape
 from fastcnn.passes.simplify.dead_code import dead_code
 
-PRODUCTS = ("QConv", "QMatMul")
+PRODUCTS = ("QConv", "QConvTranspose", "QMatMul")
 FLOAT = ELEMENT_NUMBERS["float"]
 RESIDUAL, TABLE = 4, 5          # inputs of a product
 
@@ -120,7 +120,8 @@ def _sums(graph: Graph) -> bool:
 def _takes_sum(graph: Graph, node: Node) -> bool:
     if node.domain != OWN_DOMAIN or node.op_type not in PRODUCTS or node.input(RESIDUAL) or node.input(TABLE):
         return False
-    depthwise = node.attrs.get("group", 1) > 1 and graph.constants[node.inputs[1]].shape[1] == 1
+    w, group = graph.constants[node.inputs[1]], node.attrs.get("group", 1)
+    depthwise = group > 1 and (w.shape[:2] == (group, 1) if node.op_type == "QConvTranspose" else w.shape[1] == 1)
     return node.attrs["to"] == "uint8" and not depthwise
 
 

@@ -1,6 +1,7 @@
 """Convolutions and matrix products of bytes with constant weights of signed bytes."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,32 @@ def conv(region: Region, node: Node, goal: Goal) -> bool:
     return bias is not None and product(region, "QConv", x, w, bias, goal, **window)
 
 
+def conv_transpose(region: Region, node: Node, goal: Goal) -> bool:
+    """ConvTranspose of what is bytes; a scale of its weights belongs to an output channel of each group."""
+    group, x, w = node.attrs.get("group", 1), region.operand(node.input(0)), region.weights(node.input(1), 1)
+    if x is None or w is None or w.excess is not None or not _is_covered_transposed(w.array, group, goal.target is None):
+        return False
+    w = replace(w, scales=np.tile(w.scales, group))
+    bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64))
+    attrs = {name: node.attrs[name] for name in (*WINDOW, "output_shape", "output_padding") if name in node.attrs}
+    return bias is not None and product(region, "QConvTranspose", x, w, bias, goal, **attrs)
+
+
 def is_covered(node: Node, w: Weights, floats: bool) -> bool:
-    """Whether there is a kernel: of one channel a group for one output each, and for bytes as results."""
+    """Whether there is a kernel: of one channel a group for one output each, and for bytes as results.
+
+    Of volumes dense ones, not dilated in depth.
+    """
     group, (channels, each) = node.attrs.get("group", 1), w.array.shape[:2]
+    if w.array.ndim == 5:
+        return group == 1 and (node.attrs.get("dilations") or [1])[0] == 1
     return w.array.ndim in (3, 4) and (group == 1 or each > 1 or (channels == group and w.excess is None and not floats))
+
+
+def _is_covered_transposed(w: np.ndarray, group: int, floats: bool) -> bool:
+    """The same of w (C, M/group, k...)."""
+    each, outputs = w.shape[0] // group, w.shape[1]
+    return w.ndim in (3, 4) and (group == 1 or each > 1 or (outputs == 1 and not floats))
 
 
 def gemm(region: Region, node: Node, goal: Goal) -> bool:
@@ -57,9 +80,15 @@ def transposed(region: Region, w: Weights) -> Weights:
 
 
 def fits(w: Weights, bias: np.ndarray | int = 0) -> bool:
-    """Whether 32 bits hold every sum, whatever the bytes."""
+    """Whether 32 bits hold every sum, whatever the bytes; w with its output channels along the first axis."""
     parts = [np.abs(part.astype(np.int64)).reshape(len(part), -1).sum(1) for part in (w.array, w.excess) if part is not None]
     return bool((255 * sum(parts) + np.abs(bias)).max(initial=0) <= SUMS)
+
+
+def _outputs_first(w: np.ndarray, group: int) -> np.ndarray:
+    """w (C, M/group, k...) of a transposed convolution as (M, C/group, k...)."""
+    split = w.reshape(group, w.shape[0] // group, *w.shape[1:]).swapaxes(1, 2)
+    return split.reshape(group * w.shape[1], *split.shape[2:])
 
 
 def whole_operands(region: Region, x: str, w: Weights, stem: str, group: int = 1) -> tuple[str, str] | None:
@@ -75,8 +104,13 @@ def whole_operands(region: Region, x: str, w: Weights, stem: str, group: int = 1
 
 
 def product(region: Region, op_type: str, x: Operand, w: Weights, bias: np.ndarray, goal: Goal, **attrs: Any) -> bool:
-    """QConv or QMatMul: y = sum of (x - x_zero) * w + bias, exact, times a factor; False where 32 bits may not hold the sum."""
-    operands = whole_operands(region, x.name, w, goal.output, attrs.get("group", 1)) if fits(w, bias) else None
+    """QConv, QConvTranspose or QMatMul: y = sum of (x - x_zero) * w + bias, exact, times a factor.
+
+    False where 32 bits may not hold the sum.
+    """
+    group = attrs.get("group", 1)
+    filters = w if op_type != "QConvTranspose" else replace(w, array=_outputs_first(w.array, group))
+    operands = whole_operands(region, x.name, w, goal.output, group) if fits(filters, bias) else None
     if operands is None:
         return False
     inputs = [*operands, region.constant(f"{goal.output}/bias", bias.astype(np.int32)) if bias.any() else ""]

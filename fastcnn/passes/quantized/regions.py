@@ -18,13 +18,13 @@ from fastcnn.passes.quantized.integer_forms import INTEGER_FORMS
 from fastcnn.passes.quantized.linear_forms import LINEAR_FORMS
 from fastcnn.passes.quantized.moves import is_move, move
 from fastcnn.passes.quantized.pointwise import average, binary, concat
-from fastcnn.passes.quantized.products import conv, gemm, matmul
+from fastcnn.passes.quantized.products import conv, conv_transpose, gemm, matmul
 from fastcnn.passes.quantized.stored import widen_stored
 from fastcnn.passes.quantized.tables import byte_table
 
 # Whether the result of a node has been made of bytes.
 Maker = Callable[[Region, Node, Goal], bool]
-PRODUCTS: dict[str, Maker] = {"Conv": conv, "Gemm": gemm, "MatMul": matmul}
+PRODUCTS: dict[str, Maker] = {"Conv": conv, "ConvTranspose": conv_transpose, "Gemm": gemm, "MatMul": matmul}
 MAKERS: dict[str, Maker] = {**PRODUCTS, "Add": binary, "Sub": binary, "Mul": binary, "AveragePool": average, "GlobalAveragePool": average,
                             "ReduceMean": average, "Concat": concat}
 FORMS = LINEAR_FORMS | INTEGER_FORMS

@@ -26,12 +26,7 @@ from fastcnn.ir.tensor import (
     Buffer,
     Strides,
     Tensor,
-    channels_last_strides,
     dense_strides,
-    depth_inner_strides,
-    is_channels_last,
-    is_dense,
-    is_depth_inner,
     matches,
     span,
     walk,
@@ -42,6 +37,7 @@ from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound
 from fastcnn.plan.choices import ONLY, SHOWN, Chosen
 from fastcnn.plan.in_place import add_in_place
+from fastcnn.plan.layouts import is_placeable, lies, strides_of
 from fastcnn.plan.placement import place_concats
 from fastcnn.plan.planning import Planning
 from fastcnn.plan.prefetch import prefetches
@@ -152,7 +148,7 @@ class StageLowering:
     def read(self, i: int, layout: str = "any") -> Tensor:
         name = self.node.input(i)
         tensor = self._tensor(name)
-        if _lies(tensor, layout):
+        if lies(tensor, layout):
             return tensor
         if (name, layout) not in self.converted:
             target = self.temp(tensor.shape, tensor.dtype, layout)
@@ -168,10 +164,10 @@ class StageLowering:
         if name in self.tensors:              # a Concat whose inputs already lie in it
             return self.tensors[name]
         spec = self.bound.spec(name)
-        strides = _strides(spec.shape, layout, spec.dtype)
+        strides = strides_of(spec.shape, layout, spec.dtype)
         if name in self.outputs and matches(spec.shape, strides, self._output(name, strides).strides):
             self.tensors[name] = self._output(name, strides)
-        elif name in self.placement and _is_placeable(spec.shape, layout, strides):
+        elif name in self.placement and is_placeable(spec.shape, layout, strides):
             self.tensors[name] = self._placed(name)
         else:
             self.tensors[name] = self.temp(spec.shape, spec.dtype, strides)
@@ -190,7 +186,7 @@ class StageLowering:
         return self._io(one, len(self.inputs) + len(self.outputs) + len(self.trims) - 1)
 
     def temp(self, shape: tuple[int, ...], dtype: np.dtype = F32, layout: str | Strides = "dense") -> Tensor:
-        strides = _strides(shape, layout, np.dtype(dtype))
+        strides = strides_of(shape, layout, np.dtype(dtype))
         buffer = Buffer(np.dtype(dtype), span(shape, strides) + (SLACK if np.dtype(dtype).itemsize == 1 else 0))
         self.buffers.append(buffer)
         return Tensor(buffer, tuple(shape), strides)
@@ -300,20 +296,20 @@ class StageLowering:
         self.recalled.clear()
 
     def _io(self, spec: Spec, index: int, layout: str = "dense") -> Tensor:
-        return Tensor(Buffer(spec.dtype, spec.size, io=index), spec.shape, _strides(spec.shape, layout, spec.dtype))
+        return Tensor(Buffer(spec.dtype, spec.size, io=index), spec.shape, strides_of(spec.shape, layout, spec.dtype))
 
     def _allocation(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
         """Shape and dtype of an output's memory: images by floats where it lies channels last."""
         spec = self.bound.spec(name)
         if self.inner.get(name) != "channels_last":
             return spec.shape, spec.dtype
-        return (spec.shape[0], _strides(spec.shape, "channels_last", spec.dtype)[0]), spec.dtype
+        return (spec.shape[0], strides_of(spec.shape, "channels_last", spec.dtype)[0]), spec.dtype
 
     def _output(self, name: str, strides: Strides) -> Tensor:
         """The memory of an output; one that nobody outside sees lies as it does at first."""
         spec = self.bound.spec(name)
         if self.inner.get(name) == "":
-            pixels = matches(spec.shape, strides, _strides(spec.shape, "channels_last", spec.dtype))
+            pixels = matches(spec.shape, strides, strides_of(spec.shape, "channels_last", spec.dtype))
             self.inner[name] = "channels_last" if pixels else "dense"
         return self._io(spec, len(self.inputs) + self.outputs.index(name), self.inner.get(name, "dense"))
 
@@ -327,7 +323,7 @@ class StageLowering:
     def _whole(self, name: str) -> Tensor:
         """The output of a Concat whose inputs lie in it."""
         spec = self.bound.spec(name)
-        strides = _strides(spec.shape, "channels_last", spec.dtype)
+        strides = strides_of(spec.shape, "channels_last", spec.dtype)
         inner = name in self.outputs and name in self.inner and self._output(name, strides).strides == strides
         return self._output(name, strides) if inner else self.temp(spec.shape, spec.dtype, strides)
 
@@ -373,28 +369,3 @@ def _made_by(unit: Unit) -> tuple[str, ...]:
     """A value of each node of a unit."""
     parts: Sequence[Unit] = getattr(unit, "parts", ())
     return tuple(name for part in parts for name in _made_by(part)) if parts else tuple(filter(None, unit.outputs))[:1]
-
-
-def _is_placeable(shape: tuple[int, ...], layout: str | Strides, strides: Strides) -> bool:
-    """Whether a slice of channels of a wider tensor will do: not where rows without gaps happen to be channels last as well."""
-    return is_channels_last(shape, strides) and (layout == "channels_last" or not is_dense(shape, strides))
-
-
-def _lies(tensor: Tensor, layout: str) -> bool:
-    if layout == "any":
-        return True
-    if layout == "dense":
-        return is_dense(tensor.shape, tensor.strides)
-    if layout == "rows":
-        return not tensor.shape or tensor.shape[-1] == 1 or tensor.strides[-1] == 1
-    if layout == "depth_inner":
-        return is_depth_inner(tensor.shape, tensor.strides)
-    return is_channels_last(tensor.shape, tensor.strides)
-
-
-def _strides(shape: tuple[int, ...], layout: str | Strides, dtype: np.dtype = F32) -> Strides:
-    if not isinstance(layout, str):
-        return layout
-    if layout == "depth_inner":
-        return depth_inner_strides(shape, dtype.itemsize)
-    return channels_last_strides(shape, dtype.itemsize) if layout == "channels_last" and len(shape) >= 3 else dense_strides(shape)

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from fastcnn.ir.errors import LimitError
+from fastcnn.ir.record import dataclass
 
 # Axes of a tensor: numpy knows no more.
 MAX_RANK = 64

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
 
 from fastcnn.ir.graph import Graph, Node, Shape
+from fastcnn.ir.record import dataclass
 from fastcnn.onnx_proto.types import element_name, element_of, numpy_type
 
 # Where a model imports no opset of ONNX's own, rewrites are written in this one.

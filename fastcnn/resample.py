@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from fastcnn.ir.graph import Node
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Args
 
 F = np.float32

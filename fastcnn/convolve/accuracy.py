@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from fastcnn.ir.errors import ConfigurationError
+from fastcnn.ir.record import dataclass
 
 FP32, BF16 = "fp32", "bf16"
 PRECISIONS = (FP32, BF16)

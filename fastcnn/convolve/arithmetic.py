@@ -1,9 +1,9 @@
 """Arithmetic: of which element types the operands, the sum and the result of a convolution are. Rungs and kernels are for one each."""
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+
+from fastcnn.ir.record import dataclass
 
 WORD = 4        # bytes of a lane: a float, two bfloat16, four 8-bit integers
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,9 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
 from fastcnn.convolve.shape import ConvShape, Problem
-from fastcnn.ir.quick import quick
+from fastcnn.ir.record import dataclass
 
 
-@quick
 @dataclass(frozen=True)
 class Choice:
     """How a rung computes a convolution.

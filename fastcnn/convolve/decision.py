@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from fastcnn import _native
@@ -10,10 +10,9 @@ from fastcnn.convolve.accuracy import FASTEST, Accuracy
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.ladder import choose
 from fastcnn.convolve.shape import Problem
-from fastcnn.ir.quick import quick
+from fastcnn.ir.record import dataclass
 
 
-@quick
 @dataclass(frozen=True)
 class Decision:
     """A choice for a convolution; source: "model" or "tuned"; seconds: of the candidates that were timed, by name."""

@@ -1,10 +1,10 @@
 """A convolution as the rungs of the ladder see it: sizes, window and arithmetic, and where its operands lie."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
-from fastcnn.ir.quick import quick
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.tensor import channels_last_strides
 
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
@@ -13,7 +13,6 @@ NOWHERE = 1 << 30       # padding before an axis so wide that no window meets th
 Places = tuple[tuple[int, ...], ...]          # strides (n, c, h, w) of x, y and, when there is one, the residual
 
 
-@quick
 @dataclass(frozen=True)
 class ConvShape:
     """ic and oc are per group; pt and pl may be negative (the window starts inside) or NOWHERE (it never meets the input).
@@ -141,7 +140,6 @@ class ConvShape:
         return begin, max(begin, min(self.ow, (self.iw - 1 + first) // self.sw + 1))
 
 
-@quick
 @dataclass(frozen=True)
 class Problem:
     """One convolution to be computed, and what a plan knows of its surroundings.

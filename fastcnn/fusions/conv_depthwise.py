@@ -6,7 +6,7 @@ strip that the last one reads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeGuard
 
 import numpy as np
@@ -21,6 +21,7 @@ from fastcnn.convolve.kept_width import keep_width, kept_nv
 from fastcnn.convolve.tile import best_nv
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
 from fastcnn.fusions.nodes import conv_shape, conv_window, is_conv, is_dense, is_pointwise
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import Tensor
 from fastcnn.machine.current import current

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fastcnn.convolve import ladder, split_sums
 from fastcnn.convolve.blocking import strip_rows
@@ -12,6 +12,7 @@ from fastcnn.convolve.shape import Problem
 from fastcnn.fusions.conv_depthwise import first_fields
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
 from fastcnn.fusions.nodes import POOLS, conv_shape, conv_window, is_conv, is_dense, is_image_pool
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import channels_last_strides
 from fastcnn.machine.current import current

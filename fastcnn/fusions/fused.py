@@ -3,10 +3,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import ClassVar
 
 from fastcnn.ir.lazy import lazy
+from fastcnn.ir.record import dataclass
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 
 TOGETHER, APART = "together", "apart"

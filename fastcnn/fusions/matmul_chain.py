@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeGuard
 
 from fastcnn.convolve.blocking import chained_rows
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
+from fastcnn.ir.record import dataclass
 from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import vector_of

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeGuard
 
 import numpy as np
@@ -14,6 +14,7 @@ from fastcnn.convolve.tile import best_nv, tile_cycles
 from fastcnn.fusions.fused import TOGETHER, Fused, Neighbours, by_rows
 from fastcnn.fusions.nodes import conv_shape, is_native, is_pointwise
 from fastcnn.ir.graph import Activation
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import BoundNode, Lowering, Unit

@@ -1,11 +1,10 @@
 """NormalizedPool: a pooling and the BatchNormalization that it alone reads: DenseNet's transitions, where passes have put pooling first."""
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastcnn.fusions.fused import Fused, Neighbours
 from fastcnn.fusions.nodes import POOLS, is_image_pool
 from fastcnn.fusions.normalized_conv import affine_of, is_clamped_norm
+from fastcnn.ir.record import dataclass
 from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import place

@@ -1,11 +1,12 @@
 """RowMeans: a depthwise Conv and the global averages of its map: squeeze-and-excitation's pooling while rows are in cache."""
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fastcnn.fusions.conv_depthwise import ConvDepthwise
 from fastcnn.fusions.fused import Fused, Neighbours
 from fastcnn.ir.lazy import lazy
+from fastcnn.ir.record import dataclass
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.image import write_image
 from fastcnn.ops.pooling.pool import AVERAGE, GlobalPool, emit_pool

@@ -1,10 +1,9 @@
 """ScaledConv: a 1x1 Conv and the Mul by one number a channel before it: squeeze-and-excitation scales weights instead of a whole map."""
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastcnn.fusions.fused import Fused, Neighbours
 from fastcnn.fusions.nodes import conv_window, is_native, is_pointwise
+from fastcnn.ir.record import dataclass
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import emit_conv, weights_of
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from fastcnn.inference.sizes import Contents, symbol
 from fastcnn.ir.errors import FastCNNError
 from fastcnn.ir.graph import Dim, Graph, Node, Shape
+from fastcnn.ir.record import dataclass
 from fastcnn.onnx_proto.types import element_name
 
 # At most so many elements of a tensor are looked at as sizes, axes, pads or scales.

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fastcnn.ir.graph import Dim
+from fastcnn.ir.record import dataclass
 
 # Of longer expressions nobody asks whether they are equal.
 MAX_TERMS, MAX_FACTORS, MAX_TEXT = 8, 6, 200

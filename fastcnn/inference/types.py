@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +11,7 @@ from fastcnn.inference.infer import infer_graph, infer_node
 from fastcnn.inference.site import Known
 from fastcnn.inference.sizes import symbol
 from fastcnn.ir.graph import Graph, Node, Shape, ValueInfo
+from fastcnn.ir.record import dataclass
 from fastcnn.onnx_proto.types import element_name
 
 

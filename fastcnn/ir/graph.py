@@ -5,12 +5,13 @@ Made by the reader, rewritten by the passes, read by everything after them. Know
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
 
 from fastcnn.ir.lazy import lazy
+from fastcnn.ir.record import dataclass
 
 Dim = int | str | None          # a size, a symbolic name, unknown
 Shape = tuple[Dim, ...]

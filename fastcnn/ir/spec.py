@@ -3,19 +3,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastcnn.ir.errors import ShapeError
 from fastcnn.ir.graph import Node
-from fastcnn.ir.quick import quick
+from fastcnn.ir.record import dataclass
 
 F32 = np.dtype(np.float32)
 
 
-@quick
 @dataclass(frozen=True)
 class Spec:
     """dtype and concrete shape of a value."""
@@ -60,7 +58,6 @@ class DataDependent(Exception):
         self.names = names
 
 
-@quick
 @dataclass(frozen=True)
 class Args:
     """What is known of a node's inputs when shapes are bound: specs, and values where they are constant (None: computed at run time)."""

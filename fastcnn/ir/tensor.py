@@ -5,12 +5,12 @@ Known to operators and planner alike; imports nothing of either.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 import numpy as np
 
-from fastcnn.ir.quick import quick
+from fastcnn.ir.record import dataclass
 
 Strides = tuple[int, ...]
 
@@ -49,7 +49,6 @@ class Buffer:
         return self if self.shared is None else self.shared
 
 
-@quick
 @dataclass(frozen=True)
 class Tensor:
     """Element (i0, i1, ...) lies at offset + sum(i * strides), in elements of the buffer."""

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from math import inf
 from typing import Any
 
 from fastcnn.ir.errors import ConfigurationError
 from fastcnn.ir.lazy import lazy
+from fastcnn.ir.record import dataclass
 
 WIDE = 16                   # floats of a 512-bit vector
 

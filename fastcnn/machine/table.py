@@ -6,9 +6,10 @@ Two equal processors therefore plan alike and give the same bits. `measured` row
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from fastcnn.ir.record import dataclass
 from fastcnn.machine.numbers import Core, Machine
 
 KB, MB = 1 << 10, 1 << 20

@@ -6,12 +6,12 @@ in the tables below (functions, bodies of control flow, sparse tensors, numbers 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastcnn import _native
+from fastcnn.ir.record import dataclass
 from fastcnn.mapping import Mapping as FileMapping
 from fastcnn.mapping import bytes_at
 

@@ -5,7 +5,6 @@ An operator family is one file; fastcnn.ops.OPS maps ONNX names to one instance 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.shape import Problem
 from fastcnn.ir.graph import Node
-from fastcnn.ir.quick import quick
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32, Args, Spec
 from fastcnn.ir.tensor import Strides, Tensor
 
@@ -137,7 +136,6 @@ class Op:
         raise AssertionError(f"{type(self).__name__} is folded when it is bound, or has a lowering")
 
 
-@quick
 @dataclass(frozen=True)
 class BoundNode:
     """A node with what is known of its inputs; op is None for a fallback."""

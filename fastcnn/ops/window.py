@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from fastcnn.inference.site import Mismatch
 from fastcnn.inference.sizes import numbers
 from fastcnn.inference.windows import window_extents
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Args, bad_shape
 
 

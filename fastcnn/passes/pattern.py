@@ -9,9 +9,10 @@ A pattern is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.ir.record import dataclass
 
 RELATIVE_TOLERANCE = 1e-5        # constants like 1/6 or sqrt(2) pass through float32, some through float16
 

@@ -8,7 +8,7 @@ threads has no say in it: an image's bits may depend on the part it is in. Parts
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from fastcnn import _native
 from fastcnn.budget import NEVER
 from fastcnn.ir.errors import FastCNNError
 from fastcnn.ir.graph import Node
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 from fastcnn.operators.cards import card_of

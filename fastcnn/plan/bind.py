@@ -5,7 +5,7 @@ Goes as far as shapes are known. Where one depends on data the rest of the nodes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from fastcnn import _native, reference
 from fastcnn.budget import MAX_RANK, MOST_FOLDED_BYTES, UNLIMITED, Budget
 from fastcnn.ir.errors import LimitError, ShapeError
 from fastcnn.ir.graph import Node
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Args, Capped, DataDependent, Spec
 from fastcnn.mapping import recall
 from fastcnn.ops import OPS

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from fastcnn import _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.decision import Decision
-from fastcnn.ir.quick import quick
+from fastcnn.ir.record import dataclass
 from fastcnn.machine.clock import cycles_per_second
 
 BLOCKING = ("block", "tiles", "split_columns")
@@ -18,7 +18,6 @@ SHOWN = (*BLOCKING, "nv", "m", "n", "k", "ih", "iw", "ic", "kh", "kw")
 ONLY = frozenset(("deform_conv", "local_conv", "typed_matmul"))
 
 
-@quick
 @dataclass(frozen=True)
 class Chosen:
     """A step of a node or of nodes that run as one: its kind and fields, and the decision behind it where alternatives were weighed.

@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from fastcnn import _native
 from fastcnn.convolve.decision import CostModel
 from fastcnn.fusions.fused import APART, TOGETHER, Fused
+from fastcnn.ir.record import dataclass
 from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan.bind import Bound
 from fastcnn.plan.lowering import StageLowering

@@ -4,7 +4,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +21,7 @@ from fastcnn.convolve.kept_width import keep_width
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.tile import MAX_NV
 from fastcnn.ir.errors import LimitError
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32, Capped, Spec
 from fastcnn.ir.tensor import (
     Buffer,

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fastcnn.ir.graph import Node, is_control_flow
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Capped, Spec
 from fastcnn.mapping import is_lent, resident
 from fastcnn.ops.base import BoundNode

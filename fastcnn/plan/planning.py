@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, MutableMapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from fastcnn import _native
 from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser
+from fastcnn.ir.record import dataclass
 from fastcnn.plan.bind import Flow
 
 

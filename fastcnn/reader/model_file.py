@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from fastcnn.budget import MOST_NODES
 from fastcnn.inference.types import infer_types
 from fastcnn.ir.errors import FormatError, LimitError, ModelError, warn_user
 from fastcnn.ir.graph import Graph, Node, ValueInfo
+from fastcnn.ir.record import dataclass
 from fastcnn.mapping import Mapping, mapped, open_regular
 from fastcnn.onnx_proto.attributes import attribute_value
 from fastcnn.onnx_proto.messages import Message, OddMessage, decode

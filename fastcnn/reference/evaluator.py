@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from onnx import GraphProto, helper
 
 from fastcnn.ir.errors import UnsupportedOperatorError
 from fastcnn.ir.graph import Node
+from fastcnn.ir.record import dataclass
 from fastcnn.onnx_proto.to_proto import attribute_proto, node_proto
 from fastcnn.operators.epilogue import onnx_arity
 from fastcnn.reference.conv import wide

@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastcnn.ir.graph import Node
+from fastcnn.ir.record import dataclass
 from fastcnn.reference.ml_scores import both_classes, labels_of, regressed, rows_of, transformed
 
 Inputs = Sequence[Any]

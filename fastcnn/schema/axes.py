@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Node
+from fastcnn.ir.record import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from fastcnn.budget import MAX_RANK
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Node
+from fastcnn.ir.record import dataclass
 
 # Extents, steps and counts have to fit where two of them are multiplied: 31 bits.
 MOST = (1 << 31) - 1

@@ -3,13 +3,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
 
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Node
+from fastcnn.ir.record import dataclass
 from fastcnn.onnx_proto.types import ELEMENT_NAMES, element_name
 from fastcnn.operators.epilogue import onnx_arity
 from fastcnn.schema.element_types import ELEMENT_TYPES, LETTERS, NEWEST_TYPED

@@ -12,13 +12,13 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from fastcnn import _native
+from fastcnn.ir.record import dataclass
 from fastcnn.machine.current import cache_folder
 from fastcnn.version import __version__
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import Tensor, dense_strides
 from fastcnn.ops.base import Lowering, Op

@@ -7,10 +7,10 @@ The standard leaves open how a fraction becomes an integer; onnx.reference and o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering
 from fastcnn.ops.elementwise.elementwise import emit_unary

@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of, type_of
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.ir.record import dataclass
 from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.passes.rewrite import describe
 

@@ -1,12 +1,12 @@
 """What a node on bytes is to make."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import Any
 
 import numpy as np
 
+from fastcnn.ir.record import dataclass
 from fastcnn.passes.quantized.bytes import Scale
 from fastcnn.passes.quantized.tables import quantised
 

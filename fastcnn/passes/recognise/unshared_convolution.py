@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from fastcnn.expansion import add_constant
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.ir.record import dataclass
 from fastcnn.passes.facts import reduced_axes, sole_reader
 from fastcnn.passes.recognise.index_maps import IndexMaps
 

@@ -9,45 +9,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fastcnn import capi
-from fastcnn.compat import (
-    ExecutionMode,
-    ExecutionOrder,
-    GraphOptimizationLevel,
-    InferenceSession,
-    IOBinding,
-    ModelMetadata,
-    NodeArg,
-    OrtAllocatorType,
-    OrtArenaCfg,
-    OrtDevice,
-    OrtMemoryInfo,
-    OrtMemType,
-    OrtValue,
-    RunOptions,
-    SessionOptions,
-    copy_tensors,
-    create_and_register_allocator,
-    create_and_register_allocator_v2,
-    cuda_version,
-    disable_telemetry_events,
-    enable_telemetry_events,
-    get_all_providers,
-    get_available_providers,
-    get_build_info,
-    get_device,
-    get_version_string,
-    has_collective_ops,
-    package_name,
-    preload_dlls,
-    print_debug_info,
-    set_default_logger_callback,
-    set_default_logger_severity,
-    set_default_logger_verbosity,
-    set_global_thread_pool_sizes,
-    set_seed,
-)
-from fastcnn.compat.absent import MODULE as ABSENT
 from fastcnn.cpu import cpu_info, select_instruction_set
 from fastcnn.ir.errors import (
     ConfigurationError,
@@ -60,13 +21,52 @@ from fastcnn.ir.errors import (
     TimeLimitError,
     UnsupportedOperatorError,
 )
-from fastcnn.ir.graph import ValueInfo
+from fastcnn.locks import uncut
 from fastcnn.machine.current import select_machine
-from fastcnn.model import Model, load
 from fastcnn.version import __version__
 
 if TYPE_CHECKING:
+    from fastcnn import capi
     from fastcnn.comparison import compare
+    from fastcnn.compat import (
+        ExecutionMode,
+        ExecutionOrder,
+        GraphOptimizationLevel,
+        InferenceSession,
+        IOBinding,
+        ModelMetadata,
+        NodeArg,
+        OrtAllocatorType,
+        OrtArenaCfg,
+        OrtDevice,
+        OrtMemoryInfo,
+        OrtMemType,
+        OrtValue,
+        RunOptions,
+        SessionOptions,
+        copy_tensors,
+        create_and_register_allocator,
+        create_and_register_allocator_v2,
+        cuda_version,
+        disable_telemetry_events,
+        enable_telemetry_events,
+        get_all_providers,
+        get_available_providers,
+        get_build_info,
+        get_device,
+        get_version_string,
+        has_collective_ops,
+        package_name,
+        preload_dlls,
+        print_debug_info,
+        set_default_logger_callback,
+        set_default_logger_severity,
+        set_default_logger_verbosity,
+        set_global_thread_pool_sizes,
+        set_seed,
+    )
+    from fastcnn.ir.graph import ValueInfo
+    from fastcnn.model import Model, load
     from fastcnn.preprocess import Preprocess
 
 __all__ = [
@@ -85,13 +85,23 @@ __all__ = [
 select_instruction_set()
 select_machine()
 
-
-# Name -> the module that has it, imported when it is asked for: most programs never do.
-LATER = {"Preprocess": "fastcnn.preprocess", "compare": "fastcnn.comparison"}
+# Name -> the module that has it, imported when the name is first asked for: importing fastcnn takes a few ms more than numpy, what reads
+# and plans models ten times that. Names of __all__ that are not listed are onnxruntime's, in fastcnn.compat.
+LATER = {"Model": "fastcnn.model", "Preprocess": "fastcnn.preprocess", "ValueInfo": "fastcnn.ir.graph", "capi": "",
+         "compare": "fastcnn.comparison", "load": "fastcnn.model"}
 
 
 def __getattr__(name: str) -> object:
-    if name in LATER:
-        return getattr(import_module(LATER[name]), name)
-    reason = ABSENT.get(name)
+    if name in __all__:
+        module = LATER.get(name, "fastcnn.compat")
+        with uncut():
+            found = getattr(import_module(module), name) if module else import_module(f"fastcnn.{name}")
+        globals()[name] = found
+        return found
+    from fastcnn.compat.absent import MODULE
+    reason = MODULE.get(name)
     raise AttributeError(f"module 'fastcnn' has no attribute {name!r}{(reason and f': {reason}') or ''}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,67 @@
+"""What `import fastcnn` imports, and that every name is there when it is asked for."""
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastcnn
+
+ROOT = Path(__file__).parent.parent
+
+
+def printed(code):
+    """What a new process prints."""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_import_leaves_what_reads_and_plans_models_for_later():
+    rooms = {name.split(".")[1] for name in printed("import sys, fastcnn; print(*[m for m in sys.modules if m.startswith('fastcnn.')])")}
+    assert rooms == {"_native", "cpu", "ir", "locks", "machine", "version"}
+
+
+@pytest.mark.parametrize("module", ["onnx", "google", "onnxruntime", "decimal", "pathlib", "json", "logging", "socket", "subprocess"])
+def test_import_takes_nothing_that_most_programs_never_need(module):
+    """Beyond what numpy imports itself."""
+    code = f"import sys, numpy; before = {module!r} in sys.modules; import fastcnn; print(before, {module!r} in sys.modules)"
+    before, after = printed(code)
+    assert before == after
+
+
+def test_import_of_a_name_imports_its_room():
+    assert printed("import sys, fastcnn; fastcnn.load; print('fastcnn.model' in sys.modules, 'fastcnn.compat' in sys.modules)") == [
+        "True", "False"]
+
+
+def test_import_finds_every_name_once():
+    """From the table, by `from fastcnn import *` and in dir(); what was found stays."""
+    names = printed("import fastcnn\nfrom fastcnn import *\nimport fastcnn as f\n"
+                    "print(*[n for n in f.__all__ if n in globals() and n in dir(f) and n in vars(f)])")
+    assert sorted(names) == sorted(fastcnn.__all__)
+
+
+def test_import_refuses_names_that_are_not_there():
+    with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
+        fastcnn.nonsense  # noqa: B018
+    assert not hasattr(fastcnn, "training")
+
+
+def test_import_of_later_names_may_be_cut_by_no_fork():
+    """What a thread imports for the first time is whole in children that others fork meanwhile."""
+    code = """
+import os, threading, sys
+import fastcnn
+begun = threading.Event()
+def first():
+    begun.set()
+    fastcnn.load
+thread = threading.Thread(target=first)
+thread.start()
+begun.wait()
+child = os.fork()
+if not child:
+    os._exit(0 if callable(fastcnn.InferenceSession) and callable(fastcnn.load) else 1)
+thread.join()
+print(os.waitpid(child, 0)[1])
+"""
+    assert printed(code) == ["0"]

@@ -186,10 +186,10 @@ def test_names_and_rights_of_a_file_may_change(path: Path, other: str) -> None:
 
 
 def reading_program(program: str, path: Path) -> subprocess.CompletedProcess[str]:
-    """A process with `mapped`, of the file, and `foreign`, another mapping of it, which is cut short."""
+    """A process that loads models, with `own`, the file as loading maps it, and `foreign`, another mapping of it, which is cut short."""
     head = f"""
         import faulthandler, mmap, os, signal
-        import fastcnn
+        import fastcnn.model
         from fastcnn.mapping import mapped, reading
         path = {str(path)!r}
         with open(path, "rb") as stream:

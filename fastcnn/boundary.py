@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from fastcnn.ir.errors import FastCNNError
@@ -20,6 +21,18 @@ def unforeseen(error: Exception, kind: type[FastCNNError]) -> Exception:
     import logging  # 3 ms that a program without such errors never needs
     logging.getLogger("fastcnn").error("unforeseen: %s", text, exc_info=error)
     return kind(text)
+
+
+@contextmanager
+def foreseen(kind: type[FastCNNError]) -> Iterator[None]:
+    """A block whose errors are as unforeseen() makes them."""
+    try:
+        yield
+    except Exception as error:
+        found = unforeseen(error, kind)
+        if found is error:
+            raise
+        raise found from error
 
 
 def _nodes(trace: TracebackType | None) -> Iterator[Node]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcnn.boundary import unforeseen
+from fastcnn.boundary import foreseen, unforeseen
 from fastcnn.budget import NEVER, Budget
 from fastcnn.convolve.accuracy import FAST, PRECISIONS, Accuracy, accuracy_of
 from fastcnn.convolve.decision import Chooser, CostModel
@@ -97,16 +97,11 @@ class Model:
         self._narrowed = {name: dtype for name, dtype in narrowed.items() if dtype is not None}
         self._halves = frozenset(name for name, kind in types.items() if kind == "tensor(float16)")
         self._warned = False
-        try:
+        with foreseen(ModelError):
             engine = self._engine(self._output_names)
             self._default: Engine | None = engine
             shapes = {**engine.graph.shapes, **self._plan_ahead(engine)}
             self._outputs = described_outputs(graph, shapes)
-        except Exception as error:
-            found = unforeseen(error, ModelError)
-            if found is error:
-                raise
-            raise found from error
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any], run_options: object = None, *,
             out: Sequence[Any] | Mapping[str, Any] | None = None, timeout: float | None = None) -> list[Any]:
@@ -148,6 +143,21 @@ class Model:
         if self._narrowed:
             results = [r.astype(self._narrowed[name]) if name in self._narrowed else r for name, r in zip(names, results)]
         return results if targets is None or out is None else place(names, results, targets, out)
+
+    def prepare(self, shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None) -> Model:
+        """Plan for these input shapes and pack the weights now instead of in the first run; returns the model.
+
+        Children forked after that share the packed weights. load() does so itself where all input shapes are fixed.
+        shapes  as summary() takes them
+        Raises InputError, and what planning raises.
+        """
+        from fastcnn.analysis.inputs import input_specs
+        if self._default is None:
+            raise FastCNNError("the model is closed")
+        with foreseen(ExecutionError):
+            self._default.plan(input_specs(self._graph.inputs, self._feeder.dtypes, shapes))
+        self._warn(self._default)
+        return self
 
     def __call__(self, *args: Any, **feeds: Any) -> Any:
         """Model(x) for one input (or several in order, or by name); one output comes as an array, several as a list."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcnn.boundary import unforeseen
+from fastcnn.boundary import foreseen
 from fastcnn.budget import MOST_NODES
 from fastcnn.inference.types import infer_types
 from fastcnn.ir.errors import FormatError, LimitError, ModelError, warn_user
@@ -51,13 +51,8 @@ def read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
     Raises ModelError for what is not ONNX or contradicts itself; external data is read only for a path. Warns once of operators
     that are newer than the model's opset.
     """
-    try:
+    with foreseen(ModelError):
         return _read(model)
-    except Exception as error:
-        found = unforeseen(error, ModelError)
-        if found is error:
-            raise
-        raise found from error
 
 
 def _read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:

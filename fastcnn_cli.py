@@ -9,6 +9,7 @@ EXTRA = "the command line needs click and rich: pip install 'fastcnn[cli]'"
 COMMANDS = {
     "summary": "A row a layer: shapes, parameters, MACs, receptive field, what computes it.",
     "run": "Images or arrays in; classes, pictures, arrays or JSON out.",
+    "bench": "Beside onnxruntime, OpenVINO, ncnn, PyTorch: latency, throughput, memory, load as MLPerf has it.",
     "profile": "Where the time goes: milliseconds, share of the peak and of bandwidth, why this algorithm.",
     "compare": "Layer by layer against onnxruntime, numpy or another model; exit code 1 where they part.",
     "graph": "The network as in the file and as it runs: .svg, .html, .onnx for Netron, .json for Model Explorer.",

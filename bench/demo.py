@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -25,8 +24,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import fastcnn
-from bench import models as benchmark
-from bench.worker import Worker
+from bench.models import found_networks
+from fastcnn.benchmark.session import bench
+from fastcnn.benchmark.settings import Settings
 from models import data
 
 TRAINED = Path(data.__file__).parent / "trained"
@@ -163,21 +163,15 @@ def save_picture(folder: Path, rgb: np.ndarray, y: np.ndarray) -> Path:
 # ---- beside onnxruntime ----
 
 
-class Bar:
-    """What bench.models expects of a progress bar, on ours."""
-
-    def __init__(self, progress: Progress, total: int):
-        self.progress, self.task = progress, progress.add_task("benchmark", total=total)
-
-    def update(self, count: int = 1) -> None:
-        self.progress.advance(self.task, count)
-
-
 def compare(progress: Progress, options: Options) -> list[str]:
     """Networks with random weights, engines in turn, on one thread and on all."""
     lines = []
     allowed = fastcnn.cpu_info()["threads"]
-    bar = Bar(progress, len({1, allowed}) * len(NETWORKS) * 2 * options.rounds)
+    task = progress.add_task("benchmark", total=len({1, allowed}) * len(NETWORKS) * 2 * options.rounds)
+    how = Settings(rounds=options.rounds, seconds=options.seconds, warmup=0.2, pause=0.1)
+    with tempfile.TemporaryDirectory() as folder:
+        found = bench(found_networks(NETWORKS, Path(folder)), ["onnxruntime"], threads=sorted({1, allowed}), settings=how,
+                      advance=lambda: progress.advance(task))
     for threads in sorted({1, allowed}):
         table = Table(title=f"Latency in ms, batch 1, {threads} thread{'s' * (threads > 1)}, "
                             f"median and p90 of {options.rounds} interleaved rounds",
@@ -185,7 +179,7 @@ def compare(progress: Progress, options: Options) -> list[str]:
         for column in ("network", "fastcnn", "p90", "onnxruntime", "p90", "ratio", "rounds",
                        "largest relative difference"):
             table.add_column(column, justify="left" if column == "network" else "right")
-        for row in measure(threads, bar, options):
+        for row in [row for row in found["results"] if row["threads"] == threads]:
             ours, theirs = (row["engines"][name] for name in ("fastcnn", "onnxruntime"))
             for entry in (ours, theirs):
                 if "error" in entry:
@@ -193,30 +187,15 @@ def compare(progress: Progress, options: Options) -> list[str]:
             table.add_row(row["network"], f"{ours['median_ms']:.3f}", f"{ours['p90_ms']:.3f}",
                           f"{theirs['median_ms']:.3f}", f"{theirs['p90_ms']:.3f}",
                           f"{theirs['ratio']:.2f}", "{:.2f}-{:.2f}".format(*theirs["ratio_rounds"]),
-                          f"{ours['difference']:.1e}")
+                          f"{theirs['difference']:.1e}")
             lines.append(f"{row['network']}, {threads} thread{'s' * (threads > 1)}: fastcnn {ours['median_ms']:.3f} ms, "
                          f"onnxruntime {theirs['median_ms']:.3f} ms, ratio {theirs['ratio']:.2f}, "
-                         f"largest relative difference {ours['difference']:.1e}")
+                         f"largest relative difference {theirs['difference']:.1e}")
         console.print(table)
     console.print("ratio: onnxruntime's median over fastcnn's, so above 1 fastcnn is faster; "
                   "rounds: its lowest and highest in one round\n",
                   highlight=False)
     return lines
-
-
-def measure(threads: int, bar: Bar, options: Options) -> list[dict[str, Any]]:
-    """bench.models' measurement of NETWORKS."""
-    args = benchmark.parse([*NETWORKS, "--threads", str(threads), "--rounds", str(options.rounds), "--seconds",
-                            str(options.seconds),
-                            "--warmup", "0.2", "--pause", "0.1"])
-    cpus = benchmark.pick_cpus(None, threads)
-    workers = [Worker(engine, threads, cpus) for engine in ("fastcnn", "onnxruntime")]
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            return [benchmark.bench_network(name, 1, workers, args, Path(folder), bar) for name in NETWORKS]
-    finally:
-        for worker in workers:
-            worker.close()
 
 
 def median_seconds(run: Callable[[], object], count: int) -> float:

@@ -13,8 +13,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import median
 
-from bench.models import random_feeds
-from bench.worker import Worker
+from fastcnn.benchmark.processes import Worker
+from fastcnn.benchmark.session import random_feeds
 
 ENGINES, THREADS, ROUNDS, SECONDS, WARMUP = ("fastcnn", "onnxruntime"), (1, 2, 4, 16), 3, 0.3, 0.05
 HEAD = "| network | CPU | " + " | ".join(f"{n} threads" for n in THREADS) + " | worst to one thread | worst to onnxruntime |"
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         path = Path(name)
         with ExitStack() as stack:
             workers = {(engine, n): stack.enter_context(closing(Worker(engine, n, [cpu]))) for engine in ENGINES for n in THREADS}
-            feeds = random_feeds(path, 1, 224)
+            feeds = random_feeds(path)
             for worker in workers.values():
                 worker.load(str(path), feeds)
             for busy in (False, True):

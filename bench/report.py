@@ -2,81 +2,40 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from fastcnn.benchmark.report import Row, best_peer, geometric_mean, heading, read, remarks
 
-BUSY = 0.97                     # with one thread: less CPU time than this share of the wall time, and others took the CPU
-OURS = "fastcnn"
+REFERENCE = "onnxruntime"       # the engine whose difference is shown
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
-def summarise(engines: dict[str, Any], batch: int) -> None:
-    """Adds median, p10, p90 in ms, images a second, and each peer's median over ours: of all runs, and the lowest and highest round."""
-    for entry in engines.values():
-        times = np.concatenate([np.asarray(r) for r in entry["rounds"]]) * 1e3 if entry["rounds"] else None
-        if times is not None:
-            entry["median_ms"], entry["p10_ms"], entry["p90_ms"] = (float(np.percentile(times, q)) for q in (50, 10, 90))
-            entry["images_per_second"] = 1e3 * batch / entry["median_ms"]
-            entry["runs"] = len(times)
-    ours = engines[OURS]
-    for name, entry in engines.items():
-        if name != OURS and "median_ms" in entry and "median_ms" in ours:
-            entry["ratio"] = entry["median_ms"] / ours["median_ms"]
-            by_round = [float(np.median(a) / np.median(b)) for a, b in zip(entry["rounds"], ours["rounds"], strict=True)]
-            entry["ratio_rounds"] = [min(by_round), max(by_round)]
+def table(facts: Mapping[str, Any], results: Sequence[Row]) -> str:
+    """Markdown: ms as median (p10-p90), ms per image with batches; ratio is the peer's median over the first engine's (lowest-highest
+    round), best peer the lowest of a row; diff is that of onnxruntime; the last row has geometric means. A table a number of threads."""
+    counts = sorted({row["threads"] for row in results})
+    parts = [_table([row for row in results if row["threads"] == count]) for count in counts]
+    lines = remarks(results)
+    return "\n\n".join([heading(facts), *parts, *(["\n".join(lines)] if lines else [])])
 
 
-def best_peer(row: dict[str, Any]) -> tuple[str, float] | None:
-    """Name and ratio of the fastest peer, None where none ran."""
-    ratios = {name: entry["ratio"] for name, entry in row["engines"].items() if "ratio" in entry}
-    return min(ratios.items(), key=lambda item: item[1]) if ratios else None
-
-
-def geometric_mean(values: Iterable[float]) -> float | None:
-    """exp(mean(log(v))), None of nothing."""
-    logs = [math.log(v) for v in values]
-    return math.exp(sum(logs) / len(logs)) if logs else None
-
-
-def read(paths: Iterable[Path]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The machine of the first file and the results of all. Raises ValueError where machine, threads or versions differ."""
-    facts: dict[str, Any] = {}
-    results = []
-    for path in paths:
-        content = json.loads(path.read_text())
-        results += content["results"]
-        facts = facts or content["machine"]
-        for key in ("cpu", "threads"):
-            if content["machine"][key] != facts[key]:
-                raise ValueError(f"{path}: {key} is {content['machine'][key]!r}, not {facts[key]!r} as in the files before")
-        different = [n for n, v in content["machine"]["versions"].items() if facts["versions"].setdefault(n, v) != v]
-        if different:
-            raise ValueError(f"{path}: another version of {', '.join(different)} than in the files before")
-    return facts, results
-
-
-def table(facts: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
-    """Markdown: ms as median (p10-p90), ms per image with batches; ratio is the peer's median over ours (lowest-highest round), best peer
-    the lowest of a row; diff is ours against onnxruntime; the last row has the geometric means."""
-    engines = [name for name in facts["versions"] if any(name in row["engines"] for row in results)]
-    peers = [name for name in engines if name != OURS]
+def _table(results: Sequence[Row]) -> str:
+    """Of one number of threads."""
+    first = results[0]
+    engines = list(dict.fromkeys(name for row in results for name in row["engines"]))
+    peers = engines[1:]
     batches = any(row["batch"] != 1 for row in results)
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     head = ["network", *(["batch", "ms/image"] if batches else []), *(f"{name} ms" for name in engines),
             *(f"ratio {name}" for name in peers), "best peer", "diff"]
-    lines = [f"{facts['cpu']}, {facts['threads']} thread(s) on CPU {','.join(map(str, facts['cpus']))}, "
-             f"{facts['date'][:10]}; {versions}; commit {facts['commit']}; `{facts['command']}`", "",
+    lines = [f"{first['threads']} thread(s) on CPU {','.join(map(str, first['cpus']))}", "",
              "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in results:
         entries = {name: row["engines"].get(name, {}) for name in engines}
-        per_image = [str(row["batch"]), _per_image(entries[OURS], row["batch"])] if batches else []
-        best, diff = best_peer(row), entries[OURS].get("difference")
+        per_image = [str(row["batch"]), _per_image(entries[engines[0]], row["batch"])] if batches else []
+        best, diff = best_peer(row), entries.get(REFERENCE, {}).get("difference")
         cells = [row["network"], *per_image, *(_milliseconds(entry) for entry in entries.values()),
                  *(_ratio(entries[name]) for name in peers), f"{best[1]:.2f} ({best[0]})" if best else "-",
                  "-" if diff is None else f"{diff:.1e}"]
@@ -86,31 +45,20 @@ def table(facts: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
     to_best = geometric_mean(best[1] for best in map(best_peer, results) if best)
     blanks = [""] * (len(engines) + (2 if batches else 0))
     means = ["-" if mean is None else f"**{mean:.2f}**" for mean in [*to_each, to_best]]
-    lines.append("| " + " | ".join(["**geometric mean**", *blanks, *means, ""]) + " |")
-    return "\n".join([*lines, *_remarks(facts, results)])
+    return "\n".join([*lines, "| " + " | ".join(["**geometric mean**", *blanks, *means, ""]) + " |"])
 
 
-def _remarks(facts: dict[str, Any], results: Sequence[dict[str, Any]]) -> list[str]:
-    everyone = [(row, name, entry) for row in results for name, entry in row["engines"].items()]
-    lowest = min((share for _, _, entry in everyone for share in entry["cpu_share"]), default=1.0)
-    lines = []
-    if facts["threads"] == 1 and lowest < BUSY:
-        lines += ["", f"The machine was busy: in the worst round an engine had {lowest:.0%} of its CPU."]
-    errors = [f"{row['network']}: {entry['error']}" for row, _, entry in everyone if "error" in entry]
-    return [*lines, *(["", *errors] if errors else [])]
-
-
-def _per_image(entry: dict[str, Any], batch: int) -> str:
+def _per_image(entry: Row, batch: int) -> str:
     return f"{entry['median_ms'] / batch:.3g}" if "median_ms" in entry else "-"
 
 
-def _milliseconds(entry: dict[str, Any]) -> str:
+def _milliseconds(entry: Row) -> str:
     if "median_ms" not in entry:
         return "-"
     return f"{entry['median_ms']:.3g} ({entry['p10_ms']:.3g}-{entry['p90_ms']:.3g})"
 
 
-def _ratio(entry: dict[str, Any]) -> str:
+def _ratio(entry: Row) -> str:
     if "ratio" not in entry:
         return "-"
     return f"{entry['ratio']:.2f} ({entry['ratio_rounds'][0]:.2f}-{entry['ratio_rounds'][1]:.2f})"
@@ -129,12 +77,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json")
     parser.add_argument("--write", metavar="SECTION", help=f"into this section of {RESULTS.name} instead of printing")
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="a picture of the ratios (needs matplotlib)")
     args = parser.parse_args(arguments)
-    text = table(*read(args.results))
+    facts, results = read(args.results)
+    if args.plot:
+        from fastcnn.benchmark.plot import draw
+        draw(facts, results, args.plot)
     if args.write:
-        write_section(RESULTS, args.write, text)
+        write_section(RESULTS, args.write, table(facts, results))
     else:
-        print(text)
+        print(table(facts, results))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from fastcnn.version import __version__
 
 if TYPE_CHECKING:
     from fastcnn import capi
+    from fastcnn.benchmark.session import bench
     from fastcnn.comparison import compare
     from fastcnn.compat import (
         ExecutionMode,
@@ -75,7 +76,8 @@ __all__ = [
     "OrtArenaCfg", "OrtDevice",
     "OrtMemType", "OrtMemoryInfo", "OrtValue", "Preprocess", "RunOptions", "SessionOptions", "ShapeError", "TimeLimitError",
     "UnsupportedOperatorError", "ValueInfo",
-    "__version__", "capi", "compare", "copy_tensors", "cpu_info", "create_and_register_allocator", "create_and_register_allocator_v2",
+    "__version__", "bench", "capi", "compare", "copy_tensors", "cpu_info", "create_and_register_allocator",
+    "create_and_register_allocator_v2",
     "cuda_version", "disable_telemetry_events", "enable_telemetry_events", "get_all_providers", "get_available_providers",
     "get_build_info", "get_device", "get_version_string", "has_collective_ops", "load", "package_name", "preload_dlls",
     "print_debug_info", "set_default_logger_callback", "set_default_logger_severity", "set_default_logger_verbosity",
@@ -88,7 +90,7 @@ select_machine()
 # Name -> the module that has it, imported when the name is first asked for: importing fastcnn takes a few ms more than numpy, what reads
 # and plans models ten times that. Names of __all__ that are not listed are onnxruntime's, in fastcnn.compat.
 LATER = {"Model": "fastcnn.model", "Preprocess": "fastcnn.preprocess", "ValueInfo": "fastcnn.ir.graph", "capi": "",
-         "compare": "fastcnn.comparison", "load": "fastcnn.model"}
+         "bench": "fastcnn.benchmark.session", "compare": "fastcnn.comparison", "load": "fastcnn.model"}
 
 
 def __getattr__(name: str) -> object:

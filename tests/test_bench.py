@@ -12,14 +12,16 @@ from graph_helper import model
 from onnx import helper
 
 import models
-from bench import engines
 from bench import models as bench_models
 from bench.layers import FOLDER, extract, fit, picks, read_layers
 from bench.layers import __main__ as bench_layers
 from fastcnn import _native
+from fastcnn.benchmark import report
+from fastcnn.benchmark.worker import engines
 from fastcnn.convolve import ladder
 from fastcnn.convolve.ladder import candidates, choose, name_of
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
+from fastcnn.ir.errors import ConfigurationError
 from fastcnn.machine.current import using
 from fastcnn.machine.table import ROWS
 from fastcnn.tune.trial import Trials
@@ -159,32 +161,32 @@ def test_models_main_compares_and_times_lenet5(tmp_path, capsys):
     assert bench_models.main(["lenet5", "--rounds", "2", "--seconds", "0.02", "--warmup", "0", "--pause", "0", "--json", str(out)]) == 0
     written = json.loads(out.read_text())
     entries = written["results"][0]["engines"]
-    assert entries["fastcnn"]["difference"] < 1e-4
+    assert entries["onnxruntime"]["difference"] < 1e-4
     assert len(entries["onnxruntime"]["rounds"]) == 2
     assert entries["onnxruntime"]["ratio"] == pytest.approx(entries["onnxruntime"]["median_ms"] / entries["fastcnn"]["median_ms"])
-    assert {"date", "cpu", "versions", "command", "threads", "commit"} <= written["machine"].keys()
+    assert {"date", "cpu", "versions", "command", "settings", "commit"} <= written["machine"].keys()
     assert "| lenet5 |" in capsys.readouterr().out
 
 
-def test_models_unknown_network_or_engine_is_refused():
+def test_models_unknown_network_or_engine_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="neither a network"):
-        bench_models.find_networks(["resnet51"])
-    with pytest.raises(SystemExit, match="unknown engine"):
+        bench_models.found_networks(["resnet51"], tmp_path)
+    with pytest.raises(ConfigurationError, match="unknown engine"):
         bench_models.main(["lenet5", "--against", "nothing"])
 
 
 def test_models_folder_means_the_files_in_it(tmp_path):
     for name in ("b.onnx", "a.onnx", "c.txt"):
         (tmp_path / name).touch()
-    assert [name.rsplit("/", 1)[1] for name in bench_models.find_networks([str(tmp_path)])] == ["a.onnx", "b.onnx"]
+    assert [file.name for file in bench_models.found_networks([str(tmp_path)], tmp_path)] == ["a.onnx", "b.onnx"]
 
 
 def test_models_difference_is_relative_to_the_largest_value():
-    assert bench_models.difference([np.array([1.0, 10.0])], [np.array([1.5, 10.0])]) == pytest.approx(0.05)
-    assert bench_models.difference([np.array([np.nan])], [np.array([1.0])]) == float("inf")
-    assert bench_models.difference([np.zeros(2)], [np.zeros(3)]) == float("inf")
-    assert bench_models.difference([], [np.zeros(3)]) == float("inf")
+    assert report.difference([np.array([1.0, 10.0])], [np.array([1.5, 10.0])]) == pytest.approx(0.05)
+    assert report.difference([np.array([np.nan])], [np.array([1.0])]) == float("inf")
+    assert report.difference([np.zeros(2)], [np.zeros(3)]) == float("inf")
+    assert report.difference([], [np.zeros(3)]) == float("inf")
 
 
 def test_engines_versions_are_none_when_missing():
-    assert engines.Engine(engines.load_fastcnn, ("no-such-package-at-all",), "").version() is None
+    assert engines.Engine(engines.load_fastcnn, ("no-such-package-at-all",), (), "").version() is None

@@ -1,4 +1,4 @@
-"""bench.models beside its engines: conversion, batches, the table, the picture, workers of other interpreters."""
+"""Engines side by side: conversion, batches, tables, the picture, workers of other interpreters, scenarios; bench.models."""
 from __future__ import annotations
 
 import json
@@ -17,11 +17,14 @@ from onnx import TensorProto, helper
 import fastcnn
 import models
 from bench import models as bench_models
-from bench import report
-from bench.batch import rebatch, save_with_batch
-from bench.convert import converted
-from bench.engines import ENGINES
-from bench.worker import EngineError, Worker
+from bench import report as bench_report
+from fastcnn.benchmark import report, scenarios, session
+from fastcnn.benchmark.batch import rebatch, save_with_batch
+from fastcnn.benchmark.processes import EngineError, Worker
+from fastcnn.benchmark.settings import Settings, contenders
+from fastcnn.benchmark.worker.convert import converted
+from fastcnn.benchmark.worker.engines import ENGINES
+from fastcnn.benchmark.worker.load import served
 
 X = np.random.default_rng(0).standard_normal((1, 1, 32, 32)).astype(np.float32)
 
@@ -42,12 +45,13 @@ def test_engine_computes_what_fastcnn_computes(engine, lenet5, tmp_path, monkeyp
     worker = Worker(engine, 1, [])
     try:
         assert all(worker.versions().values())
-        assert worker.load(str(lenet5), {"x": X}) > 0
-        y, = worker.outputs()
+        assert worker.load(str(lenet5), {"x": X})["load_seconds"] > 0
+        (y,), seconds = worker.outputs()
         times, share = worker.time(0.0, 0.0)
+        assert seconds > 0 and (worker.peak() is None or worker.peak() > 1 << 20)
     finally:
         worker.close()
-    assert bench_models.difference([y], fastcnn.load(lenet5, threads=1).run(None, {"x": X})) < 1e-5
+    assert report.difference([y], fastcnn.load(lenet5, threads=1).run(None, {"x": X})) < 1e-5
     assert len(times) >= 3 and share > 0
 
 
@@ -62,7 +66,7 @@ def test_fastcnn_of_another_clone_is_an_engine(lenet5, tmp_path, monkeypatch):
     try:
         commit, = worker.versions().values()
         worker.load(str(lenet5), {"x": X})
-        y, = worker.outputs()
+        (y,), _ = worker.outputs()
     finally:
         worker.close()
     assert y.tolist() == [1.0] and len(commit) >= 7
@@ -73,7 +77,7 @@ def test_worker_errors_name_the_engine(lenet5):
     try:
         with pytest.raises(EngineError, match=r"fastcnn: .*nowhere"):
             worker.load("nowhere.onnx", {})
-        assert worker.load(str(lenet5), {"x": X}) > 0
+        assert worker.load(str(lenet5), {"x": X})["load_seconds"] > 0
     finally:
         worker.close()
     with pytest.raises(EngineError, match="its process ended"):
@@ -144,25 +148,25 @@ def result(network: str, batch: int = 1, **milliseconds: float | None) -> dict[s
         engines[name] = {"rounds": [], "cpu_share": [], "error": f"{name}: no"} if ms is None else \
             {"rounds": [[ms / 1e3] * 3] * 2, "cpu_share": [1.0, 1.0]}
     report.summarise(engines, batch)
-    return {"network": network, "batch": batch, "engines": engines}
+    return {"network": network, "batch": batch, "threads": 1, "cpus": [1], "engines": engines}
 
 
-FACTS = {"cpu": "a CPU", "threads": 1, "cpus": [1], "date": "2026-11-21T00:00", "commit": "abc", "command": "bench",
+FACTS = {"cpu": "a CPU", "date": "2026-11-21T00:00", "commit": "abc", "command": "bench",
          "versions": {"fastcnn": "0", "onnxruntime": "1", "ncnn": "2"}}
 
 
 def test_table_best_peer_and_geometric_means():
     rows = [result("a", fastcnn=1.0, onnxruntime=2.0, ncnn=8.0), result("b", fastcnn=2.0, onnxruntime=4.0, ncnn=3.0),
             result("c", fastcnn=1.0, onnxruntime=2.0, ncnn=None)]
-    lines = report.table(FACTS, rows).splitlines()
-    assert [line.split(" | ")[6] for line in lines[4:7]] == ["2.00 (onnxruntime)", "1.50 (ncnn)", "2.00 (onnxruntime)"]
-    assert "| **2.00** | **3.46** | **1.82** |" in lines[7]        # sqrt(8 * 1.5), (2 * 1.5 * 2) ** (1 / 3)
+    lines = bench_report.table(FACTS, rows).splitlines()
+    assert [line.split(" | ")[6] for line in lines[6:9]] == ["2.00 (onnxruntime)", "1.50 (ncnn)", "2.00 (onnxruntime)"]
+    assert "| **2.00** | **3.46** | **1.82** |" in lines[9]        # sqrt(8 * 1.5), (2 * 1.5 * 2) ** (1 / 3)
     assert lines[-1] == "c: ncnn: no"
     assert rows[0]["engines"]["fastcnn"]["images_per_second"] == pytest.approx(1000)
 
 
 def test_table_batches_have_a_time_per_image():
-    text = report.table(FACTS, [result("a", n, fastcnn=2.0 * n, onnxruntime=4.0) for n in (1, 8)])
+    text = bench_report.table(FACTS, [result("a", n, fastcnn=2.0 * n, onnxruntime=4.0) for n in (1, 8)])
     assert "| a | 8 | 2 | 16 (16-16) |" in text
     assert result("a", 8, fastcnn=16.0)["engines"]["fastcnn"]["images_per_second"] == pytest.approx(500)
 
@@ -176,14 +180,14 @@ def test_report_reads_several_files_of_one_machine(tmp_path):
         report.read(files)
 
 
-def test_plot_writes_a_picture(tmp_path):
+@pytest.mark.parametrize("peers", [{"onnxruntime": 2.0, "ncnn": 8.0}, {}], ids=["ratios", "alone"])
+def test_plot_writes_a_picture(tmp_path, capsys, peers):
     pytest.importorskip("matplotlib")
-    from bench import plot
     file = tmp_path / "r.json"
-    rows = [result("a", fastcnn=1.0, onnxruntime=2.0, ncnn=8.0), result("b", 8, fastcnn=2.0, onnxruntime=4.0, ncnn=None)]
+    rows = [result("a", fastcnn=1.0, **peers), result("b", 8, fastcnn=2.0, **dict.fromkeys(peers))]
     file.write_text(json.dumps({"machine": FACTS, "results": rows}))
-    assert plot.main([str(file), str(tmp_path / "r.png")]) == 0
-    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+    bench_report.main([str(file), "--plot", str(tmp_path / "r.png")])
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG") and "| a |" in capsys.readouterr().out
 
 
 def test_models_python_option_is_checked():
@@ -200,20 +204,83 @@ def test_models_disturbed_turns_are_taken_again():
         def time(self, seconds: float, warmup: float) -> tuple[list[float], float]:
             return self.turns.pop(0)
 
-    args = bench_models.parse(["--again", "2"])
-    assert bench_models.undisturbed(Busy(0.5, 0.99, 1.0), args) == ([0.99], 0.99)
-    assert bench_models.undisturbed(Busy(0.5, 0.7, 0.6, 1.0), args) == ([0.7], 0.7)
-    two = bench_models.parse(["--threads", "2"])
-    assert bench_models.undisturbed(Busy(1.2, 2.0), two) == ([1.2], 0.6)
+    twice = Settings(again=2)
+    assert session.undisturbed(Busy(0.5, 0.99, 1.0), 1, twice) == ([0.99], 0.99)
+    assert session.undisturbed(Busy(0.5, 0.7, 0.6, 1.0), 1, twice) == ([0.7], 0.7)
+    assert session.undisturbed(Busy(1.2, 2.0), 2, twice) == ([1.2], 0.6)
 
 
 def test_report_writes_a_section_in_the_place_of_the_one_before(tmp_path, monkeypatch):
     file, target = tmp_path / "r.json", tmp_path / "RESULTS.md"
     file.write_text(json.dumps({"machine": FACTS, "results": [result("a", 1, fastcnn=2.0, onnxruntime=4.0)]}))
     target.write_text("# Results\nIntroduction.\n\n## Here\nold\n\n## There\nkept\n")
-    monkeypatch.setattr(report, "RESULTS", target)
-    report.main([str(file), "--write", "Here"])
-    report.main([str(file), "--write", "Elsewhere"])
+    monkeypatch.setattr(bench_report, "RESULTS", target)
+    bench_report.main([str(file), "--write", "Here"])
+    bench_report.main([str(file), "--write", "Elsewhere"])
     text = target.read_text()
     assert [line for line in text.splitlines() if line.startswith("#")] == ["# Results", "## Here", "## There", "## Elsewhere"]
     assert "old" not in text and "kept" in text and text.count("| a |") == 2
+
+
+# ---- load ----
+
+
+class Clock:
+    """Time that passes only in runs and in sleep."""
+
+    def __init__(self, *takes: float):
+        self.now, self.takes = 100.0, list(takes)
+
+    def __call__(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def run(self) -> None:
+        self.now += self.takes.pop(0)
+
+
+def test_server_counts_from_the_arrival_and_queries_wait_in_a_line():
+    clock = Clock(3.0, 1.0, 1.0)
+    latencies = served(clock.run, [1.0, 2.0, 9.0], clock, clock.sleep)
+    assert latencies == pytest.approx([3.0, 3.0, 1.0], abs=5e-3)         # the second waits for two seconds, the third for nobody
+
+
+def test_arrivals_are_the_same_for_every_engine_and_come_at_the_rate():
+    times = scenarios.arrivals(50.0, 40.0)
+    assert times == scenarios.arrivals(50.0, 40.0) and len(times) == 2000 and times == sorted(times)
+    assert times[-1] == pytest.approx(40.0, rel=0.1)
+    assert len(scenarios.arrivals(1.0, 2.0)) == scenarios.LEAST
+
+
+def test_highest_rate_is_the_last_within_the_limit():
+    def trial(rate: float) -> list[float]:
+        return [0.01 if rate <= 60 else 1.0] * 100
+
+    rate, latencies = scenarios.highest_rate(trial, 0.01, 0.015)
+    assert 60 * 0.96 < rate <= 60 and latencies[0] == 0.01
+    assert scenarios.highest_rate(trial, 0.02, 0.015)[0] == 0.0, "a query alone takes longer than the limit"
+
+
+def test_contenders_run_the_precisions_that_they_have():
+    labels = [rival.label for rival in contenders(["openvino", "onnxruntime"], ["fp32", "bf16", "strict"])]
+    assert labels == ["fastcnn", "fastcnn bf16", "fastcnn strict", "openvino", "openvino bf16", "onnxruntime"]
+    with pytest.raises(fastcnn.ConfigurationError, match="int4"):
+        contenders([], ["int4"])
+    with pytest.raises(fastcnn.ConfigurationError, match="unknown engine 'nothing'"):
+        contenders(["nothing"], ["float32"])
+
+
+def test_report_has_a_row_an_engine_with_all_figures():
+    row = result("a", fastcnn=1.0, onnxruntime=2.0, ncnn=None)
+    for entry in row["engines"].values():
+        entry |= {"load_seconds": 0.5, "first_seconds": 0.001, "peak_bytes": 3_000_000, "difference": 1e-6}
+    cells = report.detailed([row])
+    assert cells[1] == ["a", "1", "1", "onnxruntime", *["2"] * 4, "500", "500", "1", "3", "1.0e-06", "2.00"]
+    assert cells[2][:5] == ["a", "1", "1", "ncnn", "failed"]
+    text = report.markdown(FACTS, report.COLUMNS, cells, report.remarks([row]))
+    assert "a CPU" in text and "| a | 1 | 1 | fastcnn |" in text and text.endswith("a: ncnn: no\n")
+    row["engines"]["onnxruntime"]["cpu_share"] = [0.4]
+    assert "40% of its CPU" in report.remarks([row])[0]

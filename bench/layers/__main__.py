@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bench import machine
 from bench.layers import FOLDER, Layer, read_layers
 from fastcnn import _native
+from fastcnn.benchmark import machine
 from fastcnn.convolve.ladder import candidates, choose, name_of
 from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.machine.clock import peak_gflops
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     summarise(rows)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        facts = machine.describe(["fastcnn"], args.threads, os.sched_getaffinity(0))
+        facts = machine.describe(threads=args.threads, cpus=sorted(os.sched_getaffinity(0)))
         args.json.write_text(json.dumps({"machine": facts, "isa": _native.current_isa(), "peak_gflops": peak, "cold": args.cold,
                                          "results": rows}, indent=1) + "\n")
     return 0

@@ -22,10 +22,11 @@ import numpy as np
 import onnx
 
 import fastcnn
-from bench import machine, report
-from bench.models import random_feeds
+from bench import report
 from fastcnn import _native
 from fastcnn.analysis.steps import Unit, units_of
+from fastcnn.benchmark import machine
+from fastcnn.benchmark.session import random_feeds
 from fastcnn.machine.clock import peak_gflops
 
 QUARTILE = 25               # of the runs: some are disturbed
@@ -122,7 +123,7 @@ def owners(graph: onnx.GraphProto, units: Sequence[Unit]) -> dict[str, int]:
 
 def layers_of(path: Path, seconds: float) -> tuple[list[Layer], float]:
     """The layers of a network, and us of onnxruntime's nodes that belong to none."""
-    feeds = random_feeds(path, 1, 224)
+    feeds = random_feeds(path)
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Ours(path, feeds), Theirs(path, feeds, folder)
         for _ in range(max(2, round(seconds / ROUND_SECONDS))):

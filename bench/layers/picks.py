@@ -17,9 +17,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bench import machine
 from bench.layers import FOLDER, Layer, read_layers
 from fastcnn import _native
+from fastcnn.benchmark import machine
 from fastcnn.convolve.ladder import candidates, choose, name_of
 from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.machine.current import current
@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
                      **time_layer(layer, args.rounds, eviction)})
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"machine": machine.describe(["fastcnn"], 1, os.sched_getaffinity(0)), "isa": _native.current_isa(),
-                                         "results": rows}, indent=1) + "\n")
+        args.json.write_text(json.dumps({"machine": machine.describe(threads=1, cpus=sorted(os.sched_getaffinity(0))),
+                                         "isa": _native.current_isa(), "results": rows}, indent=1) + "\n")
     return report(rows, len(layers) - len(counted))
 
 

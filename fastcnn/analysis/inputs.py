@@ -14,11 +14,11 @@ Shapes = Mapping[str, Sequence[int]]
 
 
 def input_specs(inputs: Sequence[ValueInfo], dtypes: Mapping[str, np.dtype | None],
-                shapes: Shapes | Sequence[int] | None = None) -> dict[str, Spec]:
+                shapes: Shapes | Sequence[int] | None = None, batch: int = BATCH) -> dict[str, Spec]:
     """The spec of every input.
 
-    shapes  by the name of the input, or one shape for the only input. Symbolic axes of the others: 1 for the first, 224 for those of an
-            image (N, 3, H, W) or (N, 1, H, W), 1 for any other that shares no name with a known one
+    shapes  by the name of the input, or one shape for the only input. Symbolic axes of the others: `batch` for the first, 224 for those of
+            an image (N, 3, H, W) or (N, 1, H, W), 1 for any other that shares no name with a known one
     Raises InputError for names and shapes that do not fit.
     """
     given = _by_name(inputs, shapes)
@@ -35,12 +35,19 @@ def input_specs(inputs: Sequence[ValueInfo], dtypes: Mapping[str, np.dtype | Non
         declared = info.shape
         if declared is None and info.name not in given:
             raise InputError(f"input {info.name!r} has no shape in the file: give one")
-        shape = tuple(given.get(info.name) or _assumed(declared or (), symbols))
+        shape = tuple(given.get(info.name) or _assumed(declared or (), symbols, batch))
         fits = declared is None or (len(shape) == len(declared) and all(not isinstance(d, int) or d == n for d, n in zip(declared, shape)))
         if not fits:
             raise InputError(f"input {info.name!r}: shape {list(shape)} does not fit {list(declared or ())}")
         specs[info.name] = Spec(np.dtype(dtype), shape)
     return specs
+
+
+def random_arrays(specs: Mapping[str, Spec], seed: int = 0) -> dict[str, np.ndarray]:
+    """Seeded arrays of these types and shapes: normal numbers, integers 0 and 1."""
+    rng = np.random.default_rng(seed)
+    return {name: (rng.standard_normal(spec.shape) if spec.dtype.kind in "fV" else rng.integers(0, 2, spec.shape)).astype(spec.dtype)
+            for name, spec in specs.items()}
 
 
 def _by_name(inputs: Sequence[ValueInfo], shapes: Shapes | Sequence[int] | None) -> dict[str, tuple[int, ...]]:
@@ -57,9 +64,9 @@ def _by_name(inputs: Sequence[ValueInfo], shapes: Shapes | Sequence[int] | None)
     return {name: tuple(int(n) for n in shape) for name, shape in shapes.items()}
 
 
-def _assumed(declared: Sequence[int | str | None], symbols: Mapping[str, int]) -> list[int]:
+def _assumed(declared: Sequence[int | str | None], symbols: Mapping[str, int], batch: int) -> list[int]:
     """Extents for a declared shape."""
     image = len(declared) == 4 and (declared[1] in (1, 3) or declared[3] in (1, 3))
     channels = 1 if declared[1:2] and declared[1] in (1, 3) else 3
-    free = [EXTENT if image and axis not in (0, channels) else BATCH for axis in range(len(declared))]
+    free = [batch if axis == 0 else EXTENT if image and axis != channels else 1 for axis in range(len(declared))]
     return [d if isinstance(d, int) else symbols.get(d or "", size) for d, size in zip(declared, free)]

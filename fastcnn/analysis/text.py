@@ -8,7 +8,9 @@ from fastcnn.analysis.records import Layer, ReceptiveField
 
 LAYER_COLUMNS = ("layer", "operator", "output", "weights", "biases", "MACs", "activations", "sees", "algorithm", "tile")
 # Columns of numbers.
-RIGHT = ("weights", "biases", "MACs", "activations", "tile", "ms", "share", "GFLOP/s", "of peak", "GB/s", "perfect ms")
+RIGHT = ("weights", "biases", "MACs", "activations", "tile", "ms", "share", "GFLOP/s", "of peak", "GB/s", "perfect ms",
+         "batch", "threads", "min ms", "median ms", "p90 ms", "p99 ms", "images/s", "load ms", "first ms", "peak MB", "difference",
+         "ratio", "runs")
 
 
 def amount(count: float, unit: str = "") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.analysis.inputs import input_specs
+from fastcnn.analysis.inputs import input_specs, random_arrays
 from fastcnn.feeds import tensor_dtype
 from fastcnn.ir.errors import InputError
 from fastcnn.model import Model
@@ -17,15 +17,10 @@ ARRAYS = (".npy", ".npz", ".pb")
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
-def random_feeds(model: Model, shapes: Mapping[str, Sequence[int]] | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+def random_feeds(model: Model, shapes: Mapping[str, Sequence[int]] | None = None) -> dict[str, np.ndarray]:
     """Random arrays of the types that the inputs declare: normal numbers, small integers."""
-    rng = np.random.default_rng(seed)
-    feeds = {}
     inputs = model.get_inputs()
-    for name, spec in input_specs(inputs, {info.name: tensor_dtype(info.type) for info in inputs}, shapes).items():
-        floats = spec.dtype.kind in "fV"
-        feeds[name] = (rng.standard_normal(spec.shape) if floats else rng.integers(0, 2, spec.shape)).astype(spec.dtype)
-    return feeds
+    return random_arrays(input_specs(inputs, {info.name: tensor_dtype(info.type) for info in inputs}, shapes))
 
 
 def found_files(patterns: Sequence[str]) -> list[Path]:

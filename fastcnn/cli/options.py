@@ -37,7 +37,7 @@ def shapes_of(options: Sequence[str], names: Sequence[str]) -> dict[str, list[in
     """{input: shape} of --shape options. Raises ConfigurationError."""
     found = {}
     for text in options:
-        name, _, sizes = text.rpartition("=")
+        name, _, sizes = text.removesuffix("]").replace("[", "=", text.endswith("]")).rpartition("=")
         if not name and len(names) != 1:
             raise ConfigurationError(f"--shape {text}: the model has {len(names)} inputs, say which: NAME={text} ({', '.join(names)})")
         parts = sizes.replace("x", ",").strip("[]() ").split(",")

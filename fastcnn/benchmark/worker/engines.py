@@ -1,7 +1,7 @@
-"""The engines that bench.models can time: one adapter each, imported only in the process that runs it.
+"""The engines that can be timed: an adapter each, imported only in the process that runs it.
 
-To add one: a function (path, threads) -> (feeds -> list of arrays), and its row in ENGINES. An engine that does not read ONNX has a
-converter too (bench.convert), and gets the folder that it filled instead of the file.
+To add one: a function (path, threads, precision) -> (feeds -> list of arrays), and its row in ENGINES. An engine that does not read ONNX
+has a converter too (convert.py), and gets the folder that it filled instead of the file.
 """
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench import convert
+from . import convert
 
 Feeds = dict[str, np.ndarray]
 Run = Callable[[Feeds], list[np.ndarray]]
@@ -40,12 +40,21 @@ def _commit_before(package: str) -> str | None:
 
 @dataclass(frozen=True)
 class Engine:
-    """load: how to make a runner. packages: what pip installs, the engine first. settings: what was set away from the defaults, for
-    the report. convert: (ONNX file, empty folder), fills the folder with what load reads instead of the file."""
+    """How to run networks in an engine.
 
-    load: Callable[[str, int], Run]
+    load        (path, threads, precision) -> runner
+    packages    what pip installs, the engine first
+    modules     what is imported before the clock of loading starts
+    settings    what was set away from the defaults, for the report
+    precisions  that load knows; the first is the default
+    convert     (ONNX file, empty folder), fills the folder with what load reads instead of the file
+    """
+
+    load: Callable[[str, int, str], Run]
     packages: tuple[str, ...]
+    modules: tuple[str, ...]
     settings: str
+    precisions: tuple[str, ...] = ("float32",)
     convert: Callable[[str, Path], None] | None = None
     version_of: Callable[[str], str | None] = _version
 
@@ -58,24 +67,23 @@ class Engine:
         return {package: self.version_of(package) for package in self.packages}
 
 
-def load_fastcnn(path: str, threads: int) -> Run:
-    import fastcnn
-
-    model = fastcnn.load(path, threads=threads)
+def load_fastcnn(path: str, threads: int, precision: str) -> Run:
+    """By name, as the process of another clone has another fastcnn, or an older one."""
+    options = {"float32": {}, "bf16": {"precision": "bf16"}, "strict": {"accuracy": "strict"}}[precision]
+    model = import_module("fastcnn").load(path, threads=threads, **options)
     return lambda feeds: model.run(None, feeds)
 
 
-def load_before(path: str, threads: int) -> Run:
+def load_before(path: str, threads: int, precision: str) -> Run:
     """fastcnn of another clone, in whose process no other has been imported."""
     sys.path.insert(0, os.environ[BEFORE])
-    import fastcnn
+    found = import_module("fastcnn").__file__
+    if not Path(found or "").is_relative_to(os.environ[BEFORE]):
+        raise RuntimeError(f"{found} is not of {os.environ[BEFORE]}")
+    return load_fastcnn(path, threads, precision)
 
-    if not Path(fastcnn.__file__).is_relative_to(os.environ[BEFORE]):
-        raise RuntimeError(f"{fastcnn.__file__} is not of {os.environ[BEFORE]}")
-    return load_fastcnn(path, threads)
 
-
-def load_onnxruntime(path: str, threads: int) -> Run:
+def load_onnxruntime(path: str, threads: int, precision: str) -> Run:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
@@ -86,10 +94,11 @@ def load_onnxruntime(path: str, threads: int) -> Run:
     return lambda feeds: session.run(None, feeds)
 
 
-def load_openvino(path: str, threads: int) -> Run:
+def load_openvino(path: str, threads: int, precision: str) -> Run:
     import openvino
 
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    settings = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bf16": "bf16"}[precision], "INFERENCE_NUM_THREADS": threads,
+                "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(path, "CPU", settings)
     request = compiled.create_infer_request()
 
@@ -100,7 +109,7 @@ def load_openvino(path: str, threads: int) -> Run:
     return run
 
 
-def load_ncnn(folder: str, threads: int) -> Run:
+def load_ncnn(folder: str, threads: int, precision: str) -> Run:
     """pnnx names inputs in0, in1 ... and outputs out0, out1 ... in the order of the ONNX graph."""
     import ncnn
 
@@ -124,7 +133,7 @@ def load_ncnn(folder: str, threads: int) -> Run:
     return run
 
 
-def load_torch(path: str, threads: int) -> Run:
+def load_torch(path: str, threads: int, precision: str) -> Run:
     """Traced at the first run, for the shapes that come then, and frozen; channels-last was the faster layout of the two."""
     import onnx
     import torch
@@ -170,7 +179,7 @@ def _import_torchvision() -> None:
         import torchvision  # noqa: F401
 
 
-def load_litert(folder: str, threads: int) -> Run:
+def load_litert(folder: str, threads: int, precision: str) -> Run:
     """XNNPACK is its default delegate. The converted network takes NHWC: an input is put into that order once, in the first run."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -196,14 +205,17 @@ def load_litert(folder: str, threads: int) -> Run:
 
 
 ENGINES: dict[str, Engine] = {
-    "fastcnn":     Engine(load_fastcnn, ("fastcnn",), "threads"),
-    "before":      Engine(load_before, ("fastcnn",), f"threads, of the clone at {BEFORE}", version_of=_commit_before),
-    "onnxruntime": Engine(load_onnxruntime, ("onnxruntime",), "CPUExecutionProvider, intra_op_num_threads, inter_op_num_threads=1"),
-    "openvino":    Engine(load_openvino, ("openvino",),
-                          "INFERENCE_PRECISION_HINT=f32, INFERENCE_NUM_THREADS, PERFORMANCE_HINT=LATENCY"),
-    "ncnn":        Engine(load_ncnn, ("ncnn", "pnnx"), "converted by pnnx with fp16=0, num_threads, fp16 and bf16 off", convert.ncnn),
-    "torch":       Engine(load_torch, ("torch", "onnx2torch"),
+    "fastcnn":     Engine(load_fastcnn, ("fastcnn",), ("fastcnn.model",), "threads", ("float32", "bf16", "strict")),
+    "before":      Engine(load_before, ("fastcnn",), (), f"threads, of the clone at {BEFORE}", ("float32", "bf16", "strict"),
+                          version_of=_commit_before),
+    "onnxruntime": Engine(load_onnxruntime, ("onnxruntime",), ("onnxruntime",),
+                          "CPUExecutionProvider, intra_op_num_threads, inter_op_num_threads=1"),
+    "openvino":    Engine(load_openvino, ("openvino",), ("openvino",),
+                          "INFERENCE_PRECISION_HINT=f32 (or bf16), INFERENCE_NUM_THREADS, PERFORMANCE_HINT=LATENCY", ("float32", "bf16")),
+    "ncnn":        Engine(load_ncnn, ("ncnn", "pnnx"), ("ncnn",), "converted by pnnx with fp16=0, num_threads, fp16 and bf16 off",
+                          convert=convert.ncnn),
+    "torch":       Engine(load_torch, ("torch", "onnx2torch"), ("onnx", "torch"),
                           "through onnx2torch, set_num_threads, inference_mode, traced and frozen, channels_last"),
-    "litert":      Engine(load_litert, ("ai-edge-litert", "onnx2tf"), "float32, converted by onnx2tf, num_threads, NHWC input",
-                          convert.litert),
+    "litert":      Engine(load_litert, ("ai-edge-litert", "onnx2tf"), ("ai_edge_litert.interpreter",),
+                          "float32, converted by onnx2tf, num_threads, NHWC input", convert=convert.litert),
 }

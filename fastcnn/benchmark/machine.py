@@ -6,11 +6,15 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.engines import ENGINES
+import fastcnn.cpu
+from fastcnn.benchmark.worker.engines import ENGINES
+from fastcnn.version import __version__
+
+TOP = Path(__file__).parent.parent.parent
 
 
 def cpu_model() -> str:
@@ -27,38 +31,42 @@ def cpu_model() -> str:
 
 
 def commit() -> str | None:
-    """The commit of this tree, with + when files differ from it."""
+    """The commit of this tree where it is a clone, with + when files differ from it."""
     try:
+        if not (TOP / ".git").exists():
+            return None
         return _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    done = subprocess.run(["git", *arguments], cwd=TOP, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
-def describe(engines: Sequence[str], threads: int, cpus: Iterable[int]) -> dict[str, Any]:
-    """Machine, date, versions (of engines in this process), commit, command, load."""
-    import fastcnn
-
+def describe(engines: Sequence[str] = ("fastcnn",), **more: Any) -> dict[str, Any]:
+    """Machine, date, versions (of engines as they are installed here), settings, commit, command, load; and what else is to be said."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
-        "fastcnn_cpu_info": fastcnn.cpu_info(),
-        "cpus": list(cpus),
-        "threads": threads,
+        "fastcnn_cpu_info": fastcnn.cpu.cpu_info(),
         "load_average": os.getloadavg()[0],
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: fastcnn.__version__ if name == "fastcnn" else ENGINES[name].version() for name in engines},
+        "versions": {name: __version__ if name == "fastcnn" else ENGINES[name].version() for name in engines},
         "settings": {name: ENGINES[name].settings for name in engines},
         "commit": commit(),
-        "command": " ".join([Path(sys.executable).name, "-m", *(_module(sys.argv[0]), *sys.argv[1:])]),
+        "command": command_line(),
+        **more,
     }
 
 
-def _module(path: str) -> str:
-    parts = list(Path(path).with_suffix("").parts)
-    return ".".join(parts[parts.index("bench"):]).removesuffix(".__main__") if "bench" in parts else path
+def command_line() -> str:
+    """What was typed: `fastcnn ...`, or a module of a clone's bench/."""
+    path = Path(sys.argv[0])
+    if path.stem in ("fastcnn", "fastcnn_cli") or path.parts[-2:] == ("fastcnn", "__main__.py"):
+        return " ".join(["fastcnn", *sys.argv[1:]])
+    parts = list(path.with_suffix("").parts)
+    name = ".".join(parts[parts.index("bench"):]).removesuffix(".__main__") if "bench" in parts else str(path)
+    return " ".join([Path(sys.executable).name, "-m", name, *sys.argv[1:]])

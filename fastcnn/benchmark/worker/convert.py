@@ -8,9 +8,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-
-import onnx
+from typing import Any
 
 NCNN, LITERT = "network.ncnn", "network_float32.tflite"
 TAIL = 2000         # characters of a failed converter's output in the error
@@ -33,11 +33,12 @@ def converted(path: str, converter: Callable[[str, Path], None], label: str) -> 
 
 
 def ncnn(path: str, folder: Path) -> None:
-    """network.ncnn.param and .bin by pnnx, weights in float32."""
-    import pnnx
-
+    """network.ncnn.param and .bin by pnnx, weights in float32. Its program needs no torch, which importing the package would."""
+    spec = find_spec("pnnx")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("pnnx is not installed")
     _copy(path, folder)
-    _call([pnnx.EXEC_PATH, "network.onnx", "fp16=0"], folder)
+    _call([str(Path(spec.submodule_search_locations[0]) / "pnnx"), "network.onnx", "fp16=0"], folder)
     _keep(folder, f"{NCNN}.param", f"{NCNN}.bin")
 
 
@@ -53,7 +54,7 @@ def litert(path: str, folder: Path) -> None:
     _keep(folder, LITERT)
 
 
-def own_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+def own_weights(model: Any) -> Any:
     """Identity of a weight, as exporters write it for weights that are equal, becomes a weight of that name, in place: for onnx2torch."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in list(model.graph.node):
@@ -66,6 +67,8 @@ def own_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _copy(path: str, folder: Path) -> None:
+    import onnx
+
     onnx.save(onnx.load(path), str(folder / "network.onnx"))
 
 

@@ -68,19 +68,20 @@ if TYPE_CHECKING:
     )
     from fastcnn.ir.graph import ValueInfo
     from fastcnn.model import Model, load
+    from fastcnn.post_training import Quantized, quantize
     from fastcnn.preprocess import Preprocess
 
 __all__ = [
     "ConfigurationError", "ExecutionError", "ExecutionMode", "ExecutionOrder", "FastCNNError", "GraphOptimizationLevel", "IOBinding",
     "InferenceSession", "InputError", "LimitError", "Model", "ModelError", "ModelMetadata", "NodeArg", "OrtAllocatorType",
     "OrtArenaCfg", "OrtDevice",
-    "OrtMemType", "OrtMemoryInfo", "OrtValue", "Preprocess", "RunOptions", "SessionOptions", "ShapeError", "TimeLimitError",
+    "OrtMemType", "OrtMemoryInfo", "OrtValue", "Preprocess", "Quantized", "RunOptions", "SessionOptions", "ShapeError", "TimeLimitError",
     "UnsupportedOperatorError", "ValueInfo",
     "__version__", "bench", "capi", "compare", "copy_tensors", "cpu_info", "create_and_register_allocator",
     "create_and_register_allocator_v2",
     "cuda_version", "disable_telemetry_events", "enable_telemetry_events", "get_all_providers", "get_available_providers",
     "get_build_info", "get_device", "get_version_string", "has_collective_ops", "load", "package_name", "preload_dlls",
-    "print_debug_info", "set_default_logger_callback", "set_default_logger_severity", "set_default_logger_verbosity",
+    "print_debug_info", "quantize", "set_default_logger_callback", "set_default_logger_severity", "set_default_logger_verbosity",
     "set_global_thread_pool_sizes", "set_seed",
 ]
 
@@ -89,8 +90,9 @@ select_machine()
 
 # Name -> the module that has it, imported when the name is first asked for: importing fastcnn takes a few ms more than numpy, what reads
 # and plans models ten times that. Names of __all__ that are not listed are onnxruntime's, in fastcnn.compat.
-LATER = {"Model": "fastcnn.model", "Preprocess": "fastcnn.preprocess", "ValueInfo": "fastcnn.ir.graph", "capi": "",
-         "bench": "fastcnn.benchmark.session", "compare": "fastcnn.comparison", "load": "fastcnn.model"}
+LATER = {"Model": "fastcnn.model", "Preprocess": "fastcnn.preprocess", "Quantized": "fastcnn.post_training",
+         "ValueInfo": "fastcnn.ir.graph", "bench": "fastcnn.benchmark.session", "capi": "", "compare": "fastcnn.comparison",
+         "load": "fastcnn.model", "quantize": "fastcnn.post_training"}
 
 
 def __getattr__(name: str) -> object:

@@ -194,6 +194,25 @@ def test_cli_doctor_exits_with_1_where_a_kernel_is_wrong(capsys, monkeypatch):
     assert code == 1 and "warning: Conv 1x1 at" in out
 
 
+def test_cli_quantize_writes_a_file_that_runs(capsys, tmp_path, digits):
+    out = tmp_path / "q.onnx"
+    code, text, err = run(capsys, "quantize", DIGITS, "-o", str(out), "--data", str(digits), "--threads", "1", "--keep", "node_conv2d")
+    assert code == 2 and "no node 'node_conv2d'" in err and not out.exists()
+    code, text, err = run(capsys, "quantize", DIGITS, "-o", str(out), "--data", str(digits), "--threads", "1")
+    assert code == 0 and not err and "5 of 5 layers in int8" in text and f"{out}: written" in text
+    assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in onnx.load(out).graph.node}
+    code, text, _ = run(capsys, "run", str(out), str(digits))
+    assert code == 0 and "%" in text
+
+
+def test_cli_quantize_cuts_arrays_into_batches_and_gives_json(capsys, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((7, 1, 8, 8), np.float32))
+    code, text, _ = run(capsys, "quantize", DIGITS, "-o", str(tmp_path / "q.onnx"), "--data", str(tmp_path / "x.npy"), "--samples", "5",
+                        "--json", "--method", "minmax", "--activations", "int8", "--per-tensor", "--no-bias-correction", "--equalize")
+    told = json.loads(text)
+    assert code == 0 and told["samples"] == 5 and len(told["layers"]) == 5 and told["preprocess"] is None
+
+
 def test_cli_knobs_are_all_that_the_sources_read(capsys):
     code, out, _ = run(capsys, "knobs", "--json")
     names = {knob["name"] for knob in json.loads(out)}

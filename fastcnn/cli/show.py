@@ -62,3 +62,20 @@ def progress(total: int, least: int, quiet: bool) -> Iterator[Callable[[], None]
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("running", total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def stages(quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
+    """What to call with (stage, done, total) as something goes on: a bar a stage on standard error, where somebody looks."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    from rich.progress import Progress
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)
+        yield advance

@@ -1,0 +1,39 @@
+"""Bias correction: rounded weights move the mean of what a product makes; its bias takes that back."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fastcnn.ir.graph import Graph, Node
+from fastcnn.precision.products import WEIGHT, rows
+from fastcnn.precision.scales import Scale, stored_rows, weight_scales
+
+
+def shift(graph: Graph, node: Node, at: Scale, mean: np.ndarray, per_channel: bool) -> np.ndarray | None:
+    """sum over what an output reads of (w - stored w) * mean of x: what stored weights lack of the output's mean, (outputs,) float32.
+
+    mean  of the product's input, a channel each (Conv), or an element of a row (Gemm, MatMul). Padding counts as if it were that too.
+    After Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), section 4.2.
+    """
+    w = graph.constants[node.inputs[WEIGHT]]
+    flat = rows(node, w).astype(np.float64)
+    bias = graph.constants.get(node.input(2))
+    scales = weight_scales(flat, bias, float(at.scale), per_channel)
+    lost = flat - stored_rows(flat, scales) * scales[:, None].astype(np.float64)
+    group, outputs = node.attrs.get("group", 1), flat.shape[0]
+    if node.op_type != "Conv":
+        return (lost @ mean).astype(np.float32) if mean.size == lost.shape[1] else None
+    each = w.shape[1]
+    if mean.size != group * each:
+        return None
+    by_channel = lost.reshape(group, outputs // group, each, -1).sum(3)
+    return np.einsum("gok,gk->go", by_channel, mean.reshape(group, each)).reshape(-1).astype(np.float32)
+
+
+def shifts(graph: Graph, products: list[Node], scales: Mapping[str, Scale], means: Mapping[str, np.ndarray],
+           per_channel: bool) -> dict[str, np.ndarray]:
+    """Product, by its output -> what to add to its bias."""
+    found = {node.outputs[0]: shift(graph, node, scales[node.inputs[0]], means[node.inputs[0]], per_channel) for node in products
+             if node.op_type != "MatMul"}                   # it has no bias
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,38 @@
+"""Products that integer sums can compute: Conv, Gemm and MatMul with constant weights; which of their axes is that of outputs."""
+from __future__ import annotations
+
+import numpy as np
+
+from fastcnn.expansion import shape_of
+from fastcnn.ir.graph import Graph, Node
+
+PRODUCTS = ("Conv", "Gemm", "MatMul")
+WEIGHT, BIAS = 1, 2                     # inputs
+LARGEST_SUM = 2 ** 30                   # of 255 * |w|: 32 bits hold that and a bias as large
+
+
+def is_product(graph: Graph, node: Node) -> bool:
+    """Whether a node is one whose sums of bytes fit into 32 bits."""
+    if node.domain or node.op_type not in PRODUCTS or graph.types.get(node.input(0)) != "tensor(float)":
+        return False
+    w, bias = graph.constants.get(node.input(WEIGHT)), graph.constants.get(node.input(BIAS))
+    if w is None or w.dtype != np.float32 or not w.size or not np.isfinite(w).all():
+        return False
+    if node.input(BIAS) and (bias is None or not np.isfinite(bias).all()):
+        return False
+    plain = w.ndim in (3, 4) if node.op_type == "Conv" else w.ndim == 2 and len(shape_of(graph, node.input(0)) or ()) >= 2
+    if node.op_type == "Gemm":
+        attrs = node.attrs
+        plain &= attrs.get("alpha", 1.0) == 1.0 and not attrs.get("transA", 0) and (bias is None or attrs.get("beta", 1.0) == 1.0)
+    outputs = w.shape[output_axis(node)] if plain else 0
+    return plain and (bias is None or bias.size == outputs) and 255 * 127 * (w.size // outputs) < LARGEST_SUM
+
+
+def output_axis(node: Node) -> int:
+    """The axis of a product's weights that counts outputs."""
+    return 1 if node.op_type == "MatMul" or (node.op_type == "Gemm" and not node.attrs.get("transB", 0)) else 0
+
+
+def rows(node: Node, w: np.ndarray) -> np.ndarray:
+    """Weights as (outputs, what each sums over)."""
+    return w.reshape(w.shape[0], -1) if output_axis(node) == 0 else np.ascontiguousarray(w.T)

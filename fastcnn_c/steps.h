@@ -34,13 +34,13 @@
  * Weights: per group panels of nv vectors of oc, [run][pair of k][channel][2]. */
 #define FC_FIELDS_conv_bf16(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(block) I(split_columns)
-/* y, x (uint8), w (int8, packed), offset (int32 [groups*oc]), factor (float [groups*oc]), residual? (uint8), table? [256] ; convolution of 8-bit
- * values: for each output channel s = offset + sum of x * w, exact, and f = s * factor. Where own_factor is not 0, the result is a quantised one of
+/* y, x (uint8), w (int8, packed), offset (int32 [groups*oc]), factor (float [groups*oc]), residual? (uint8), table? [256], row sums? (int32
+ * [kh][groups*oc]) ; convolution of 8-bit values: for each output channel s = offset + sum of x * w, exact, and f = s * factor. Where own_factor is not 0, the result is a quantised one of
  * its own first: f = round(min(max(f, own_lo), own_hi)) * own_factor. Where there is a residual: f += (residual - r_zero) * r_factor. Then y = s (to
  * FC_Q_SUMS, int32), min(max(f, lo), hi) (FC_Q_FLOATS), or round(f) + zero brought into round(lo) + zero .. round(hi) + zero and 0..255, and looked
  * up in the table (FC_Q_BYTES). f is made in float32, each operation by itself; round: to nearest even.
- * Padding is x_zero; what it and a zero point of x add is in the offset. ic and oc are per group; fields as of
- * conv. Weights: fc_qconv_pack. In place (1x1, no padding) up to 3 bytes after the last pixel are read. */
+ * Padding is x_zero; what it and a zero point of x add is in the offset. Where the sums of the weights of each kernel row are given, or x_zero
+ * is 0, kernel rows that only see padding are left out. ic and oc are per group; fields as of conv. Weights: fc_qconv_pack. In place (1x1, no padding) up to 3 bytes after the last pixel are read. */
 #define FC_FIELDS_qconv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) I(nv) I(band) I(block) I(split_columns) I(x_zero) I(to) \
     F(own_factor) F(own_lo) F(own_hi) F(r_factor) I(r_zero) F(lo) F(hi) I(zero)

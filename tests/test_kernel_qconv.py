@@ -1,12 +1,17 @@
 """The qconv step (8-bit implicit GEMM) against sums of 64-bit integers, at every instruction set and its sub-levels (kernels: qgemm)."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conv_step import Case, place
 from step_helper import Guarded, run_step
 
 from fastcnn import _native
+from fastcnn.convolve.arithmetic import U8S8
+from fastcnn.convolve.quantized_joined import block_diagonal, factors
+from fastcnn.convolve.shape import ConvShape
 
 SUMS, FLOATS, BYTES = range(3)          # FC_Q_SUMS ... of kernels.h
 SLACK = 3                               # bytes after the last pixel that a step in place reads
@@ -19,6 +24,7 @@ WINDOWS = [
     Case(6, 17, 3, 3, oh=9, ow=10, dh=2, dw=3, pt=2, pl=3, pb=2, pr=3),
     Case(4, 8, 3, 3, oh=5, ow=9, groups=4, pt=1, pl=1, pb=1, pr=1, y_gap=1), Case(2, 3, 5, 3, oh=4, ow=6, sh=2, pt=-1, pl=2, pb=0, pr=-1),
     Case(9, 33, 1, 3, oh=3, ow=31, pl=1, pr=1), Case(1, 1, 3, 3, oh=9, ow=12, pt=4, pl=5, pb=4, pr=5),
+    Case(5, 70, 5, 3, oh=7, ow=7, groups=2, dh=2, pt=4, pb=4, pl=1, pr=1), Case(8, 24, 3, 3, oh=4, ow=5, sh=2, dh=3, pt=7, pb=6),
 ]
 
 
@@ -47,8 +53,9 @@ def sums(case: Case, x: np.ndarray, w: np.ndarray, zero: int, kind: type = np.in
 
 def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2, threads: int = 1, split: int = 0, zero_x: int = 0,
         to: int = SUMS, offset: np.ndarray | None = None, factor: np.ndarray | None = None, lo: float = -np.inf, hi: float = np.inf,
-        zero: int = 0, residual: np.ndarray | None = None, r_gap: int = 0, table: np.ndarray | None = None, **more: float) -> np.ndarray:
-    """The step's result, margins and gaps checked. more: the fields own_* and r_*."""
+        zero: int = 0, residual: np.ndarray | None = None, r_gap: int = 0, table: np.ndarray | None = None, skips: bool = True,
+        **more: float) -> np.ndarray:
+    """The step's result, margins and gaps checked. skips: it knows what to add for rows left out. more: the fields own_* and r_*."""
     m, band = case.groups * case.oc, case.kh * case.kw > 1 or case.padded
     pitch = case.groups * case.ic + case.x_gap
     spaced = np.full((case.n, case.ih, case.iw, pitch), 77, np.uint8)
@@ -62,7 +69,8 @@ def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2
                                                     "ic", "oc")}
     if residual is not None:
         residual = np.pad(residual, [(0, 0)] * 3 + [(0, r_gap)], constant_values=200)
-    each += [None if extra is None else Guarded(extra) for extra in (residual, table)]
+    row_sums = w.sum((1, 3), dtype=np.int32).T.copy() if skips else None
+    each += [None if extra is None else Guarded(extra) for extra in (residual, table, row_sums)]
     fields = {"own_factor": 0.0, "own_lo": 0.0, "own_hi": 0.0, "r_factor": 0.0, "r_zero": 0, **more}
     status = run_step("qconv", [y, read, _native.pack_qconv(w, case.groups, nv, case.dw == 1), *each], threads, **sizes,
                       **place("x", case.ih, case.iw, pitch), **place("y", case.oh, case.ow, m + case.y_gap),
@@ -80,8 +88,22 @@ def test_qconv_sums_are_exact(level: str, case: Case) -> None:
         expected = sums(case, x, w, zero_x)
         for nv in (nv for nv in range(1, 5) if _native.qgemm_max_mr(nv)):
             for block, threads, split in ((1, 1, 0), (3, 2, 0), (100, 3, 1)):
-                got = run(case, x, w, nv=nv, block=min(block, case.oh), threads=threads, split=split, zero_x=zero_x)
+                got = run(case, x, w, nv=nv, block=min(block, case.oh), threads=threads, split=split, zero_x=zero_x, skips=block != 3)
                 np.testing.assert_array_equal(got, expected, err_msg=f"nv={nv} block={block}")
+
+
+@pytest.mark.parametrize("groups, ic, oc, kernel", [(12, 4, 4, 3), (8, 3, 5, 1), (16, 1, 2, 3), (6, 7, 16, 1)])
+def test_groups_joined_to_a_block_diagonal(level: str, groups: int, ic: int, oc: int, kernel: int) -> None:
+    pad = kernel // 2
+    case = Case(ic, oc, kernel, kernel, oh=5, ow=7, groups=groups, pt=pad, pl=pad, pb=pad, pr=pad, y_gap=1)
+    x, w = operands(case)
+    shape = ConvShape(case.n, groups, ic, oc, kernel, kernel, 1, 1, 1, 1, pad, pad, case.ih, case.iw, 5, 7, arithmetic=U8S8)
+    listed = {f"{together} together": block_diagonal(w, oc, together) for together in factors(shape)}
+    assert bool(listed) == (_native.vector_length() > oc)
+    for name, filters in listed.items():
+        together = int(name.split()[0])
+        joined = replace(case, ic=ic * together, oc=oc * together, groups=groups // together)
+        np.testing.assert_array_equal(run(joined, x, filters, zero_x=117), sums(case, x, w, 117), err_msg=name)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 64, 129])

@@ -53,6 +53,14 @@ def test_convolutions_dilated_far(level, zero, kernel, dilations, group):
     check(q.model({"x": [2, 21 if group == 7 else 5 * group, 11, 10]}, q.bytes(y, 0.2113, 131)), "QConv")
 
 
+@pytest.mark.parametrize("groups, each, kernel", [(28, 4, 3), (14, 3, 3), (16, 8, 1), (12, 7, 5), (32, 2, 3)])
+def test_narrow_groups_are_joined(level, groups, each, kernel):
+    q = Quantised()
+    m = 7 * groups
+    y = q.conv(q.quant("x", 0.031, 117), 0.031, (m, each, kernel, kernel), np.tile(SCALES, groups), group=groups, pads=[kernel // 2] * 4)
+    check(q.model({"x": [2, each * groups, 9, 8]}, q.bytes(y, 0.2113, 131)), "QConv")
+
+
 @pytest.mark.parametrize("zero", [0, 117])
 @pytest.mark.parametrize("shape, attrs", [
     ((7, 5, 3, 3, 3), {"pads": [1, 1, 1, 1, 1, 1]}), ((7, 3, 3, 5, 5), {"pads": [1, 2, 2, 1, 2, 2], "strides": [1, 2, 2]}),

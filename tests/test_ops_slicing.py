@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graph_helper import model, node
 from onnx import TensorProto, helper, numpy_helper
 from single_node import check_native, expected_outputs, feeds_of, single_node
 from test_ops_shape import W, X, after_conv, inputs_of, ints
@@ -125,6 +126,19 @@ def test_split_and_concat_after_a_convolution():
              helper.make_node("Relu", ["q"], ["r"]), helper.make_node("Concat", ["r", "p"], ["s"], axis=1),
              helper.make_node("Conv", ["s", "w"], ["y"])]
     check_graph(nodes, {"x": X}, {"w": W})
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+@pytest.mark.parametrize("axis, order", [(1, [5, 0, 3, 3]), (3, [1, 0, 2, 4, 1])])
+def test_gather_along_the_innermost_axis(axis, order, dtype):
+    """Of an input (axis 3) and of a value whose channels lie innermost (axis 1): each of the other positions is a row of picks."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 100, (2, 5, 6, 7)).astype(dtype)
+    nodes = [node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]), node("Gather", ["t", "i"], ["y"], axis=axis)]
+    proto = model(nodes, {"x": x.shape}, ["y"], {"i": np.array(order)}, types={"x": helper.np_dtype_to_tensor_dtype(x.dtype),
+                                                                               "y": helper.np_dtype_to_tensor_dtype(x.dtype)})
+    with fastcnn.load(proto, threads=2) as loaded:
+        np.testing.assert_array_equal(loaded.run(None, {"x": x})[0], x.transpose(0, 3, 1, 2).take(order, axis))
 
 
 def test_gather_computed_indices():

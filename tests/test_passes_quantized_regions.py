@@ -262,3 +262,24 @@ def test_dynamic_products(op_type):
     feeds = {"x": q.rng.normal(size=(4, 30)).astype(np.float32)}
     assert "QMatMul" in run_passes(read(proto)).operators()
     np.testing.assert_allclose(native(proto, feeds)[0], onnxruntime_run(proto, feeds)[0], rtol=1e-4, atol=1e-3)
+
+
+def test_orders_of_channels_of_bytes_go_into_the_weights_too():
+    """Two units of a shuffle network: what convolutions read are slices, the part that passes through alone is gathered."""
+    q = Quantised()
+    at = (0.05, 100)
+
+    def conv(x: str, shape: tuple[int, ...], **attrs: object) -> str:
+        return q.quant(q.conv(x, at[0], shape, np.resize(SCALES, shape[0]) * 0.2, **attrs), *at)
+
+    y = conv(q.quant("x", *at), (12, 5, 1, 1))
+    for _ in range(2):
+        first, second = (q.op("Slice", y, *(q.constant(np.array([v])) for v in part)) for part in ((0, 6, 1), (6, 12, 1)))
+        branch = conv(conv(q.quant(second, *at), (6, 6, 1, 1)), (6, 1, 3, 3), group=6, pads=[1] * 4)
+        joined = q.quant(q.op("Concat", q.quant(first, *at), conv(branch, (6, 6, 1, 1)), axis=1), *at)
+        split = q.op("Reshape", joined, q.constant(np.array([1, 2, 6, 9, 8])))
+        y = q.quant(q.op("Reshape", q.op("Transpose", split, perm=[0, 2, 1, 3, 4]), q.constant(np.array([1, 12, 9, 8]))), *at)
+    after = rewritten(q.model({"x": [1, 5, 9, 8]}, q.quant(q.op("Relu", conv(y, (12, 12, 1, 1))), *at)),
+                      {"QuantizeBytes": 1, "QConv": 8, "Slice": 2, "Concat": 2, "Gather": 2}, at[0])
+    orders = [after.constants[node.inputs[1]] for node in after.nodes if node.op_type == "Gather"]
+    assert any(np.all(np.diff(order) == 1) for order in orders)

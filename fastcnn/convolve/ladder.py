@@ -21,6 +21,7 @@ from fastcnn.convolve.planes_depthwise import PlanesDepthwise
 from fastcnn.convolve.planes_product import PLANES_PRODUCT
 from fastcnn.convolve.quantized_depthwise import QUANTIZED_DEPTHWISE
 from fastcnn.convolve.quantized_gemm import QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND
+from fastcnn.convolve.quantized_joined import QUANTIZED_JOINED
 from fastcnn.convolve.rotated_groups import RotatedGroups
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.winograd import WINOGRAD, WinogradPhases
@@ -41,6 +42,7 @@ LADDER: list[Rung] = [
     THROUGH_BAND,
     Im2col(),           # last: the readable definition, the fastest nowhere
     QUANTIZED_DEPTHWISE,  # of bytes: one channel a group before the GEMM, which has nothing to do with it
+    QUANTIZED_JOINED,   # narrow groups together, before the GEMM that takes each by itself
     QUANTIZED_IN_PLACE,  # no copy where there is one pixel to a window
     QUANTIZED_THROUGH_BAND,
 ]

@@ -140,11 +140,13 @@ class Gather(AnyType):
         y = low.write(0, strides_like(shape, x.strides) if len(indices.shape) == 1 else "dense")
         last = axis + len(indices.shape) - 1
         y_axis = y.strides[last] if indices.shape else 0
-        inner = axis + len(indices.shape)
-        low.emit("gather", [y, x, indices], y.size, outer_ndim=axis, outer_shape=x.shape[:axis], y_outer=y.strides[:axis],
-                 x_outer=x.strides[:axis], count=indices.size, axis=x.shape[axis], y_axis=y_axis, x_axis=x.strides[axis],
-                 inner_ndim=len(x.shape) - axis - 1, inner_shape=x.shape[axis + 1:], y_inner=y.strides[inner:],
-                 x_inner=x.strides[axis + 1:], elem_bytes=x.dtype.itemsize, index_bytes=indices.dtype.itemsize)
+        behind = axis + len(indices.shape)
+        shapes, ys, xs = ([part[:axis], part[tail:]] for part, tail in ((x.shape, axis + 1), (y.strides, behind), (x.strides, axis + 1)))
+        if (y_axis, x.strides[axis]) == (1, 1):         # picked elements are neighbours: all other axes are outside
+            shapes, ys, xs = ([(*outer, *inner), ()] for outer, inner in (shapes, ys, xs))
+        low.emit("gather", [y, x, indices], y.size, outer_ndim=len(shapes[0]), outer_shape=shapes[0], y_outer=ys[0], x_outer=xs[0],
+                 count=indices.size, axis=x.shape[axis], y_axis=y_axis, x_axis=x.strides[axis], inner_ndim=len(shapes[1]),
+                 inner_shape=shapes[1], y_inner=ys[1], x_inner=xs[1], elem_bytes=x.dtype.itemsize, index_bytes=indices.dtype.itemsize)
 
 
 def _as_view(x: Tensor, axis: int, indices: np.ndarray | None) -> Tensor | None:

@@ -57,7 +57,8 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
         only = {field: epilogue[field] for field in ("x_zero", "lo", "hi", "zero")}
         low.emit(picked.kind, [*operands, table], picked.shape.macs, **fields, **only)
     else:
-        low.emit(picked.kind, [*operands, residual, table], picked.shape.macs, **fields, **place("r", residual), **epilogue)
+        more = [residual, table, _row_sums(low, w, name, problem)]
+        low.emit(picked.kind, [*operands, *more], picked.shape.macs, **fields, **place("r", residual), **epilogue)
 
 
 def _epilogue(attrs: Mapping[str, Any]) -> dict[str, float]:
@@ -79,6 +80,18 @@ def _offset(low: Lowering, w: np.ndarray, name: str) -> Tensor:
         bias = low.args.values[BIAS] if low.args.has(BIAS) else 0
         return np.ascontiguousarray(bias - zero * sums, np.int32)
     return low.packed((name, low.node.input(BIAS), "offset", zero), make)
+
+
+def _row_sums(low: Lowering, w: np.ndarray, name: str, problem: Problem) -> Tensor | None:
+    """Sums of the weights of each kernel row, [kh][M], where outputs see rows of padding that are not 0."""
+    shape = problem.shape
+    if shape.kh == 1 or not shape.touches_padding or low.node.attrs["x_zero"] == 0:
+        return None
+
+    def make() -> np.ndarray:
+        low.contents(1)
+        return np.ascontiguousarray(w.sum((1, 3), dtype=np.int64).T, np.int32)
+    return low.packed((name, "row sums"), make)
 
 
 def factor_of(low: Lowering) -> Tensor:

@@ -7,15 +7,27 @@ half that passes through is moved.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.passes.facts import replace_by_several, replace_nodes, sole_reader
 from fastcnn.passes.recognise.channel_shuffle import channel_gather, channel_order_of
 from fastcnn.passes.rewrite import constant, describe
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Inputs of a convolution beside x and w: those with a number for each output channel, and what is added to its sums."""
+
+    by_output: tuple[int, ...]
+    residual: int
+
+
+CONVOLUTIONS = {("", "Conv"): Roles((2, 4), 3), (OWN_DOMAIN, "QConv"): Roles((2, 3), 4)}
 
 
 def reading_order(graph: Graph) -> bool:
@@ -87,10 +99,15 @@ def _channels(graph: Graph, value: str) -> int:
 
 
 def _is_conv(graph: Graph, node: Node, value: str) -> bool:
-    """A Conv of constant weights that reads the value as its input and nowhere else."""
+    """A convolution with constant weights, of floats or bytes, that reads the value as its input and nowhere else."""
+    if (node.domain, node.op_type) not in CONVOLUTIONS or node.inputs[0] != value or node.reads.count(value) != 1:
+        return False
     w = constant(graph, node, 1)
-    plain = node.op_type == "Conv" and not node.domain and node.inputs[0] == value and node.reads.count(value) == 1
-    return plain and w is not None and w.ndim > 2
+    return w is not None and w.ndim > 2
+
+
+def _roles(node: Node) -> Roles:
+    return CONVOLUTIONS[node.domain, node.op_type]
 
 
 def _is_dense(graph: Graph, node: Node, value: str) -> bool:
@@ -98,7 +115,7 @@ def _is_dense(graph: Graph, node: Node, value: str) -> bool:
 
 
 def _is_depthwise(graph: Graph, node: Node, value: str) -> bool:
-    """One filter a channel, no residual, constant bias and slope."""
+    """One filter a channel, no residual, constant numbers for each."""
     if not _is_conv(graph, node, value) or not _can_move_vectors(graph, node):
         return False
     shape, group = graph.constants[node.inputs[1]].shape, node.attrs.get("group", 1)
@@ -106,8 +123,9 @@ def _is_depthwise(graph: Graph, node: Node, value: str) -> bool:
 
 
 def _can_move_vectors(graph: Graph, node: Node) -> bool:
-    """No residual; bias and slope are constants."""
-    return not node.input(3) and all(constant(graph, node, i) is not None for i in (2, 4) if node.input(i))
+    """No residual; what there is for each output channel is constant."""
+    roles = _roles(node)
+    return not node.input(roles.residual) and all(constant(graph, node, i) is not None for i in roles.by_output if node.input(i))
 
 
 def _can_permute_outputs(graph: Graph, node: Node) -> bool:
@@ -128,7 +146,7 @@ def _permuted_inputs(graph: Graph, conv: Node, source: str, order: np.ndarray) -
 
 def _permuted_outputs(graph: Graph, conv: Node, order: np.ndarray) -> Node:
     """The Conv whose output channel k is what channel order[k] was."""
-    return _with_constants(graph, conv, {i: graph.constants[conv.input(i)][order] for i in (1, 2, 4) if conv.input(i)})
+    return _with_constants(graph, conv, {i: graph.constants[conv.input(i)][order] for i in (1, *_roles(conv).by_output) if conv.input(i)})
 
 
 def _before(graph: Graph, conv: Node, gather: Node, order: np.ndarray) -> list[Node]:

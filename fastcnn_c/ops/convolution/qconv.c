@@ -1,5 +1,5 @@
-/* Convolution of 8-bit values as implicit GEMM: what conv.c does with floats. Sums are exact, so nothing that only meets padding is left
- * out: the offset of an output channel counts on all of its taps.
+/* Convolution of 8-bit values as implicit GEMM: what conv.c does with floats. The offset of an output channel counts on all of its taps: kernel
+ * rows that only meet padding are left out where what they would add is known, the zero point times the sums of their weights.
  */
 #include <string.h>
 
@@ -16,11 +16,13 @@ typedef struct qconv_run {
     const int8_t *w;
     const int32_t *offset;
     const float *factor;
+    const int32_t *row_sums;          /* [kh][groups*oc]: of the weights of each kernel row */
     int64_t *runs;                    /* offsets of the runs of k, and how many, and words of each */
     int64_t count, words;
     int64_t row, pixel, group;        /* bytes from one row, pixel, group to the next of what is multiplied: the band or x */
     int64_t first, last;              /* columns of a row that are computed */
     int64_t y_bytes;                  /* of an element of y */
+    int skips;                        /* kernel rows in padding are left out */
     int bounded;                      /* nothing is so large that it has to be bounded before it is rounded to a byte */
     uint32_t shape;                   /* of tile registers */
 } qconv_run;
@@ -94,17 +96,49 @@ static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, i
     const int64_t nv = fc_ceil_div((int64_t)args->n, fc_active->vector_length), count = c->last - c->first;
     const fc_qgemm_kernel *tiles = fc_active_bytes->qgemm->tile[nv];
     const int64_t tall = fc_ceil_div(count, fc_active_bytes->qgemm->max_mr[nv]);
-    const fc_table_kernel lookup = c->table ? fc_active_table() : NULL;
     for (int64_t t = 0; t < tall; t++) {
         const int64_t x0 = c->first + count * t / tall, x1 = c->first + count * (t + 1) / tall;
-        uint8_t *y = c->y + (image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column) * c->y_bytes;
         args->a = a + x0 * (int64_t)args->lda;
-        args->c = y;
+        args->c = c->y + (image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column) * c->y_bytes;
         args->residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x0 * p->r_pixel + column : NULL;
         tiles[x1 - x0](args);
-        if (lookup)
-            lookup(y, args->ldc, y, args->ldc, (size_t)(x1 - x0), args->n, c->table);
     }
+}
+
+/* The table for rows [oy0, oy1) of what the panels [q0, q1) of all groups have written: whole pixels where they are all. */
+static void look_up(const qconv_run *c, int64_t image, int64_t oy0, int64_t oy1, int64_t q0, int64_t q1)
+{
+    const fc_qconv *p = &c->p;
+    const int64_t nr = p->nv * fc_active->vector_length, n = fc_min(q1 * nr, p->oc) - q0 * nr, whole = n == p->oc;
+    const fc_table_kernel lookup = fc_active_table();
+    for (int64_t oy = oy0; oy < oy1; oy++)
+        for (int64_t g = 0; g < (whole ? 1 : p->groups); g++) {
+            uint8_t *y = c->y + image * p->y_image + oy * p->y_row + c->first * p->y_pixel + g * p->oc + q0 * nr;
+            lookup(y, (size_t)p->y_pixel, y, (size_t)p->y_pixel, (size_t)(c->last - c->first), (size_t)(whole ? p->groups * n : n), c->table);
+        }
+}
+
+/* A panel for output row oy: without the outer kernel rows that see nothing but padding. whole: with all; offset: room for one of nr. */
+static fc_qgemm_args args_for_row(const qconv_run *c, const fc_qgemm_args *whole, int64_t oy, int64_t column, int32_t *offset)
+{
+    const fc_qconv *p = &c->p;
+    const int64_t top = oy * p->sh - p->pt, all = p->groups * p->oc;
+    const int64_t first = fc_min(top < 0 ? fc_ceil_div(-top, p->dh) : 0, p->kh), end = fc_min(p->kh, fc_ceil_div(p->ih - top, p->dh));
+    fc_qgemm_args args = *whole;
+    if (first >= end || (first == 0 && end == p->kh))
+        return args;
+    const int64_t runs = c->count / p->kh;
+    args.run += first * runs;
+    args.runs = (size_t)((end - first) * runs);
+    args.b += first * runs * c->words * WORD * fc_ceil_div((int64_t)args.n, fc_active->vector_length) * fc_active->vector_length;
+    if (!c->row_sums)
+        return args;
+    memcpy(offset, whole->offset, args.n * sizeof *offset);
+    for (int64_t r = 0; r < p->kh; r++)
+        for (size_t j = 0; (r < first || r >= end) && j < args.n; j++)
+            offset[j] += (int32_t)p->x_zero * c->row_sums[r * all + column + (int64_t)j];
+    args.offset = offset;
+    return args;
 }
 
 /* Rows [oy0, oy1) of one image times panels [q0, q1) of each group; a belongs to row oy0. */
@@ -113,17 +147,22 @@ static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0
     const fc_qconv *p = &c->p;
     const int64_t v = fc_active->vector_length, nr = p->nv * v, k = c->count * c->words;
     const int64_t packed = fc_ceil_div(p->oc, v) * v * k * WORD;
-    fc_qgemm_args args = args_of(c);
+    int32_t offset[FC_GEMM_MAX_NV * FC_MAX_VECTOR];
+    fc_qgemm_args panel = args_of(c);
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t i = q0; i < q1; i++) {
             const int64_t column = g * p->oc + i * nr;
-            args.n = (size_t)fc_min(nr, p->oc - i * nr);
-            args.b = c->w + g * packed + i * nr * k * WORD;
-            args.offset = c->offset + column;
-            args.factor = c->factor + column;
-            for (int64_t oy = oy0; oy < oy1; oy++)
+            panel.n = (size_t)fc_min(nr, p->oc - i * nr);
+            panel.b = c->w + g * packed + i * nr * k * WORD;
+            panel.offset = c->offset + column;
+            panel.factor = c->factor + column;
+            for (int64_t oy = oy0; oy < oy1; oy++) {
+                fc_qgemm_args args = c->skips ? args_for_row(c, &panel, oy, column, offset) : panel;
                 run_row(c, &args, a + g * c->group + (oy - oy0) * p->sh * c->row, image, oy, column);
+            }
         }
+    if (c->table)
+        look_up(c, image, oy0, oy1, q0, q1);
 }
 
 /* Output rows [begin, end) counted over all images, `block` at a time. */
@@ -176,9 +215,10 @@ fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
 {
     const fc_qconv *p = params;
     qconv_run c = {.p = *p, .y = t[0], .x = t[1], .w = t[2], .offset = t[3], .factor = t[4], .residual = t[5], .table = t[6],
-                   .runs = team->scratch, .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
+                   .row_sums = t[7], .runs = team->scratch, .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
     uint8_t *band = (uint8_t *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
     c.bounded = !c.residual && p->own_factor == 0.0f && fc_is_bounded(c.factor, p->groups * p->oc);
+    c.skips = p->kh > 1 && (p->x_zero == 0 || c.row_sums);
     const int flat = make_flat(&c.p, c.residual != NULL);
     int64_t q0 = 0, q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length), begin = 0, end = p->n * (flat ? c.p.ow : p->oh);
     if (p->split_columns)

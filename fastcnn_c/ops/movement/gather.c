@@ -50,6 +50,8 @@ static int gather_run(const fc_gather *p, const fc_walk *inner, char *y, const c
 {
     const int64_t elem = p->elem_bytes, whole = inner->ndim == 1 ? fc_walk_inner(inner) : 0;
     y += j * p->y_axis * elem;
+    if (whole == 1 && elem == 1 && p->index_bytes == 8)
+        return pick(y, p->y_axis, x, p->x_axis, indices, j, n, p, 1, 8);
     if (whole == 1)
         return elem == 4 && p->index_bytes == 8 ? pick(y, p->y_axis, x, p->x_axis, indices, j, n, p, 4, 8)
                                                 : pick(y, p->y_axis, x, p->x_axis, indices, j, n, p, (size_t)elem, p->index_bytes);

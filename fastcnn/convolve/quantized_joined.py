@@ -1,0 +1,66 @@
+"""Narrow groups of bytes, several at a time as one: a block diagonal of weights, whose zeros cost less than empty lanes and tiles."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from fastcnn import _native
+from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.quantized_gemm import QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND, QuantizedGemm
+from fastcnn.convolve.shape import ConvShape, Problem
+
+
+class QuantizedJoined(QuantizedGemm):
+    """The 8-bit GEMM of groups that are `together` groups each."""
+
+    name = "8-bit GEMM of joined groups"
+
+    def covers(self, problem: Problem) -> bool:
+        return bool(factors(problem.shape)) and not problem.shape.is_depthwise
+
+    def pays(self, problem: Problem) -> bool:
+        apart = next(rung for rung in (QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND) if rung.covers(problem))
+        return self.cycles(self.choose(problem), 1) < apart.cycles(apart.choose(problem), 1)
+
+    def choose(self, problem: Problem) -> Choice:
+        return min((choice for _, choice in self.candidates(problem)), key=lambda choice: self.cycles(choice, 1))
+
+    def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
+        for together in factors(problem.shape):
+            yield f"{self.name}, {together} together", self._joined(problem, together)
+
+    def _joined(self, problem: Problem, together: int) -> Choice:
+        shape = problem.shape
+        joined = replace(shape, groups=shape.groups // together, ic=shape.ic * together, oc=shape.oc * together)
+        whole = replace(problem, shape=joined)
+        rung = next(rung for rung in (QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND) if rung.covers(whole))
+        choice = rung.choose(whole)
+        return replace(choice, rung=self.name, packing=(*choice.packing, together))
+
+    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+        *packing, together = choice.packing
+        return super().pack(replace(choice, packing=tuple(packing)), block_diagonal(w, choice.shape.oc // together, together))
+
+    def cycles(self, choice: Choice, threads: int) -> float:
+        rung = QUANTIZED_THROUGH_BAND if choice.fields["band"] else QUANTIZED_IN_PLACE
+        return rung.cycles(choice, threads)
+
+
+QUANTIZED_JOINED = QuantizedJoined()
+
+
+def factors(shape: ConvShape) -> list[int]:
+    """How many groups may be joined: so many that their outputs do not fill a vector with one less than twice as many."""
+    return [k for k in range(2, shape.groups + 1) if shape.groups % k == 0 and (k // 2) * shape.oc < _native.vector_length()]
+
+
+def block_diagonal(w: np.ndarray, oc: int, together: int) -> np.ndarray:
+    """w (M, C/group, kh, kw), groups of oc filters, as (M, together * C/group, kh, kw): each group's filters see its own channels alone."""
+    m, ic = w.shape[:2]
+    wide = np.zeros((m // (oc * together), together, oc, together, ic, *w.shape[2:]), w.dtype)
+    split = w.reshape(-1, together, oc, ic, *w.shape[2:])
+    for k in range(together):
+        wide[:, k, :, k] = split[:, k]
+    return wide.reshape(m, together * ic, *w.shape[2:])

@@ -17,6 +17,7 @@ from fastcnn.ir.errors import (
     InputError,
     LimitError,
     ModelError,
+    OverloadedError,
     ShapeError,
     TimeLimitError,
     UnsupportedOperatorError,
@@ -27,6 +28,7 @@ from fastcnn.version import __version__
 
 if TYPE_CHECKING:
     from fastcnn import capi
+    from fastcnn._native import Deadline
     from fastcnn.benchmark.session import bench
     from fastcnn.comparison import compare
     from fastcnn.compat import (
@@ -72,10 +74,12 @@ if TYPE_CHECKING:
     from fastcnn.preprocess import Preprocess
 
 __all__ = [
-    "ConfigurationError", "ExecutionError", "ExecutionMode", "ExecutionOrder", "FastCNNError", "GraphOptimizationLevel", "IOBinding",
+    "ConfigurationError", "Deadline", "ExecutionError", "ExecutionMode", "ExecutionOrder", "FastCNNError", "GraphOptimizationLevel",
+    "IOBinding",
     "InferenceSession", "InputError", "LimitError", "Model", "ModelError", "ModelMetadata", "NodeArg", "OrtAllocatorType",
     "OrtArenaCfg", "OrtDevice",
-    "OrtMemType", "OrtMemoryInfo", "OrtValue", "Preprocess", "Quantized", "RunOptions", "SessionOptions", "ShapeError", "TimeLimitError",
+    "OrtMemType", "OrtMemoryInfo", "OrtValue", "OverloadedError", "Preprocess", "Quantized", "RunOptions", "SessionOptions",
+    "ShapeError", "TimeLimitError",
     "UnsupportedOperatorError", "ValueInfo",
     "__version__", "bench", "capi", "compare", "copy_tensors", "cpu_info", "create_and_register_allocator",
     "create_and_register_allocator_v2",
@@ -90,8 +94,9 @@ select_machine()
 
 # Name -> the module that has it, imported when the name is first asked for: importing fastcnn takes a few ms more than numpy, what reads
 # and plans models ten times that. Names of __all__ that are not listed are onnxruntime's, in fastcnn.compat.
-LATER = {"Model": "fastcnn.model", "Preprocess": "fastcnn.preprocess", "Quantized": "fastcnn.post_training",
-         "ValueInfo": "fastcnn.ir.graph", "bench": "fastcnn.benchmark.session", "capi": "", "compare": "fastcnn.comparison",
+LATER = {"Deadline": "fastcnn._native", "Model": "fastcnn.model", "Preprocess": "fastcnn.preprocess",
+         "Quantized": "fastcnn.post_training", "ValueInfo": "fastcnn.ir.graph",
+         "bench": "fastcnn.benchmark.session", "capi": "", "compare": "fastcnn.comparison",
          "load": "fastcnn.model", "quantize": "fastcnn.post_training"}
 
 

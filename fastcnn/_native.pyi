@@ -41,11 +41,31 @@ Step = tuple[str, tuple[Operand, ...], int, dict[str, Any]] | tuple[str, tuple[O
 
 def step_fields() -> dict[str, tuple[str, ...]]: ...
 
+LATENCY_STEPS: int
+LATENCY_BUCKETS: int
+
+class Deadline:
+    """When a run has to end."""
+
+    def __init__(self, seconds: float | None = None) -> None: ...
+    def cancel(self) -> None: ...
+    def passed(self) -> bool: ...
+    def remaining(self) -> float | None: ...
+
 class Workspace:
-    """Arena and scratch of one run at a time."""
+    """Arena and scratch of one run at a time; counts the runs that used it."""
 
     nbytes: int
     def __init__(self) -> None: ...
+    def counted(self) -> tuple[list[int], int, int]: ...
+
+class WorkspacePool:
+    """Workspaces that no run has just now."""
+
+    free: list[Workspace]
+    waiting: int
+    def take(self, until: Deadline | None = None) -> Workspace: ...
+    def give(self, workspace: Workspace, succeeded: bool) -> None: ...
 
 class Program:
     """An array of steps, ready to run, immutable."""
@@ -58,7 +78,7 @@ class Program:
     @property
     def scratch_bytes(self) -> int: ...
     def run(self, workspace: Workspace, arrays: list[np.ndarray], seconds: npt.NDArray[np.float64] | None = None,
-            until: float = 0, spans: npt.NDArray[np.float64] | None = None) -> int: ...
+            until: Deadline | None = None, spans: npt.NDArray[np.float64] | None = None) -> int: ...
 
 class WireReader:
     """Serialised messages by tables: kind -> tag -> (name, repeated, form, inside)."""

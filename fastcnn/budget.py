@@ -50,5 +50,3 @@ class Budget:
 
 
 UNLIMITED = Budget(1 << 62)
-# Seconds of time.monotonic() at which a run without a timeout has to end.
-NEVER = 0.0

@@ -26,13 +26,16 @@ COMPUTED_AS = {"tensor(bfloat16)": np.dtype(np.float32)}
 
 
 class Feeder:
-    """feeder(feeds) -> the same by name, C-contiguous, in the type the engine computes in, in the graph's order. Raises InputError."""
+    """feeder(feeds) -> the same by name, C-contiguous, in the type the engine computes in, in the graph's order. Raises InputError.
 
-    def __init__(self, inputs: Sequence[ValueInfo]):
+    widen  False: in the types of the inputs
+    """
+
+    def __init__(self, inputs: Sequence[ValueInfo], widen: bool = True):
         self.inputs = list(inputs)
         self.expected = {info.name: (tensor_dtype(info.type), info.shape) for info in inputs}
         self.compound = {info.name: info.type for info in inputs if tensor_dtype(info.type) is None}
-        self.widened = {info.name: COMPUTED_AS[info.type] for info in inputs if info.type in COMPUTED_AS}
+        self.widened = {info.name: COMPUTED_AS[info.type] for info in inputs if widen and info.type in COMPUTED_AS}
 
     def __call__(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         checked = {}

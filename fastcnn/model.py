@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcnn.boundary import foreseen, unforeseen
-from fastcnn.budget import NEVER, Budget
+from fastcnn.budget import Budget
 from fastcnn.convolve.accuracy import FAST, PRECISIONS, Accuracy, accuracy_of
 from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.cpu import default_memory, default_threads, respect_quota
@@ -24,6 +23,7 @@ from fastcnn.mapping import mappings_of, reading
 from fastcnn.passes import run_passes
 from fastcnn.passes.half_border import half_border
 from fastcnn.plan.choices import LayerChoice
+from fastcnn.plan.deadline import Deadline, deadline_of
 from fastcnn.plan.executor import Engine
 from fastcnn.reader import constant_info, read, with_inputs
 from fastcnn.results import described_outputs, first_of, place, repeated, targets_of
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
     from fastcnn.analysis.diagram import Diagram
     from fastcnn.analysis.profile import Profile
+    from fastcnn.analysis.stats import Stats
     from fastcnn.analysis.summary import Summary
+    from fastcnn.calls.batcher import Batcher
 
 
 def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str = "fp32",
@@ -104,7 +106,7 @@ class Model:
             self._outputs = described_outputs(graph, shapes)
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any], run_options: object = None, *,
-            out: Sequence[Any] | Mapping[str, Any] | None = None, timeout: float | None = None) -> list[Any]:
+            out: Sequence[Any] | Mapping[str, Any] | None = None, timeout: float | Deadline | None = None) -> list[Any]:
         """Outputs for the given inputs, as onnxruntime's InferenceSession.run.
 
         output_names  names of outputs or of any value inside the graph, in the order wanted, repeated ones too; None or empty: all outputs
@@ -112,14 +114,14 @@ class Model:
         out           arrays for results, in the order of output_names (None: a fresh one) or by name: what fits an output in
                       type and shape, contiguous or not, torch tensors too; they are what is returned in its place.
                       Those of different results must not overlap
-        timeout       seconds after which no step of the model begins any more: TimeLimitError. What has begun ends, planning too
+        timeout       seconds after which no step of the model begins any more: TimeLimitError. What has begun ends, planning too. A
+                      fastcnn.Deadline may be given instead: other threads can cancel() it
         Returns fresh numpy arrays. Raises InputError when a name, dtype, rank or extent does not fit, ShapeError when extents
         contradict each other inside the graph, ExecutionError when a step fails; the model stays usable.
         """
-        if self._default is None:
-            raise FastCNNError("the model is closed")
+        engine = self._open()
         try:
-            return self._run(self._default, output_names, feeds, out, NEVER if timeout is None else _end(timeout))
+            return self._run(engine, output_names, feeds, out, deadline_of(timeout))
         except Exception as error:
             found = unforeseen(error, ExecutionError)
             if found is error:
@@ -127,7 +129,7 @@ class Model:
             raise found from error
 
     def _run(self, default: Engine, output_names: Sequence[str] | None, feeds: Mapping[str, Any],
-             out: Sequence[Any] | Mapping[str, Any] | None, until: float) -> list[Any]:
+             out: Sequence[Any] | Mapping[str, Any] | None, until: Deadline | None) -> list[Any]:
         if self._overridable and not self._overridable.isdisjoint(feeds):
             variant = self._variant(self._overridable.intersection(feeds))
             return variant._run(variant._engine(variant._output_names), output_names, feeds, out, until)
@@ -167,6 +169,31 @@ class Model:
         results = self.run(None, {**dict(zip(names, args)), **feeds})
         return results[0] if len(results) == 1 else results
 
+    async def arun(self, feeds: Mapping[str, Any], output_names: Sequence[str] | None = None, *,
+                   out: Sequence[Any] | Mapping[str, Any] | None = None, timeout: float | Deadline | None = None) -> list[Any]:
+        """run() for coroutines: in a thread, of which all models of the process have as many as there are CPUs.
+
+        timeout counts from here, waiting for a thread included. When the coroutine is cancelled the run ends before its next step.
+        """
+        from fastcnn.calls.workers import in_worker
+        return await in_worker(lambda until: self.run(output_names, feeds, out=out, timeout=until), deadline_of(timeout))
+
+    def batcher(self, max_batch: int = 8, max_delay_ms: float = 0.0, *, max_queue: int = 256, workers: int = 1) -> Batcher:
+        """Collects requests of one or a few images, from threads and coroutines, into batches along the first axis of the inputs.
+
+        max_batch     images of a batch; a single request may have more
+        max_delay_ms  so long a request waits for others while nothing else is to be run; 0: batches form only of what came while one ran
+        max_queue     requests that may wait; submit() raises OverloadedError beyond, run() and arun() wait for a place
+        workers       threads that run batches at the same time
+        Requests of different shapes run apart, those of a model that may let one image of a batch have a part in another's results
+        (or has a fixed number of them) one by one. As the last bits may depend on the batch, so do those of a request on its company.
+        """
+        from fastcnn.calls.batcher import Batcher, Calls
+        engine = self._open()
+        calls = Calls(lambda feeds, until: self.run(None, feeds, timeout=until), Feeder(self._graph.inputs, widen=False),
+                      engine, self._graph.inputs)
+        return Batcher(calls, max_batch, max_delay_ms, max_queue, workers)
+
     def get_inputs(self) -> list[ValueInfo]:
         """name, type ("tensor(float)") and shape of each input, as onnxruntime gives them."""
         return list(self._graph.inputs)
@@ -198,9 +225,7 @@ class Model:
         print() shows it as a table, notebooks too; to_dict() is for JSON. Raises InputError, and what planning raises.
         """
         from fastcnn.analysis.summary import summarise
-        if self._default is None:
-            raise FastCNNError("the model is closed")
-        return summarise(self._graph, self._default, self._feeder.dtypes, shapes, object_size)
+        return summarise(self._graph, self._open(), self._feeder.dtypes, shapes, object_size)
 
     def profile(self, feeds: Mapping[str, Any], *, runs: int = 20, seconds: float = 1.0) -> Profile:
         """Where the time of run(None, feeds) goes, by step: ms, GFLOP/s, traffic, shares of what this machine can do, why this algorithm.
@@ -209,10 +234,9 @@ class Model:
         print() shows it as a table; to_dict() is for JSON, trace() for Chrome's tracing and Perfetto. Raises what run() raises.
         """
         from fastcnn.analysis.profile import profile
-        if self._default is None:
-            raise FastCNNError("the model is closed")
+        engine = self._open()
         self.run(None, feeds)
-        return profile(self._graph, self._default, self._feeder(feeds), runs, seconds)
+        return profile(self._graph, engine, self._feeder(feeds), runs, seconds)
 
     def diagram(self, shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
                 feeds: Mapping[str, Any] | None = None) -> Diagram:
@@ -223,8 +247,7 @@ class Model:
         from fastcnn.analysis.diagram import diagram
         rows = self.summary(shapes if feeds is None else {name: np.shape(value) for name, value in feeds.items()}).layers
         times = {t.nodes[0]: t.ms for t in self.profile(feeds).timings if t.nodes} if feeds is not None else {}
-        assert self._default is not None
-        named = {node.name: node for node in self._default.graph.nodes}
+        named = {node.name: node for node in self._open().graph.nodes}
         return diagram(self._graph, [named[layer.name] for layer in rows], rows, times)
 
     def choices(self) -> list[LayerChoice]:
@@ -233,6 +256,16 @@ class Model:
         Plans are made at load where all input shapes are fixed, else by the first run with a shape.
         """
         return self._default.choices() if self._default is not None else []
+
+    def stats(self) -> Stats:
+        """Runs and their latencies, plans and how often they were found, memory: counted in this process since the model was loaded.
+
+        print() shows it in a line; to_dict() is for JSON, openmetrics() the text that Prometheus reads. A closed model has done nothing.
+        """
+        from fastcnn.analysis.stats import stats_of
+        models = [self, *self._variants.values()]
+        engines = {id(engine): engine for model in models for engine in list(model._engines.values())}
+        return stats_of(engines.values(), sum(array.nbytes for model in models for array in list(model._packs.values())))
 
     @property
     def threads(self) -> int:
@@ -281,6 +314,12 @@ class Model:
         except FastCNNError:
             from html import escape
             return f"<pre>{escape(repr(self))}</pre>"
+
+    def _open(self) -> Engine:
+        """The engine for all outputs. Raises FastCNNError when the model is closed."""
+        if self._default is None:
+            raise FastCNNError("the model is closed")
+        return self._default
 
     def _engine(self, outputs: tuple[str, ...]) -> Engine:
         """The engine for these outputs, each once: the graph optimised with them kept. All of the model's, in any order, have one."""
@@ -348,13 +387,6 @@ class Model:
 def _tuner(tune: bool | str | os.PathLike[str], graph: Graph, accuracy: Accuracy) -> Chooser:
     from fastcnn.tune.tuner import tuner  # 8 ms, with logging, json and hashlib, that most models never need
     return tuner(tune, sum(array.nbytes for array in graph.constants.values()), accuracy)
-
-
-def _end(timeout: float) -> float:
-    """time.monotonic() so many seconds from now."""
-    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not timeout >= 0:
-        raise InputError(f"timeout={timeout!r}: expected a number of seconds")
-    return time.monotonic() + timeout
 
 
 def _again(source: str | Graph, threads: int, precision: str, tune: bool | str | os.PathLike[str] = False,

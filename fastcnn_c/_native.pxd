@@ -68,7 +68,7 @@ cdef extern from "fastcnn.h" nogil:
     int fc_checked() noexcept
     void fc_guard_operand(fc_step *, int, int64_t, int64_t) noexcept
     void fc_guard_arena(fc_program *, size_t) noexcept
-    fc_status fc_program_run(const fc_program *, void *const *, void *, void *, int, double *, double *, double) noexcept
+    fc_status fc_program_run(const fc_program *, void *const *, void *, void *, int, double *, double *, const volatile double *) noexcept
     size_t fc_program_state_bytes(const fc_program *, int) noexcept
     int fc_step_together(fc_step_fn, const void *, int) noexcept
     int fc_isa_available(fc_isa) noexcept

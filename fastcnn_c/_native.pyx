@@ -11,6 +11,7 @@ cnp.import_array()
 
 include "wire.pxi"
 include "packing.pxi"
+include "workspaces.pxi"
 
 BASE_ABSOLUTE = FC_BASE_ABSOLUTE
 BASE_ARENA = FC_BASE_ARENA
@@ -71,30 +72,6 @@ REDUCE = _number(fc_reduce_names)
 def step_fields():
     """Step kind -> names of its parameters, in order."""
     return {kind: tuple(fields) for kind, (_, fields) in _KINDS.items()}
-
-
-cdef class Workspace:
-    """Arena and scratch of one run at a time: one aligned block, grown on demand, freed with the object."""
-    cdef char *memory
-    cdef readonly size_t nbytes
-
-    def __cinit__(self):
-        self.memory = NULL
-        self.nbytes = 0
-
-    def __dealloc__(self):
-        free(self.memory)
-
-    cdef int reserve(self, size_t nbytes) except -1:
-        cdef void *block = NULL
-        if nbytes <= self.nbytes:
-            return 0
-        free(self.memory)
-        self.memory, self.nbytes = NULL, 0
-        if posix_memalign(&block, 4096, nbytes) != 0:
-            raise MemoryError(f"no memory for an arena of {nbytes} bytes")
-        self.memory, self.nbytes = <char *>block, nbytes
-        return 0
 
 
 cdef class Program:
@@ -203,13 +180,13 @@ cdef class Program:
         """Scratch of all threads together."""
         return self.program.scratch_bytes * self.threads
 
-    def run(self, Workspace workspace not None, list arrays not None, double[::1] seconds=None, double until=0,
-            double[:, :, ::1] spans=None):
+    def run(self, Workspace workspace not None, list arrays not None, double[::1] seconds=None,
+            Deadline until=None, double[:, :, ::1] spans=None):
         """Run on `arrays`, the inputs and outputs in the order of their bases; returns 0 or a status (see STATUS).
 
         seconds  of each step, to be filled in
         spans    (threads, steps, 2): when each thread began a step and when its own part of that was done, to be filled in
-        until  time.monotonic() after which no step begins and OUT_OF_TIME is returned; 0: never
+        until    no step begins after it and OUT_OF_TIME is returned
         """
         cdef void *bases[64]
         cdef void **table = bases
@@ -217,6 +194,7 @@ cdef class Program:
         cdef fc_status status
         cdef double *times = NULL
         cdef double *begins = NULL
+        cdef const volatile double *at = &until.at if until is not None else NULL
         if count != self.io_count:
             raise ValueError(f"{count} arrays for {self.io_count} bases")
         cdef size_t scratch = self.program.scratch_bytes * self.threads
@@ -240,7 +218,8 @@ cdef class Program:
             table[FC_BASE_FIRST_IO + k] = cnp.PyArray_DATA(<cnp.ndarray?>arrays[k])
         with nogil:
             status = fc_program_run(&self.program, table, workspace.memory + self.arena_bytes,
-                                    workspace.memory + self.arena_bytes + scratch, self.threads, times, begins, until)
+                                    workspace.memory + self.arena_bytes + scratch, self.threads, times, begins,
+                                    at)
         if table != bases:
             free(table)
         return status

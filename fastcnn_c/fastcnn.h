@@ -106,10 +106,11 @@ size_t fc_program_state_bytes(const fc_program *program, int threads);
  * seconds: NULL, or step_count doubles to fill with each step's time, -1 from the one on that failed.
  * spans: NULL, or 2 * step_count doubles a thread: when it began a step and when it was done with its shares, by CLOCK_MONOTONIC; what
  *        belongs to threads that the run had no CPU for stays as it is.
- * until: seconds of CLOCK_MONOTONIC after which no step begins and FC_ERR_TIME is returned, but for those whose threads meet in them; 0: never.
+ * until: NULL, or seconds of CLOCK_MONOTONIC after which no step begins and FC_ERR_TIME is returned, but for those whose threads meet in them;
+ *        0: never. Another thread may change it meanwhile: each step looks.
  * Safe to call from several threads at once with different arenas, and in a forked child. */
 fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, void *state, int threads, double *seconds,
-                         double *spans, double until);
+                         double *spans, const volatile double *until);
 
 /* One row per step kind: name, function, scratch, and the fields of its params in order, for the marshalling in _native.pyx. */
 typedef struct fc_field {

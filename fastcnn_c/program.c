@@ -24,7 +24,7 @@ typedef struct walk {
     char *state;
     double *seconds;
     double *spans;
-    double until;
+    const volatile double *until;
     fc_barrier barrier;
     atomic_int status;
 } walk;
@@ -73,7 +73,8 @@ static void run_share(walk *w, const fc_step *step, const fc_team *team)
 {
     if (atomic_load_explicit(&w->status, memory_order_relaxed) != FC_OK)
         return;
-    const int late = w->until > 0 && (team->barrier == NULL || team->count == 1) && now() > w->until;
+    const double until = w->until ? *w->until : 0.0;
+    const int late = until > 0 && (team->barrier == NULL || team->count == 1) && now() > until;
     const fc_status status = late ? FC_ERR_TIME : run_step(step, w->bases, team);
     if (status != FC_OK)
         atomic_store(&w->status, (int)status);
@@ -127,7 +128,7 @@ static void walk_steps(void *argument, int id, int count)
 }
 
 fc_status fc_program_run(const fc_program *program, void *const *bases, void *scratch, void *state, int threads, double *seconds,
-                         double *spans, double until)
+                         double *spans, const volatile double *until)
 {
     walk w = {.program = program, .bases = bases, .scratch = scratch, .state = state, .seconds = seconds, .spans = spans, .until = until};
     fc_barrier_init(&w.barrier);

@@ -191,8 +191,8 @@ def run_poisoned(model: fastcnn.Model, feeds: dict[str, np.ndarray], shape: tupl
     model.run(None, {name: value.array for name, value in guarded.items()})         # plans, and shows how much memory that takes
     engine = model._default
     assert engine is not None
-    floats = engine.workspaces[-1].nbytes // 4
-    engine.workspaces[:] = [poisoned_workspace(floats)]
+    floats = engine.workspaces.free[-1].nbytes // 4
+    engine.workspaces.free[:] = [poisoned_workspace(floats)]
     result, = model.run(None, {name: value.array for name, value in guarded.items()}, out=[out.array])
     out.check()
     return result

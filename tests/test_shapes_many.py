@@ -78,10 +78,10 @@ def test_plans_are_bounded_and_the_least_recently_used_goes_first() -> None:
 def test_trim_gives_memory_back_and_the_model_stays_usable() -> None:
     loaded, x = fastcnn.load(network()), floats(2, 1, 30, 30)
     engine, expected = loaded._default, loaded(x)
-    assert engine is not None and engine.plans and engine.workspaces and engine.workspaces[0].nbytes > x.nbytes
+    assert engine is not None and engine.plans and engine.workspaces.nbytes() > x.nbytes
     packed = dict(loaded._packs)
     loaded.trim()
-    assert not engine.plans and not engine.workspaces
+    assert not engine.plans and not engine.workspaces.free
     np.testing.assert_array_equal(loaded(x), expected)
     assert all(loaded._packs[key] is packed[key] for key in packed)
 
@@ -91,10 +91,10 @@ def test_all_plans_of_a_model_share_one_workspace() -> None:
     loaded(floats(2, 1, 40, 40))
     engine = loaded._default
     assert engine is not None
-    largest = engine.workspaces[0].nbytes
+    largest = engine.workspaces.nbytes()
     for size in range(1, 30):
         loaded(floats(1, 1, size, size))
-    assert [w.nbytes for w in engine.workspaces] == [largest]
+    assert [w.nbytes for w in engine.workspaces.free] == [largest]
 
 
 def mobile_network() -> ModelProto:

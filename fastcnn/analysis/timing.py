@@ -48,7 +48,7 @@ class TimedEngine(Engine):
             self.timed.append(timed)
 
     def _run_stage(self, stage: Stage, inputs: list[np.ndarray], results: list[np.ndarray], workspace: _native.Workspace,
-                   until: float) -> list[np.ndarray]:
+                   until: _native.Deadline | None) -> list[np.ndarray]:
         arrays = inputs + results
         times = stage.times if isinstance(stage, Repeated) else 1
         images = len(arrays[0]) // times if times > 1 else 0
@@ -62,7 +62,7 @@ class TimedEngine(Engine):
                 raise ExecutionError(f"a native step failed: {_native.STATUS[status]}")
         return stage.trimmed(results) if stage.trims else results
 
-    def _run_fallback(self, node: Node, env: dict[str, Any], plan: Plan, until: float) -> None:
+    def _run_fallback(self, node: Node, env: dict[str, Any], plan: Plan, until: _native.Deadline | None) -> None:
         begin = time.monotonic()
         super()._run_fallback(node, env, plan, until)
         self._note(Timed(node, begin, time.monotonic()))

@@ -17,6 +17,7 @@ from fastcnn.cpu import default_threads
 from fastcnn.ir.errors import ConfigurationError, FastCNNError, warn_user
 from fastcnn.ir.graph import Dim, Graph, ValueInfo
 from fastcnn.model import Model
+from fastcnn.plan.deadline import Deadline
 from fastcnn.reader import read, with_constants, with_sizes
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class InferenceSession(Model):
         self._model_path = None if source is None else os.fspath(source)       # applications look here for files beside the model
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: Any = None, *,
-            out: Sequence[Any] | Mapping[str, Any] | None = None, timeout: float | None = None) -> list[Any]:
+            out: Sequence[Any] | Mapping[str, Any] | None = None, timeout: float | Deadline | None = None) -> list[Any]:
         """Model.run; arrays and OrtValues as inputs."""
         if run_options is not None and getattr(run_options, "terminate", False):
             raise Fail("[fastcnn] : 1 : FAIL : Exiting due to terminate flag being set to true.")

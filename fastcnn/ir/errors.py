@@ -39,6 +39,10 @@ class TimeLimitError(LimitError, TimeoutError):
     """A run took longer than its timeout."""
 
 
+class OverloadedError(FastCNNError):
+    """As many requests wait already as may."""
+
+
 class ExecutionError(FastCNNError, RuntimeError):
     """A step failed while it ran (an index out of range, a fallback that raised)."""
 

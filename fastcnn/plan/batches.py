@@ -13,7 +13,6 @@ from dataclasses import fields, replace
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.budget import NEVER
 from fastcnn.ir.errors import FastCNNError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.record import dataclass
@@ -50,7 +49,7 @@ class Segment:
     images: int
 
 
-def run_stage(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray], until: float = NEVER) -> int:
+def run_stage(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray], until: _native.Deadline | None = None) -> int:
     """The status of the native program, run as often as the stage says."""
     if not isinstance(stage, Repeated):
         return stage.program.run(workspace, arrays, None, until)
@@ -127,7 +126,7 @@ def _costs(bound: Bound, inputs: set[str], batch: int, sizes: Sequence[int]) -> 
     for i, b in enumerate(bound.nodes):
         maps[i] = _maps(bound, b)
         weights[i] = sum(_nbytes(bound, name) for name in set(b.node.inputs) if name in bound.values)
-        if _is_separable(b, bound, batched, batch):
+        if is_separable(b, bound, batched, batch):
             batched.update(b.node.outputs)
             whole[i] = False
     missing = np.clip(DOUBLING * np.log2(np.maximum(counts * maps / batch, 1) / (FITS * current().l2_bytes)), 0, MEMORY)
@@ -146,7 +145,8 @@ def _crossing_names(bound: Bound, segments: Sequence[Segment], outputs: Sequence
     return {name: "" for name, shape in maps.items() if shape[2] * shape[3] > 1}
 
 
-def _is_separable(b: BoundNode, bound: Bound, batched: set[str], batch: int) -> bool:
+def is_separable(b: BoundNode, bound: Bound, batched: set[str], batch: int) -> bool:
+    """Whether each image of a node's outputs is made of the same image of those inputs that are `batched`, and of nothing else of them."""
     own = frozenset(i for i, name in enumerate(b.node.inputs) if name in batched)
     constant = all(name in batched or name in bound.values for name in b.node.reads)
     whole = all(spec.rank and spec.shape[0] == batch for spec in (bound.spec(name) for name in b.node.outputs if name))

@@ -1,14 +1,14 @@
 """If, Loop and Scan: bodies are engines of their own, called from Python; a round costs a call and its kernels."""
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from fastcnn.budget import NEVER, UNLIMITED, Budget
+from fastcnn._native import Deadline
+from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.ir.errors import ExecutionError, FastCNNError, LimitError, ModelError, TimeLimitError
 from fastcnn.ir.graph import Graph, Node, ValueInfo
 from fastcnn.ir.spec import Args, Spec
@@ -25,7 +25,7 @@ class Runner(Protocol):
 
     def plan(self, specs: Mapping[str, Spec | None]) -> Plan: ...
 
-    def run_in_order(self, values: Sequence[Value], out: None = None, until: float = NEVER) -> list[Value]: ...
+    def run_in_order(self, values: Sequence[Value], out: None = None, until: Deadline | None = None) -> list[Value]: ...
 
     def trim(self) -> None: ...
 
@@ -51,7 +51,7 @@ class Body:
         places |= {name: len(self.formal) + len(captured) + k for k, name in enumerate(self.computed)}
         self._sources = [places.get(name, name) for name in self.outputs]
 
-    def run(self, inputs: Sequence[Value], captured: Sequence[Value], until: float) -> list[Value]:
+    def run(self, inputs: Sequence[Value], captured: Sequence[Value], until: Deadline | None) -> list[Value]:
         """Outputs for the formal inputs and for captured values, both in order."""
         values = [*inputs, *captured]
         if self.computed:
@@ -99,13 +99,13 @@ class ControlFlow:
         self.rows = _check_counts(node, self.bodies)
         self._by_graph = {id(body): self.bodies[key] for key, body in node.bodies.items()}
 
-    def run(self, inputs: Sequence[Value], captured: Mapping[str, Value], until: float = NEVER) -> list[Value]:
+    def run(self, inputs: Sequence[Value], captured: Mapping[str, Value], until: Deadline | None = None) -> list[Value]:
         """Outputs in order, apart from the arrays given. Errors say which node of which body."""
         kept, around = 0, [captured[name] for name in self.captured]
 
         def body(graph: Graph, values: Sequence[Value]) -> list[Value]:
             nonlocal kept
-            if until != NEVER and time.monotonic() > until:
+            if until is not None and until.passed():
                 raise TimeLimitError("the run took longer than its timeout")
             outputs = self._by_graph[id(graph)].run(values, around, until)
             for array in outputs[self.rows:]:

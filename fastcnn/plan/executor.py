@@ -1,7 +1,6 @@
 """Engine: runs one optimised graph for any input shapes; plans are cached per shape, packed weights shared by all of them."""
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _native, reference
-from fastcnn.budget import NEVER, UNLIMITED, Budget
+from fastcnn._native import Deadline
+from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.ir.errors import ExecutionError, TimeLimitError, UnsupportedOperatorError
 from fastcnn.ir.graph import Graph, Node, is_control_flow
@@ -26,6 +26,7 @@ from fastcnn.plan.lowering import Stage
 from fastcnn.plan.memory import aligned, empty
 from fastcnn.plan.plan import Plan, make_plan, small_values
 from fastcnn.plan.planning import Planning
+from fastcnn.plan.workspaces import Workspaces
 
 guard_reads(_native)
 
@@ -70,37 +71,41 @@ class Engine:
         self.files = mappings_of(graph.constants.values())
         self.plans: OrderedDict[Hashable, Plan] = OrderedDict()
         self.lock = Lock()
-        self.workspaces: list[_native.Workspace] = []
+        self.workspaces = Workspaces()
+        self.misses = self.evictions = 0
 
     def plan(self, specs: Mapping[str, Spec | None]) -> Plan:
         """The plan for these input specs, made at the first call."""
         return self._plan(tuple(spec.shape if spec else None for spec in specs.values()), self.graph.nodes, specs, {})
 
-    def run(self, feeds: Mapping[str, Any], out: Sequence[np.ndarray | None] | None = None, until: float = NEVER) -> list[Any]:
+    def run(self, feeds: Mapping[str, Any], out: Sequence[np.ndarray | None] | None = None,
+            until: Deadline | None = None) -> list[Any]:
         """Outputs in the graph's order for inputs as the Feeder gives them: all of them, in order, C-contiguous, of the right dtypes.
 
         out    arrays to compute into where that needs no copy; the caller looks whether a result is the array it gave
-        until  time.monotonic() after which no step and no round begins: TimeLimitError
+        until  when no step and no round begins any more: TimeLimitError
         """
         return self.run_in_order(list(feeds.values()), out, until)
 
-    def run_in_order(self, values: Sequence[Any], out: Sequence[np.ndarray | None] | None = None, until: float = NEVER) -> list[Any]:
+    def run_in_order(self, values: Sequence[Any], out: Sequence[np.ndarray | None] | None = None,
+                     until: Deadline | None = None) -> list[Any]:
         """run() for the values of all inputs in the graph's order."""
         key = tuple([getattr(value, "shape", None) for value in values])
         plan = self.plans.get(key)
         if plan is None or (len(self.plans) > self.max_plans // 2 and not self._touch(key)):
+            self.misses += 1
             plan = self.plan({name: spec_of(value) for name, value in zip(self.inputs, values, strict=True)})
-        try:
-            workspace = self.workspaces.pop()
-        except IndexError:
-            workspace = _native.Workspace()
+        workspace, succeeded = self.workspaces.take(until), False
         try:
             if plan.direct is not None:
                 results = _fresh(plan.direct, plan.small) if out is None else _targets(plan.direct, values, out)
-                return self._run_stage(plan.direct, list(values), results, workspace, until)
-            return self._run_stages(plan, dict(zip(self.inputs, values, strict=True)), workspace, until)
+                made = self._run_stage(plan.direct, list(values), results, workspace, until)
+            else:
+                made = self._run_stages(plan, dict(zip(self.inputs, values, strict=True)), workspace, until)
+            succeeded = True
+            return made
         finally:
-            self.workspaces.append(workspace)
+            self.workspaces.give(workspace, succeeded)
 
     def choices(self) -> list[LayerChoice]:
         """A row for each convolution step of the plans made so far."""
@@ -111,7 +116,7 @@ class Engine:
         """Forget plans and workspaces; packed weights stay."""
         with self.lock:
             self.plans.clear()
-        self.workspaces.clear()
+        self.workspaces.trim()
         for flow in self.flows.values():
             flow.trim()
 
@@ -144,6 +149,7 @@ class Engine:
                 self.fallbacks.update((id(node), node) for node in plan.fallbacks)
                 while len(self.plans) > self.max_plans:
                     self.plans.popitem(last=False)
+                    self.evictions += 1
             return self.plans[key]
 
     def _plan_rest(self, plan: Plan, env: dict[str, Any]) -> Plan:
@@ -156,7 +162,7 @@ class Engine:
         return self._plan(key, plan.rest, specs, values)
 
     def _run_stage(self, stage: Stage, inputs: list[np.ndarray], results: list[np.ndarray], workspace: _native.Workspace,
-                   until: float) -> list[np.ndarray]:
+                   until: Deadline | None) -> list[np.ndarray]:
         status = run_stage(stage, workspace, inputs + results, until)
         if status == _native.OUT_OF_TIME:
             raise TimeLimitError(f"the run took longer than its timeout, between {stage.steps[0].node!r} and {stage.steps[-1].node!r}")
@@ -170,7 +176,7 @@ class Engine:
         return [aligned(shape, dtype) if name and name not in self.outputs and dtype == F32 else empty(shape, dtype)
                 for name, (shape, dtype) in zip(names, stage.allocations)]
 
-    def _run_stages(self, plan: Plan, env: dict[str, Any], workspace: _native.Workspace, until: float) -> list[Any]:
+    def _run_stages(self, plan: Plan, env: dict[str, Any], workspace: _native.Workspace, until: Deadline | None) -> list[Any]:
         borrowed = list(env.values())
         while True:
             borrowed += plan.values.values()
@@ -187,8 +193,8 @@ class Engine:
                 raise ExecutionError(f"{plan.rest[0].where()}: the shape of its output cannot be told from its inputs")
         return apart([env[name] if name in env else plan.values[name] for name in self.outputs], borrowed)
 
-    def _run_fallback(self, node: Node, env: dict[str, Any], plan: Plan, until: float) -> None:
-        if until != NEVER and time.monotonic() > until:
+    def _run_fallback(self, node: Node, env: dict[str, Any], plan: Plan, until: Deadline | None) -> None:
+        if until is not None and until.passed():
             raise TimeLimitError(f"the run took longer than its timeout, before {node.where()}")
 
         def value(name: str) -> Any:

@@ -44,6 +44,7 @@ DENSE = [
     Case(5, 16, 3, 3, oh=5, ow=3, pt=1, pl=1, pb=1, pr=1),
     Case(5, 7, 3, 3, oh=4, ow=2, pt=1, pl=1, pb=1, pr=1),
     Case(13, 33, 1, 1, oh=3, ow=7, sh=2, sw=2),
+    Case(64, 33, oh=5, ow=21, n=2), Case(65, 70, oh=4, ow=30, n=2, sh=2, sw=2, y_gap=2),     # blocks that ask for the next one's pixels
 ]
 GROUPED = [
     Case(3, 5, 3, 3, oh=5, ow=7, groups=4, pt=1, pl=1, pb=1, pr=1),

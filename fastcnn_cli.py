@@ -12,6 +12,7 @@ COMMANDS = {
     "bench": "Beside onnxruntime, OpenVINO, ncnn, PyTorch: latency, throughput, memory, load as MLPerf has it.",
     "profile": "Where the time goes: milliseconds, share of the peak and of bandwidth, why this algorithm.",
     "compare": "Layer by layer against onnxruntime, numpy or another model; exit code 1 where they part.",
+    "explain": "What layers detect: strongest patches, filters, maps, evidence for a class; pictures and a page.",
     "graph": "The network as in the file and as it runs: .svg, .html, .onnx for Netron, .json for Model Explorer.",
     "kernels": "Everything that can compute a shape, timed, with the planner's pick.",
     "quantize": "A network of floats as one of 8 bits, calibrated with images or arrays; error and time a layer.",

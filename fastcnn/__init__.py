@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         set_global_thread_pool_sizes,
         set_seed,
     )
+    from fastcnn.explanation.explain import explain
     from fastcnn.ir.graph import ValueInfo
     from fastcnn.model import Model, load
     from fastcnn.post_training import Quantized, quantize
@@ -83,7 +84,7 @@ __all__ = [
     "UnsupportedOperatorError", "ValueInfo",
     "__version__", "bench", "capi", "compare", "copy_tensors", "cpu_info", "create_and_register_allocator",
     "create_and_register_allocator_v2",
-    "cuda_version", "disable_telemetry_events", "enable_telemetry_events", "get_all_providers", "get_available_providers",
+    "cuda_version", "disable_telemetry_events", "enable_telemetry_events", "explain", "get_all_providers", "get_available_providers",
     "get_build_info", "get_device", "get_version_string", "has_collective_ops", "load", "package_name", "preload_dlls",
     "print_debug_info", "quantize", "set_default_logger_callback", "set_default_logger_severity", "set_default_logger_verbosity",
     "set_global_thread_pool_sizes", "set_seed",
@@ -96,7 +97,7 @@ select_machine()
 # and plans models ten times that. Names of __all__ that are not listed are onnxruntime's, in fastcnn.compat.
 LATER = {"Deadline": "fastcnn._native", "Model": "fastcnn.model", "Preprocess": "fastcnn.preprocess",
          "Quantized": "fastcnn.post_training", "ValueInfo": "fastcnn.ir.graph",
-         "bench": "fastcnn.benchmark.session", "capi": "", "compare": "fastcnn.comparison",
+         "bench": "fastcnn.benchmark.session", "capi": "", "compare": "fastcnn.comparison", "explain": "fastcnn.explanation.explain",
          "load": "fastcnn.model", "quantize": "fastcnn.post_training"}
 
 

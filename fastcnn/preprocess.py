@@ -79,7 +79,7 @@ class Preprocess:
 
     def __call__(self, image: Any) -> np.ndarray:
         """The feed of one image, (1, C, H, W) or (1, H, W, C): of a path, a PIL image, an array (H, W) or (H, W, C) of 0 to 255 in RGB."""
-        x = self._resized(image)
+        x = self.pixels(image)
         if self.colour == "BGR":
             x = x[..., ::-1]
         if self.dtype != "uint8":
@@ -112,8 +112,8 @@ class Preprocess:
         """For JSON, and for the model's metadata."""
         return asdict(self)
 
-    def _resized(self, image: Any) -> np.ndarray:
-        """Pixels (height, width, channels), uint8."""
+    def pixels(self, image: Any) -> np.ndarray:
+        """An image resized and cropped, as the network sees it: (height, width, channels) uint8, RGB or grey."""
         if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape == (*self.size, self.channels):
             return image
         picture = opened(image).convert("L" if self.colour == "L" else "RGB")

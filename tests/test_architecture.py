@@ -56,8 +56,9 @@ ARROWS = {
     "comparison": {"base", "analysis", "model"},
     "benchmark": {"base", "analysis", "cpu", "model", "reader"},
     "post_training": {"base", "analysis", "cpu", "model", "onnx_proto", "precision", "reader"},
-    "cli": {"base", "analysis", "benchmark", "comparison", "cpu", "model", "native", "post_training", "precision", "preprocess", "reader",
-            "reference"},
+    "explanation": {"base", "analysis", "model", "preprocess"},
+    "cli": {"base", "analysis", "benchmark", "comparison", "cpu", "explanation", "model", "native", "post_training", "precision",
+            "preprocess", "reader", "reference"},
     "command": set(),
 }
 MAY_IMPORT_ONNX = {"onnx_proto", "schema", "reader", "reference", "model", "backend", "benchmark", "cli", "comparison", "post_training"}

@@ -25,6 +25,7 @@ class Layer:
     macs               multiply-accumulates of one run
     activation_bytes   of all outputs
     fields             what a unit of the output sees, an entry an axis
+    output             name of the first value
     step               layers with the same number run as one: what they hand on is never a whole map in memory
     runs               "native", "fallback" (onnx.reference), "body" (control flow), "view" (nothing to do), "data" (planned when it runs)
     algorithm, tile    what computes it, and (rows, columns) of the register tile
@@ -45,6 +46,7 @@ class Layer:
     runs: str
     algorithm: str
     tile: tuple[int, int] | None
+    output: str
 
     @property
     def parameters(self) -> int:

@@ -143,7 +143,7 @@ def _layer(node: Node, b: BoundNode | None, bound: Bound, origin: Origin, fields
         fields=tuple(ReceptiveField(*along, None if p.size is None else float(p.size), float(p.stride), float(p.start))
                      for along, p in fields.of(next(filter(None, node.outputs), ""))),
         step=step, runs="fallback" if runs == "onnx.reference" else runs, algorithm=unit.algorithm if unit else "",
-        tile=unit.tile if unit else None)
+        tile=unit.tile if unit else None, output=next(filter(None, node.outputs), ""))
 
 
 def _fused(node: Node, origin: Origin) -> tuple[str, ...]:

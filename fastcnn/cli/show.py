@@ -53,15 +53,15 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def progress(total: int, least: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """What to call after each of `total` parts: a bar on standard error, where there are `least` parts and somebody looks."""
+def progress(total: int, least: int, quiet: bool) -> Iterator[Callable[..., None]]:
+    """What to call after one of `total` parts, or after so many: a bar on standard error, where there are `least` and somebody looks."""
     if quiet or total < least or not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda count=1: None
         return
     from rich.progress import Progress
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("running", total=total)
-        yield lambda: bar.advance(task)
+        yield lambda count=1: bar.advance(task, count)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastcnn.boundary import foreseen, unforeseen
 from fastcnn.budget import Budget
-from fastcnn.convolve.accuracy import FAST, PRECISIONS, Accuracy, accuracy_of
+from fastcnn.convolve.accuracy import FAST, Accuracy, accuracy_of
 from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.cpu import default_memory, default_threads, respect_quota
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fastcnn.calls.batcher import Batcher
 
 
-def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str = "fp32",
+def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str | Mapping[str, str] = "fp32",
          tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
          accuracy: str | Mapping[str, str] = FAST) -> Model:
     """Read an ONNX model and prepare it to run.
@@ -47,7 +47,7 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores)
     precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included; "bf16": operands of
                convolutions and of products with constant matrices are rounded to bfloat16 where the CPU multiplies those faster
-               (AMX, AVX-512 BF16), sums and everything else stay float32
+               (AMX, AVX-512 BF16), sums and everything else stay float32. {name of a node: "bf16"} for some nodes
     tune       True: time the candidates for every distinct convolution on this machine when its shapes are first planned and use
                the fastest; answers are remembered in a file, or in the one given here
     max_memory bytes that one value, the activations of one plan and the packed weights may take, each; None: three quarters of what
@@ -62,8 +62,6 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     """
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise ConfigurationError(f"threads={threads!r}: expected a positive integer or None")
-    if precision not in PRECISIONS:
-        raise ConfigurationError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
     if max_memory is not None and (not isinstance(max_memory, int) or isinstance(max_memory, bool) or max_memory < 1):
         raise ConfigurationError(f"max_memory={max_memory!r}: expected a number of bytes or None")
     source = model if isinstance(model, (str, os.PathLike)) else None
@@ -77,12 +75,13 @@ class Model:
     Pickles, for other processes, as its path where it was loaded from one, and as its graph and weights otherwise.
     """
 
-    def __init__(self, graph: Graph, threads: int, precision: str = "fp32", source: str | os.PathLike[str] | None = None,
+    def __init__(self, graph: Graph, threads: int, precision: str | Mapping[str, str] = "fp32", source: str | os.PathLike[str] | None = None,
                  tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
                  accuracy: str | Mapping[str, str] = FAST):
         self._budget, self._max_memory = Budget(max_memory or default_memory()), max_memory
-        self._graph, self._threads, self._precision, self._tune = graph, threads, precision, tune
+        self._graph, self._threads, self._tune = graph, threads, tune
         checked = accuracy_of(accuracy, graph.node_names(), precision)
+        self._precision = precision if isinstance(precision, str) else dict(precision)
         self._accuracy = accuracy if isinstance(accuracy, str) else dict(accuracy)
         self._chooser = _tuner(tune, graph, checked) if tune else CostModel(checked)
         respect_quota()
@@ -389,7 +388,7 @@ def _tuner(tune: bool | str | os.PathLike[str], graph: Graph, accuracy: Accuracy
     return tuner(tune, sum(array.nbytes for array in graph.constants.values()), accuracy)
 
 
-def _again(source: str | Graph, threads: int, precision: str, tune: bool | str | os.PathLike[str] = False,
+def _again(source: str | Graph, threads: int, precision: str | Mapping[str, str], tune: bool | str | os.PathLike[str] = False,
            max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST) -> Model:
     """A pickled model."""
     path = source if isinstance(source, str) else None

@@ -1,7 +1,10 @@
 """precision="bf16": operands of convolutions are rounded where that is quicker, nothing else is."""
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
+import onnx
 import pytest
 from onnx import helper, numpy_helper
 
@@ -36,3 +39,28 @@ def test_load_precision_bf16_rounds_operands_alone(level, monkeypatch):
         np.testing.assert_allclose(strict.run(None, {"x": x})[0], exact, rtol=1e-4, atol=1e-4)
     finally:
         _native.set_isa(before)
+
+
+def two_convolutions() -> onnx.ModelProto:
+    rng = np.random.default_rng(0)
+    weights = [numpy_helper.from_array(rng.standard_normal((32, 32, 3, 3), np.float32), name) for name in ("w", "v")]
+    nodes = [helper.make_node("Conv", [x, w], [y], name, pads=[1] * 4) for x, w, y, name in (("x", "w", "c", "first"), ("c", "v", "y", "second"))]
+    borders = [[helper.make_tensor_value_info(name, 1, (1, 32, 14, 14))] for name in ("x", "y")]
+    return helper.make_model(helper.make_graph(nodes, "g", *borders, weights), opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_load_precision_of_some_nodes(monkeypatch):
+    """The others stay float32; Model.choices() says which; a pickled model keeps it."""
+    monkeypatch.setattr(Bf16Gemm, "cycles", lambda self, choice, threads: 0.0)
+    if not _native.pgemm_max_mr(1):
+        pytest.skip(f"this CPU has no products of bfloat16 at {_native.current_isa()}")
+    model = fastcnn.load(two_convolutions(), precision={"second": "bf16"}, threads=1)
+    for one in (model, pickle.loads(pickle.dumps(model))):
+        assert {row.node: row.precision for row in one.choices()} == {"first": "fp32", "second": "bf16"}
+
+
+@pytest.mark.parametrize("precision, words", [("fp16", "expected one of fp32, bf16"), ({"third": "bf16"}, "no node 'third'"),
+                                              ({"first": "fp16"}, "'fp16' is none of fp32, bf16"), (16, "precision=16")], ids=str)
+def test_load_precision_without_meaning_is_refused(precision, words):
+    with pytest.raises(fastcnn.ConfigurationError, match=words):
+        fastcnn.load(two_convolutions(), precision=precision)

@@ -43,11 +43,14 @@ class Unit(Protocol):
 class Lowering(Protocol):
     """What the planner offers an operator while it lowers one node of a bound graph.
 
-    threads  at most so many will run its steps     rounds  whether operands of convolutions may be rounded to bfloat16
+    threads  at most so many will run its steps
     """
 
     threads: int
-    rounds: bool
+
+    @property
+    def rounds(self) -> bool:
+        """Whether operands of the node's convolutions may be rounded to bfloat16 (fastcnn.convolve.accuracy)."""
 
     @property
     def node(self) -> Node: ...

@@ -48,6 +48,8 @@ class LayerChoice:
                   fastcnn.fusions; "only": there is no other way
     predicted_ms  by the cost model, None for steps that it does not know
     measured_ms   of the candidates that were timed, by name; empty unless tuned
+    precision     "fp32", "bf16" or "int8": what is multiplied; "" for products of other types
+    why           of a model that was loaded with precision="auto": the reason for the precision, with figures
     """
 
     node: str
@@ -59,15 +61,20 @@ class LayerChoice:
     source: str
     predicted_ms: float | None
     measured_ms: dict[str, float]
+    precision: str = "fp32"
+    why: str = ""
 
     def __str__(self) -> str:
         tile = f" {self.tile[0]}x{self.tile[1]}" if self.tile else ""
         blocking = "".join(f" {name}={value}" for name, value in self.blocking.items())
         predicted = f", {self.predicted_ms:.4f} ms predicted" if self.predicted_ms is not None else ""
         measured = f", {min(self.measured_ms.values()):.4f} ms the best of {len(self.measured_ms)}" if self.measured_ms else ""
-        return f"{self.node}: {self.layer}: {self.algorithm}{tile}{blocking} ({self.source}{predicted}{measured})"
+        why = f": {self.why}" if self.why else ""
+        return f"{self.node}: {self.layer}: {self.algorithm}{tile}{blocking} ({self.source}{predicted}{measured}){why}"
 
 
+# What steps multiply that do not multiply floats.
+PRECISIONS = {"conv_bf16": "bf16", "qconv": "int8", "qdepthwise": "int8", "typed_matmul": ""}
 # Register tiles that are not float32's.
 TALLEST = {"conv_bf16": _native.pgemm_max_mr, "qconv": _native.qgemm_max_mr}
 
@@ -91,7 +98,8 @@ def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
     else:
         layer, source, predicted = str(decision.problem.shape), decision.source, ms_per_cycle * ladder.cycles(decision.choice, step.threads)
     measured = {key: 1e3 * seconds for key, seconds in (step if decision is None else decision).seconds.items()}
-    return LayerChoice(step.node, step.op_type, layer, name, tile, blocking, source, predicted, measured)
+    return LayerChoice(step.node, step.op_type, layer, name, tile, blocking, source, predicted, measured,
+                       PRECISIONS.get(step.kind, "fp32"))
 
 
 def _layer(fields: Mapping[str, Any]) -> str:

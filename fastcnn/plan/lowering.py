@@ -99,7 +99,7 @@ class StageLowering:
                  selected: Mapping[str, tuple[Unit, Selection]] = MappingProxyType({}), inner: MutableMapping[str, str] | None = None):
         self.bound, self.units, self.inputs, self.outputs, self.selected = bound, units, tuple(inputs), tuple(outputs), selected
         self.most, self.threads, self.inner = planning.threads, planning.sharing, {} if inner is None else inner
-        self.packs, self.chooser, self.rounds = planning.packs, planning.chooser, planning.chooser.accuracy.rounds
+        self.packs, self.chooser = planning.packs, planning.chooser
         self.tensors: dict[str, Tensor] = {}
         self.converted: dict[tuple[str, str], Tensor] = {}
         self.named: dict[int, str] = {}          # id of a constant's buffer -> its name
@@ -145,6 +145,10 @@ class StageLowering:
     @property
     def strict(self) -> bool:
         return self.chooser.accuracy.is_strict(self.node.name)
+
+    @property
+    def rounds(self) -> bool:
+        return self.chooser.accuracy.rounds(self.node.name)
 
     def read(self, i: int, layout: str = "any") -> Tensor:
         name = self.node.input(i)

@@ -72,9 +72,9 @@ class Region:
         """A node stays as it is."""
         self.rewritten.append(node)
 
-    def add(self, op_type: str, inputs: Sequence[str], output: str, like: str, kind: str = "uint8", **attrs: Any) -> str:
-        """A node of this package's own; its output has the shape of `like`, a value of the graph."""
-        self.put(Node(op_type, tuple(inputs), (output,), attrs, f"{output}/{op_type}", OWN_DOMAIN, 1), like, kind=kind)
+    def add(self, op_type: str, inputs: Sequence[str], output: str, like: str, kind: str = "uint8", name: str = "", **attrs: Any) -> str:
+        """A node of this package's own; its output has the shape of `like`, a value of the graph. name: of the node that it stands for."""
+        self.put(Node(op_type, tuple(inputs), (output,), attrs, name or f"{output}/{op_type}", OWN_DOMAIN, 1), like, kind=kind)
         return output
 
     def put(self, node: Node, *like: str, kind: str = "uint8") -> None:

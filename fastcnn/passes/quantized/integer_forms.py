@@ -78,7 +78,7 @@ def _sums(region: Region, node: Node, op_type: str, x: str, w: Weights, zero: in
         return False
     ones = region.constant(f"{output}/factor", np.ones(len(w.array), np.float32))
     whole = {"to": "int32", "y_zero": 0, "lo": -np.inf, "hi": np.inf}
-    region.add(op_type, [*operands, "", ones], output, node.outputs[0], "int32", x_zero=zero, **whole, **attrs)
+    region.add(op_type, [*operands, "", ones], output, node.outputs[0], "int32", node.name, x_zero=zero, **whole, **attrs)
     return True
 
 

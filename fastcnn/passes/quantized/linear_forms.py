@@ -47,7 +47,7 @@ def _conv(region: Region, node: Node) -> bool:
         return False
     bias = _integers(region, node, 8, w.scales.size)
     window = {name: node.attrs[name] for name in WINDOW if name in node.attrs}
-    return bias is not None and _given(region, node, y, lambda goal: product(region, "QConv", x, w, bias, goal, **window))
+    return bias is not None and _given(region, node, y, lambda goal: product(region, "QConv", x, w, bias, goal, node.name, **window))
 
 
 def _integers(region: Region, node: Node, i: int, count: int) -> np.ndarray | None:
@@ -64,7 +64,7 @@ def _matmul(region: Region, node: Node) -> bool:
     if x is None or y is None or w is None or w.array.ndim != 2 or region.rank(node.input(0)) < 2:
         return False
     bias = np.zeros(w.scales.size, np.int64)
-    return _given(region, node, y, lambda goal: product(region, "QMatMul", x, transposed(region, w), bias, goal))
+    return _given(region, node, y, lambda goal: product(region, "QMatMul", x, transposed(region, w), bias, goal, node.name))
 
 
 def _binary(op_type: str) -> Rule:

@@ -23,7 +23,7 @@ def conv(region: Region, node: Node, goal: Goal) -> bool:
         return False
     bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64))
     window = {name: node.attrs[name] for name in WINDOW if name in node.attrs}
-    return bias is not None and product(region, "QConv", x, w, bias, goal, **window)
+    return bias is not None and product(region, "QConv", x, w, bias, goal, node.name, **window)
 
 
 def conv_transpose(region: Region, node: Node, goal: Goal) -> bool:
@@ -34,7 +34,7 @@ def conv_transpose(region: Region, node: Node, goal: Goal) -> bool:
     w = replace(w, scales=np.tile(w.scales, group))
     bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64))
     attrs = {name: node.attrs[name] for name in (*WINDOW, "output_shape", "output_padding") if name in node.attrs}
-    return bias is not None and product(region, "QConvTranspose", x, w, bias, goal, **attrs)
+    return bias is not None and product(region, "QConvTranspose", x, w, bias, goal, node.name, **attrs)
 
 
 def is_covered(node: Node, w: Weights, floats: bool) -> bool:
@@ -62,7 +62,7 @@ def gemm(region: Region, node: Node, goal: Goal) -> bool:
     if x is None or w is None or not plain or w.array.ndim != 2:
         return False
     bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64))
-    return bias is not None and product(region, "QMatMul", x, w if turned else transposed(region, w), bias, goal)
+    return bias is not None and product(region, "QMatMul", x, w if turned else transposed(region, w), bias, goal, node.name)
 
 
 def matmul(region: Region, node: Node, goal: Goal) -> bool:
@@ -70,7 +70,7 @@ def matmul(region: Region, node: Node, goal: Goal) -> bool:
     x, w = region.operand(node.input(0)), region.weights(node.input(1), 1)
     if x is None or w is None or w.array.ndim != 2 or region.rank(node.input(0)) < 2:
         return False
-    return product(region, "QMatMul", x, transposed(region, w), np.zeros(w.scales.size, np.int64), goal)
+    return product(region, "QMatMul", x, transposed(region, w), np.zeros(w.scales.size, np.int64), goal, node.name)
 
 
 def transposed(region: Region, w: Weights) -> Weights:
@@ -103,7 +103,8 @@ def whole_operands(region: Region, x: str, w: Weights, stem: str, group: int = 1
     return twice, region.constant(f"{stem}/weights", np.concatenate([w.array, w.excess], 1))
 
 
-def product(region: Region, op_type: str, x: Operand, w: Weights, bias: np.ndarray, goal: Goal, **attrs: Any) -> bool:
+def product(region: Region, op_type: str, x: Operand, w: Weights, bias: np.ndarray, goal: Goal, name: str,
+            **attrs: Any) -> bool:
     """QConv, QConvTranspose or QMatMul: y = sum of (x - x_zero) * w + bias, exact, times a factor.
 
     False where 32 bits may not hold the sum.
@@ -118,7 +119,7 @@ def product(region: Region, op_type: str, x: Operand, w: Weights, bias: np.ndarr
     factor = (sums if goal.target is None else sums / goal.target.scale).astype(np.float32)
     inputs.append(region.constant(f"{goal.output}/factor", factor))
     kind = "float" if goal.target is None else "uint8"
-    region.add(op_type, inputs, goal.output, goal.like, kind, x_zero=x.at.zero, **goal.attrs(), **attrs)
+    region.add(op_type, inputs, goal.output, goal.like, kind, name, x_zero=x.at.zero, **goal.attrs(), **attrs)
     return True
 
 

@@ -70,7 +70,8 @@ if TYPE_CHECKING:
     )
     from fastcnn.explanation.explain import explain
     from fastcnn.ir.graph import ValueInfo
-    from fastcnn.model import Model, load
+    from fastcnn.loading import load
+    from fastcnn.model import Model
     from fastcnn.post_training import Quantized, quantize
     from fastcnn.preprocess import Preprocess
 
@@ -98,7 +99,7 @@ select_machine()
 LATER = {"Deadline": "fastcnn._native", "Model": "fastcnn.model", "Preprocess": "fastcnn.preprocess",
          "Quantized": "fastcnn.post_training", "ValueInfo": "fastcnn.ir.graph",
          "bench": "fastcnn.benchmark.session", "capi": "", "compare": "fastcnn.comparison", "explain": "fastcnn.explanation.explain",
-         "load": "fastcnn.model", "quantize": "fastcnn.post_training"}
+         "load": "fastcnn.loading", "quantize": "fastcnn.post_training"}
 
 
 def __getattr__(name: str) -> object:

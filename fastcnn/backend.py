@@ -15,7 +15,8 @@ from onnx import ModelProto, NodeProto, helper
 from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupledict
 
 from fastcnn.ir.errors import ConfigurationError, FastCNNError, InputError
-from fastcnn.model import Model, load
+from fastcnn.loading import load
+from fastcnn.model import Model
 from fastcnn.onnx_proto.types import element_name, tensor_type
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from fastcnn.analysis.compare import TOLERANCE, Comparison, by_reference
 from fastcnn.analysis.compare import compare as compared
 from fastcnn.ir.errors import ConfigurationError, InputError
-from fastcnn.model import Model, load
+from fastcnn.loading import load
+from fastcnn.model import Model
 
 REFERENCE, ONNXRUNTIME = "reference", "onnxruntime"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +13,12 @@ from fastcnn.boundary import foreseen, unforeseen
 from fastcnn.budget import Budget
 from fastcnn.convolve.accuracy import FAST, Accuracy, accuracy_of
 from fastcnn.convolve.decision import Chooser, CostModel
-from fastcnn.cpu import default_memory, default_threads, respect_quota
+from fastcnn.cpu import default_memory, respect_quota
 from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
-from fastcnn.ir.errors import ConfigurationError, ExecutionError, FastCNNError, InputError, ModelError, warn_user
+from fastcnn.ir.errors import ExecutionError, FastCNNError, InputError, ModelError, warn_user
 from fastcnn.ir.graph import Graph, Shape, ValueInfo
 from fastcnn.ir.spec import Spec
-from fastcnn.locks import Lock, uncollected, uncut
+from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import mappings_of, reading
 from fastcnn.passes import run_passes
 from fastcnn.passes.half_border import half_border
@@ -29,7 +29,6 @@ from fastcnn.reader import constant_info, read, with_inputs
 from fastcnn.results import described_outputs, first_of, place, repeated, targets_of
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
 
     from fastcnn.analysis.diagram import Diagram
     from fastcnn.analysis.profile import Profile
@@ -38,46 +37,15 @@ if TYPE_CHECKING:
     from fastcnn.calls.batcher import Batcher
 
 
-def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str | Mapping[str, str] = "fp32",
-         tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
-         accuracy: str | Mapping[str, str] = FAST) -> Model:
-    """Read an ONNX model and prepare it to run.
-
-    model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
-    threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores)
-    precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included; "bf16": operands of
-               convolutions and of products with constant matrices are rounded to bfloat16 where the CPU multiplies those faster
-               (AMX, AVX-512 BF16), sums and everything else stay float32. {name of a node: "bf16"} for some nodes
-    tune       True: time the candidates for every distinct convolution on this machine when its shapes are first planned and use
-               the fastest; answers are remembered in a file, or in the one given here
-    max_memory bytes that one value, the activations of one plan and the packed weights may take, each; None: three quarters of what
-               the machine, the cgroup and ulimit allow
-
-    accuracy   "fast": Winograd's algorithm where it is quicker; "strict": every convolution sums over its window alone, so that NaN,
-               infinities and enormous values touch no output that does not see them. {name of a node: "strict"} for some nodes
-
-    Raises ModelError when the file is not a consistent ONNX model, UnsupportedOperatorError when nothing computes an operator,
-    ShapeError when fixed input shapes contradict the graph, LimitError for what passes max_memory, ConfigurationError for options
-    without meaning. Warns once when nodes have no native kernel and fall back to onnx.reference.
-    """
-    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
-        raise ConfigurationError(f"threads={threads!r}: expected a positive integer or None")
-    if max_memory is not None and (not isinstance(max_memory, int) or isinstance(max_memory, bool) or max_memory < 1):
-        raise ConfigurationError(f"max_memory={max_memory!r}: expected a number of bytes or None")
-    source = model if isinstance(model, (str, os.PathLike)) else None
-    with uncut(), uncollected(), reading():
-        return Model(read(model), threads or default_threads(), precision, source, tune, max_memory, accuracy)
-
-
 class Model:
     """A loaded network. Safe to run from several threads at once; outputs belong to the caller.
 
     Pickles, for other processes, as its path where it was loaded from one, and as its graph and weights otherwise.
     """
 
-    def __init__(self, graph: Graph, threads: int, precision: str | Mapping[str, str] = "fp32", source: str | os.PathLike[str] | None = None,
-                 tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
-                 accuracy: str | Mapping[str, str] = FAST):
+    def __init__(self, graph: Graph, threads: int, precision: str | Mapping[str, str] = "fp32",
+                 source: str | os.PathLike[str] | None = None, tune: bool | str | os.PathLike[str] = False,
+                 max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST):
         self._budget, self._max_memory = Budget(max_memory or default_memory()), max_memory
         self._graph, self._threads, self._tune = graph, threads, tune
         checked = accuracy_of(accuracy, graph.node_names(), precision)
@@ -98,6 +66,7 @@ class Model:
         self._narrowed = {name: dtype for name, dtype in narrowed.items() if dtype is not None}
         self._halves = frozenset(name for name, kind in types.items() if kind == "tensor(float16)")
         self._warned = False
+        self._why: Mapping[str, str] = {}
         with foreseen(ModelError):
             engine = self._engine(self._output_names)
             self._default: Engine | None = engine
@@ -254,7 +223,8 @@ class Model:
 
         Plans are made at load where all input shapes are fixed, else by the first run with a shape.
         """
-        return self._default.choices() if self._default is not None else []
+        rows = self._default.choices() if self._default is not None else []
+        return [replace(row, why=self._why[row.node]) if row.node in self._why else row for row in rows]
 
     def stats(self) -> Stats:
         """Runs and their latencies, plans and how often they were found, memory: counted in this process since the model was loaded.
@@ -296,7 +266,7 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self._source or self._graph, self._threads, self._precision, self._tune, self._max_memory,
-                        self._accuracy)
+                        self._accuracy, self._why)
 
     def __repr__(self) -> str:
         if self._default is None:
@@ -389,10 +359,12 @@ def _tuner(tune: bool | str | os.PathLike[str], graph: Graph, accuracy: Accuracy
 
 
 def _again(source: str | Graph, threads: int, precision: str | Mapping[str, str], tune: bool | str | os.PathLike[str] = False,
-           max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST) -> Model:
+           max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST, why: Mapping[str, str] = MappingProxyType({})) -> Model:
     """A pickled model."""
     path = source if isinstance(source, str) else None
-    return Model(source if isinstance(source, Graph) else read(source), threads, precision, path, tune, max_memory, accuracy)
+    model = Model(source if isinstance(source, Graph) else read(source), threads, precision, path, tune, max_memory, accuracy)
+    model._why = dict(why)
+    return model
 
 
 def _dims(info: ValueInfo) -> str:

@@ -2,19 +2,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastcnn.analysis.text import plain_table
 from fastcnn.cpu import default_threads
 from fastcnn.ir.errors import ConfigurationError
-from fastcnn.ir.graph import Graph, ValueInfo
+from fastcnn.ir.graph import Graph
+from fastcnn.locks import uncut
+from fastcnn.mapping import reading
 from fastcnn.model import Model
-from fastcnn.precision.calibrate import Feeds, Progress, Run
+from fastcnn.precision.calibrate import Progress, Run
+from fastcnn.precision.feeding import Feeding
 from fastcnn.precision.prepare import prepared
 from fastcnn.precision.quantise import Options, quantised_graph
 from fastcnn.precision.report import COLUMNS, Report
@@ -79,7 +80,8 @@ def quantize(model: str | os.PathLike[str] | bytes | ModelProto, data: Any, outp
     if max_error is not None and not max_error > 0:
         raise ConfigurationError(f"max_error={max_error!r}: expected a positive number or None")
     options = Options(method, activations, per_channel, equalize, correct_bias, keep, layer_error, max_error, threads or default_threads())
-    graph = prepared(read(raised(model, OPSET)))
+    with uncut(), reading():
+        graph = prepared(read(raised(model, OPSET)))
 
     def make(part: Graph) -> Run:
         network = Model(part, options.threads)
@@ -91,32 +93,6 @@ def quantize(model: str | os.PathLike[str] | bytes | ModelProto, data: Any, outp
     if output is not None:
         result.save(output)
     return result
-
-
-class Feeding:
-    """Calibration data as feeds, one after the other; its length where it has one."""
-
-    def __init__(self, data: Any, inputs: Sequence[ValueInfo]):
-        self.data, self.inputs = data, inputs
-        if isinstance(data, np.ndarray) and data.ndim:
-            self.data = [data[k:k + 1] for k in range(len(data))]
-        elif isinstance(data, (str, bytes, Mapping)) or not isinstance(data, Iterable):
-            raise ConfigurationError(f"data: expected an iterable of feeds, {{input: array}}, got {type(data).__name__}")
-
-    def __iter__(self) -> Iterator[Feeds]:
-        for feeds in self.data:
-            if isinstance(feeds, Mapping):
-                yield feeds
-            elif len(self.inputs) == 1:
-                yield {self.inputs[0].name: feeds}
-            else:
-                raise ConfigurationError(f"data: feeds of a model with {len(self.inputs)} inputs are {{input: array}}, "
-                                         f"not {type(feeds).__name__}")
-
-    @property
-    def total(self) -> int | None:
-        """How many there are, None where the data does not say."""
-        return len(self.data) if hasattr(self.data, "__len__") else None
 
 
 def _nothing(stage: str, done: int, total: int | None) -> None:

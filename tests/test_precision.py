@@ -44,9 +44,11 @@ def test_load_precision_bf16_rounds_operands_alone(level, monkeypatch):
 def two_convolutions() -> onnx.ModelProto:
     rng = np.random.default_rng(0)
     weights = [numpy_helper.from_array(rng.standard_normal((32, 32, 3, 3), np.float32), name) for name in ("w", "v")]
-    nodes = [helper.make_node("Conv", [x, w], [y], name, pads=[1] * 4) for x, w, y, name in (("x", "w", "c", "first"), ("c", "v", "y", "second"))]
+    links = (("x", "w", "c", "first"), ("c", "v", "y", "second"))
+    nodes = [helper.make_node("Conv", [x, w], [y], name, pads=[1] * 4) for x, w, y, name in links]
     borders = [[helper.make_tensor_value_info(name, 1, (1, 32, 14, 14))] for name in ("x", "y")]
-    return helper.make_model(helper.make_graph(nodes, "g", *borders, weights), opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    graph = helper.make_graph(nodes, "g", *borders, weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
 def test_load_precision_of_some_nodes(monkeypatch):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+import fastcnn.loading
 import fastcnn.model
 from fastcnn.ir.errors import ConfigurationError
 
@@ -30,7 +31,7 @@ def model_options(function: Function) -> Function:
 def load(path: str, threads: int | None = None, tune: bool = False, accuracy: str = "fast") -> fastcnn.model.Model:
     """The model; warnings become a line each."""
     warnings.showwarning = lambda message, *_, **__: click.echo(f"fastcnn: warning: {message}", err=True)
-    return fastcnn.model.load(path, threads=threads, tune=tune, accuracy=accuracy)
+    return fastcnn.loading.load(path, threads=threads, tune=tune, accuracy=accuracy)
 
 
 def shapes_of(options: Sequence[str], names: Sequence[str]) -> dict[str, list[int]] | None:

@@ -9,6 +9,7 @@ from fastcnn.ir.record import dataclass
 
 FP32, BF16 = "fp32", "bf16"
 PRECISIONS = (FP32, BF16)
+AUTO = "auto"           # a choice of these, and of 8-bit integers, for each layer: fastcnn.precision.auto
 
 FAST, STRICT = "fast", "strict"
 LEVELS = (FAST, STRICT)

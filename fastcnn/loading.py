@@ -1,0 +1,79 @@
+"""fastcnn.load(): a model from a file and options."""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastcnn.convolve.accuracy import AUTO, BF16, FAST
+from fastcnn.cpu import default_threads
+from fastcnn.ir.errors import ConfigurationError
+from fastcnn.ir.graph import Graph
+from fastcnn.locks import uncollected, uncut
+from fastcnn.mapping import reading
+from fastcnn.model import Model
+from fastcnn.reader import read
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str | Mapping[str, str] = "fp32",
+         tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
+         accuracy: str | Mapping[str, str] = FAST, max_error: float | None = None, calibration: Any = None) -> Model:
+    """Read an ONNX model and prepare it to run.
+
+    model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
+    threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores)
+    precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included; "bf16": operands of
+               convolutions and of products with constant matrices are rounded to bfloat16 where the CPU multiplies those faster
+               (AMX, AVX-512 BF16), sums and everything else stay float32. {name of a node: "bf16"} for some nodes.
+               "auto": float32, bfloat16 or 8-bit integers for each layer, so that it is fastest with outputs within max_error
+    tune       True: time the candidates for every distinct convolution on this machine when its shapes are first planned and use
+               the fastest; answers are remembered in a file, or in the one given here
+    max_memory bytes that one value, the activations of one plan and the packed weights may take, each; None: three quarters of what
+               the machine, the cgroup and ulimit allow
+    accuracy   "fast": Winograd's algorithm where it is quicker; "strict": every convolution sums over its window alone, so that NaN,
+               infinities and enormous values touch no output that does not see them. {name of a node: "strict"} for some nodes
+    max_error  with "auto": the most that an output may differ from the float32 network's, as a share of its largest value
+    calibration  with "auto": what inputs look like, an iterable of feeds or of arrays for the only input. Measuring layers takes from
+               seconds to minutes; a pickled model does not measure again. `Model.choices()` says why each layer is as it is
+
+    Raises ModelError when the file is not a consistent ONNX model, UnsupportedOperatorError when nothing computes an operator,
+    ShapeError when fixed input shapes contradict the graph, LimitError for what passes max_memory, ConfigurationError for options
+    without meaning. Warns once when nodes have no native kernel and fall back to onnx.reference.
+    """
+    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+        raise ConfigurationError(f"threads={threads!r}: expected a positive integer or None")
+    if max_memory is not None and (not isinstance(max_memory, int) or isinstance(max_memory, bool) or max_memory < 1):
+        raise ConfigurationError(f"max_memory={max_memory!r}: expected a number of bytes or None")
+    source = model if isinstance(model, (str, os.PathLike)) else None
+    if precision == AUTO:
+        from fastcnn.precision.prepare import prepared
+        with uncut(), reading():
+            graph = prepared(read(model))
+        return _automatic(graph, threads or default_threads(), max_error, calibration, tune, max_memory, accuracy)
+    if max_error is not None or calibration is not None:
+        raise ConfigurationError(f"max_error and calibration are for precision={AUTO!r}, not {precision!r}")
+    with uncut(), uncollected(), reading():
+        return Model(read(model), threads or default_threads(), precision, source, tune, max_memory, accuracy)
+
+
+def _automatic(graph: Graph, threads: int, max_error: float | None, calibration: Any, tune: bool | str | os.PathLike[str],
+               max_memory: int | None, accuracy: str | Mapping[str, str]) -> Model:
+    """A model with each layer in the precision that was picked for it. graph: of prepare.prepared()."""
+    from fastcnn.precision.auto import automatic
+    from fastcnn.precision.feeding import Feeding
+    from fastcnn.precision.network import Network
+    if calibration is None or not isinstance(max_error, (int, float)) or not max_error > 0:
+        raise ConfigurationError(f"precision={AUTO!r} wants calibration, feeds, and max_error, a positive number: got {max_error!r}")
+
+    def made(part: Graph, rounded: frozenset[str], tune: bool | str | os.PathLike[str] = False) -> Model:
+        kept = accuracy if isinstance(accuracy, str) else {name: v for name, v in accuracy.items() if name in part.node_names()}
+        with uncut(), uncollected(), reading():
+            return Model(part, threads, dict.fromkeys(rounded, BF16), None, tune, max_memory, kept)
+
+    found = automatic(graph, Feeding(calibration, graph.inputs, "calibration"), max_error, lambda *part: Network(made(*part)), threads)
+    model = made(found.graph, found.rounded, tune)
+    model._why = found.why
+    return model

@@ -1,0 +1,183 @@
+"""precision="auto": float32, bfloat16 or bytes for each layer, so that the outputs keep within a bound and time is least."""
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from fastcnn.ir.graph import Graph, Node
+from fastcnn.ir.record import dataclass
+from fastcnn.precision.budget import Option, cheapest
+from fastcnn.precision.errors import output_error, outputs_of
+from fastcnn.precision.feeding import Feeding
+from fastcnn.precision.network import Network
+from fastcnn.precision.quantise import Calibrated, Options, calibrated
+
+FP32, BF16, INT8 = "fp32", "bf16", "int8"
+# Of the bound that calibration data must keep within: other data go further. The largest of 200 normal numbers is 1.4 times that of 16.
+MARGIN = 0.7
+HARM_SAMPLES = 4                # to measure what a layer does to the outputs
+SCALES = (1.0, 1.5, 2.2, 3.2)   # of the bound that errors of layers, added up, are given: they are not independent
+FALLING, STEPS = 0.65, 8        # and what it falls by, and how often, until the whole keeps within the bound
+ROUNDS = 7                      # that whole networks are timed in
+WORTH = 0.97                    # of float32's time: what is not faster than that is no option
+
+
+# Makes a graph run, with these nodes in bfloat16.
+Make = Callable[[Graph, frozenset[str]], Network]
+
+
+class Layer(NamedTuple):
+    """A product by its name and its output, with what it can be computed in: float32 first."""
+
+    name: str
+    output: str
+    options: tuple[Option, ...]
+
+    def option(self, precision: str) -> Option:
+        """The option of a precision, float32's where there is none."""
+        return next((option for option in self.options if option.name == precision), self.options[0])
+
+
+@dataclass(frozen=True)
+class Automatic:
+    """graph and rounded: what to run. picks: layer -> its precision; why: layer -> the reason, with figures; error: on the data."""
+
+    graph: Graph
+    rounded: frozenset[str]
+    picks: Mapping[str, str]
+    why: Mapping[str, str]
+    error: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A whole network: each layer's precision, the network, its error."""
+
+    picks: tuple[str, ...]
+    network: Network
+    graph: Graph
+    rounded: frozenset[str]
+    error: float
+
+
+def automatic(graph: Graph, data: Feeding, max_error: float, make: Make, threads: int) -> Automatic:
+    """Measures what each layer takes and does to the outputs in each precision, picks, and tries the whole. graph: prepare.prepared().
+
+    Of the networks that keep within the bound on the data, single precisions among them, the one that is measured to be fastest.
+    """
+    known = calibrated(graph, data, data.total, lambda part: make(part, frozenset()).run, Options(threads=threads), _said)
+    ways = [replace(known, options=replace(known.options, method=name)) for name in ("minmax", "mse")]
+    known = min(ways, key=lambda way: way.error(way.on_bytes(())[0]))
+    search = Search(known, make, _layers(known, make), MARGIN * max_error)
+    found = search.fastest()
+    picks = {layer.name: pick for layer, pick in zip(search.layers, found.picks)}
+    return Automatic(found.graph, found.rounded, picks, {layer.name: _why(layer, pick) for layer, pick in zip(search.layers, found.picks)},
+                     found.error)
+
+
+class Search:
+    """Whole networks, tried until the fastest within a bound is found."""
+
+    def __init__(self, known: Calibrated, make: Make, layers: Sequence[Layer], bound: float):
+        self.known, self.make, self.layers, self.bound = known, make, layers, bound
+        self.tried: dict[tuple[str, ...], Trial] = {}
+
+    def trial(self, picks: Sequence[str]) -> Trial:
+        """The network with these precisions, each once."""
+        key = tuple(picks)
+        if key not in self.tried:
+            pairs = list(zip(self.layers, key))
+            graph, _ = self.known.on_bytes([layer.output for layer, pick in pairs if pick != INT8])
+            rounded = frozenset(layer.name for layer, pick in pairs if pick == BF16)
+            network = self.make(graph, rounded)
+            error = output_error(outputs_of(network.run, self.known.seen.samples), self.known.exact)
+            self.tried[key] = Trial(key, network, graph, rounded, error)
+            _said("whole networks", len(self.tried), None)
+        return self.tried[key]
+
+    def within(self, penalty: Mapping[str, float]) -> Trial:
+        """By the errors and times of layers: the fastest that turns out to keep within the bound. penalty: layer -> ms if not on bytes."""
+        options = [[option if option.name == INT8 else option._replace(ms=option.ms + penalty.get(layer.output, 0.0))
+                    for option in layer.options] for layer in self.layers]
+        found = None
+        for scale in SCALES:
+            trial = self.trial(self._picks(options, scale))
+            if trial.error > self.bound:
+                break
+            found = trial
+        scale = 1.0
+        for _ in range(STEPS):
+            if found is not None:
+                return found
+            scale *= FALLING
+            trial = self.trial(self._picks(options, scale))
+            found = trial if trial.error <= self.bound else None
+        return found or self.single(FP32)
+
+    def _picks(self, options: Sequence[Sequence[Option]], scale: float) -> list[str]:
+        chosen = cheapest(options, self.bound * scale)
+        return [layer[k].name for layer, k in zip(options, chosen)]
+
+    def single(self, precision: str) -> Trial:
+        """All layers in one precision, as far as it is an option."""
+        return self.trial([layer.option(precision).name for layer in self.layers])
+
+    def fastest(self) -> Trial:
+        """Of all that was tried and keeps within the bound."""
+        predictions = self.known.predictions
+        for precision in (FP32, BF16, INT8):
+            self.single(precision)
+        self.within({})
+        self.within({output: 2 * time.entering_ms for output, time in predictions.items()})
+        good = [trial for trial in self.tried.values() if trial.error <= self.bound or set(trial.picks) <= {FP32}]
+        feeds, times = self.known.seen.samples[0], {id(trial): np.inf for trial in good}
+        for _ in range(ROUNDS):
+            for trial in good:
+                times[id(trial)] = min(times[id(trial)], trial.network.seconds(feeds))
+        return min(good, key=lambda trial: times[id(trial)])
+
+
+def _layers(known: Calibrated, make: Make) -> list[Layer]:
+    """Every product with its options: times of whole networks in one precision, errors of networks with one layer in it."""
+    products, feeds = known.found.products(), known.seen.samples[0]
+    every = [node.outputs[0] for node in products]
+    names = frozenset(node.name for node in products)
+    networks = {FP32: make(known.graph, frozenset()), BF16: make(known.graph, names), INT8: make(known.on_bytes(())[0], frozenset())}
+    times = {precision: network.layer_ms(feeds) for precision, network in networks.items()}
+    done_so = {precision: networks[precision].computed_in(precision) for precision in (BF16, INT8)}
+    layers = []
+    for done, node in enumerate(products, 1):
+        ms = {precision: found.get(node.name, np.inf) for precision, found in times.items()}
+        options = [Option(FP32, ms[FP32], 0.0)]
+        for precision in (BF16, INT8):
+            if node.name in done_so[precision] and ms[precision] < WORTH * ms[FP32]:
+                options.append(Option(precision, ms[precision], _harm(known, make, node, precision, every) ** 2))
+        layers.append(Layer(node.name, node.outputs[0], tuple(options)))
+        _said("layers", done, len(products))
+    return layers
+
+
+def _harm(known: Calibrated, make: Make, node: Node, precision: str, every: Collection[str]) -> float:
+    """The error of the outputs when one layer is computed in a precision and all others in float32."""
+    if precision == BF16:
+        run = make(known.graph, frozenset([node.name])).run
+    else:
+        run = make(known.on_bytes([output for output in every if output != node.outputs[0]])[0], frozenset()).run
+    return output_error(outputs_of(run, known.seen.samples[:HARM_SAMPLES]), known.exact)
+
+
+def _why(layer: Layer, pick: str) -> str:
+    own = layer.option(pick)
+    others = ", ".join(f"{option.ms:.3g} ms in {option.name}" + (f" with an error of {np.sqrt(option.square):.2g}" if option.square else "")
+                       for option in layer.options if option.name != pick)
+    error = f", an error of {np.sqrt(own.square):.2g} by itself" if own.square else ""
+    return f"{own.ms:.3g} ms{error}" + (f"; {others}" if others else "; no other precision is faster")
+
+
+def _said(stage: str, done: int, total: int | None) -> None:
+    """Progress goes to the log."""
+    from logging import getLogger
+    getLogger("fastcnn.precision").info("%s: %d%s", stage, done, "" if total is None else f" of {total}")

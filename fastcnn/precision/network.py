@@ -1,0 +1,74 @@
+"""A network that runs, as the search for precisions measures it."""
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from fastcnn.precision.calibrate import Feeds
+
+
+class Timing(Protocol):
+    """What of fastcnn.analysis.profile.Timing is looked at."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]: ...
+
+    @property
+    def ms(self) -> float: ...
+
+
+class Choice(Protocol):
+    """Of fastcnn.plan.choices.LayerChoice."""
+
+    @property
+    def node(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
+
+
+class Profile(Protocol):
+    """Of fastcnn.analysis.profile.Profile."""
+
+    @property
+    def timings(self) -> Sequence[Timing]: ...
+
+
+class Runs(Protocol):
+    """Of fastcnn.Model, which stands above this room."""
+
+    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[Any]: ...
+
+    def choices(self) -> Sequence[Choice]: ...
+
+    def profile(self, feeds: Mapping[str, Any], *, runs: int, seconds: float) -> Profile: ...
+
+
+class Network:
+    """Values, and times, of a model."""
+
+    def __init__(self, model: Runs):
+        self.model = model
+
+    def run(self, names: Sequence[str], feeds: Feeds) -> list[Any]:
+        """Values by name; no names: the outputs."""
+        return self.model.run(list(names) or None, feeds)
+
+    def seconds(self, feeds: Feeds) -> float:
+        """Of a run."""
+        start = time.perf_counter()
+        self.model.run(None, feeds)
+        return time.perf_counter() - start
+
+    def computed_in(self, precision: str) -> set[str]:
+        """Names of the nodes that some step computes in a precision: permission for bfloat16 is not use of it."""
+        return {choice.node for choice in self.model.choices() if choice.precision == precision}
+
+    def layer_ms(self, feeds: Feeds) -> dict[str, float]:
+        """Of each node, by its name; what runs as one is shared among its nodes."""
+        shared: dict[str, float] = {}
+        for timing in self.model.profile(feeds, runs=9, seconds=0.5).timings:
+            for name in timing.nodes:
+                shared[name] = shared.get(name, 0.0) + timing.ms / len(timing.nodes)
+        return shared

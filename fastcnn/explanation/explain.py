@@ -17,7 +17,8 @@ from fastcnn.explanation.found import Detected, Detector, Found
 from fastcnn.explanation.page import save
 from fastcnn.explanation.patches import PATCHES, Strongest, checked_channels, cut_all
 from fastcnn.ir.errors import InputError
-from fastcnn.model import Model, load
+from fastcnn.loading import load
+from fastcnn.model import Model
 from fastcnn.preprocess import Preprocess, image_input
 
 CHANNELS, LAYERS, SHOWN = 16, 4, 4          # channels of a layer, layers and images that are looked at by default

@@ -7,6 +7,7 @@
 `import fastcnn as ort` also works: onnxruntime's names, from fastcnn.compat.
 """
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from fastcnn.cpu import cpu_info, select_instruction_set
@@ -109,6 +110,8 @@ def __getattr__(name: str) -> object:
             found = getattr(import_module(module), name) if module else import_module(f"fastcnn.{name}")
         globals()[name] = found
         return found
+    if find_spec(f"fastcnn.{name}"):        # `from fastcnn import name` asks here before it imports a module of that name
+        raise AttributeError(f"module 'fastcnn' has no attribute {name!r} before it is imported", name=name)
     from fastcnn.compat.absent import MODULE
     reason = MODULE.get(name)
     raise AttributeError(f"module 'fastcnn' has no attribute {name!r}{(reason and f': {reason}') or ''}")

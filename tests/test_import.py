@@ -40,6 +40,30 @@ def test_import_finds_every_name_once():
     assert sorted(names) == sorted(fastcnn.__all__)
 
 
+def test_import_of_any_module_may_be_the_first():
+    """No module needs another to have been imported before it: each in a process of its own."""
+    code = """
+import os, pkgutil, sys, traceback
+import numpy, onnx, fastcnn
+for found in pkgutil.walk_packages(["fastcnn"], "fastcnn."):
+    if found.name.endswith("__main__"):
+        continue
+    child = os.fork()
+    if not child:
+        try:
+            __import__(found.name)
+        except ModuleNotFoundError as error:        # an extra that is not installed
+            os._exit(error.name.startswith("fastcnn"))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        print(found.name)
+"""
+    assert printed(code) == []
+
+
 def test_import_refuses_names_that_are_not_there():
     with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
         fastcnn.nonsense  # noqa: B018

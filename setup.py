@@ -8,6 +8,7 @@ import platform
 import subprocess
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -92,6 +93,16 @@ def libraries():
     return [library("fastcnn_core", everyone, OPENMP), *kernels]
 
 
+class BuildClib(build_clib):
+    """Compiles libraries side by side: each instruction set's kernels take a compiler half a minute."""
+
+    def build_libraries(self, libraries):
+        one = super().build_libraries
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for done in [pool.submit(one, [each]) for each in libraries]:
+                done.result()
+
+
 class BuildExt(build_ext):
     """build_ext --inplace alone does not build the libraries it links."""
 
@@ -116,4 +127,4 @@ native, = cythonize([native], compiler_directives=directives, force=DEBUG, build
 native.name = "fastcnn._native"
 
 setup(libraries=libraries(), ext_modules=[native],
-      cmdclass={"build_ext": BuildExt, "build_clib": build_clib})
+      cmdclass={"build_ext": BuildExt, "build_clib": BuildClib})

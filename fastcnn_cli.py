@@ -16,6 +16,7 @@ COMMANDS = {
     "graph": "The network as in the file and as it runs: .svg, .html, .onnx for Netron, .json for Model Explorer.",
     "kernels": "Everything that can compute a shape, timed, with the planner's pick.",
     "quantize": "A network of floats as one of 8 bits, calibrated with images or arrays; error and time a layer.",
+    "serve": "Models over HTTP by the Open Inference Protocol, in batches.",
     "doctor": "The machine, threads and why, what it reaches, versions, a self-test of the kernels.",
     "knobs": "Every environment variable: type, default, meaning.",
 }

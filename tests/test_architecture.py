@@ -57,8 +57,9 @@ ARROWS = {
     "benchmark": {"base", "analysis", "cpu", "model", "reader"},
     "post_training": {"base", "analysis", "cpu", "model", "onnx_proto", "precision", "reader"},
     "explanation": {"base", "analysis", "model", "preprocess"},
+    "serving": {"base", "analysis", "calls", "model", "preprocess"},
     "cli": {"base", "analysis", "benchmark", "comparison", "cpu", "explanation", "model", "native", "post_training", "precision",
-            "preprocess", "reader", "reference"},
+            "preprocess", "reader", "reference", "serving"},
     "command": set(),
 }
 MAY_IMPORT_ONNX = {"onnx_proto", "schema", "reader", "reference", "model", "backend", "benchmark", "cli", "comparison", "post_training"}

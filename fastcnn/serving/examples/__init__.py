@@ -1,0 +1,1 @@
+"""Small services to begin with."""

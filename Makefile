@@ -42,6 +42,7 @@ MUTANTS ?= 50000
 fuzz: $(VENV)/built
 	$(BIN)/python tests/test_differential.py $(NETWORKS)
 	$(BIN)/python tests/fuzz/run.py $(MUTANTS)
+	$(BIN)/python tests/fuzz/run.py $(MUTANTS) compiled
 	$(BIN)/python tests/fuzz/sweep.py
 
 bench: $(VENV)/built

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import numpy
@@ -77,6 +78,14 @@ HEADERS = [os.path.relpath(h, HERE) for h in HEADERS]
 SOURCES = sorted(os.path.relpath(p, HERE) for p in (HERE / SOURCE).rglob("*.c") if p.name != "_native.c")
 
 
+def digest(*files):
+    """What tells a build from others: packed weights of another are packed again."""
+    found = sha256()
+    for name in sorted(sum(files, [str(SOURCE / "_native.pyx")])):
+        found.update(name.encode() + b"\0" + (HERE / name).read_bytes())
+    return found.hexdigest()[:16]
+
+
 def library(name, sources, flags):
     return name, {"sources": sources, "cflags": C_FLAGS + flags, "obj_deps": {"": HEADERS},
                   "include_dirs": [str(SOURCE)]}
@@ -113,7 +122,8 @@ class BuildExt(build_ext):
 
 native = Extension(
     "_native", [str(SOURCE / "_native.pyx")], include_dirs=[str(SOURCE), numpy.get_include()],
-    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")], depends=[*HEADERS, *SOURCES],
+    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), ("FC_BUILD", f'"{digest(HEADERS, SOURCES)}"')],
+    depends=[*HEADERS, *SOURCES],
     extra_compile_args=["-O1" if DEBUG else "-O2", "-g1" if DEBUG else "-g0", "-Wno-unused-function", *OPENMP,
                         *(SANITIZE if DEBUG else [])],
     extra_link_args=[*OPENMP, *(SANITIZE if DEBUG else [])])

@@ -14,6 +14,7 @@ MAX_PREFETCH: int
 MAX_THREADS: int
 ALIGN: int
 CHECKED: bool
+BUILD: str
 HAS_OPENMP: bool
 
 FORM_INT: int

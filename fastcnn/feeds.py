@@ -143,6 +143,17 @@ def tensor_dtype(type_string: str) -> np.dtype | None:
     return None if dtype is None else np.dtype(dtype)
 
 
+def narrowed(types: Mapping[str, str]) -> dict[str, np.dtype]:
+    """dtype of the values whose type no step knows, by their types: what they are converted to on the way out."""
+    found = {name: tensor_dtype(kind) for name, kind in types.items() if kind in COMPUTED_AS}
+    return {name: dtype for name, dtype in found.items() if dtype is not None}
+
+
+def dims(info: ValueInfo) -> str:
+    """The shape of a value as text, "" where its rank is unknown."""
+    return "" if info.shape is None else _shown(info.shape)
+
+
 def _shown(shape: tuple) -> str:
     return "[" + ", ".join("?" if d is None else str(d) for d in shape) + "]"
 

@@ -11,8 +11,8 @@ from fastcnn.ir.errors import ConfigurationError
 from fastcnn.ir.graph import Graph
 from fastcnn.locks import uncollected, uncut
 from fastcnn.mapping import reading
-from fastcnn.model import Model
-from fastcnn.reader import read
+from fastcnn.model import Model, loaded
+from fastcnn.sources import check_options
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str | Mapping[str, str] = "fp32",
          tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
-         accuracy: str | Mapping[str, str] = FAST, max_error: float | None = None, calibration: Any = None) -> Model:
-    """Read an ONNX model and prepare it to run.
+         accuracy: str | Mapping[str, str] = FAST, max_error: float | None = None, calibration: Any = None,
+         verify: bool = False) -> Model:
+    """Read an ONNX model, or one that Model.save() wrote, and prepare it to run.
 
     model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
     threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores)
@@ -39,24 +40,23 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     calibration  with "auto": what inputs look like, an iterable of feeds or of arrays for the only input. Measuring layers takes from
                seconds to minutes; a pickled model does not measure again. `Model.choices()` says why each layer is as it is
 
+    verify     compare all of a compiled model's checksums, which takes as long as reading it whole; else those of what says how to read it
+
+    A compiled model has the precision and accuracy that it was saved with; others are refused.
     Raises ModelError when the file is not a consistent ONNX model, UnsupportedOperatorError when nothing computes an operator,
     ShapeError when fixed input shapes contradict the graph, LimitError for what passes max_memory, ConfigurationError for options
     without meaning. Warns once when nodes have no native kernel and fall back to onnx.reference.
     """
-    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
-        raise ConfigurationError(f"threads={threads!r}: expected a positive integer or None")
-    if max_memory is not None and (not isinstance(max_memory, int) or isinstance(max_memory, bool) or max_memory < 1):
-        raise ConfigurationError(f"max_memory={max_memory!r}: expected a number of bytes or None")
-    source = model if isinstance(model, (str, os.PathLike)) else None
+    check_options(threads, max_memory)
     if precision == AUTO:
         from fastcnn.precision.prepare import prepared
+        from fastcnn.reader import read
         with uncut(), reading():
             graph = prepared(read(model))
         return _automatic(graph, threads or default_threads(), max_error, calibration, tune, max_memory, accuracy)
     if max_error is not None or calibration is not None:
         raise ConfigurationError(f"max_error and calibration are for precision={AUTO!r}, not {precision!r}")
-    with uncut(), uncollected(), reading():
-        return Model(read(model), threads or default_threads(), precision, source, tune, max_memory, accuracy)
+    return loaded(model, threads or default_threads(), precision, tune, max_memory, accuracy, verify)
 
 
 def _automatic(graph: Graph, threads: int, max_error: float | None, calibration: Any, tune: bool | str | os.PathLike[str],

@@ -11,24 +11,26 @@ import numpy as np
 
 from fastcnn.boundary import foreseen, unforeseen
 from fastcnn.budget import Budget
+from fastcnn.compiled import save
 from fastcnn.convolve.accuracy import FAST, Accuracy, accuracy_of
 from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.cpu import default_memory, respect_quota
-from fastcnn.feeds import COMPUTED_AS, Feeder, tensor_dtype
+from fastcnn.feeds import Feeder, dims, narrowed
 from fastcnn.ir.errors import ExecutionError, FastCNNError, InputError, ModelError, warn_user
 from fastcnn.ir.graph import Graph, Shape, ValueInfo
 from fastcnn.ir.spec import Spec
-from fastcnn.locks import Lock, uncut
+from fastcnn.locks import Lock, uncollected, uncut
 from fastcnn.mapping import mappings_of, reading
-from fastcnn.passes import run_passes
-from fastcnn.passes.half_border import half_border
 from fastcnn.plan.choices import LayerChoice
+from fastcnn.plan.control_flow import needed
 from fastcnn.plan.deadline import Deadline, deadline_of
 from fastcnn.plan.executor import Engine
-from fastcnn.reader import constant_info, read, with_inputs
+from fastcnn.plan.packs import Packs
 from fastcnn.results import described_outputs, first_of, place, repeated, targets_of
+from fastcnn.sources import embeddable, sourced, with_outputs
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
 
     from fastcnn.analysis.diagram import Diagram
     from fastcnn.analysis.profile import Profile
@@ -45,10 +47,14 @@ class Model:
 
     def __init__(self, graph: Graph, threads: int, precision: str | Mapping[str, str] = "fp32",
                  source: str | os.PathLike[str] | None = None, tune: bool | str | os.PathLike[str] = False,
-                 max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST):
+                 max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST,
+                 packs: Mapping[Hashable, np.ndarray] | None = None):
+        """packs: of a compiled model, whose graph passes have been over already."""
         self._budget, self._max_memory = Budget(max_memory or default_memory()), max_memory
         self._graph, self._threads, self._tune = graph, threads, tune
-        checked = accuracy_of(accuracy, graph.node_names(), precision)
+        self._compiled = packs is not None
+        names = graph.node_names().union(*((accuracy, precision) if self._compiled else ()))        # passes may have removed some
+        checked = accuracy_of(accuracy, names, precision)
         self._precision = precision if isinstance(precision, str) else dict(precision)
         self._accuracy = accuracy if isinstance(accuracy, str) else dict(accuracy)
         self._chooser = _tuner(tune, graph, checked) if tune else CostModel(checked)
@@ -56,15 +62,13 @@ class Model:
         self._source = os.path.abspath(source) if source is not None else None
         self._overridable = frozenset(name for name in graph.overridable if name in graph.constants)
         self._variants: dict[frozenset[str], Model] = {}
-        self._packs: dict[Hashable, np.ndarray] = {}
+        self._packs = Packs(packs or {})
         self._engines: dict[tuple[str, ...], Engine] = {}
         self._lock = Lock()
         self._feeder = Feeder(graph.inputs)
         self._output_names = tuple(info.name for info in graph.outputs)
         types = {info.name: info.type for info in graph.outputs if info.type} | graph.types
-        narrowed = {name: tensor_dtype(kind) for name, kind in types.items() if kind in COMPUTED_AS}
-        self._narrowed = {name: dtype for name, dtype in narrowed.items() if dtype is not None}
-        self._halves = frozenset(name for name, kind in types.items() if kind == "tensor(float16)")
+        self._narrowed, self._halves = narrowed(types), frozenset(name for name, kind in types.items() if kind == "tensor(float16)")
         self._warned = False
         self._why: Mapping[str, str] = {}
         with foreseen(ModelError):
@@ -129,6 +133,24 @@ class Model:
         self._warn(self._default)
         return self
 
+    def save(self, path: str | os.PathLike[str], *, shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
+             source: bool | None = None) -> None:
+        """Write a compiled model, which load() maps in milliseconds: the graph as it runs, and the weights packed for this CPU.
+
+        shapes  plan for these first, as prepare() does; None: where nothing is planned yet, for what prepare() takes by itself
+        source  whether the ONNX file goes into it too, for other versions of fastcnn to load; None: where the model was loaded from one
+                file. Without it they refuse the compiled model
+        Values inside the graph that passes removed cannot be asked for any more, and overridable initializers are constants.
+        Raises OSError, ConfigurationError for a model that a file cannot hold, and what prepare() raises.
+        """
+        if shapes is not None or self._default is None or not self._default.plans:
+            self.prepare(shapes)
+        assert self._default is not None
+        options = {"precision": self._precision, "accuracy": self._accuracy, "why": dict(self._why)}
+        graph = replace(self._default.graph, outputs=self._outputs, metadata=self._graph.metadata, name=self._graph.name)
+        with uncut(), reading(mappings_of(graph.constants.values())):
+            save(path, graph, self._packs, options, embeddable(None if self._compiled else self._source, self._graph, source))
+
     def __call__(self, *args: Any, **feeds: Any) -> Any:
         """Model(x) for one input (or several in order, or by name); one output comes as an array, several as a list."""
         names = [info.name for info in self._graph.inputs]
@@ -172,6 +194,7 @@ class Model:
 
     def get_overridable_initializers(self) -> list[ValueInfo]:
         """name, type and shape of initializers that are inputs too: they may be fed, and keep their value otherwise."""
+        from fastcnn.reader import constant_info
         return [constant_info(self._graph, name) for name in sorted(self._overridable)]
 
     @property
@@ -266,13 +289,13 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self._source or self._graph, self._threads, self._precision, self._tune, self._max_memory,
-                        self._accuracy, self._why)
+                        self._accuracy, self._compiled, self._why)
 
     def __repr__(self) -> str:
         if self._default is None:
             return "<fastcnn.Model closed>"
-        inputs = ", ".join(f"{i.name}: {i.type}{_dims(i)}" for i in self._graph.inputs)
-        outputs = ", ".join(f"{o.name}: {o.type}{_dims(o)}" for o in self._outputs)
+        inputs = ", ".join(f"{i.name}: {i.type}{dims(i)}" for i in self._graph.inputs)
+        outputs = ", ".join(f"{o.name}: {o.type}{dims(o)}" for o in self._outputs)
         name = f" {self._graph.name!r}" if self._graph.name else ""
         return f"<fastcnn.Model{name} ({inputs}) -> ({outputs}), {len(self._default.graph.nodes)} nodes, {self._threads} threads>"
 
@@ -306,31 +329,29 @@ class Model:
                 if engine is not None:              # another thread made it meanwhile
                     return engine
                 with reading(files):
-                    graph = half_border(run_passes(self._with_outputs(outputs)), self._halves)
+                    graph = self._optimised(with_outputs(self._graph, outputs))
                 for file in files:                  # what passes read has become constants of the graph, or is read again
                     file.forget()
                 engine = self._engines[outputs] = Engine(graph, self._threads, self._packs, None, self._chooser, self._budget)
         return engine
 
+    def _optimised(self, graph: Graph) -> Graph:
+        """The graph after passes. Those of a compiled model are done, and are not even imported."""
+        if self._compiled:
+            return replace(graph, nodes=needed(graph.nodes, graph.output_names()))
+        from fastcnn.passes import run_passes
+        from fastcnn.passes.half_border import half_border
+        return half_border(run_passes(graph), self._halves)
+
     def _variant(self, fed: frozenset[str]) -> Model:
         """The same model with these initializers as inputs."""
         with self._lock:
             if fed not in self._variants:
+                from fastcnn.reader import with_inputs
                 graph = with_inputs(self._graph, sorted(fed))
                 self._variants[fed] = Model(graph, self._threads, self._precision, None, self._tune, self._max_memory,
                                              self._accuracy)
             return self._variants[fed]
-
-    def _with_outputs(self, names: tuple[str, ...]) -> Graph:
-        known = {info.name: info for info in self._graph.outputs}
-        if names == tuple(info.name for info in self._graph.outputs):
-            return self._graph
-        inside = {value for node in self._graph.nodes for value in node.outputs} | {i.name for i in self._graph.inputs}
-        inside |= set(self._graph.constants)
-        for name in names:
-            if name not in known and name not in inside:
-                raise InputError(f"no value {name!r} in the model; its outputs are {', '.join(known)}")
-        return replace(self._graph, outputs=[known.get(name) or ValueInfo(name, "", None) for name in names])
 
     def _plan_ahead(self, engine: Engine) -> dict[str, Shape]:
         """Plan at load when every input shape is fixed: errors come now, and the first run is as fast as the second.
@@ -359,13 +380,21 @@ def _tuner(tune: bool | str | os.PathLike[str], graph: Graph, accuracy: Accuracy
 
 
 def _again(source: str | Graph, threads: int, precision: str | Mapping[str, str], tune: bool | str | os.PathLike[str] = False,
-           max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST, why: Mapping[str, str] = MappingProxyType({})) -> Model:
+           max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST, compiled: bool = False,
+           why: Mapping[str, str] = MappingProxyType({})) -> Model:
     """A pickled model."""
-    path = source if isinstance(source, str) else None
-    model = Model(source if isinstance(source, Graph) else read(source), threads, precision, path, tune, max_memory, accuracy)
+    if not isinstance(source, Graph):
+        return loaded(source, threads, precision, tune, max_memory, accuracy)
+    model = Model(source, threads, precision, None, tune, max_memory, accuracy, {} if compiled else None)
     model._why = dict(why)
     return model
 
 
-def _dims(info: ValueInfo) -> str:
-    return "" if info.shape is None else "[" + ", ".join("?" if d is None else str(d) for d in info.shape) + "]"
+def loaded(model: str | os.PathLike[str] | bytes | ModelProto, threads: int, precision: str | Mapping[str, str],
+           tune: bool | str | os.PathLike[str], max_memory: int | None, accuracy: str | Mapping[str, str], verify: bool = False) -> Model:
+    """The model of a file, bytes or a ModelProto: what load() does with checked options."""
+    with uncut(), uncollected(), reading():
+        found = sourced(model, precision, accuracy, verify)
+        made = Model(found.graph, threads, found.precision, found.path, tune, max_memory, found.accuracy, found.packs)
+    made._why = found.why
+    return made

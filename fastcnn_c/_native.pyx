@@ -22,10 +22,15 @@ MAX_PREFETCH = FC_MAX_PREFETCH
 MAX_THREADS = FC_MAX_THREADS
 ALIGN = FC_ALIGN
 CHECKED = bool(fc_checked())
+BUILD = FC_BUILD.decode()
 HAS_OPENMP = bool(fc_built_with_openmp())
 
 STATUS = {FC_ERR_INDEX: "an index points outside the data", FC_ERR_MEMORY: "out of memory"}
 OUT_OF_TIME = FC_ERR_TIME
+
+
+cdef extern from *:
+    const char *FC_BUILD                # by setup.py: a digest of the sources
 
 
 cdef dict _read_kinds():

@@ -21,6 +21,12 @@ def test_mutants_of_valid_models_load_and_run_or_are_refused():
     assert outcomes["ran"] > MUTANTS / 10 and outcomes["ModelError"] > MUTANTS / 10          # they are neither all valid nor all broken
 
 
+def test_mutants_of_compiled_files_load_and_run_or_are_refused():
+    outcomes: Counter[str] = Counter()
+    assert list(run.findings(MUTANTS // 4, run.COMPILED, outcomes=outcomes)) == []
+    assert outcomes["ran"] > MUTANTS / 40 and outcomes["FormatError"] > MUTANTS / 40
+
+
 @pytest.mark.parametrize("index", FOUND)
 def test_mutants_that_were_found_once(index):
     assert list(run.findings(1, index)) == []

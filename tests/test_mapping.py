@@ -18,7 +18,7 @@ from graph_helper import floats, model, node
 from onnx import ModelProto, numpy_helper
 
 import fastcnn
-from fastcnn import _native, mapping
+from fastcnn import _native, mapping, passes
 from fastcnn.ir.errors import FormatError
 from fastcnn.mapping import VIEWED_BYTES, Mapping, mapping_of
 from fastcnn.plan import executor, plan
@@ -113,7 +113,7 @@ def write(path: Path) -> None:
     restore_time(path, status)
 
 
-STAGES = [(model_file, "decode"), (model_file, "check_graph"), (fastcnn.model, "run_passes"), (executor, "make_plan"),
+STAGES = [(model_file, "decode"), (model_file, "check_graph"), (passes, "run_passes"), (executor, "make_plan"),
           (plan, "lower_in_parts")]
 
 

@@ -16,7 +16,7 @@ import fastcnn
 from fastcnn.ir.errors import UnsupportedOperatorError
 from fastcnn.passes.standardise.contrib_forms import CONTRIB_FORMS, MICROSOFT, NHWC
 from fastcnn.passes.standardise.experimental_forms import EXPERIMENTAL
-from fastcnn.reader import schema
+from fastcnn.schema import form as schema
 
 onnxruntime.set_default_logger_severity(4)
 RNG = np.random.default_rng(3)

@@ -15,7 +15,7 @@ from onnx import AttributeProto, TensorProto, helper
 
 from fastcnn.ir.errors import FastCNNError, ModelError
 from fastcnn.reader import read
-from fastcnn.reader.schema import newest_opset
+from fastcnn.schema.form import newest_opset
 
 X = {"x": [1, 4, 8, 8]}
 W = {"w": floats(6, 4, 3, 3)}

@@ -10,12 +10,12 @@ from reference_cases import CASES, MICROSOFT, Case, arrays, as_model, as_node, n
 from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import Args, Spec
 from fastcnn.onnx_proto.attributes import Kind
-from fastcnn.reader.schema import signature
 from fastcnn.reference import evaluate, infer_outputs
 from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.evaluate import KNOWN
 from fastcnn.reference.evaluator import evaluator_of
 from fastcnn.reference.overrides import OVERRIDES, REWRITES
+from fastcnn.schema.form import signature
 from fastcnn.schema.signatures import NEWEST_OPSET
 
 

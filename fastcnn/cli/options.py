@@ -28,10 +28,11 @@ def model_options(function: Function) -> Function:
     return function
 
 
-def load(path: str, threads: int | None = None, tune: bool = False, accuracy: str = "fast") -> fastcnn.model.Model:
+def load(path: str, threads: int | None = None, tune: bool = False, accuracy: str = "fast",
+         precision: str = "fp32") -> fastcnn.model.Model:
     """The model; warnings become a line each."""
     warnings.showwarning = lambda message, *_, **__: click.echo(f"fastcnn: warning: {message}", err=True)
-    return fastcnn.loading.load(path, threads=threads, tune=tune, accuracy=accuracy)
+    return fastcnn.loading.load(path, threads=threads, tune=tune, accuracy=accuracy, precision=precision)
 
 
 def shapes_of(options: Sequence[str], names: Sequence[str]) -> dict[str, list[int]] | None:

@@ -30,3 +30,5 @@ class Arithmetic:
 FLOAT32 = Arithmetic(*[np.dtype(np.float32)] * 4)
 # Unsigned activations, signed weights; of results that stay floats as well.
 U8S8 = Arithmetic(np.dtype(np.uint8), np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.uint8))
+# By what str() of them says.
+ARITHMETICS = {str(arithmetic): arithmetic for arithmetic in (FLOAT32, U8S8)}

@@ -1,16 +1,18 @@
 """Convolution in bfloat16: x and w are rounded to 8 bits of mantissa, products and sums are float32. Only where a model is loaded so."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from fastcnn import _native
 from fastcnn.convolve import blocking
-from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.choice import Choice, Rung, whole_vectors
 from fastcnn.convolve.implicit_gemm import lies_in_planes
 from fastcnn.convolve.shape import ConvShape, Problem, flatten
 from fastcnn.convolve.tile import MAX_NV
+from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 
 ITEM = 2                    # bytes of a value
@@ -51,6 +53,10 @@ class Bf16Gemm(Rung):
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
         groups, nv, whole_rows = choice.packing
         return pack_pairs(w, groups, nv, whole_rows)
+
+    def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
+        groups = choice.packing[0]
+        return Spec(np.dtype(np.uint16), (groups * whole_vectors(w_shape[0] // groups) * math.prod(w_shape[1:]),))
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, nv, vector = choice.shape, choice.fields["nv"], _native.vector_length()

@@ -11,6 +11,7 @@ from fastcnn import _native
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.ir.record import dataclass
+from fastcnn.ir.spec import F32, Spec
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,24 @@ class Rung(ABC):
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
         """w (M, C/group, kh, kw) as the step of a choice reads it."""
 
+    def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec | None:
+        """What pack() makes of weights of this shape: packs that come from a file must be so. None: it is packed whenever it is loaded."""
+        return None
+
     @abstractmethod
     def cycles(self, choice: Choice, threads: int) -> float:
         """Predicted cycles of one core until the last of the threads is done, weights from beyond L2."""
+
+
+def floats(count: int) -> Spec:
+    """A row of so many float32."""
+    return Spec(F32, (count,))
+
+
+def whole_vectors(channels: int) -> int:
+    """Channels rounded up to whole vectors."""
+    vector = _native.vector_length()
+    return -(-channels // vector) * vector
 
 
 def aligned(array: np.ndarray) -> np.ndarray:

@@ -1,12 +1,15 @@
 """Depthwise convolutions of pixels: where the tensor lies, or through a ring of bands; groups narrower than a vector likewise."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.convolve.choice import Choice, Rung, aligned
+from fastcnn.convolve.choice import Choice, Rung, aligned, floats
 from fastcnn.convolve.lane_tables import group_tables
 from fastcnn.convolve.shape import ConvShape, Problem
+from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 
 # Output columns from which on stride 2 is quicker in place. 112x112x96: 408 -> 222 us, 56x56x144: 100 -> 78 us, 28x28x192: 17 both ways,
@@ -21,6 +24,9 @@ class Depthwise(Rung):
 
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
         return aligned(w.transpose(2, 1, 3, 0))
+
+    def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
+        return floats(math.prod(w_shape))
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, vector = choice.shape, _native.vector_length()

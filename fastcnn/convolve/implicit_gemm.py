@@ -1,6 +1,7 @@
 """Convolution as a matrix product whose left matrix, the windows, is never written down: read where x lies, or through a band of rows."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,9 +9,10 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.convolve import blocking
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
-from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.choice import Choice, Rung, floats, whole_vectors
 from fastcnn.convolve.shape import ConvShape, Places, Problem, flatten
 from fastcnn.convolve.tile import CACHE_LINE_FLOATS, MAX_NV, best_nv, tile_cycles
+from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 
 BLOCK_FACTORS = (0.5, 1, 2)         # of what the caches suggest: what tuning tries
@@ -56,6 +58,10 @@ class Gemm(Rung):
         if groups == 1 and w.shape[2:] == (1, 1) and columns.flags.c_contiguous and w.dtype == np.float32:
             return _native.pack_gemm_b(columns, True, nv)        # MatMul's weights as they lie
         return _native.pack_conv(np.ascontiguousarray(w, np.float32), groups, nv)
+
+    def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
+        groups = choice.packing[0]
+        return floats(groups * whole_vectors(w_shape[0] // groups) * math.prod(w_shape[1:]))
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, vector, machine = choice.shape, _native.vector_length(), current()

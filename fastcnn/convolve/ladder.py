@@ -25,6 +25,7 @@ from fastcnn.convolve.quantized_joined import QUANTIZED_JOINED
 from fastcnn.convolve.rotated_groups import RotatedGroups
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.winograd import WINOGRAD, WinogradPhases
+from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import cached, current
 
 LADDER: list[Rung] = [
@@ -91,6 +92,11 @@ def name_of(picked: Choice, listed: dict[str, Choice]) -> str:
 def pack(choice: Choice, w: np.ndarray) -> np.ndarray:
     """w (M, C/group, kh, kw) packed for the step that was chosen."""
     return BY_NAME[choice.rung].pack(choice, w)
+
+
+def packed_spec(choice: Choice, w_shape: tuple[int, ...]) -> Spec | None:
+    """What pack() makes of weights of this shape, where its rung says."""
+    return BY_NAME[choice.rung].packed_spec(choice, w_shape)
 
 
 def cycles(choice: Choice, threads: int) -> float:

@@ -1,11 +1,14 @@
 """Depthwise convolutions on row-major planes: vectors along rows, without the two changes of layout that pixels would need."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.choice import Choice, Rung, floats
 from fastcnn.convolve.shape import Problem
+from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 
 SHORTEST_ROW = 24           # of the input that the windows see: in shorter ones the last vectors are too empty
@@ -30,6 +33,9 @@ class PlanesDepthwise(Rung):
 
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
         return w.ravel()
+
+    def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
+        return floats(math.prod(w_shape))
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, vector = choice.shape, _native.vector_length()

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.choice import Choice, Rung, floats
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.tile import best_nv, tile_cycles
+from fastcnn.ir.spec import Spec
 from fastcnn.ir.tensor import pitch
 from fastcnn.machine.current import current
 
@@ -36,6 +37,9 @@ class PlanesProduct(Rung):
         """The filters as rows, a pitch apart."""
         k = choice.shape.ic
         return np.pad(w.reshape(-1, k), ((0, 0), (0, pitch(k) - k))).ravel()
+
+    def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
+        return floats(w_shape[0] * pitch(choice.shape.ic))
 
     def product(self, choice: Choice) -> dict[str, Any]:
         """Fields of the matmul step that each group has, the images of the batch its batch."""

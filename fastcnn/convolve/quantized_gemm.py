@@ -9,10 +9,11 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.convolve import blocking
 from fastcnn.convolve.arithmetic import U8S8, WORD
-from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.choice import Choice, Rung, whole_vectors
 from fastcnn.convolve.implicit_gemm import taps_of_all, weight_bytes
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.convolve.tile import MAX_NV
+from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 
 # FMAs of a whole vector in whose time all lanes multiply their four values and add them: one instruction where there are dot products of
@@ -56,6 +57,11 @@ class QuantizedGemm(Rung):
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
         groups, nv, whole_rows = choice.packing
         return _native.pack_qconv(np.ascontiguousarray(w), groups, nv, whole_rows)
+
+    def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
+        (groups, _, whole_rows), (m, ic, kh, kw) = choice.packing, w_shape
+        runs, run = (kh, kw * ic) if whole_rows else (kh * kw, ic)
+        return Spec(self.arithmetic.w, (groups * whole_vectors(m // groups) * runs * -(-run // WORD) * WORD,))
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape = choice.shape

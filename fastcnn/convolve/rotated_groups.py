@@ -1,12 +1,15 @@
 """Groups of 2, 4 or 8 channels, several in a vector: sums for each rotation of the inputs within their group, then rotated into place."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastcnn import _native
 from fastcnn.convolve.blocking import fused_rows
-from fastcnn.convolve.choice import Choice, Rung, aligned
+from fastcnn.convolve.choice import Choice, Rung, aligned, floats
 from fastcnn.convolve.shape import Problem
+from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 
 WIDTHS = (2, 4, 8)          # channels of a group, a power of two below the vector length
@@ -30,6 +33,9 @@ class RotatedGroups(Rung):
 
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
         return aligned(rotations(np.ascontiguousarray(w, np.float32), choice.packing[0]))
+
+    def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
+        return floats(math.prod(w_shape))
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, vector = choice.shape, _native.vector_length()

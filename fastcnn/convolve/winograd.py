@@ -1,13 +1,14 @@
 """Winograd's F(m, r) for windows of stride 1: fewer products, more additions, a larger rounding error; dilated windows phase by phase."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from fastcnn import _native
-from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.choice import Choice, Rung, floats, whole_vectors
 from fastcnn.convolve.implicit_gemm import lies_in_planes
 from fastcnn.convolve.shape import ConvShape, Places, Problem
 from fastcnn.convolve.winograd_cost import (
@@ -20,6 +21,7 @@ from fastcnn.convolve.winograd_cost import (
     tile_count,
     winograd_cycles,
 )
+from fastcnn.ir.spec import Spec
 
 
 class Winograd(Rung):
@@ -52,6 +54,10 @@ class Winograd(Rung):
 
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
         return _native.pack_winograd(np.ascontiguousarray(w, np.float32), *choice.packing)
+
+    def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
+        m, (oc, ic, kh, kw) = choice.packing[0], w_shape
+        return floats(math.prod(m + k - 1 if k > 1 else 1 for k in (kh, kw)) * whole_vectors(oc) * ic)
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, m = choice.shape, choice.fields["m"]

@@ -14,7 +14,7 @@ import numpy as np
 from fastcnn import _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.blocking import fused_rows, whole_tiles
-from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.choice import Choice, floats, whole_vectors
 from fastcnn.convolve.depthwise import tile_rows
 from fastcnn.convolve.implicit_gemm import implicit_gemm, panels
 from fastcnn.convolve.kept_width import keep_width, kept_nv
@@ -109,8 +109,9 @@ class ConvDepthwise(Fused):
         x = (three_planes(first, dense, 1) if picked.fields["band"] else None) or first.read(0, "channels_last")
         y = end.write(0, "channels_last")
         residual = end.read(3, "channels_last") if self.last is not None and end.args.has(3) and not self.skips else None
-        packed = first.packed((first.node.input(1), *picked.layout), lambda: ladder.pack(picked, w1))
-        taps = depthwise.packed((depthwise.node.input(1), "vectors"), lambda: pack_vectors(w2))
+        packed = first.packed((first.node.input(1), *picked.layout), lambda: ladder.pack(picked, w1), ladder.packed_spec(picked, w1.shape))
+        taps = depthwise.packed((depthwise.node.input(1), "vectors"), lambda: pack_vectors(w2),
+                                floats(whole_vectors(w2.shape[0]) * w2[0].size))
         last, last_fields, last_macs = self._last_operands(end if self.last is not None else None, c, ow)
         tile = tile_rows(conv_shape(self.depthwise))
         block = whole_tiles(fused_rows(F32.itemsize * iw * nv * _native.vector_length(), window.strides[0], oh, self.rows_factor), tile)
@@ -130,7 +131,8 @@ class ConvDepthwise(Fused):
         w3, name = last.args.constant(1), last.node.input(1)
         oc = w3.shape[0]
         nv = kept_nv(oc, ow, c, best_nv(oc, ow, c), last.widths(name))
-        packed = last.packed((name, *panels(nv)), lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv))
+        packed = last.packed((name, *panels(nv)), lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv),
+                             floats(whole_vectors(oc) * c))
         fields = {"oc": oc, "last_nv": nv, "last_pair": int(_native.gemm_pair(ow) > 0), "skip": int(self.skips), **act3}
         return [packed, vector_of(last, 2, oc)], fields, c * oc
 

@@ -62,7 +62,7 @@ class ConvPool(Fused):
         shape = replace(conv_shape(self.conv), n=1, oh=(block - 1) * stride + covered)           # a strip
         places = x.strides, channels_last_strides((1, c, shape.oh, shape.ow))
         first = keep_width(implicit_gemm(shape, places, 1), places, low.widths(conv.node.input(1)), 1)
-        packed = conv.packed((conv.node.input(1), *first.layout), lambda: ladder.pack(first, w))
+        packed = conv.packed((conv.node.input(1), *first.layout), lambda: ladder.pack(first, w), ladder.packed_spec(first, w.shape))
         assert isinstance(self.pool.op, Pool)
         low.emit("conv_pool", [y, x, packed, vector_of(conv, 2, c), vector_of(conv, 4, c)], n * c * ih * iw * w[0].size,
                  n=n, ih=ih, iw=iw, **pool_fields(pool.args, window, self.pool.op.kind), **place("x", x), **place("y", y), c=c, ic=ic,

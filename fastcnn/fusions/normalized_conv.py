@@ -65,7 +65,8 @@ class NormalizedConv(Fused):
         residual = conv.read(3, "channels_last") if conv.args.has(3) else None
         shape = conv_shape(self.conv)
         picked = banded(shape, low.threads, self.nv, self.rows_factor)
-        packed = conv.packed((conv.node.input(1), *picked.layout), lambda: ladder.pack(picked, conv.args.constant(1)))
+        w = conv.args.constant(1)
+        packed = conv.packed((conv.node.input(1), *picked.layout), lambda: ladder.pack(picked, w), ladder.packed_spec(picked, w.shape))
         operands = [y, x, packed, vector_of(conv, 2, shape.oc), residual, vector_of(conv, 4, shape.oc), affine_of(norm)]
         low.emit("conv", operands, shape.macs, **conv_fields(picked, x, y, residual, epilogue(conv.node.activation)))
 

@@ -95,8 +95,11 @@ class Lowering(Protocol):
     def constant(self, array: np.ndarray) -> Tensor:
         """An array that lives as long as the program, as it lies."""
 
-    def packed(self, key: Hashable, make: Callable[[], np.ndarray]) -> Tensor:
-        """make(), computed once per model: key names the weights and everything the result depends on."""
+    def packed(self, key: Hashable, make: Callable[[], np.ndarray], spec: Spec | None = None) -> Tensor:
+        """make(), computed once per model: key names the weights and everything the result depends on.
+
+        spec  what it makes: then it may come from a compiled file, if it is so there
+        """
 
     def contents(self, i: int) -> np.ndarray:
         """args.constant(i), reloaded if its pages were released; for reading values outside packed()."""

@@ -1,7 +1,7 @@
 """If, Loop and Scan: bodies are engines of their own, called from Python; a round costs a call and its kernels."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -42,7 +42,7 @@ class Body:
         self.outputs = [_source(info.name, same) for info in graph.outputs]
         self.constants = {name: graph.constants[name] for name in self.outputs if name in graph.constants}
         self.computed = list(dict.fromkeys(name for name in self.outputs if any(name in node.outputs for node in graph.nodes)))
-        nodes = _needed(graph.nodes, self.computed)
+        nodes = needed(graph.nodes, self.computed)
         inputs = [info for info in graph.inputs if any(info.name in node.reads for node in nodes)]
         self.feeds = [info.name for info in inputs]
         self.engine = engine_of(replace(graph, nodes=nodes, inputs=inputs, outputs=[ValueInfo(v, "", None) for v in self.computed]))
@@ -78,13 +78,13 @@ def _source(name: str, same: Mapping[str, str]) -> str:
     return name
 
 
-def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+def needed(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:
     """The nodes that outputs depend on."""
-    needed, kept = set(outputs), []
+    read, kept = set(outputs), []
     for node in reversed(nodes):
-        if not needed.isdisjoint(node.outputs):
+        if not read.isdisjoint(node.outputs):
             kept.append(node)
-            needed.update(node.reads)
+            read.update(node.reads)
     return kept[::-1]
 
 

@@ -24,6 +24,7 @@ from fastcnn.plan.choices import LayerChoice, rows
 from fastcnn.plan.control_flow import ControlFlow
 from fastcnn.plan.lowering import Stage
 from fastcnn.plan.memory import aligned, empty
+from fastcnn.plan.packs import Packs
 from fastcnn.plan.plan import Plan, make_plan, small_values
 from fastcnn.plan.planning import Planning
 from fastcnn.plan.workspaces import Workspaces
@@ -55,7 +56,7 @@ class Engine:
     fallbacks  the nodes without a native kernel in any plan made so far, by id; those in bodies of control flow as well
     """
 
-    def __init__(self, graph: Graph, threads: int, packs: dict[Hashable, np.ndarray], fallbacks: dict[int, Node] | None = None,
+    def __init__(self, graph: Graph, threads: int, packs: Packs, fallbacks: dict[int, Node] | None = None,
                  chooser: Chooser | None = None, budget: Budget = UNLIMITED):
         self.graph = graph
         self.max_plans = MAX_PLANS
@@ -130,7 +131,7 @@ class Engine:
 
     def _inner(self, body: Graph) -> Engine:
         """The engine of a body; its fallbacks count as this one's."""
-        engine = Engine(body, self.planning.threads, {}, self.fallbacks, self.planning.chooser, self.planning.budget)
+        engine = Engine(body, self.planning.threads, Packs(), self.fallbacks, self.planning.chooser, self.planning.budget)
         engine.max_plans = MAX_BODY_PLANS
         return engine
 

@@ -13,6 +13,7 @@ from fastcnn.ir.record import dataclass
 from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan.bind import Bound
 from fastcnn.plan.lowering import StageLowering
+from fastcnn.plan.packs import Packs
 from fastcnn.plan.planning import Planning
 
 SMALLEST = 2_000_000        # multiply-adds: what is smaller takes a few microseconds, and a second thread may stay out of it
@@ -70,7 +71,7 @@ class Trial:
 
     def __init__(self, planning: Planning, bound: Bound, group: Group, counts_copies: bool, variant: str):
         inputs = list(dict.fromkeys(name for name in group.fused.reads if name not in bound.values))
-        output, alone = group.fused.outputs[0], replace(planning, packs={}, chooser=CostModel(planning.chooser.accuracy))
+        output, alone = group.fused.outputs[0], replace(planning, packs=Packs(), chooser=CostModel(planning.chooser.accuracy))
         stage = StageLowering(alone, bound, group.variants()[variant], inputs, [output]).lower()
         rng = np.random.default_rng(0)
         self.arrays = [rng.random(bound.spec(name).shape, np.float32) for name in (*inputs, output)]

@@ -202,13 +202,14 @@ class StageLowering:
             array = np.array(array, order="C")
         return Tensor(Buffer(array.dtype, array.size, array), array.shape, dense_strides(array.shape))
 
-    def packed(self, key: Hashable, make: Callable[[], np.ndarray]) -> Tensor:
+    def packed(self, key: Hashable, make: Callable[[], np.ndarray], spec: Spec | None = None) -> Tensor:
         if any(value is not None and name not in self.bound.constants for name, value in zip(self.node.inputs, self.args.values)):
             self._recall_weights()
             return self.constant(make())      # it depends on this shape: not to be kept for others
-        if key not in self.packs:
+        if key not in self.packs and not self.packs.takes(key, spec):
             self._recall_weights()
             pack = resident(make())
+            assert spec is None or (pack.dtype, pack.shape) == (spec.dtype, spec.shape), f"{pack.dtype}{pack.shape} packed, not {spec}"
             for value in self.recalled:           # a pack of what was changed meanwhile is not kept
                 check_file(value)
             self.packs[key] = pack
@@ -226,7 +227,7 @@ class StageLowering:
                   elem_bytes=target.dtype.itemsize)
 
     def widths(self, key: Hashable, groups: int = 1) -> list[int]:
-        return [nv for nv in range(1, MAX_NV + 1) if (key, *panels(nv, groups)) in self.packs]
+        return [nv for nv in range(1, MAX_NV + 1) if self.packs.has((key, *panels(nv, groups)))]
 
     def decide(self, problem: Problem, key: Hashable) -> Choice:
         measurable = problem.constant and problem.shape.arithmetic is FLOAT32

@@ -1,7 +1,7 @@
 """Plan: what runs for one set of input shapes: native stages and fallback nodes in turn, and how to go on where shapes wait for data."""
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fastcnn.plan.batches import lower_in_parts
 from fastcnn.plan.bind import Bound, bind
 from fastcnn.plan.lowering import Stage
 from fastcnn.plan.memory import is_large
+from fastcnn.plan.packs import Packs
 from fastcnn.plan.planning import Planning
 from fastcnn.plan.stage import lower_stage
 
@@ -73,7 +74,7 @@ def make_plan(planning: Planning, nodes: Sequence[Node], specs: Mapping[str, Spe
 
 
 def _kept(bound: Bound, stages: Sequence[Stage | Node], outputs: Sequence[str],
-          packs: MutableMapping[Hashable, np.ndarray]) -> dict[str, np.ndarray]:
+          packs: Packs) -> dict[str, np.ndarray]:
     """The known values that a run looks at, in memory of their own: what fallback nodes read, what waits for data, outputs."""
     nodes = [*(stage for stage in stages if isinstance(stage, Node)), *bound.rest]
     kept = {name: bound.values[name] for name in {*outputs, *(name for node in nodes for name in node.reads)} if name in bound.values}

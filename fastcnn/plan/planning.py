@@ -1,7 +1,7 @@
 """Planning: what every plan of a graph is made with."""
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, MutableMapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser
 from fastcnn.ir.record import dataclass
 from fastcnn.plan.bind import Flow
+from fastcnn.plan.packs import Packs
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Planning:
     constants: Mapping[str, np.ndarray]
     opsets: Mapping[str, int]
     threads: int
-    packs: MutableMapping[Hashable, np.ndarray]
+    packs: Packs
     chooser: Chooser
     flows: Mapping[int, Flow]
     budget: Budget = UNLIMITED

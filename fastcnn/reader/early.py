@@ -7,7 +7,7 @@ import numpy as np
 
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Node
-from fastcnn.reader.schema import EXPERIMENTAL, check_form, newest_opset, signature
+from fastcnn.schema.form import EXPERIMENTAL, check_form, newest_opset, signature
 
 Constants = Mapping[str, np.ndarray]
 

@@ -22,13 +22,13 @@ from fastcnn.onnx_proto.attributes import attribute_value
 from fastcnn.onnx_proto.messages import Message, OddMessage, decode
 from fastcnn.onnx_proto.tensor_data import dense_array, sparse_array
 from fastcnn.onnx_proto.types import message_name, normal_domain, text, type_shape, type_string
-from fastcnn.reader.check import check_graph
 from fastcnn.reader.early import early_warning, later_version
 from fastcnn.reader.order import topological
-from fastcnn.reader.schema import check_schema, newest_opset, onnx_version
 from fastcnn.reader.type_check import check_types
 from fastcnn.reader.upgrade import upgraded
 from fastcnn.reader.wire import Weights, split
+from fastcnn.schema.form import check_schema, newest_opset, onnx_version
+from fastcnn.schema.weights import check_graph
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto

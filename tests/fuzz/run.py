@@ -1,4 +1,4 @@
-"""Load and run mutants in child processes with limits: python tests/fuzz/run.py COUNT [FIRST]. Prints what no model may cause."""
+"""Load and run mutants in child processes with limits: python tests/fuzz/run.py COUNT [FIRST] [compiled]. Prints what none may cause."""
 from __future__ import annotations
 
 import faulthandler
@@ -19,6 +19,7 @@ import numpy as np
 
 # FUZZ_BUILD: the folder of another build of the package, say the checked one's.
 sys.path[:0] = [str(Path(__file__).parent.parent), os.environ.get("FUZZ_BUILD", str(Path(__file__).parent.parent.parent))]
+from fuzz.compiled import compiled_mutant  # noqa: E402
 from fuzz.mutate import mutated  # noqa: E402
 from fuzz.seeds import Seed, seeds  # noqa: E402
 from fuzz.watch import Unforeseen  # noqa: E402
@@ -28,6 +29,7 @@ MEMORY = 4 << 30
 MODEL_MEMORY = 256 << 20
 BATCH = 2000
 LARGEST_FEED = 1 << 20
+COMPILED = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,10 @@ class Finding:
 
 
 def mutant(index: int) -> tuple[Seed, bytes]:
-    """The seed and the mutant of this number, always the same."""
+    """The seed and the mutant of this number, always the same: from COMPILED on of compiled files."""
     rng = random.Random(zlib.crc32(str(index).encode()))
+    if index >= COMPILED:
+        return compiled_mutant(rng)
     seed = rng.choice(seeds())
     return seed, mutated(seed.data, rng)
 
@@ -148,11 +152,13 @@ def _tail(text: str) -> str:
 
 
 def main() -> None:
-    arguments = [int(a) for a in sys.argv[2:]] if sys.argv[1:2] == ["--child"] else [int(a) for a in sys.argv[1:]]
+    of_compiled = "compiled" in sys.argv
+    arguments = [int(a) for a in sys.argv[1:] if a.isdigit()]
     if sys.argv[1:2] == ["--child"]:
         child(arguments[0], arguments[1], bool(arguments[2]), arguments[3])
         return
     count, first = (*arguments, 0)[:2] if arguments else (10_000, 0)
+    first += COMPILED * of_compiled
     outcomes: Counter[str] = Counter()
     limited = "libasan" not in os.environ.get("LD_PRELOAD", "")
     bad = 0

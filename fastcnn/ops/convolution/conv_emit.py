@@ -161,7 +161,7 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     if isinstance(w, Tensor):
         packed = pack_at_run_time(low, picked, w)
     else:
-        packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w))
+        packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w), ladder.packed_spec(picked, w.shape))
     if scale is not None:
         packed = _scaled(low, picked, packed, scale)
     bias, slope, activation = operands

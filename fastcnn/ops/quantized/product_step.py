@@ -48,7 +48,7 @@ def emit_product(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 
 def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, problem: Problem) -> None:
     picked = low.decide(problem, name)
-    packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w))
+    packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w), ladder.packed_spec(picked, w.shape))
     operands = [y, x, packed, _offset(low, w, name), factor_of(low)]
     table = low.read(TABLE, "dense") if low.args.has(TABLE) else None
     fields = {**picked.shape.window, **place("x", x), **place("y", y), **picked.fields}

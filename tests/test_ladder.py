@@ -15,7 +15,7 @@ import fastcnn
 from fastcnn import _native
 from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.decision import CostModel, Decision
-from fastcnn.convolve.ladder import LADDER, candidates, changes_layout, choose, cycles
+from fastcnn.convolve.ladder import LADDER, candidates, changes_layout, choose, cycles, pack, packed_spec
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.tensor import dense_strides
 from fastcnn.machine import current
@@ -59,6 +59,20 @@ def test_what_is_picked_is_a_candidate_and_has_a_time(isa: str, threads: int) ->
         listed = candidates(problem)
         assert choose(problem) in listed.values()
         assert all(cycles(choice, threads) > 0 for choice in listed.values())
+
+
+def test_what_rungs_say_of_packed_weights_is_what_they_pack(isa: str) -> None:
+    """Packs that come from a file are held to it."""
+    said = 0
+    for problem in problems():
+        shape = problem.shape
+        w_shape = shape.groups * shape.oc, shape.ic, shape.kh, shape.kw
+        for choice in candidates(problem).values():
+            spec = packed_spec(choice, w_shape)
+            packed = pack(choice, np.ones(w_shape, shape.arithmetic.w))
+            assert spec is None or (packed.dtype, packed.shape) == (spec.dtype, spec.shape), choice
+            said += spec is not None
+    assert said > 50
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -10,6 +10,7 @@ from fastcnn import _native
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.quantized_gemm import QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND, QuantizedGemm
 from fastcnn.convolve.shape import ConvShape, Problem
+from fastcnn.ir.spec import Spec
 
 
 class QuantizedJoined(QuantizedGemm):
@@ -42,6 +43,10 @@ class QuantizedJoined(QuantizedGemm):
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
         *packing, together = choice.packing
         return super().pack(replace(choice, packing=tuple(packing)), block_diagonal(w, choice.shape.oc // together, together))
+
+    def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
+        (*packing, together), (m, ic, *window) = choice.packing, w_shape
+        return super().packed_spec(replace(choice, packing=tuple(packing)), (m, together * ic, *window))
 
     def cycles(self, choice: Choice, threads: int) -> float:
         rung = QUANTIZED_THROUGH_BAND if choice.fields["band"] else QUANTIZED_IN_PLACE

@@ -16,7 +16,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from bench import report
 from bench.kinds import Net, least_ms
+from fastcnn.benchmark import machine
 
 BAR, LONE_BAR = 1.0, 0.95
 TOLERANCE = 1e-4             # of the largest value
@@ -258,22 +260,21 @@ def measure(model: onnx.ModelProto, seconds: float) -> tuple[float, float]:
     return first, second
 
 
-def passes(name: str, make: Callable[[], Made], bar: float, seconds: float) -> bool:
-    """Prints the row of a case. Whether it reaches its bar with the right numbers."""
+def row_of(name: str, make: Callable[[], Made], bar: float, seconds: float) -> tuple[str, bool]:
+    """The row of a case, and whether it reaches its bar with the right numbers."""
     made = make()
     try:
         ours, peer = measure(made.model() if isinstance(made, Net) else made, seconds)
     except AssertionError as error:
-        print(f"| {name} | {error} | | | {bar} < |", flush=True)
-        return False
-    print(f"| {name} | {ours:.3g} | {peer:.3g} | {peer / ours:.2f} | {bar}{' <' if peer / ours < bar else ''} |", flush=True)
-    return peer / ours >= bar
+        return f"| {name} | {error} | | | {bar} < |", False
+    return f"| {name} | {ours:.3g} | {peer:.3g} | {peer / ours:.2f} | {bar}{' <' if peer / ours < bar else ''} |", peer / ours >= bar
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.lone", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="WORD or FILE")
     parser.add_argument("--seconds", type=float, default=0.3, help="of each engine and case")
+    parser.add_argument("--write", metavar="SECTION", help=f"into this section of {report.RESULTS.name}, too")
     arguments = parser.parse_args(argv)
     files = [name for name in arguments.names if name.endswith(".onnx")]
     words = [name for name in arguments.names if name not in files]
@@ -281,9 +282,21 @@ def main(argv: list[str] | None = None) -> int:
     cases.update({Path(file).stem: (lambda file=file: onnx.load(file), BAR) for file in files})
     if not cases:
         parser.error(f"no case has {words} in its name")
-    print("| case | fastcnn ms | onnxruntime ms | ratio | bar |\n|---|---|---|---|---|")
-    low = sum([not passes(name, make, bar, arguments.seconds) for name, (make, bar) in cases.items()])
-    print(f"{low} of {len(cases)} below their bar")
+    facts = machine.describe(["fastcnn", "onnxruntime"])
+    versions = ", ".join(f"{engine} {version}" for engine, version in facts["versions"].items())
+    lines = [f"{facts['cpu']}, one thread, {facts['date'][:10]}; {versions}; commit {facts['commit']}; `python -m bench.lone`", "",
+             "| case | fastcnn ms | onnxruntime ms | ratio | bar |", "|---|---|---|---|---|"]
+    print("\n".join(lines))
+    low = 0
+    for name, (make, bar) in cases.items():
+        row, good = row_of(name, make, bar, arguments.seconds)
+        print(row, flush=True)
+        lines.append(row)
+        low += not good
+    lines += ["", f"{low} of {len(cases)} below their bar"]
+    print(lines[-1])
+    if arguments.write:
+        report.write_section(report.RESULTS, arguments.write, "\n".join(lines))
     return 1 if low else 0
 
 

@@ -32,3 +32,12 @@ def test_difference_is_infinite_between_shapes_and_types():
     a = np.ones(3, np.float32)
     assert lone.difference(a, a) == 0.0
     assert lone.difference(a, a[:2]) == lone.difference(a, a.astype(np.float64)) == float("inf")
+
+
+def test_table_goes_into_a_section_of_the_results(monkeypatch, tmp_path):
+    monkeypatch.setattr(lone, "measure", lambda model, seconds: (1.0, 2.0))
+    monkeypatch.setattr(lone.report, "RESULTS", tmp_path / "RESULTS.md")
+    assert lone.main(["Loop of 50", "--write", "Lone layers"]) == 0
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert text.startswith("## Lone layers\n") and "| Loop of 50 cells of 64 | 1 | 2 | 2.00 | 1.0 |" in text
+    assert text.endswith("0 of 1 below their bar\n")

@@ -4,7 +4,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from images import CHANNELS, Image, run_image_step
+from single_node import single_node
 from step_helper import Guarded, assert_close, run_step, unary_number
+
+import fastcnn
 
 RNG = np.random.default_rng(0)
 
@@ -125,8 +128,27 @@ def test_group_norm_epilogues(isa, fn, gap):
 
 
 def test_group_norm_far_from_zero(isa):
-    got, wanted = group_norm(1, 16, 64, 64, 1, offset=1000.0)
-    assert_close(got, wanted, 3e-4)
+    for group, offset in ((1, 1000.0), (8, -1000.0), (16, 30000.0)):
+        got, wanted = group_norm(1, 16, 64, 64, group, offset=offset)
+        assert_close(got, wanted, 3e-7 * abs(offset))
+
+
+@pytest.mark.parametrize("extent", [(1, 5), (7, 7), (61, 67)], ids=str)
+@pytest.mark.parametrize("offset", [100.0, -3000.0, 1e5])
+def test_normalisation_of_models_far_from_zero(isa, offset, extent):
+    """Sums of squares cancel there, so the mean is subtracted first: what is left is the rounding of the mean."""
+    rng = np.random.default_rng(extent[1])
+    x = (rng.standard_normal((2, 12, *extent)) + offset).astype(np.float32)
+    scale, bias = (rng.standard_normal(12).astype(np.float32) for _ in range(2))
+    wide = x.astype(np.float64)
+    for name, groups, more in (("InstanceNormalization", 12, {}), ("GroupNormalization", 3, {"num_groups": 3})):
+        parts = wide.reshape(2, groups, -1)
+        unit = (parts - parts.mean(2, keepdims=True)) / np.sqrt(parts.var(2, keepdims=True) + 1e-3)
+        wanted = unit.reshape(x.shape) * scale[:, None, None] + bias[:, None, None]
+        inputs = {"x": x, "scale": scale, "bias": bias}
+        loaded = fastcnn.load(single_node(name, inputs, ["scale", "bias"], opset=21, epsilon=1e-3, **more))
+        assert not loaded.fallback_nodes
+        np.testing.assert_allclose(loaded(x), wanted, rtol=0, atol=1e-5 + 1e-6 * abs(offset), err_msg=name)
 
 
 @pytest.mark.parametrize("extent", [(7, 7), (60, 41)], ids=str)

@@ -46,6 +46,15 @@ def test_sizes(sizes, mode, coordinates):
     resize(sizes=sizes, mode=mode, coordinate_transformation_mode=coordinates)
 
 
+@pytest.mark.parametrize("scales", [(2.0, 1.5, 0.7), (1.0, 0.5, 3.0), (1.3, 1.0, 1.0)], ids=str)
+@pytest.mark.parametrize("coordinates", ["half_pixel", "pytorch_half_pixel", "asymmetric"])
+def test_cubic_in_three_axes(scales, coordinates):
+    """onnxruntime has two; the reference evaluator any number."""
+    x = np.random.default_rng(2).standard_normal((1, 2, 5, 6, 7)).astype(np.float32)
+    check_native("Resize", {"x": x, "roi": None, "scales": floats(1, 1, *scales)}, ["scales"], opset=19, peer="onnx.reference",
+                 mode="cubic", coordinate_transformation_mode=coordinates)
+
+
 @pytest.mark.parametrize("a", [-0.75, -0.5])
 @pytest.mark.parametrize("exclude", [0, 1])
 def test_cubic_coefficient_and_outside(a, exclude):

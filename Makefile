@@ -1,4 +1,5 @@
 # make demo, make test: from a fresh clone with CPython >= 3.10, a C compiler and make. Everything lands in .venv, build/ and out/.
+#   make docs                      the documentation as a site, in out/docs
 #   PYTHON=python3.12 make test    another interpreter (after make clean, if .venv was made with one already)
 #   CC=clang make test             another compiler
 PYTHON ?= python3
@@ -7,7 +8,7 @@ BIN    := $(VENV)/bin
 NATIVE := $(shell find fastcnn_c -name '*.[ch]' ! -name _native.c -o -name '*.inc' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi') setup.py
 ASAN   := build/asan
 
-.PHONY: demo test check asan asan-build asan-fuzz fuzz bench picks clean
+.PHONY: demo test check docs asan asan-build asan-fuzz fuzz bench picks clean
 
 demo: $(VENV)/built
 	$(BIN)/python -m bench.demo
@@ -45,6 +46,12 @@ fuzz: $(VENV)/built
 	$(BIN)/python tests/fuzz/run.py $(MUTANTS) compiled
 	$(BIN)/python tests/fuzz/sweep.py
 
+# The site: a warning is an error. The commands of the tour run while it is built.
+docs: $(VENV)/built
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs out/docs
+	@echo "out/docs/index.html"
+
 bench: $(VENV)/built
 	$(BIN)/python -m bench.models
 
@@ -53,7 +60,7 @@ picks: $(VENV)/built
 	$(BIN)/python -m bench.layers.picks
 
 clean:
-	rm -rf $(VENV) build dist out fastcnn.egg-info fastcnn_c/_native.c fastcnn/_native.*.so
+	rm -rf $(VENV) build dist out docs/generated docs/benchmarks/notes fastcnn.egg-info fastcnn_c/_native.c fastcnn/_native.*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Dependencies and a first build; done again when they change.

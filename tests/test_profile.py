@@ -115,6 +115,22 @@ def test_profile_pictures_have_a_mark_a_step(profile):
     assert graph_svg(profile).count("<rect") == len(profile.timings)
 
 
+@pytest.mark.parametrize("taken, least, runs", [
+    ([0.021] * 99, 0.021, 5),                                        # a quiet machine
+    ([0.3, 0.3, 0.01, 0.3, 0.01, 0.0105, 0.01, 0.01] + [1.0] * 9, 0.01, 8),    # a busy one: until enough are near to the shortest
+    ([0.9, 0.1, 0.9, 0.9], 0.1, 4),                                 # never
+])
+def test_roof_believes_the_shortest_run_when_others_come_near(taken, least, runs):
+    from fastcnn.analysis.roofline import settled_seconds
+    now, calls = [5.0], iter(taken)
+
+    def run() -> None:
+        now[0] += next(calls)
+
+    assert settled_seconds(run, lambda: now[0]) == pytest.approx(least)
+    assert len(taken) - len(list(calls)) == runs
+
+
 CLICKS = """<script>
 const seen={errors:[]};window.onerror=(message)=>{seen.errors.push(String(message))};
 window.addEventListener('load',()=>{

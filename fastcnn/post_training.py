@@ -51,7 +51,7 @@ class Quantized:
 
 
 def quantize(model: str | os.PathLike[str] | bytes | ModelProto, data: Any, output: str | os.PathLike[str] | None = None, *,
-             method: str = "mse", activations: str = "uint8", per_channel: bool = True, equalize: bool = False, correct_bias: bool = True,
+             method: str = "mse", activations: str = "uint8", per_channel: bool = True, equalize: bool = True, correct_bias: bool = True,
              keep: Collection[str] = (), layer_error: float = 0.1, max_error: float | None = None, threads: int | None = None,
              progress: Progress | None = None) -> Quantized:
     """A float ONNX model as one that computes on bytes, by what its values are on data: post-training quantisation.
@@ -64,7 +64,8 @@ def quantize(model: str | os.PathLike[str] | bytes | ModelProto, data: Any, outp
                   least mean square error, "entropy" that with the least Kullback-Leibler divergence
     activations   "uint8" or "int8": the type of values between layers; weights are int8 and symmetric, biases int32
     per_channel   weights have a scale for each output channel; else one for all
-    equalize      cross-layer equalisation first: weights of neighbouring convolutions are scaled to be alike, channel by channel
+    equalize      cross-layer equalisation first: weights of neighbouring convolutions are scaled to be alike, channel by channel, which
+                  makes the channels of the values between them alike too
     correct_bias  biases make up for what rounded weights move the means of outputs by
     keep          names of nodes that stay in floats
     layer_error   layers stay in floats whose result, by itself, would differ by more than this share (root mean square)

@@ -207,8 +207,9 @@ def test_cli_quantize_writes_a_file_that_runs(capsys, tmp_path, digits):
 
 def test_cli_quantize_cuts_arrays_into_batches_and_gives_json(capsys, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((7, 1, 8, 8), np.float32))
-    code, text, _ = run(capsys, "quantize", DIGITS, "-o", str(tmp_path / "q.onnx"), "--data", str(tmp_path / "x.npy"), "--samples", "5",
-                        "--json", "--method", "minmax", "--activations", "int8", "--per-tensor", "--no-bias-correction", "--equalize")
+    code, text, _ = run(capsys, "quantize", DIGITS, "-o", str(tmp_path / "q.onnx"), "--data", str(tmp_path / "x.npy"),
+                        "--samples", "5", "--json", "--method", "minmax", "--activations", "int8", "--per-tensor",
+                        "--no-bias-correction", "--no-equalization")
     told = json.loads(text)
     assert code == 0 and told["samples"] == 5 and len(told["layers"]) == 5 and told["preprocess"] is None
 

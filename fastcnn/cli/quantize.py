@@ -33,16 +33,16 @@ computes in, its error on bytes by itself, what it is predicted to take on this 
 @click.option("--method", type=click.Choice(list(METHODS)), default="mse", show_default=True, help="Which range of values 8 bits cover.")
 @click.option("--activations", type=click.Choice(list(TYPES)), default="uint8", show_default=True, help="Type of values between layers.")
 @click.option("--per-tensor", is_flag=True, help="One scale for all weights of a layer, not one for each output channel.")
-@click.option("--equalize", is_flag=True, help="Scale the channels of neighbouring convolutions to be alike first.")
+@click.option("--no-equalization", is_flag=True, help="Do not scale the channels of neighbouring convolutions to be alike first.")
 @click.option("--no-bias-correction", is_flag=True, help="Leave biases as they are.")
 @click.option("--keep", multiple=True, metavar="NODE", help="A node that stays in floats; may be repeated.")
 @click.option("--max-error", type=click.FloatRange(0, min_open=True), help="Most that outputs may differ by, as a share of the largest.")
 @image_options
 @THREADS
 @AS_JSON
-def command(path: str, output: str, files: Sequence[str], samples: int | None, batch: int, method: str, activations: str, per_tensor: bool,
-            equalize: bool, no_bias_correction: bool, keep: Sequence[str], max_error: float | None, threads: int | None, as_json: bool,
-            **image: Any) -> None:
+def command(path: str, output: str, files: Sequence[str], samples: int | None, batch: int, method: str, activations: str,
+            per_tensor: bool, no_equalization: bool, no_bias_correction: bool, keep: Sequence[str], max_error: float | None,
+            threads: int | None, as_json: bool, **image: Any) -> None:
     with load(path, threads) as model:
         preprocess = preprocess_of(model, image) if has_images(files) else None
         parts = list(calls(model, files, (), False, batch, (), preprocess))
@@ -51,7 +51,7 @@ def command(path: str, output: str, files: Sequence[str], samples: int | None, b
     pieces = islice((piece for _, make in parts for piece in _pieces(make(), batch)), samples)
     with show.stages(as_json) as progress:
         made = quantize(path, pieces, output, method=method, activations=activations, per_channel=not per_tensor,
-                        equalize=equalize, correct_bias=not no_bias_correction, keep=keep, max_error=max_error, threads=threads,
+                        equalize=not no_equalization, correct_bias=not no_bias_correction, keep=keep, max_error=max_error, threads=threads,
                         progress=progress)
     if as_json:
         show.as_json({"preprocess": preprocess.to_dict() if preprocess else None, "output": output, **made.report.to_dict()})

@@ -30,7 +30,7 @@ class Options:
     method: str = "mse"
     activations: str = "uint8"
     per_channel: bool = True
-    equalise: bool = False
+    equalise: bool = True
     correct_bias: bool = True
     keep: Collection[str] = ()
     layer_error: float = 0.1

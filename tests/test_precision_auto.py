@@ -11,6 +11,9 @@ from test_quantize import SHAPE, Network, feeds, relative, residual
 import fastcnn
 from fastcnn.precision import auto, network
 from fastcnn.precision.budget import Option, cheapest
+from fastcnn.precision.errors import watch
+from fastcnn.precision.prepare import prepared
+from fastcnn.reader import read
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -89,3 +92,21 @@ def test_options_without_meaning_are_refused(options, words):
     proto = net.model(net.conv("x", 4, 3), shape=SHAPE)
     with pytest.raises(fastcnn.ConfigurationError, match=words):
         fastcnn.load(proto, **options)
+
+
+def test_what_a_softmax_hides_of_errors_on_samples_that_are_told_surely_is_counted():
+    """Its outputs are off by half of what its inputs are off by at most, as where two classes are alike."""
+    net = Network()
+    proto = net.model(net.op("Flatten", net.op("Softmax", net.op("Flatten", net.conv("x", 4, 3)), axis=1)))
+    watched = watch(prepared(read(proto)))
+    assert watched.inner == ("flatten_1",) and watched.before == ((0, 0.5),)
+    sure = np.array([[30.0, 0.0, 0.0]], np.float32)
+    p = np.exp(sure) / np.exp(sure).sum()
+    off = sure + np.array([[-0.04, 0.04, 0.0]], np.float32)
+    q = np.exp(off) / np.exp(off).sum()
+    assert watched.error([[q]], [[p]]) < 1e-6
+    assert watched.error([[q, off]], [[p, sure]]) == pytest.approx(0.02, rel=1e-3)
+    alike = np.array([[3.0, 3.0, -9.0]])
+    moved = alike + np.array([[-0.04, 0.04, 0.0]])
+    found, exact = (np.exp(z) / np.exp(z).sum() for z in (moved, alike))
+    assert np.abs(found - exact).max() == pytest.approx(0.02, rel=0.01), "no more than that, and as much where it is steepest"

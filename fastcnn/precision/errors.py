@@ -5,24 +5,60 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fastcnn.ir.graph import Graph
+from fastcnn.ir.record import dataclass
 from fastcnn.precision.calibrate import Feeds, Run
 
-Outputs = Sequence[Sequence[np.ndarray]]          # of each sample, the outputs in order
+Values = Sequence[Sequence[np.ndarray]]          # of each sample, those of a Watch in order
+# Functions that are flat where networks are sure of themselves, as on data that they were trained with: their largest slope, from one
+# input to one output where all may be off by as much.
+SLOPES = {"Softmax": 0.5, "Sigmoid": 0.25, "HardSigmoid": 1.0, "Tanh": 1.0}
+MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 
 
-def outputs_of(run: Run, samples: Sequence[Feeds]) -> Outputs:
-    """What a network makes of each sample."""
-    return [[np.asarray(y) for y in run((), feeds)] for feeds in samples]
+@dataclass(frozen=True)
+class Watch:
+    """The values by which a network is told from another: its outputs and, where those are flat functions, what these are of.
+
+    before  (place among outputs, largest slope) of each value that is watched besides
+    """
+
+    outputs: tuple[str, ...]
+    inner: tuple[str, ...]
+    before: tuple[tuple[int, float], ...]
+
+    def values(self, run: Run, samples: Sequence[Feeds], guarded: bool = True) -> Values:
+        """What a network makes of each sample; guarded: inner values too."""
+        names = [*self.outputs, *self.inner] if guarded and self.inner else ()
+        return [[np.asarray(y) for y in run(names, feeds)] for feeds in samples]
+
+    def error(self, found: Values, exact: Values) -> float:
+        """max |y - exact| / max |exact|, the largest of all outputs of floats and samples; infinite where one is not finite.
+
+        With inner values: at least what their difference comes to where the function behind them is steepest, whatever these samples are.
+        """
+        worst, count = 0.0, len(self.outputs)
+        for ours, theirs in zip(found, exact):
+            worst = max([worst, *(relative(y, z) for y, z in zip(ours[:count], theirs) if z.dtype.kind == "f")])
+            for y, z, (place, slope) in zip(ours[count:], theirs[count:], self.before):
+                largest = float(np.abs(theirs[place]).max(initial=0.0))
+                apart = relative(y, z) * float(np.abs(z).max(initial=0.0))
+                worst = max(worst, slope * apart / largest if largest else 0.0)
+        return worst
 
 
-def output_error(found: Outputs, exact: Outputs) -> float:
-    """max |y - exact| / max |exact|, the largest of all outputs of floats and samples; infinite where one is not finite."""
-    worst = 0.0
-    for ours, theirs in zip(found, exact):
-        for y, reference in zip(ours, theirs):
-            if reference.dtype.kind == "f":
-                worst = max(worst, relative(y, reference))
-    return worst
+def watch(graph: Graph) -> Watch:
+    """Of the outputs of a graph."""
+    producers, inner, before = graph.producers(), list[str](), list[tuple[int, float]]()
+    names = tuple(info.name for info in graph.outputs)
+    for place, name in enumerate(names):
+        node = producers.get(name)
+        while node is not None and node.op_type in MOVES:
+            node = producers.get(node.inputs[0])
+        if node is not None and node.op_type in SLOPES and not node.domain and node.inputs[0] in producers:
+            inner.append(node.inputs[0])
+            before.append((place, SLOPES[node.op_type]))
+    return Watch(names, tuple(inner), tuple(before))
 
 
 def relative(y: np.ndarray, exact: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from fastcnn.precision import select
 from fastcnn.precision.bias import shifts
 from fastcnn.precision.calibrate import Feeds, Observed, Progress, Run, observed, scales_of
 from fastcnn.precision.equalise import equalised
-from fastcnn.precision.errors import Outputs, layer_errors, output_error, outputs_of
+from fastcnn.precision.errors import Values, Watch, layer_errors, watch
 from fastcnn.precision.predict import Predicted
 from fastcnn.precision.regions import Regions, regions
 from fastcnn.precision.report import QuantizedLayer, Report
@@ -42,7 +42,8 @@ class Options:
 class Calibrated:
     """A float graph with what has been learnt of it.
 
-    exact        its outputs for the samples
+    watched      what it is told from others by
+    exact        these values for the samples
     errors       layer, by its output -> its error by itself on bytes
     predictions  likewise: what it takes
     """
@@ -52,7 +53,8 @@ class Calibrated:
     make: Make
     found: Regions
     seen: Observed
-    exact: Outputs
+    watched: Watch
+    exact: Values
     errors: dict[str, float] = field(default_factory=dict)
     predictions: dict[str, Predicted] = field(default_factory=dict)
 
@@ -63,9 +65,9 @@ class Calibrated:
         moved = shifts(self.graph, found.products(), scales, self.seen.means, self.options.per_channel) if self.options.correct_bias else {}
         return quantised(found, scales, self.options.per_channel, moved), found
 
-    def error(self, graph: Graph, most: int | None = None) -> float:
-        """Of the outputs of a graph on the samples, so many at most."""
-        return output_error(outputs_of(self.make(graph), self.seen.samples[:most]), self.exact)
+    def error(self, graph: Graph, most: int | None = None, guarded: bool = True) -> float:
+        """Of the outputs of a graph on the samples, so many at most; guarded: no less than on samples that the network is unsure of."""
+        return self.watched.error(self.watched.values(self.make(graph), self.seen.samples[:most], guarded), self.exact)
 
 
 def calibrated(graph: Graph, data: Iterable[Feeds], total: int | None, make: Make, options: Options, progress: Progress) -> Calibrated:
@@ -73,7 +75,8 @@ def calibrated(graph: Graph, data: Iterable[Feeds], total: int | None, make: Mak
     graph = equalised(graph) if options.equalise else graph
     found = regions(graph)
     seen = observed(make(graph), data, total, found, progress)
-    known = Calibrated(graph, options, make, found, seen, outputs_of(make(graph), seen.samples))
+    watched = watch(graph)
+    known = Calibrated(graph, options, make, found, seen, watched, watched.values(make(graph), seen.samples))
     known.predictions = select.times(found, seen, options.threads)
     if found.products():
         scales = scales_of(found, seen, options.method, options.activations)
@@ -97,7 +100,7 @@ def quantised_graph(graph: Graph, data: Iterable[Feeds], total: int | None, make
     if options.max_error is not None:
         kept |= dict.fromkeys(_under(known, frozenset(kept), options.max_error, progress), select.INEXACT)
     made, found = known.on_bytes(kept)
-    return made, _report(known, found, kept, known.error(made))
+    return made, _report(known, found, kept, known.error(made, guarded=False))
 
 
 def _under(known: Calibrated, kept: frozenset[str], bound: float, progress: Progress) -> frozenset[str]:

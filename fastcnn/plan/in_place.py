@@ -10,7 +10,7 @@ from typing import Any
 from fastcnn.ir.tensor import Buffer, Tensor
 
 # Step -> the operand that each thread reads just before it writes the same elements of the output.
-RESIDUAL_OF: Mapping[str, int] = {"conv": 4, "winograd": 4, "conv_depthwise": 8}
+RESIDUAL_OF: Mapping[str, int] = {"conv": 4, "conv_bf16": 4, "winograd": 4, "conv_depthwise": 8, "qconv": 5}
 
 Step = tuple[str, Sequence["Tensor | None"], int, Mapping[str, Any]]
 

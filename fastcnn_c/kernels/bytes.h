@@ -42,6 +42,8 @@ typedef struct fc_qgemm_args {
     float lo, hi;
     int32_t zero, byte_lo, byte_hi;
     int to, bounded;            /* bounded: |f| < 2^31 */
+    const char *prefetch;       /* or NULL: memory needed next; each word of k asks for the line here and goes prefetch_step bytes on */
+    size_t prefetch_step;
     uint32_t *shape;            /* what a level with tile registers has set them up for, kept here through a step; 0 at its beginning */
 } fc_qgemm_args;
 

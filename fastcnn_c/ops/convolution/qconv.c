@@ -1,12 +1,14 @@
 /* Convolution of 8-bit values as implicit GEMM: what conv.c does with floats. The offset of an output channel counts on all of its taps: kernel
  * rows that only meet padding are left out where what they would add is known, the zero point times the sums of their weights.
  */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
 #include "requantise.h"
 #include "team.h"
 
+#define MOST_FACTOR 0x1p22f    /* bytes, whose differences are below 2^9, times this stay below 2^31 */
 enum { WORD = 4 }; /* values of k that a lane multiplies at a time */
 
 typedef struct qconv_run {
@@ -102,6 +104,7 @@ static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, i
         args->c = c->y + (image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column) * c->y_bytes;
         args->residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x0 * p->r_pixel + column : NULL;
         tiles[x1 - x0](args);
+        args->prefetch += args->prefetch_step * args->runs * args->words;
     }
 }
 
@@ -141,6 +144,15 @@ static fc_qgemm_args args_for_row(const qconv_run *c, const fc_qgemm_args *whole
     return args;
 }
 
+/* The tiles of `rows` rows of a panel ask for the next one, of so many channels, as evenly as whole lines allow. */
+static void ask_for_next(const qconv_run *c, fc_qgemm_args *panel, int64_t channels, int64_t rows)
+{
+    const int64_t v = fc_active->vector_length, nv = fc_ceil_div((int64_t)panel->n, v), k = c->count * c->words;
+    const int64_t tiles = rows * fc_ceil_div(c->last - c->first, fc_active_bytes->qgemm->max_mr[nv]);
+    panel->prefetch = (const char *)panel->b + k * WORD * nv * v;
+    panel->prefetch_step = (size_t)fc_ceil_div(fc_ceil_div(channels, v) * v * WORD, tiles);
+}
+
 /* Rows [oy0, oy1) of one image times panels [q0, q1) of each group; a belongs to row oy0. */
 static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0, int64_t oy1, int64_t q0, int64_t q1)
 {
@@ -156,9 +168,11 @@ static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0
             panel.b = c->w + g * packed + i * nr * k * WORD;
             panel.offset = c->offset + column;
             panel.factor = c->factor + column;
+            ask_for_next(c, &panel, i + 1 < q1 ? fc_min(nr, p->oc - (i + 1) * nr) : 0, oy1 - oy0);
             for (int64_t oy = oy0; oy < oy1; oy++) {
                 fc_qgemm_args args = c->skips ? args_for_row(c, &panel, oy, column, offset) : panel;
                 run_row(c, &args, a + g * c->group + (oy - oy0) * p->sh * c->row, image, oy, column);
+                panel.prefetch = args.prefetch;
             }
         }
     if (c->table)
@@ -217,7 +231,8 @@ fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
     qconv_run c = {.p = *p, .y = t[0], .x = t[1], .w = t[2], .offset = t[3], .factor = t[4], .residual = t[5], .table = t[6],
                    .row_sums = t[7], .runs = team->scratch, .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
     uint8_t *band = (uint8_t *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
-    c.bounded = !c.residual && p->own_factor == 0.0f && fc_is_bounded(c.factor, p->groups * p->oc);
+    c.bounded = p->own_factor != 0.0f ? fabsf(p->own_factor) + (c.residual ? fabsf(p->r_factor) : 0.0f) < MOST_FACTOR
+                                      : !c.residual && fc_is_bounded(c.factor, p->groups * p->oc);
     c.skips = p->kh > 1 && (p->x_zero == 0 || c.row_sums);
     const int flat = make_flat(&c.p, c.residual != NULL);
     int64_t q0 = 0, q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length), begin = 0, end = p->n * (flat ? c.p.ow : p->oh);

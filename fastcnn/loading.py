@@ -28,7 +28,8 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores)
     precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included; "bf16": operands of
                convolutions and of products with constant matrices are rounded to bfloat16 where the CPU multiplies those faster
-               (AMX, AVX-512 BF16), sums and everything else stay float32. {name of a node: "bf16"} for some nodes.
+               (AMX, AVX-512 BF16), and what only these hand on to each other; sums and everything else stay
+               float32. {name of a node: "bf16"} for some nodes.
                "auto": float32, bfloat16 or 8-bit integers for each layer, so that it is fastest with outputs within max_error
     tune       True: time the candidates for every distinct convolution on this machine when its shapes are first planned and use
                the fastest; answers are remembered in a file, or in the one given here

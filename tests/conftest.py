@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def repeated(item: pytest.Item) -> bool:
         if repeat == "plans":
             return item.path.stem.startswith(PLANNED)
-        return not item.path.stem.startswith(INDEPENDENT) and not {"isa", "tile", "level"} & set(getattr(item, "fixturenames", ()))
+        return not item.path.stem.startswith(INDEPENDENT) and not {"isa", "tile", "level", "pairs"} & set(getattr(item, "fixturenames", ()))
 
     config.hook.pytest_deselected(items=[item for item in items if not repeated(item)])
     items[:] = [item for item in items if repeated(item)]
@@ -80,3 +80,16 @@ def plan_for() -> Iterator[Callable[..., Machine]]:
     """plan_for("zen4", l2_bytes=600_000): until the test ends plans are made for that row, with these numbers instead of its own."""
     with ExitStack() as stack:
         yield lambda row="ice_lake", **numbers: stack.enter_context(using(replace(ROWS[row], **numbers)))
+
+
+@pytest.fixture(params=["scalar", "avx512_vnni", "avx512_amx"])
+def pairs(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each level that may have products of pairs: the second where the CPU has AVX-512 BF16 too."""
+    before = _native.current_isa()
+    if request.param in _native.levels():
+        _native.set_isa(request.param)
+    if _native.current_isa() != request.param or not _native.pgemm_max_mr(1):
+        _native.set_isa(before)
+        pytest.skip(f"this CPU or build has no products of bfloat16 at {request.param}")
+    yield request.param
+    _native.set_isa(before)

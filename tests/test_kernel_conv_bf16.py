@@ -1,8 +1,6 @@
 """The conv_bf16 step (implicit GEMM of bfloat16) against sums in float64 of rounded operands, at every instruction set that has it."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from conv_step import Case, place
@@ -23,19 +21,6 @@ WINDOWS = [
 ]
 
 
-@pytest.fixture(params=["scalar", "avx512_vnni", "avx512_amx"])
-def pairs(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each level that may have products of pairs: the second where the CPU has AVX-512 BF16 too."""
-    before = _native.current_isa()
-    if request.param in _native.levels():
-        _native.set_isa(request.param)
-    if _native.current_isa() != request.param or not _native.pgemm_max_mr(1):
-        _native.set_isa(before)
-        pytest.skip(f"this CPU or build has no products of bfloat16 at {request.param}")
-    yield request.param
-    _native.set_isa(before)
-
-
 def to_float(bits: np.ndarray) -> np.ndarray:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
@@ -48,25 +33,27 @@ def operands(case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2, threads: int = 1, split: int = 0,
         bias: np.ndarray | None = None, residual: np.ndarray | None = None, slope: np.ndarray | None = None, fn: str = "None",
-        alpha: float = 0.0, beta: float = 0.0) -> np.ndarray:
-    """The step's result, margins and gaps checked; what lies between pixels of x is NaN."""
+        alpha: float = 0.0, beta: float = 0.0, halves: str = "", scale: np.ndarray | None = None) -> np.ndarray:
+    """The step's result, margins and gaps checked; what lies between pixels of x is NaN. halves: which of x, y, r are bfloat16."""
     m, pitch = case.groups * case.oc, case.groups * case.ic + case.x_gap
     spaced = np.full((case.n, case.ih, case.iw, pitch), np.nan, np.float32)
     spaced[..., :case.groups * case.ic] = x
-    y = Guarded(np.full((case.n, case.oh, case.ow, m + case.y_gap), 85, np.float32), output=True)
+    y = Guarded(np.full((case.n, case.oh, case.ow, m + case.y_gap), 85, np.uint16 if "y" in halves else np.float32), output=True)
     margin = y.array.copy()
     read = spaced.ravel()[:spaced.size - case.x_gap]        # the last pixel ends with its channels
-    each = [None if extra is None else Guarded(extra) for extra in (bias, residual, slope)]
+    read = rounded(read) if "x" in halves else read
+    residual = rounded(residual) if residual is not None and "r" in halves else residual
+    each = [None if extra is None else Guarded(extra) for extra in (bias, residual, slope, scale)]
     names = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow", "groups", "ic", "oc")
     sizes = {name: getattr(case, name) for name in names}
     packed = Guarded(pack_pairs(w, case.groups, nv, case.dw == 1))
     status = run_step("conv_bf16", [y, Guarded(np.ascontiguousarray(read)), packed, *each], threads, **sizes,
                       **place("x", case.ih, case.iw, pitch), **place("y", case.oh, case.ow, m + case.y_gap),
                       **place("r", case.oh, case.ow, m), nv=nv, block=block, split_columns=split, fn=unary_number(fn),
-                      alpha=alpha, beta=beta)
+                      alpha=alpha, beta=beta, y_gap=0, **{f"{name}_half": int(name in halves) for name in "xyr"})
     assert status == 0
     np.testing.assert_array_equal(y.array[..., m:], margin[..., m:], err_msg="wrote between pixels")
-    return y.array[..., :m].copy()
+    return to_float(y.array[..., :m]) if "y" in halves else y.array[..., :m].copy()
 
 
 def check(got: np.ndarray, case: Case, x: np.ndarray, w: np.ndarray, more: np.ndarray | float = 0.0) -> None:
@@ -83,6 +70,30 @@ def test_conv_bf16(pairs: str, case: Case) -> None:
         for block, threads, split in ((1, 1, 0), (3, 2, 0), (1000, 3, 1)):
             most = case.ow if case.oh == 1 else case.oh
             check(run(case, x, w, nv=nv, block=min(block, most), threads=threads, split=split), case, x, w)
+
+
+@pytest.mark.parametrize("case", WINDOWS, ids=str)
+@pytest.mark.parametrize("halves", ["x", "xr", "yr", "xyr"])
+def test_conv_bf16_of_values_that_lie_in_memory_so(pairs: str, case: Case, halves: str) -> None:
+    """The same bits as from floats that need no rounding, rounded where y is stored so."""
+    x, w = operands(case)
+    x = to_float(rounded(x))
+    residual = to_float(rounded(operands(Case(case.groups * case.oc, 1, oh=case.oh, ow=case.ow, n=case.n), 3)[0]))
+    for nv in (nv for nv in range(1, 5) if _native.pgemm_max_mr(nv)):
+        for block, threads, split in ((1, 1, 0), (3, 2, 0), (1000, 3, 1)):
+            most = {"nv": nv, "block": min(block, case.ow if case.oh == 1 else case.oh), "threads": threads, "split": split, "fn": "Relu"}
+            wanted = run(case, x, w, residual=residual, **most)
+            got = run(case, x, w, residual=residual, halves=halves, **most)
+            np.testing.assert_array_equal(got, to_float(rounded(wanted)) if "y" in halves else wanted)
+
+
+@pytest.mark.parametrize("case", WINDOWS, ids=str)
+def test_conv_bf16_scales_x_by_channel_before_it_is_rounded(pairs: str, case: Case) -> None:
+    x, w = operands(case)
+    scale = np.random.default_rng(4).random(x.shape[3], np.float32)
+    for block, threads in ((1, 1), (1000, 2)):
+        most = {"block": min(block, case.ow if case.oh == 1 else case.oh), "threads": threads}
+        np.testing.assert_array_equal(run(case, x, w, scale=scale, **most), run(case, x * scale, w, **most))
 
 
 @pytest.mark.parametrize("k", [2, 4, 6, 30, 32, 34, 64, 130])

@@ -8,9 +8,11 @@ import pytest
 from conv_step import place
 from onnx import TensorProto, helper, numpy_helper
 from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
+from test_kernel_conv_bf16 import to_float
 
 import fastcnn
 from fastcnn import _native
+from fastcnn.convolve.bf16_gemm import pack_pairs, rounded
 from fastcnn.fusions import conv_depthwise
 from fastcnn.fusions.conv_depthwise import pack_vectors
 
@@ -66,7 +68,8 @@ def reference(case: Case, x, w1, b1, w2, b2, w3, b3):
     return np.stack(images)
 
 
-def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str = "Relu", residual=None, means=None):
+def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str = "Relu", residual=None, means=None, first_bf16: int = 0,
+        x_half: int = 0):
     """The step's result, margins checked."""
     x, w1, b1, w2, b2, w3, b3 = data
     n, oh, ow, channels = shape
@@ -75,14 +78,16 @@ def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str =
     y = Guarded(np.full(shape, np.nan, np.float32), output=True)
     act = {f"{part}{key}": value for part in ("", "first_") for key, value in (("fn", unary_number(fn)), ("alpha", 0.0), ("beta", 0.0))}
     last = [Guarded(_native.pack_gemm_b(w3, False, 1)), Guarded(b3)] if case.oc else [None, None]
+    packed = pack_pairs(w1.transpose(0, 3, 1, 2), 1, nv, True) if first_bf16 else _native.pack_gemm_b(w1.reshape(case.c, -1), False, nv)
     status = run_step(
-        "conv_depthwise", [y, Guarded(x), Guarded(_native.pack_gemm_b(w1.reshape(case.c, -1), False, nv)), Guarded(b1),
+        "conv_depthwise", [y, Guarded(rounded(x) if x_half else x), Guarded(packed), Guarded(b1),
                            Guarded(pack_vectors(w2.transpose(2, 0, 1)[:, None])), Guarded(b2), *last, residual, means], threads,
         n=n, kh=k2, kw=k2, sh=s2, sw=s2, dh=1, dw=1, pt=p2, pl=p2, ih=ih, iw=iw, oh=oh, ow=ow, ic=case.ic, c=case.c, oc=case.oc,
         **place("x", case.h, case.w, case.ic), **place("y", oh, ow, channels), **place("r", oh, ow, channels), **act, block=block,
         first_kh=k1, first_kw=k1, first_sh=s1, first_sw=s1, first_pt=p1, first_pl=p1, first_ih=case.h, first_iw=case.w, first_nv=nv,
         first_band=int(p1 > 0), last_fn=0, last_alpha=0.0, last_beta=0.0, last_nv=1, skip=int(case.skip),
-        tile_rows=2 if (s2, k2) in ((1, 3), (1, 5), (1, 7)) else 1, first_pair=0, last_pair=0)
+        tile_rows=2 if (s2, k2) in ((1, 3), (1, 5), (1, 7)) else 1, first_pair=0, last_pair=0,
+        first_bf16=first_bf16, x_half=x_half)
     assert status == 0
     return y.array
 
@@ -97,6 +102,24 @@ def test_pair_equals_its_halves(isa, ic, c, kernel, stride, pad, block, threads)
     expected = reference(case, *data)
     y = run(case, data, expected.shape, block=block, threads=threads, nv=2)
     assert_close(y, expected, tolerance(ic * kernel * kernel), str(case))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("block", [1, 3, 11])
+@pytest.mark.parametrize("case", [Case(2, 17, (3, 1, 1), n=2), Case(16, 96, (3, 2, 1)), Case(24, 40, (5, 1, 2), (1, 2, 0)),
+                                  Case(6, 33, (3, 1, 1), (3, 2, 1), h=21, w=33)], ids=str)
+@pytest.mark.parametrize("fn", ["Relu", "Swish"])
+def test_first_convolution_in_bfloat16(pairs, case, block, threads, fn):
+    """The same bits from floats that need no rounding and from bfloat16 in memory; sums are those of rounded operands."""
+    data = operands(case)
+    data[0], data[1] = to_float(rounded(data[0])), to_float(rounded(data[1]))
+    expected = reference(case, *data)
+    for nv in (nv for nv in (1, 2, 4) if _native.pgemm_max_mr(nv)):
+        got, halves = (run(case, data, expected.shape, block=block, threads=threads, nv=nv, fn=fn, first_bf16=1, x_half=half)
+                       for half in (0, 1))
+        np.testing.assert_array_equal(got, halves)
+        if fn == "Relu":
+            assert_close(got, expected, tolerance(case.ic * 81), str(case))
 
 
 TRIPLES = [Case(3, 8, (3, 1, 1), (3, 2, 1), 5, h=21, w=33), Case(3, 8, (3, 2, 1), (3, 2, 1), 0, h=21, w=33, n=2),

@@ -10,7 +10,7 @@ from step_helper import Guarded, run_step
 
 from fastcnn import _native
 from fastcnn.convolve.arithmetic import U8S8
-from fastcnn.convolve.quantized_joined import block_diagonal, factors
+from fastcnn.convolve.block_diagonal import block_diagonal, factors
 from fastcnn.convolve.shape import ConvShape
 
 SUMS, FLOATS, BYTES = range(3)          # FC_Q_SUMS ... of kernels.h

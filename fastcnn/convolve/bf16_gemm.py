@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from fastcnn import _native
 from fastcnn.convolve import blocking
+from fastcnn.convolve.block_diagonal import block_diagonal, factors
 from fastcnn.convolve.choice import Choice, Rung, whole_vectors
 from fastcnn.convolve.implicit_gemm import lies_in_planes
 from fastcnn.convolve.shape import ConvShape, Problem, flatten
@@ -28,7 +30,7 @@ class Bf16Gemm(Rung):
     The one rung whose results differ from the others' by more than rounding of sums: ladder.choose weighs it against what they would do.
     """
 
-    name = "GEMM in bfloat16"
+    name, of_halves = "GEMM in bfloat16", True
 
     def covers(self, problem: Problem) -> bool:
         shape = problem.shape
@@ -37,26 +39,31 @@ class Bf16Gemm(Rung):
         return problem.rounds and pairs and not shape.strict and not lies_in_planes(shape, problem.places)
 
     def choose(self, problem: Problem) -> Choice:
-        shape = flatten(problem.shape, problem.places)
-        return min((self._at_width(shape, nv, problem.threads) for nv in widths(shape.oc)), key=lambda choice: self.cycles(choice, 1))
+        return min((choice for _, choice in self.candidates(problem)), key=lambda choice: self.cycles(choice, 1))
 
     def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
         shape = flatten(problem.shape, problem.places)
-        for nv in widths(shape.oc):
-            yield f"{self.name} nv{nv}", self._at_width(shape, nv, problem.threads)
+        for together in (1, *factors(shape)):
+            for nv in widths(shape.oc * together):
+                joined = f", {together} groups together" if together > 1 else ""
+                yield f"{self.name} nv{nv}{joined}", self.at_width(shape, nv, problem.threads, together)
 
-    def _at_width(self, shape: ConvShape, nv: int, threads: int) -> Choice:
+    def at_width(self, shape: ConvShape, nv: int, threads: int, together: int = 1) -> Choice:
+        """With tiles nv vectors wide; together: groups that are joined."""
+        if together > 1:
+            shape = replace(shape, groups=shape.groups // together, ic=shape.ic * together, oc=shape.oc * together)
         fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "block": _block(shape, threads),
-                  "split_columns": int(blocking.splits_columns(shape, nv, not _is_flat(shape), threads))}
-        return Choice(self.name, "conv_bf16", shape, fields, (shape.groups, nv, shape.dw == 1))
+                  "split_columns": int(blocking.splits_columns(shape, nv, not _is_flat(shape), threads)),
+                  "x_half": 0, "y_half": 0, "r_half": 0, "y_gap": 0}
+        return Choice(self.name, "conv_bf16", shape, fields, (shape.groups, nv, shape.dw == 1, together))
 
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
-        groups, nv, whole_rows = choice.packing
-        return pack_pairs(w, groups, nv, whole_rows)
+        groups, nv, whole_rows, together = choice.packing
+        return pack_pairs(block_diagonal(w, choice.shape.oc // together, together) if together > 1 else w, groups, nv, whole_rows)
 
     def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
-        groups = choice.packing[0]
-        return Spec(np.dtype(np.uint16), (groups * whole_vectors(w_shape[0] // groups) * math.prod(w_shape[1:]),))
+        groups, _, _, together = choice.packing
+        return Spec(np.dtype(np.uint16), (groups * whole_vectors(w_shape[0] // groups) * together * math.prod(w_shape[1:]),))
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, nv, vector = choice.shape, choice.fields["nv"], _native.vector_length()
@@ -76,6 +83,11 @@ BF16_GEMM = Bf16Gemm()
 def widths(oc: int) -> list[int]:
     """Vectors of the register tiles that there are at this instruction set for so many output channels."""
     return [nv for nv in range(1, MAX_NV + 1) if _native.pgemm_max_mr(nv) and nv <= -(-oc // _native.vector_length())]
+
+
+def has_widths_of_floats() -> bool:
+    """Whether there is a tile of bfloat16 for every width that tiles of floats have."""
+    return all(_native.pgemm_max_mr(nv) for nv in range(1, MAX_NV + 1) if _native.gemm_max_mr(nv))
 
 
 def pack_pairs(w: np.ndarray, groups: int, nv: int, whole_rows: bool) -> np.ndarray:

@@ -47,17 +47,19 @@ class Rung(ABC):
     arithmetic        of its kernels
     on_planes         x and y lie row-major; else channels last
     computed_weights  the run can pack them, with steps that move elements
+    of_halves         operands may lie in memory as bfloat16
     """
 
     name: str
     arithmetic: Arithmetic = FLOAT32
     on_planes = False
     computed_weights = False
+    of_halves = False
 
     def takes(self, problem: Problem) -> bool:
         """Whether it can compute a problem."""
         fits = self.on_planes == problem.planes and self.arithmetic is problem.shape.arithmetic
-        return fits and (problem.constant or self.computed_weights) and self.covers(problem)
+        return fits and (not problem.half or self.of_halves) and (problem.constant or self.computed_weights) and self.covers(problem)
 
     @abstractmethod
     def covers(self, problem: Problem) -> bool:

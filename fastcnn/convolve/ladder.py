@@ -53,6 +53,8 @@ BY_NAME = {rung.name: rung for rung in LADDER}
 @cached
 def choose(problem: Problem) -> Choice:
     """The planner's pick for one convolution; of one on planes, what would compute it on pixels where no rung on planes pays."""
+    if problem.half:
+        return BF16_GEMM.choose(problem)
     if problem.rounds:
         exact = choose(replace(problem, rounds=False))
         rounded = [BF16_GEMM.choose(problem)] if BF16_GEMM.takes(problem) else []

@@ -150,6 +150,7 @@ class Problem:
     planes    x lies row-major, y may be written so, and what follows the sum is a bias and an activation at most
     clamped   that activation is none, Relu or Clip
     rounds    x and w may be rounded to bfloat16
+    half      x, y or the residual lie in memory as bfloat16
     """
 
     shape: ConvShape
@@ -159,6 +160,7 @@ class Problem:
     planes: bool = False
     clamped: bool = True
     rounds: bool = False
+    half: bool = False
 
     def on_pixels(self) -> Problem:
         """The same with x and y channels last, in tensors of their own."""

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from fastcnn import _native
 from fastcnn.convolve import ladder
+from fastcnn.convolve.bf16_gemm import BF16_GEMM, has_widths_of_floats
 from fastcnn.convolve.blocking import fused_rows, whole_tiles
 from fastcnn.convolve.choice import Choice, floats, whole_vectors
 from fastcnn.convolve.depthwise import tile_rows
 from fastcnn.convolve.implicit_gemm import implicit_gemm, panels
 from fastcnn.convolve.kept_width import keep_width, kept_nv
+from fastcnn.convolve.shape import Places, Problem, own_places
 from fastcnn.convolve.tile import best_nv
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
 from fastcnn.fusions.nodes import conv_shape, conv_window, is_conv, is_dense, is_pointwise
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32
-from fastcnn.ir.tensor import Tensor
+from fastcnn.ir.tensor import HALF, Tensor
 from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import epilogue, place, three_planes, vector_of
@@ -97,6 +99,12 @@ class ConvDepthwise(Fused):
         places = ((0, 1, shape.iw * shape.ic, shape.ic),)
         return keep_width(implicit_gemm(shape, places, 1), places, widths, 1)
 
+    def rounds(self, threads: int, strict: bool, places: Places | None = None) -> bool:
+        """Whether the first convolution is one in bfloat16 where it may be: by predicted time; places: where x and y lie."""
+        shape = replace(conv_shape(self.first), strict=strict)
+        picked = ladder.choose(Problem(shape, places or own_places(shape), threads, rounds=True))
+        return picked.rung == BF16_GEMM.name and has_widths_of_floats()
+
     def lower(self, low: Lowering, means: Tensor | None = None) -> None:
         """means: memory (N, C, H, 1) for the mean of each row, without last."""
         first, depthwise = low.part(self.first), low.part(self.depthwise)
@@ -107,6 +115,9 @@ class ConvDepthwise(Fused):
         picked = self._first_choice(low.widths(first.node.input(1)))
         nv = picked.fields["nv"]
         x = (three_planes(first, dense, 1) if picked.fields["band"] else None) or first.read(0, "channels_last")
+        rounded = first.rounds and (x.dtype == HALF or self.rounds(low.threads, first.strict, (x.strides,)))
+        if rounded:
+            picked = BF16_GEMM.at_width(picked.shape, nv, 1)
         y = end.write(0, "channels_last")
         residual = end.read(3, "channels_last") if self.last is not None and end.args.has(3) and not self.skips else None
         packed = first.packed((first.node.input(1), *picked.layout), lambda: ladder.pack(picked, w1), ladder.packed_spec(picked, w1.shape))
@@ -120,7 +131,8 @@ class ConvDepthwise(Fused):
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
                  dw=window.dilations[1], pt=window.before[0], pl=window.before[1], ih=ih, iw=iw, oh=oh, ow=ow, ic=ic, c=c,
                  **place("x", x), **place("y", y), **place("r", residual), **epilogue(depthwise.node.activation), block=block,
-                 **first_fields(dense, x, picked, "nv", "band", "pair"), tile_rows=tile,
+                 **first_fields(dense, x, {"band": 0, "pair": 0, **picked.fields}, "nv", "band", "pair"), tile_rows=tile,
+                 first_bf16=int(rounded), x_half=int(x.dtype == HALF),
                  **{f"first_{key}": value for key, value in epilogue(first.node.activation).items()}, **last_fields)
 
     def _last_operands(self, last: Lowering | None, c: int, ow: int) -> tuple[list[Tensor | None], dict[str, float], int]:
@@ -153,9 +165,9 @@ def _is_large(depthwise: BoundNode, near: Neighbours) -> bool:
     return depthwise.args.spec(0).nbytes > (SHARE_PROPOSED if near.proposes else SHARE_OF_L2) * current().l2_bytes
 
 
-def first_fields(dense: Window, x: Tensor, picked: Choice, *names: str) -> dict[str, int]:
+def first_fields(dense: Window, x: Tensor, fields: Mapping[str, Any], *names: str) -> dict[str, int]:
     """Step fields of the convolution that x goes through first."""
-    return {**{f"first_{name}": picked.fields[name] for name in names},
+    return {**{f"first_{name}": fields[name] for name in names},
             "first_kh": dense.kernel[0], "first_kw": dense.kernel[1], "first_sh": dense.strides[0], "first_sw": dense.strides[1],
             "first_pt": dense.before[0], "first_pl": dense.before[1], "first_ih": x.shape[2], "first_iw": x.shape[3]}
 

@@ -67,7 +67,7 @@ class ConvPool(Fused):
         low.emit("conv_pool", [y, x, packed, vector_of(conv, 2, c), vector_of(conv, 4, c)], n * c * ih * iw * w[0].size,
                  n=n, ih=ih, iw=iw, **pool_fields(pool.args, window, self.pool.op.kind), **place("x", x), **place("y", y), c=c, ic=ic,
                  **epilogue(conv.node.activation), block=block,
-                 **first_fields(dense, x, first, "nv", "band", "block", "pair"))
+                 **first_fields(dense, x, first.fields, "nv", "band", "block", "pair"))
 
 
 def _fits(conv: BoundNode, window: Window) -> bool:

@@ -17,6 +17,7 @@ Strides = tuple[int, ...]
 # A pitch that is a multiple of 2 KB maps the pixels of a tile to two L1 sets: one line of cache more keeps them apart. In bytes.
 ALIASING, PITCH_SKEW = 2048, 64
 FLOAT = 4               # bytes
+HALF = np.dtype(np.uint16)      # the bits of bfloat16
 REMEMBERED = 256        # layouts of so many shapes: a plan asks for each several times
 
 

@@ -24,6 +24,7 @@ from fastcnn.ir.errors import LimitError
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32, Capped, Spec
 from fastcnn.ir.tensor import (
+    HALF,
     Buffer,
     Strides,
     Tensor,
@@ -37,6 +38,7 @@ from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound
 from fastcnn.plan.choices import ONLY, SHOWN, Chosen
+from fastcnn.plan.half_storage import half_values
 from fastcnn.plan.in_place import add_in_place
 from fastcnn.plan.layouts import is_placeable, lies, strides_of
 from fastcnn.plan.placement import place_concats
@@ -110,6 +112,8 @@ class StageLowering:
         self.buffers: list[Buffer] = []
         self.recalled: list[np.ndarray] = []     # long constants of the unit whose contents were looked at
         self.placement = place_concats(units)
+        kept = {*self.outputs, *self.placement, *(whole for whole, _ in self.placement.values())}
+        self.halves = half_values(units, kept, planning.chooser.accuracy, planning.sharing)
         for k, name in enumerate(self.inputs):
             self.tensors[name] = self._io(bound.spec(name), k, self.inner.get(name) or "dense")
         self.unit: Unit = units[0]
@@ -168,7 +172,7 @@ class StageLowering:
         name = self.node.outputs[i]
         if name in self.tensors:              # a Concat whose inputs already lie in it
             return self.tensors[name]
-        spec = self.bound.spec(name)
+        spec = self.bound.spec(name) if name not in self.halves else Spec(HALF, self.bound.spec(name).shape)
         strides = strides_of(spec.shape, layout, spec.dtype)
         if name in self.outputs and matches(spec.shape, strides, self._output(name, strides).strides):
             self.tensors[name] = self._output(name, strides)
@@ -230,7 +234,7 @@ class StageLowering:
         return [nv for nv in range(1, MAX_NV + 1) if self.packs.has((key, *panels(nv, groups)))]
 
     def decide(self, problem: Problem, key: Hashable) -> Choice:
-        measurable = problem.constant and problem.shape.arithmetic is FLOAT32
+        measurable = problem.constant and problem.shape.arithmetic is FLOAT32 and not problem.half
         decision = self.chooser.conv(problem) if measurable else Decision(problem, ladder.choose(problem))
         if problem.constant and decision.source == "model" and decision.choice.kind == "conv":
             widths = self.widths(key, decision.choice.packing[0])

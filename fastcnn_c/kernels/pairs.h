@@ -3,25 +3,28 @@
 #define FC_PAIRS_H
 
 /* ---- pgemm: one register tile of an implicit GEMM of bfloat16 values -----------------------------------------------------------------
- * c[i][j] = min(max(bias[j] + sum_t sum_k a(i, t, k) * b[(t*words + k/2)*2*ldb + 2*j + k%2] + residual[i*ldr + j], lo), hi)
+ * c(i, j) = min(max(bias[j] + sum_t sum_k a(i, t, k) * b[(t*words + k/2)*2*ldb + 2*j + k%2] + residual[i*ldr + j], lo), hi)
  *
  *   a(i, t, k)  bfloat16 number k at a + i*lda + run[t] bytes, k < 2*words
- *   i < mr (fixed by the kernel), j < n, (nv-1)*V_LEN < n <= nv*V_LEN, t < runs; c and residual have ldc and ldr floats from row to row
+ *   i < mr (fixed by the kernel), j < n, (nv-1)*V_LEN < n <= nv*V_LEN, t < runs; c and residual have ldc and ldr values from row to row, floats or
+ *   bfloat16 (c_half, r_half); c has `gap` values between the vectors of a row
  *   b           packed: words of ldb = nv*V_LEN pairs
  *   bias, residual: or NULL
  * Products are exact, sums float32's in an order of the kernel's; denormals may count as 0.
  */
 typedef struct fc_pgemm_args {
-    float *c;
-    size_t ldc;
+    void *c;
+    size_t ldc, gap;
     const uint8_t *a;
     size_t lda;
     const int64_t *run;
     size_t runs, words;
     const uint16_t *b;
     size_t n;
-    const float *bias, *residual;
+    const float *bias;
+    const void *residual;
     size_t ldr;
+    int c_half, r_half;
     float lo, hi;
     uint32_t *shape;            /* as in fc_qgemm_args */
 } fc_pgemm_args;
@@ -33,8 +36,8 @@ typedef struct fc_pairs {
     fc_pgemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_QGEMM_MAX_MR + 1];
     int max_mr[FC_GEMM_MAX_NV + 1];
     void (*release)(void);      /* as in fc_qgemm_kernels */
-    /* y[r*ldy + i] = x[r*ldx + i] as bfloat16, rounded to nearest even, i < n, r < rows */
-    void (*narrow)(uint16_t *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n);
+    /* y[r*ldy + i] = x[r*ldx + i] as bfloat16, rounded to nearest even, i < n, r < rows; times scale[i] first unless that is NULL */
+    void (*narrow)(uint16_t *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n, const float *scale);
 } fc_pairs;
 
 #endif

@@ -14,6 +14,12 @@ static inline v_pairs v_set1_pair(const uint8_t *p)
 
 static inline v_f32 v_dot_pairs(v_f32 s, v_pairs a, v_pairs b) { return _mm512_dpbf16_ps(s, a, b); }
 
+static inline v_f32 v_load_wide(const uint16_t *p, size_t n)
+{
+    const __m256i half = _mm256_maskz_loadu_epi16(v_lanes_below(n), p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
 static inline void v_store_narrow(uint16_t *p, v_f32 x, size_t n)
 {
     _mm256_mask_storeu_epi16(p, v_lanes_below(n), (__m256i)_mm512_cvtneps_pbh(x));

@@ -3,6 +3,7 @@
  *   v_pairs                     for each lane two bfloat16 numbers, 16 bits each
  *   v_load_pairs(p)             V_LEN of them, from any address      v_set1_pair(p)  the same in all lanes
  *   v_dot_pairs(s, a, b)        s + a0*b0 + a1*b1 in float32, in an order of its own
+ *   v_load_wide(p, n)           lanes < n of bfloat16 as float32, zeros behind; touches no more
  *   v_store_narrow(p, x, n)     lanes < n of x, rounded to nearest even; touches no more
  */
 #include <string.h>
@@ -31,4 +32,5 @@ static inline v_pairs v_set1_pair(const uint8_t *p)
 }
 
 static inline v_f32 v_dot_pairs(v_f32 s, v_pairs a, v_pairs b) { return s + a.of[0] * b.of[0] + a.of[1] * b.of[1]; }
+static inline v_f32 v_load_wide(const uint16_t *p, size_t n) { return n ? bf16_to_float(*p) : 0.0f; }
 static inline void v_store_narrow(uint16_t *p, v_f32 x, size_t n) { if (n) *p = bf16_of_float(x); }

@@ -15,7 +15,7 @@ from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem, own_places
 from fastcnn.ir.graph import Activation
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32
-from fastcnn.ir.tensor import Tensor, is_dense
+from fastcnn.ir.tensor import HALF, Tensor, is_dense
 from fastcnn.ops.base import Lowering
 from fastcnn.ops.window import Window
 
@@ -157,17 +157,20 @@ def _emit_pieces(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str,
                  shape: ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]], scale: Tensor | None) -> None:
     places = tuple(t.strides for t in (x, y, residual) if t is not None)
-    picked = low.decide(Problem(shape, places, low.threads, isinstance(w, np.ndarray), rounds=low.rounds and scale is None), name)
+    half = {f"{place}_half": int(t is not None and t.dtype == HALF) for place, t in (("x", x), ("y", y), ("r", residual))}
+    problem = Problem(shape, places, low.threads, isinstance(w, np.ndarray), rounds=low.rounds, half=any(half.values()))
+    picked = low.decide(problem, name)
     if isinstance(w, Tensor):
         packed = pack_at_run_time(low, picked, w)
     else:
         packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w), ladder.packed_spec(picked, w.shape))
-    if scale is not None:
+    rounded = picked.kind == "conv_bf16"
+    if scale is not None and not rounded:
         packed = _scaled(low, picked, packed, scale)
     bias, slope, activation = operands
-    fields = conv_fields(picked, x, y, residual, activation)
+    fields = conv_fields(picked, x, y, residual, activation) | (half if rounded else {})
     lanes = lane_tables(picked)
-    tables = None if lanes is None else low.constant(lanes)
+    tables = scale if rounded else None if lanes is None else low.constant(lanes)
     low.emit(picked.kind, [y, x, packed, bias, residual, slope, tables], picked.shape.macs, **fields)
 
 

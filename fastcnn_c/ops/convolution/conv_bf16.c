@@ -1,6 +1,7 @@
 /* Convolution in bfloat16 as implicit GEMM: as conv.c through a band, into which x is rounded; sums and what follows them are float32.
  *
- * A 1x1 convolution of stride 1 over one long row of pixels has blocks of pixels instead of rows.
+ * x that is bfloat16 already is read in place by 1x1 windows that meet no padding. A 1x1 convolution of stride 1 over one long row of pixels has
+ * blocks of pixels instead of rows.
  */
 #include <string.h>
 
@@ -12,13 +13,15 @@ enum { PAIR = 2 };      /* values of k that a lane multiplies at a time */
 typedef struct pconv_run {
     const fc_conv_bf16 *p;
     const fc_pairs *kernels;
-    float *y;
-    const float *x, *bias, *residual, *slope;
+    char *y;
+    const char *x, *residual;
+    const float *bias, *slope, *scale;
     const uint16_t *w;
     uint16_t *band;
     int64_t *runs;                  /* bytes from a pixel's first value to each run of k */
     int64_t count, words;           /* runs, and words of each */
-    int64_t row, group;             /* values of a band row and of a group's rows */
+    int64_t row, pixel, group;      /* values from one row, pixel, group to the next of what is multiplied: the band or x */
+    int64_t x_bytes, y_bytes, r_bytes;  /* of an element */
     int64_t q0, q1;
     float lo, hi;
     uint32_t shape;
@@ -29,12 +32,19 @@ static int64_t band_width(const fc_conv_bf16 *p) { return is_flat(p) ? p->block 
 static int64_t band_rows(const fc_conv_bf16 *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
 static size_t runs_bytes(const fc_conv_bf16 *p) { return fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t)); }
 
+/* Whether x is multiplied where it lies. */
+static int in_place(const fc_conv_bf16 *p)
+{
+    return p->x_half && p->kh == 1 && p->kw == 1 && p->pt >= 0 && p->pl >= 0 && p->pt + p->pl == 0 && (p->oh - 1) * p->sh < p->ih &&
+           (p->ow - 1) * p->sw < p->iw;
+}
+
 size_t fc_scratch_conv_bf16(const void *params, int threads)
 {
     (void)threads;
     const fc_conv_bf16 *p = params;
     const int64_t rows = is_flat(p) ? 1 : band_rows(p, p->block);
-    return runs_bytes(p) + fc_align_up((size_t)(rows * band_width(p) * p->ic * p->groups) * sizeof(uint16_t));
+    return runs_bytes(p) + (in_place(p) ? 0 : fc_align_up((size_t)(rows * band_width(p) * p->ic * p->groups) * sizeof(uint16_t)));
 }
 
 static void list_runs(pconv_run *c)
@@ -44,11 +54,26 @@ static void list_runs(pconv_run *c)
     c->words = (whole_rows ? p->kw : 1) * p->ic / PAIR;
     for (int64_t r = 0; r < p->kh; r++)
         for (int64_t s = 0; s < (whole_rows ? 1 : p->kw); s++)
-            c->runs[c->count++] = (r * p->dh * c->row + s * p->dw * p->ic) * (int64_t)sizeof(uint16_t);
+            c->runs[c->count++] = (r * p->dh * c->row + s * p->dw * c->pixel) * (int64_t)sizeof(uint16_t);
+}
+
+/* `count` pixels of group g from x to the band. */
+static void fill_pixels(const pconv_run *c, uint16_t *to, const char *x, int64_t count, int64_t g)
+{
+    const fc_conv_bf16 *p = c->p;
+    const char *from = x + g * p->ic * c->x_bytes;
+    const int together = p->x_pixel == p->ic && !c->scale;
+    if (p->x_half) {
+        for (int64_t i = 0; i < (together ? 1 : count); i++)
+            memcpy(to + i * p->ic, from + i * p->x_pixel * c->x_bytes, (size_t)((together ? count : 1) * p->ic) * sizeof *to);
+        return;
+    }
+    const size_t rows = together ? 1 : (size_t)count, n = (size_t)(together ? count * p->ic : p->ic);
+    c->kernels->narrow(to, (size_t)p->ic, (const float *)(const void *)from, (size_t)p->x_pixel, rows, n, c->scale ? c->scale + g * p->ic : NULL);
 }
 
 /* Input rows that output rows [oy, oy + rows) of an image see: one group after the other, zeros around. */
-static void fill_band(const pconv_run *c, const float *x, int64_t oy, int64_t rows)
+static void fill_band(const pconv_run *c, const char *x, int64_t oy, int64_t rows)
 {
     const fc_conv_bf16 *p = c->p;
     const int64_t width = band_width(p), left = fc_min(fc_max(p->pl, 0), width), first = fc_max(-p->pl, 0);
@@ -61,42 +86,47 @@ static void fill_band(const pconv_run *c, const float *x, int64_t oy, int64_t ro
                 memset(to, 0, (size_t)c->row * sizeof *to);
                 continue;
             }
-            const float *from = x + iy * p->x_row + first * p->x_pixel + g * p->ic;
             memset(to, 0, (size_t)(left * p->ic) * sizeof *to);
-            if (p->x_pixel == p->ic)
-                c->kernels->narrow(to + left * p->ic, 0, from, 0, 1, (size_t)(inside * p->ic));
-            else
-                c->kernels->narrow(to + left * p->ic, (size_t)p->ic, from, (size_t)p->x_pixel, (size_t)inside, (size_t)p->ic);
+            fill_pixels(c, to + left * p->ic, x + (iy * p->x_row + first * p->x_pixel) * c->x_bytes, inside, g);
             memset(to + (left + inside) * p->ic, 0, (size_t)(right * p->ic) * sizeof *to);
         }
+}
+
+/* The epilogue beyond bounds over `count` pixels just written, floats. */
+static void activate(const fc_conv_bf16 *p, float *y, int64_t count, int64_t n, const float *slope)
+{
+    const int64_t part = p->y_gap ? fc_active->vector_length : n;
+    for (int64_t j = 0; j < n; j += part, y += part + p->y_gap)
+        fc_activate_rows(y, count, (size_t)fc_min(part, n - j), (size_t)p->y_pixel, p->fn, p->alpha, p->beta, slope ? slope + j : NULL);
 }
 
 /* Pixels [first, last) of output row oy times a panel; a: of pixel `first`. */
 static void run_row(pconv_run *c, fc_pgemm_args *args, const uint16_t *a, int64_t image, int64_t oy, int64_t first, int64_t last, int64_t column)
 {
     const fc_conv_bf16 *p = c->p;
-    const int64_t nv = fc_ceil_div((int64_t)args->n, fc_active->vector_length), count = last - first;
+    const int64_t v = fc_active->vector_length, nv = fc_ceil_div((int64_t)args->n, v), count = last - first;
     const int64_t tall = fc_ceil_div(count, c->kernels->max_mr[nv]);
-    float *y = c->y + image * p->y_image + oy * p->y_row + column;
-    const float *residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + column : NULL;
+    char *y = c->y + (image * p->y_image + oy * p->y_row + first * p->y_pixel + column + column / v * p->y_gap) * c->y_bytes;
+    const char *residual = c->residual ? c->residual + (image * p->r_image + oy * p->r_row + first * p->r_pixel + column) * c->r_bytes : NULL;
     for (int64_t t = 0; t < tall; t++) {
         const int64_t x0 = count * t / tall, x1 = count * (t + 1) / tall;
-        args->a = (const uint8_t *)(a + x0 * p->sw * p->ic);
-        args->c = y + (first + x0) * p->y_pixel;
-        args->residual = residual ? residual + (first + x0) * p->r_pixel : NULL;
+        args->a = (const uint8_t *)(a + x0 * p->sw * c->pixel);
+        args->c = y + x0 * p->y_pixel * c->y_bytes;
+        args->residual = residual ? residual + x0 * p->r_pixel * c->r_bytes : NULL;
         c->kernels->tile[nv][x1 - x0](args);
     }
     if (c->slope || !fc_is_clamp(p->fn))
-        fc_activate_rows(y + first * p->y_pixel, count, args->n, (size_t)p->y_pixel, p->fn, p->alpha, p->beta, c->slope ? c->slope + column : NULL);
+        activate(p, (float *)(void *)y, count, (int64_t)args->n, c->slope ? c->slope + column : NULL);
 }
 
-/* Output rows [oy, oy + rows), pixels [first, last) of each, times the panels of this thread; the band begins with these. */
-static void run_block(pconv_run *c, int64_t image, int64_t oy, int64_t rows, int64_t first, int64_t last)
+/* Output rows [oy, oy + rows), pixels [first, last) of each, times the panels of this thread; a begins with these. */
+static void run_block(pconv_run *c, const uint16_t *a, int64_t image, int64_t oy, int64_t rows, int64_t first, int64_t last)
 {
     const fc_conv_bf16 *p = c->p;
     const int64_t v = fc_active->vector_length, nr = p->nv * v, k = c->count * c->words * PAIR, packed = fc_ceil_div(p->oc, v) * v * k;
-    fc_pgemm_args args = {.ldc = (size_t)p->y_pixel, .lda = (size_t)(p->sw * p->ic) * sizeof(uint16_t), .run = c->runs, .runs = (size_t)c->count,
-                          .words = (size_t)c->words, .ldr = (size_t)p->r_pixel, .lo = c->lo, .hi = c->hi, .shape = &c->shape};
+    fc_pgemm_args args = {.ldc = (size_t)p->y_pixel, .gap = (size_t)p->y_gap, .lda = (size_t)(p->sw * c->pixel) * sizeof(uint16_t), .run = c->runs,
+                          .runs = (size_t)c->count, .words = (size_t)c->words, .ldr = (size_t)p->r_pixel, .c_half = (int)p->y_half,
+                          .r_half = (int)p->r_half, .lo = c->lo, .hi = c->hi, .shape = &c->shape};
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t i = c->q0; i < c->q1; i++) {
             const int64_t column = g * p->oc + i * nr;
@@ -104,7 +134,7 @@ static void run_block(pconv_run *c, int64_t image, int64_t oy, int64_t rows, int
             args.b = c->w + g * packed + i * nr * k;
             args.bias = c->bias ? c->bias + column : NULL;
             for (int64_t r = 0; r < rows; r++)
-                run_row(c, &args, c->band + g * c->group + r * p->sh * c->row, image, oy + r, first, last, column);
+                run_row(c, &args, a + g * c->group + r * p->sh * c->row, image, oy + r, first, last, column);
         }
 }
 
@@ -113,8 +143,10 @@ static void run_rows(pconv_run *c, int64_t begin, int64_t end)
     const fc_conv_bf16 *p = c->p;
     while (begin < end) {
         const int64_t image = begin / p->oh, oy = begin % p->oh, rows = fc_min(fc_min(p->block, p->oh - oy), end - begin);
-        fill_band(c, c->x + image * p->x_image, oy, rows);
-        run_block(c, image, oy, rows, 0, p->ow);
+        const char *x = c->x + image * p->x_image * c->x_bytes;
+        if (!in_place(p))
+            fill_band(c, x, oy, rows);
+        run_block(c, in_place(p) ? (const uint16_t *)(const void *)x + oy * p->sh * c->row : c->band, image, oy, rows, 0, p->ow);
         begin += rows;
     }
 }
@@ -124,24 +156,33 @@ static void run_pixels(pconv_run *c, int64_t begin, int64_t end)
     const fc_conv_bf16 *p = c->p;
     while (begin < end) {
         const int64_t image = begin / p->ow, first = begin % p->ow, count = fc_min(fc_min(p->block, p->ow - first), end - begin);
-        for (int64_t g = 0; g < p->groups; g++)
-            c->kernels->narrow(c->band + g * c->group, (size_t)p->ic, c->x + image * p->x_image + first * p->x_pixel + g * p->ic,
-                               (size_t)p->x_pixel, (size_t)count, (size_t)p->ic);
-        run_block(c, image, 0, 1, first, first + count);
+        const char *x = c->x + (image * p->x_image + first * p->x_pixel) * c->x_bytes;
+        for (int64_t g = 0; g < (in_place(p) ? 0 : p->groups); g++)
+            fill_pixels(c, c->band + g * c->group, x, count, g);
+        run_block(c, in_place(p) ? (const uint16_t *)(const void *)x : c->band, image, 0, 1, first, first + count);
         begin += count;
     }
+}
+
+/* How k lies in the band, or in x. */
+static void set_memory(pconv_run *c)
+{
+    const fc_conv_bf16 *p = c->p;
+    c->pixel = in_place(p) ? p->x_pixel : p->ic;
+    c->row = in_place(p) ? p->x_row : band_width(p) * p->ic;
+    c->group = in_place(p) ? p->ic : (is_flat(p) ? 1 : band_rows(p, p->block)) * c->row;
+    list_runs(c);
 }
 
 fc_status fc_run_conv_bf16(const void *params, void *const *t, const fc_team *team)
 {
     const fc_conv_bf16 *p = params;
     pconv_run c = {.p = p, .kernels = fc_active_pairs(), .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5],
-                   .runs = team->scratch, .band = (uint16_t *)(void *)((char *)team->scratch + runs_bytes(p))};
+                   .scale = t[6], .runs = team->scratch, .band = (uint16_t *)(void *)((char *)team->scratch + runs_bytes(p)),
+                   .x_bytes = p->x_half ? 2 : 4, .y_bytes = p->y_half ? 2 : 4, .r_bytes = p->r_half ? 2 : 4};
     int64_t begin = 0, end = p->n * (is_flat(p) ? p->ow : p->oh);
-    c.row = band_width(p) * p->ic;
-    c.group = (is_flat(p) ? 1 : band_rows(p, p->block)) * c.row;
     c.q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length);
-    list_runs(&c);
+    set_memory(&c);
     fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);
     if (p->split_columns)
         fc_share(team, c.q1, &c.q0, &c.q1);

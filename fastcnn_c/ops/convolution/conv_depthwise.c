@@ -59,6 +59,17 @@ static fc_conv first_params(const fc_conv_depthwise *p, const layout *l, int64_t
                      .block = p->first_band ? 1 : (to - from) * tiles};
 }
 
+/* The same in bfloat16. A 1x1 window starts at the row's own place in x, so that it meets no padding. */
+static fc_conv_bf16 first_in_bf16(const fc_conv_depthwise *p, const fc_conv *first)
+{
+    const int64_t skipped = p->first_kh == 1 ? -first->pt : 0;
+    return (fc_conv_bf16){.n = 1, .kh = first->kh, .kw = first->kw, .sh = first->sh, .sw = first->sw, .dh = 1, .dw = 1, .pt = first->pt + skipped,
+                          .pl = first->pl, .ih = first->ih - skipped, .iw = first->iw, .oh = first->oh, .ow = first->ow, .x_row = first->x_row,
+                          .x_pixel = first->x_pixel, .y_row = first->y_row, .y_pixel = first->y_pixel, .y_gap = first->y_gap, .groups = 1,
+                          .ic = first->ic, .oc = first->oc, .fn = first->fn, .alpha = first->alpha, .beta = first->beta, .nv = first->nv,
+                          .block = first->oh, .x_half = p->x_half};
+}
+
 /* The 1x1 convolution of `rows` rows of the block; a skipped connection lies in the ring. */
 static fc_conv last_params(const fc_conv_depthwise *p, const layout *l, int64_t rows)
 {
@@ -74,7 +85,9 @@ size_t fc_scratch_conv_depthwise(const void *params, int threads)
     const fc_conv_depthwise *p = params;
     const layout l = layout_of(p);
     const fc_conv first = first_params(p, &l, 0, l.ring, l.width), last = last_params(p, &l, 1);
-    const size_t a = fc_scratch_conv(&first, threads), b = fc_scratch_conv(&last, threads);
+    const fc_conv_bf16 rounded = first_in_bf16(p, &first);
+    const size_t a = p->first_bf16 ? fc_scratch_conv_bf16(&rounded, threads) : fc_scratch_conv(&first, threads);
+    const size_t b = fc_scratch_conv(&last, threads);
     return l.rest + (a > b ? a : b);
 }
 
@@ -87,10 +100,15 @@ static void fill_ring(const pass *s, int64_t from, int64_t to)
     while (from < to) {
         const int64_t end = fc_min(to, (from / l->ring + 1) * l->ring);
         const fc_conv first = first_params(p, l, from, end, s->n);
-        void *const operands[FC_MAX_OPERANDS] = {slot(s, from % l->ring) + l->left * l->v, (float *)s->t[1] + s->image * p->x_image,
-                                  (float *)s->t[2] + s->c0 * p->first_kh * p->first_kw * p->ic, bias ? (void *)(bias + s->c0) : NULL,
-                                  NULL, NULL};
-        fc_run_conv(&first, operands, s->alone);
+        const int64_t k = p->first_kh * p->first_kw * p->ic, skipped = p->first_bf16 && p->first_kh == 1 ? -first.pt : 0;
+        void *const operands[FC_MAX_OPERANDS] = {
+            slot(s, from % l->ring) + l->left * l->v, (char *)s->t[1] + (s->image * p->x_image + skipped * p->x_row) * (p->x_half ? 2 : 4),
+            (char *)s->t[2] + s->c0 * k * (p->first_bf16 ? 2 : 4), bias ? (void *)(bias + s->c0) : NULL, NULL, NULL};
+        if (p->first_bf16) {
+            const fc_conv_bf16 rounded = first_in_bf16(p, &first);
+            fc_run_conv_bf16(&rounded, operands, s->alone);
+        } else
+            fc_run_conv(&first, operands, s->alone);
         from = end;
     }
 }

@@ -12,6 +12,7 @@ import pytest
 from graph_helper import floats, model, node
 
 import fastcnn
+from fastcnn.analysis import profile as profiles
 from fastcnn.analysis.page import graph_svg, page, roofline_svg
 from fastcnn.analysis.profile import Profile
 from fastcnn.analysis.roofline import Roof
@@ -40,10 +41,15 @@ def test_profile_names_kernel_time_and_reason_of_every_step(profile):
     assert [timing.reads for timing in profile.timings[:4]] == [(), (0,), (1,), (2,)]
 
 
-def test_profile_traffic_counts_maps_once_and_weights(profile):
-    first = profile.timings[0]
-    assert first.near == 4 * 4 * 64 * (1 + 32)                # x and y, floats; they fit L2
-    assert first.far == 4 * (9 * 32 + 32)                     # BatchNormalization is folded into them
+@pytest.mark.parametrize("l2, near, far", [
+    (64 << 20, ("maps", "weights"), ()), (100_000, ("maps",), ("weights",)), (1000, (), ("maps", "weights"))],
+    ids=["all in L2", "maps in L2", "nothing in L2"])
+def test_profile_traffic_counts_maps_once_and_weights(monkeypatch, l2, near, far):
+    monkeypatch.setattr(profiles, "roof", lambda threads: Roof(threads, 100.0, 50.0, 10.0, l2))
+    with fastcnn.load(DIGITS, threads=1) as net:
+        first = net.profile({"image": floats(4, 1, 8, 8)}, runs=3).timings[0]
+    count = {"maps": 4 * 4 * 64 * (1 + 32), "weights": 4 * (9 * 32 + 32)}        # x and y; BatchNormalization is folded into the weights
+    assert (first.near, first.far) == (sum(count[name] for name in near), sum(count[name] for name in far))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

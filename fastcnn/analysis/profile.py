@@ -45,7 +45,7 @@ class Timing:
 
     ms             median of the runs
     flops          two for each multiply-accumulate of the direct computation: Winograd's algorithm can exceed the peak
-    near, far      bytes read and written: maps that stay in L2; weights, and maps that do not fit
+    near, far      bytes read and written: in L2, maps that fit, and weights where all of the network's fit; the others through memory
     bound          "arithmetic" or "traffic": which of them takes longer at best; "" where nothing is counted
     perfect_ms     that time
     of_peak, of_bandwidth   shares: of the arithmetic peak, and of the bandwidth its traffic could have
@@ -153,7 +153,8 @@ def profile(graph: Graph, engine: Engine, feeds: Mapping[str, Any], runs: int = 
     roofs = roof(engine.planning.threads)
     nodes = _bound_nodes(graph, engine, specs)
     makers = _makers(units, nodes)
-    timings = [_timing(k, unit, nodes, ms, roofs, engine, makers) for k, (unit, ms) in enumerate(zip(units, measured))]
+    resident = _resident(nodes, roofs)
+    timings = [_timing(k, unit, nodes, ms, roofs, resident, engine, makers) for k, (unit, ms) in enumerate(zip(units, measured))]
     timings += _later(records, plan)
     outside = np.median([total - sum(map(_taken, record)) for total, record in zip(totals, records)])
     return Profile(graph.name, {name: spec.shape for name, spec in specs.items() if spec is not None}, _native.current_isa(), roofs,
@@ -241,7 +242,14 @@ def _makers(units: Sequence[Unit], nodes: Mapping[str, Work]) -> dict[str, set[i
     return found
 
 
-def _timing(k: int, unit: Unit, nodes: Mapping[str, Work], ms: float, roofs: Roof, engine: Engine,
+def _resident(nodes: Mapping[str, Work], roofs: Roof) -> bool:
+    """Whether all weights and the maps of any node stay in the L2 of a core from run to run."""
+    works = list({id(work.node): work for work in nodes.values()}.values())
+    weights = sum(work.weights for work in works)
+    return weights + max((sum(work.maps.values()) for work in works), default=0) <= roofs.near_bytes // roofs.threads
+
+
+def _timing(k: int, unit: Unit, nodes: Mapping[str, Work], ms: float, roofs: Roof, resident: bool, engine: Engine,
             makers: Mapping[str, set[int]]) -> Timing:
     works = [nodes[name] for name in unit.made if name in nodes]
     inner = {name for work in works for name in work.node.outputs} - {works[-1].node.outputs[0]} if works else set()
@@ -250,7 +258,8 @@ def _timing(k: int, unit: Unit, nodes: Mapping[str, Work], ms: float, roofs: Roo
     flops, moved = 2 * sum(work.macs for work in works), sum(maps.values())
     read = [name for work in works for name in work.node.reads] or unit.made
     fits = moved <= roofs.near_bytes
-    near, far = moved if fits else 0, sum(work.weights for work in works) + (0 if fits else moved)
+    weights = sum(work.weights for work in works)
+    near, far = (moved if fits else 0) + (weights if resident else 0), (0 if resident else weights) + (0 if fits else moved)
     arithmetic, traffic = roofs.seconds(flops, near, far)
     perfect, seconds = max(arithmetic, traffic), max(ms, 1e-9) / 1e3
     copied = "copy of an output" if not works or (set(kind for _, kind in unit.steps) == {"copy"} and unit.choices == []) else ""

@@ -15,8 +15,8 @@ from fastcnn.cli.options import load, model_options, shapes_of
 HELP = """Times MODEL step by step on random inputs, beside what this machine was measured to do at best.
 
 GFLOP/s count the direct computation, so Winograd's algorithm can exceed the peak. Traffic is what a step has to read and write: maps
-that fit stay in L2, weights come from memory. perfect ms is the longer of both at full rate. why: times by the cost model, or measured
-with --tune.
+that fit stay in L2, weights come from memory unless all fit in L2 too. perfect ms is the longer of both at full rate. why: times by the
+cost model, or measured with --tune.
 """
 
 

@@ -41,6 +41,10 @@ def test_profile_names_kernel_time_and_reason_of_every_step(profile):
     assert [timing.reads for timing in profile.timings[:4]] == [(), (0,), (1,), (2,)]
 
 
+def test_profile_steps_and_what_is_around_them_add_up_to_the_run(profile):
+    assert sum(timing.ms for timing in profile.timings) + profile.outside_ms == pytest.approx(profile.total_ms)
+
+
 @pytest.mark.parametrize("l2, near, far", [
     (64 << 20, ("maps", "weights"), ()), (100_000, ("maps",), ("weights",)), (1000, (), ("maps", "weights"))],
     ids=["all in L2", "maps in L2", "nothing in L2"])

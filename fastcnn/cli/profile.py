@@ -25,7 +25,7 @@ cost model, or measured with --tune.
 @click.option("--runs", type=click.IntRange(3), default=50, show_default=True, help="Profiled runs at most.")
 @click.option("--seconds", type=click.FloatRange(0.0), default=2.0, show_default=True, help="No more runs after so long.")
 @click.option("--sort", is_flag=True, help="The longest first.")
-@click.option("--trace", type=click.Path(dir_okay=False), help="Write the last run as a trace for Perfetto and chrome://tracing.")
+@click.option("--trace", type=click.Path(dir_okay=False), help="Write the quickest run as a trace for Perfetto and chrome://tracing.")
 @click.option("--roofline", type=click.Path(dir_okay=False), metavar="OUT.svg", help="Draw operations a byte against GFLOP/s.")
 @click.option("--html", type=click.Path(dir_okay=False), help="Write a page with all of it.")
 def command(path: str, shapes: Sequence[str], threads: int | None, tune: bool, as_json: bool, runs: int, seconds: float, sort: bool,

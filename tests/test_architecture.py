@@ -26,6 +26,7 @@ FILES = {
     "preprocess": {"preprocess"},
     "post_training": {"post_training"},
     "comparison": {"comparison"},
+    "distributed": {"ray", "spark"},
     "command": {"__main__"},
 }
 ARROWS = {
@@ -58,6 +59,7 @@ ARROWS = {
     "benchmark": {"base", "analysis", "cpu", "model", "reader"},
     "post_training": {"base", "analysis", "cpu", "model", "onnx_proto", "precision", "reader"},
     "explanation": {"base", "analysis", "model", "preprocess"},
+    "distributed": {"base", "model", "preprocess"},
     "serving": {"base", "analysis", "calls", "model", "preprocess"},
     "cli": {"base", "analysis", "benchmark", "comparison", "cpu", "explanation", "model", "native", "post_training", "precision",
             "preprocess", "reader", "reference", "serving"},

@@ -196,18 +196,18 @@ def test_a_token_file_and_what_is_wrong_on_the_command_line(folder, tmp_path):
 
 
 def test_the_fastapi_example(monkeypatch):
-    for name in ("fastapi", "PIL", "httpx", "python_multipart"):
+    for name in ("fastapi", "PIL", "httpx"):
         pytest.importorskip(name)
     from PIL import Image
     from starlette.testclient import TestClient
     monkeypatch.setenv("MODEL", str(DIGITS))
     from fastcnn.serving.examples.fastapi_app import app
-    file = io.BytesIO()
+    file, jpeg = io.BytesIO(), {"Content-Type": "image/jpeg"}
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(file, "PNG")
     with TestClient(app) as client:
-        classes = client.post("/classify", files={"file": file.getvalue()}).json()["classes"]
+        classes = client.post("/classify", content=file.getvalue(), headers=jpeg).json()["classes"]
         assert len(classes) == 5 and classes[0]["score"] >= classes[1]["score"]
-        assert client.post("/classify", files={"file": b"no image"}).status_code == 400
+        assert client.post("/classify", content=b"no image", headers=jpeg).status_code == 400
         assert "fastcnn_runs_total 1" in client.get("/metrics").text
 
 
@@ -218,7 +218,7 @@ def test_the_prefork_example(folder):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "gunicorn", "--preload", "-w", "2", "-k", "uvicorn_worker.UvicornWorker", "-b", f"127.0.0.1:{port}",
-               "fastcnn.serving.examples.prefork:app"]
+               "fastcnn.serving.examples.prefork:create()"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL,
                                env={**os.environ, "MODEL": str(Path(folder) / "double.onnx"), "PYTHONPATH": str(ROOT)})
     try:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from browser import looked_at, needs_browser
 
 import fastcnn
 import fastcnn_cli
@@ -242,6 +244,14 @@ def test_cli_graph_writes_every_kind(capsys, tmp_path):
     assert run(capsys, "graph", DIGITS, "g.pdf")[0] == 2
 
 
+@needs_browser
+def test_cli_graph_page_in_a_browser(capsys, tmp_path):
+    assert run(capsys, "graph", DIGITS, str(tmp_path / "g.html"))[0] == 0
+    seen = looked_at(tmp_path / "g.html", "document.querySelector('summary').click();seen.boxes=document.querySelectorAll('rect').length;"
+                     "seen.open=document.querySelector('details').open;")
+    assert seen["errors"] == [] and seen["open"] and seen["boxes"] > 9 + 9
+
+
 # ---- kernels ----
 
 
@@ -333,3 +343,28 @@ def test_cli_bench_tells_of_engines_that_fail(capsys, tmp_path):
 def test_cli_bench_errors(capsys, arguments, words):
     code, _, err = run(capsys, "bench", *arguments)
     assert code == 2 and err.count("\n") == 1 and words in err
+
+
+# ---- completion ----
+
+
+@pytest.mark.parametrize("shell, line", [("bash", "plain,summary"), ("zsh", "plain\nsummary"), ("fish", "plain,summary")])
+def test_cli_completes_subcommands_and_options_in_every_shell(shell, line):
+    """As the shell asks: the words typed so far, and which of them the cursor is in."""
+    def asked(words: str, word: str, number: str) -> str:
+        environment = {**os.environ, "_FASTCNN_COMPLETE": f"{shell}_complete", "COMP_WORDS": words,
+                       "COMP_CWORD": word if shell == "fish" else number}
+        return subprocess.run([sys.executable, "-c", "import sys, fastcnn_cli; sys.exit(fastcnn_cli.main())"], cwd=ROOT, env=environment,
+                              capture_output=True, text=True, check=True).stdout
+
+    assert line in asked("fastcnn sum", "sum", "1")
+    assert "--roofline" in asked("fastcnn profile --ro", "--ro", "2")
+
+
+def test_cli_completion_scripts_are_what_readme_says():
+    text = (ROOT / "README.md").read_text()
+    assert "_FASTCNN_COMPLETE=bash_source fastcnn" in text
+    for shell in ("bash", "zsh", "fish"):
+        done = subprocess.run([sys.executable, "-c", "import sys, fastcnn_cli; sys.exit(fastcnn_cli.main())"], cwd=ROOT, text=True,
+                              env={**os.environ, "_FASTCNN_COMPLETE": f"{shell}_source"}, capture_output=True, check=False)
+        assert f"_FASTCNN_COMPLETE={shell}_complete" in done.stdout, done.stderr

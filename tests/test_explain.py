@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from browser import looked_at, needs_browser
 from graph_helper import floats, model, node
 
 import fastcnn
@@ -234,6 +235,17 @@ def test_cli_explain_writes_pictures_and_a_page(capsys, digits):
     assert code == 0 and found["images"] == 20 and len(found["evidence"]) == 4
     strongest = [Path(c["patches"][0]["source"]).name[0] for c in found["layers"][0]["channels"]]
     assert strongest == [str(k) for k in range(10)], "a class is activated most by an image of it, which it sees as a whole"
+
+
+@needs_browser
+def test_explain_page_in_a_browser(digits):
+    with fastcnn.load(DIGITS, threads=1) as net:
+        found = fastcnn.explain(net, sorted((digits / "in").iterdir()), channels=[0, 1], shown=1)
+    seen = looked_at(found.save(digits / "out", [f"digit {k}" for k in range(10)])[-1],
+                     "document.querySelector('summary').click();seen.open=document.querySelector('details').open;"
+                     "seen.words=document.body.innerText;")
+    assert seen["errors"] == [] and seen["broken"] == 0 and seen["open"]
+    assert "digit 0" in seen["words"] and "conv3 (Conv), sees 14x14" in seen["words"]
 
 
 @pytest.mark.parametrize("arguments, words", [

@@ -56,7 +56,7 @@ ARROWS = {
     "capi": {"compat"},
     "preprocess": {"base", "model"},
     "comparison": {"base", "analysis", "model"},
-    "benchmark": {"base", "analysis", "cpu", "model", "reader"},
+    "benchmark": {"base", "analysis", "cpu", "model", "post_training", "reader"},
     "post_training": {"base", "analysis", "cpu", "model", "onnx_proto", "precision", "reader"},
     "explanation": {"base", "analysis", "model", "preprocess"},
     "distributed": {"base", "model", "preprocess"},

@@ -267,6 +267,7 @@ def test_highest_rate_is_the_last_within_the_limit():
 def test_contenders_run_the_precisions_that_they_have():
     labels = [rival.label for rival in contenders(["openvino", "onnxruntime"], ["fp32", "bf16", "strict"])]
     assert labels == ["fastcnn", "fastcnn bf16", "fastcnn strict", "openvino", "openvino bf16", "onnxruntime"]
+    assert [rival.label for rival in contenders(["onnxruntime", "ncnn"], ["int8"])] == ["fastcnn int8", "onnxruntime int8", "ncnn"]
     with pytest.raises(fastcnn.ConfigurationError, match="int4"):
         contenders([], ["int4"])
     with pytest.raises(fastcnn.ConfigurationError, match="unknown engine 'nothing'"):

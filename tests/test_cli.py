@@ -304,6 +304,16 @@ def test_cli_bench_measures_all_that_it_should(capsys):
             assert entry["load_seconds"] > 0 and entry["first_seconds"] > 0 and entry.get("difference", 0) < 1e-5
 
 
+def test_cli_bench_quantises_the_network_for_every_engine_that_runs_bytes(capsys):
+    code, out, err = run(capsys, "bench", SUPERRES, "--against", "onnxruntime", "--precision", "float32,int8", "--shape", "1x1x24x24",
+                         "--json", *QUICK)
+    assert code == 0, err
+    row, = json.loads(out)["results"]
+    assert list(row["engines"]) == ["fastcnn", "fastcnn int8", "onnxruntime", "onnxruntime int8"]
+    differences = {label: entry.get("difference", 0.0) for label, entry in row["engines"].items()}
+    assert differences["onnxruntime"] < 1e-5 and all(1e-4 < differences[f"{engine} int8"] < 0.1 for engine in ("fastcnn", "onnxruntime"))
+
+
 def test_cli_bench_table_markdown_and_picture(capsys, tmp_path):
     pytest.importorskip("matplotlib")
     code, out, err = run(capsys, "bench", DIGITS, "--against", "none", "--plot", str(tmp_path / "b.png"), *QUICK)
@@ -335,7 +345,7 @@ def test_cli_bench_tells_of_engines_that_fail(capsys, tmp_path):
     ([], "Missing argument 'MODEL...'"),
     (["nothing.onnx"], "'nothing.onnx': no such file"),
     ([DIGITS, "--against", "nothing"], "unknown engine 'nothing'"),
-    ([DIGITS, "--precision", "int4"], "precision 'int4': expected one of float32, bf16, strict"),
+    ([DIGITS, "--precision", "int4"], "precision 'int4': expected one of float32, bf16, strict, int8"),
     ([DIGITS, "--threads", "two"], "--threads two: expected numbers"),
     ([DIGITS, "--scenario", "server", "--plot", "x.png", "--rate", "9", *QUICK, "--against", "none"], "--plot draws latencies"),
     ([DIGITS, "--python", "torch"], "--python torch: expected ENGINE=PATH"),

@@ -19,12 +19,13 @@ from fastcnn.benchmark.batch import save_with_batch
 from fastcnn.benchmark.machine import describe
 from fastcnn.benchmark.processes import EngineError, Worker
 from fastcnn.benchmark.report import BUSY, Row, difference, summarise
-from fastcnn.benchmark.settings import LATENCY, SCENARIOS, Contender, Settings, contenders, installed
+from fastcnn.benchmark.settings import INT8, LATENCY, SCENARIOS, Contender, Settings, contenders, installed
 from fastcnn.feeds import tensor_dtype
 from fastcnn.ir.errors import ConfigurationError, InputError
 from fastcnn.reader import read
 
 Shapes = Mapping[str, Sequence[int]]
+CALIBRATION = 4                 # feeds that a network is quantised with
 
 
 def bench(models: Sequence[str | os.PathLike[str]], against: Sequence[str] = (), *, threads: Sequence[int] = (1,),
@@ -34,7 +35,8 @@ def bench(models: Sequence[str | os.PathLike[str]], against: Sequence[str] = (),
 
     models     .onnx files and folders of them         against    names of engines: onnxruntime, openvino, ncnn, torch, litert
     threads    numbers of threads, batch  numbers of images in a run: each network is measured at each of them
-    precision  "float32", "bf16", "strict" (fastcnn's accuracy="strict"); other engines run those that they have
+    precision  "float32", "bf16", "strict" (fastcnn's accuracy="strict"), "int8": what fastcnn.quantize makes of the network, with random
+               inputs, in all engines that run it; other engines run those that they have
     shapes     of inputs, where the file leaves them open         advance    called after each turn of an engine
     Returns {"machine": where and with what, "results": a row for each network, batch and number of threads}; row["engines"] has for
     each engine the seconds of every run by rounds, min, median, p10, p90 and p99 in ms, images a second, seconds of loading and of the
@@ -57,7 +59,10 @@ def bench(models: Sequence[str | os.PathLike[str]], against: Sequence[str] = (),
                 except ValueError as error:
                     raise InputError(f"{str(path)!r}: {error}") from None
                 feeds = _feeds(file, images, shapes)
-                results += [_measured(path.stem, file, feeds, rivals, count, how, advance) for count in threads]
+                files = {rival.precision: file for rival in rivals}
+                if INT8 in files:
+                    files[INT8] = quantized(file, feeds, Path(folder))
+                results += [_measured(path.stem, files, feeds, rivals, count, how, advance) for count in threads]
     return {"machine": facts, "results": results}
 
 
@@ -82,9 +87,19 @@ def random_feeds(file: Path, images: int = 1) -> dict[str, np.ndarray]:
     return _feeds(file, images, None)
 
 
-def _measured(name: str, file: Path, feeds: dict[str, np.ndarray], rivals: Sequence[Contender], threads: int, how: Settings,
+def quantized(file: Path, feeds: Mapping[str, np.ndarray], folder: Path) -> Path:
+    """The network in 8 bits, calibrated with feeds and a few as random ones: for how long it takes, not for its accuracy."""
+    from fastcnn.post_training import quantize
+    rng = np.random.default_rng(1)
+    others = [{name: rng.permuted(x.reshape(-1)).reshape(x.shape) for name, x in feeds.items()} for _ in range(CALIBRATION - 1)]
+    out = folder / f"{file.stem}.int8.onnx"
+    quantize(file, [feeds, *others], out, layer_error=float("inf"))
+    return out
+
+
+def _measured(name: str, files: Mapping[str, Path], feeds: dict[str, np.ndarray], rivals: Sequence[Contender], threads: int, how: Settings,
               advance: Callable[[], None]) -> Row:
-    """One network at one batch size and number of threads: loaded everywhere, outputs compared, then the rounds."""
+    """One network, by precision, at one batch size and number of threads: loaded everywhere, outputs compared, then the rounds."""
     cpus = how.cpus_for(threads)
     images = max((x.shape[0] for x in feeds.values() if x.ndim), default=1)
     entries: dict[str, Row] = {}
@@ -98,7 +113,7 @@ def _measured(name: str, file: Path, feeds: dict[str, np.ndarray], rivals: Seque
             entry: Row = {"rounds": [], "cpu_share": []}
             entries[rival.label], worker = entry, workers[rival.label]
             try:
-                entry |= worker.load(str(file), feeds, rival.precision)
+                entry |= worker.load(str(files[rival.precision]), feeds, rival.precision)
                 outputs, entry["first_seconds"] = worker.outputs()
                 alive.append(rival.label)
             except EngineError as error:
@@ -110,8 +125,9 @@ def _measured(name: str, file: Path, feeds: dict[str, np.ndarray], rivals: Seque
             elif first:
                 entry["difference"] = difference(outputs, first)
         _rounds({label: workers[label] for label in alive}, entries, images, threads, how, advance)
-    row: Row = {"network": name, "batch": images, "threads": threads, "cpus": cpus, "engines": entries,
-                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "inputs": {key: list(x.shape) for key, x in feeds.items()}}
+    digest = hashlib.sha256(files[rivals[0].precision].read_bytes()).hexdigest()
+    row: Row = {"network": name, "batch": images, "threads": threads, "cpus": cpus, "engines": entries, "sha256": digest,
+                "inputs": {key: list(x.shape) for key, x in feeds.items()}}
     if how.scenario == LATENCY:
         summarise(entries, images)
     return row

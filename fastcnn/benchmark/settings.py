@@ -9,7 +9,7 @@ from fastcnn.benchmark.processes import Worker
 from fastcnn.benchmark.worker.engines import ENGINES
 from fastcnn.ir.errors import ConfigurationError
 
-OURS = "fastcnn"
+OURS, INT8 = "fastcnn", "int8"
 LATENCY, SINGLE_STREAM, SERVER, OFFLINE = SCENARIOS = ("latency", "single-stream", "server", "offline")
 SAME_PRECISION = {"f32": "float32", "fp32": "float32", "bfloat16": "bf16"}
 

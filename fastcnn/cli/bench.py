@@ -36,7 +36,7 @@ As onnxruntime_perf_test: -x, -r, -t, -e cpu. As benchmark_app: -m, -b, -t, -d C
 @click.option("--threads", "-x", "-nthreads", default="1", show_default=True, metavar="N,...", help="Threads of every engine.")
 @click.option("--batch", "-b", default="1", show_default=True, metavar="N,...", help="Images in a run.")
 @click.option("--precision", "-infer_precision", default="float32", show_default=True, metavar="P,...",
-              help="float32, bf16, strict: fastcnn at each of them, others at those they have.")
+              help="float32, bf16, strict, int8 (quantised here): fastcnn at each of them, others at those they have.")
 @click.option("--shape", "-shape", "shapes", multiple=True, metavar="[NAME=]1x3x224x224", help="Of an input that the file leaves open.")
 @click.option("--seconds", "-t", type=click.FloatRange(0), default=5.0, show_default=True, help="Of measurement of an engine, all rounds.")
 @click.option("--runs", "-r", "-niter", type=click.IntRange(1), help="So many runs of an engine in all, instead of seconds.")

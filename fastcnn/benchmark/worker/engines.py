@@ -69,7 +69,7 @@ class Engine:
 
 def load_fastcnn(path: str, threads: int, precision: str) -> Run:
     """By name, as the process of another clone has another fastcnn, or an older one."""
-    options = {"float32": {}, "bf16": {"precision": "bf16"}, "strict": {"accuracy": "strict"}}[precision]
+    options = {"bf16": {"precision": "bf16"}, "strict": {"accuracy": "strict"}}.get(precision, {})
     model = import_module("fastcnn").load(path, threads=threads, **options)
     return lambda feeds: model.run(None, feeds)
 
@@ -97,7 +97,7 @@ def load_onnxruntime(path: str, threads: int, precision: str) -> Run:
 def load_openvino(path: str, threads: int, precision: str) -> Run:
     import openvino
 
-    settings = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bf16": "bf16"}[precision], "INFERENCE_NUM_THREADS": threads,
+    settings = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32", "INFERENCE_NUM_THREADS": threads,
                 "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(path, "CPU", settings)
     request = compiled.create_infer_request()
@@ -205,13 +205,14 @@ def load_litert(folder: str, threads: int, precision: str) -> Run:
 
 
 ENGINES: dict[str, Engine] = {
-    "fastcnn":     Engine(load_fastcnn, ("fastcnn",), ("fastcnn.model",), "threads", ("float32", "bf16", "strict")),
-    "before":      Engine(load_before, ("fastcnn",), (), f"threads, of the clone at {BEFORE}", ("float32", "bf16", "strict"),
+    "fastcnn":     Engine(load_fastcnn, ("fastcnn",), ("fastcnn.model",), "threads", ("float32", "bf16", "strict", "int8")),
+    "before":      Engine(load_before, ("fastcnn",), (), f"threads, of the clone at {BEFORE}", ("float32", "bf16", "strict", "int8"),
                           version_of=_commit_before),
     "onnxruntime": Engine(load_onnxruntime, ("onnxruntime",), ("onnxruntime",),
-                          "CPUExecutionProvider, intra_op_num_threads, inter_op_num_threads=1"),
+                          "CPUExecutionProvider, intra_op_num_threads, inter_op_num_threads=1", ("float32", "int8")),
     "openvino":    Engine(load_openvino, ("openvino",), ("openvino",),
-                          "INFERENCE_PRECISION_HINT=f32 (or bf16), INFERENCE_NUM_THREADS, PERFORMANCE_HINT=LATENCY", ("float32", "bf16")),
+                          "INFERENCE_PRECISION_HINT=f32 (or bf16), INFERENCE_NUM_THREADS, PERFORMANCE_HINT=LATENCY",
+                          ("float32", "bf16", "int8")),
     "ncnn":        Engine(load_ncnn, ("ncnn", "pnnx"), ("ncnn",), "converted by pnnx with fp16=0, num_threads, fp16 and bf16 off",
                           convert=convert.ncnn),
     "torch":       Engine(load_torch, ("torch", "onnx2torch"), ("onnx", "torch"),

@@ -23,7 +23,7 @@ from fastcnn.ir.errors import (
     TimeLimitError,
     UnsupportedOperatorError,
 )
-from fastcnn.locks import uncut
+from fastcnn.locks import uncollected, uncut
 from fastcnn.machine.current import select_machine
 from fastcnn.version import __version__
 
@@ -106,7 +106,7 @@ LATER = {"Deadline": "fastcnn._native", "Model": "fastcnn.model", "Preprocess": 
 def __getattr__(name: str) -> object:
     if name in __all__:
         module = LATER.get(name, "fastcnn.compat")
-        with uncut():
+        with uncut(), uncollected():
             found = getattr(import_module(module), name) if module else import_module(f"fastcnn.{name}")
         globals()[name] = found
         return found

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from fastcnn.onnx_proto.types import ELEMENT_NUMBERS
 from fastcnn.operators.card import MANY
 from fastcnn.operators.cards import CARDS, FAMILIES, FORMULAS
 from fastcnn.operators.elementwise import OWN_DOMAIN
-from fastcnn.ops import OPS
-from fastcnn.ops.elementwise.elementwise import ELEMENTWISE
+from fastcnn.ops import MODULES, OPS
+from fastcnn.ops.base import Op
+from fastcnn.ops.elementwise import elementwise
 from fastcnn.plan import batches
 from fastcnn.plan.batches import Repeated, Segment
 from fastcnn.schema.typing import typing_of
@@ -31,11 +33,18 @@ WORKING = ("tensor(float)", "tensor(int32)", "tensor(uint8)", "tensor(bool)")
 
 def test_every_operator_has_a_card_and_every_card_an_operator():
     assert CARDS.keys() == OPS.keys()
+
+
+def test_operators_are_those_of_the_modules_that_the_table_names():
+    assert all(isinstance(OPS[key], Op) for key in OPS)
+    assert {module: set(import_module(f"fastcnn.ops.{module}").OPERATORS) for module in MODULES} == {m: set(n) for m, n in MODULES.items()}
+    with pytest.raises(KeyError):
+        OPS["", "Nonsense"]
     assert sum(map(len, FAMILIES.values())) == len(CARDS)
 
 
 def test_what_works_element_by_element_says_so():
-    assert {name for (_, name), card in CARDS.items() if card.operands} == {*ELEMENTWISE, "Identity"}
+    assert {name for (_, name), card in CARDS.items() if card.operands} == {*elementwise.OPERATORS, "Identity"}
 
 
 def test_every_card_has_a_shape_rule():

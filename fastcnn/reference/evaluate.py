@@ -6,6 +6,7 @@ A node with a fused epilogue is computed as ONNX's node followed by the residual
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,18 +16,13 @@ from fastcnn.ir.errors import ExecutionError, FastCNNError, ShapeError
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.ir.spec import Args, Spec
 from fastcnn.operators.epilogue import apply_epilogue, onnx_arity
-from fastcnn.reference.bytes import BYTES
-from fastcnn.reference.contrib import CONTRIB
 from fastcnn.reference.control_flow import CONTROL_FLOW, Run
-from fastcnn.reference.ml import ML
-from fastcnn.reference.overrides import OVERRIDES
 from fastcnn.reference.shape_arithmetic import SHAPE_ARITHMETIC
 
 if TYPE_CHECKING:
     from fastcnn.reference.evaluator import Evaluator, Value
 
 
-OTHER_DOMAINS = BYTES | CONTRIB | ML
 # Operators that onnx.reference computes at every opset, whatever their attributes: known without importing it.
 KNOWN = frozenset({"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear"})
 
@@ -69,8 +65,23 @@ def _evaluate_plain(
 
 def _direct(node: Node) -> Callable[[Node, list[Value]], list[np.ndarray] | None] | None:
     if node.domain:
-        return OTHER_DOMAINS.get((node.domain, node.op_type))
-    return SHAPE_ARITHMETIC.get(node.op_type) or OVERRIDES.get(node.op_type)
+        return _other_domains().get((node.domain, node.op_type))
+    return SHAPE_ARITHMETIC.get(node.op_type) or _overrides().get(node.op_type)
+
+
+@cache
+def _other_domains() -> Mapping[tuple[str, str], Callable[[Node, list[Value]], list[np.ndarray] | None]]:
+    """Imported when a node is computed here: most plans do without."""
+    from fastcnn.reference.bytes import BYTES
+    from fastcnn.reference.contrib import CONTRIB
+    from fastcnn.reference.ml import ML
+    return BYTES | CONTRIB | ML
+
+
+@cache
+def _overrides() -> Mapping[str, Callable[[Node, list[Value]], list[np.ndarray] | None]]:
+    from fastcnn.reference.overrides import OVERRIDES
+    return OVERRIDES
 
 
 def run_control_flow(node: Node, inputs: Sequence[Value], run: Run) -> list[Value]:
@@ -118,7 +129,7 @@ def _values_of(graph: Graph, feeds: Mapping[str, Value], names: Sequence[str]) -
 def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | None]:
     """What fastcnn.inference says; of operators of other domains, which have no rules there, what a run on zeros makes."""
     node = args.node
-    if not node.domain or (node.domain, node.op_type) not in OTHER_DOMAINS:
+    if not node.domain or (node.domain, node.op_type) not in _other_domains():
         return infer_by_rules(args, asked)
     if any(name and spec is None for name, spec in zip(node.inputs, args.specs)):
         return [None] * len(node.outputs)

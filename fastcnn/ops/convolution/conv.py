@@ -53,3 +53,6 @@ def _lower_typed(low: Lowering, window: Window, group: int) -> None:
 
 def _window(args: Args) -> Window:
     return resolve(args, args.spec(0).shape[2:], args.spec(1).shape[2:])
+
+
+OPERATORS: dict[str, Op] = {"Conv": Conv()}

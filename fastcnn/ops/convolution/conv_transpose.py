@@ -152,3 +152,6 @@ def transposed_window(args: Args) -> Window:
         full = [s * (n - 1) + e + d * (k - 1) + 1 for s, n, e, d, k in zip(strides, x.shape[2:], extra, dilations, kernel)]
         sides = shared([max(f - o, 0) for f, o in zip(full, out)], auto_pad)
     return Window(kernel, strides, dilations, sides[:rank], sides[rank:], out)
+
+
+OPERATORS: dict[str, Op] = {"ConvTranspose": ConvTranspose()}

@@ -53,3 +53,6 @@ def _groups(args: Args) -> tuple[int, int]:
 
 def _window(args: Args) -> Window:
     return resolve(args, args.spec(0).shape[2:], args.spec(1).shape[2:])
+
+
+OPERATORS: dict[str, Op] = {"DeformConv": DeformConv()}

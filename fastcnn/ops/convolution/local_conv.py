@@ -45,3 +45,6 @@ def pack(w: np.ndarray, nv: int) -> np.ndarray:
     for k, matrix in enumerate(matrices):
         packed[k * first.size:(k + 1) * first.size] = _native.pack_gemm_b(matrix, True, nv)
     return packed
+
+
+OPERATORS: dict[str, Op] = {"LocallyConnected": LocallyConnected()}

@@ -247,7 +247,7 @@ class Cast(Op):
         return np.dtype(name) if name else None
 
 
-ELEMENTWISE: dict[str, Op] = {
+OPERATORS: dict[str, Op] = {
     **{name: Unary() for (_, name), card in CARDS.items() if card.function is not None},
     "Not": TypedUnary(frozenset((BOOL,))),
     "IsNaN": TypedUnary(FLOATS),

@@ -156,6 +156,6 @@ def _tuples(x: tuple[int, ...], indices: tuple[int, ...], batch: int) -> dict[st
             "slice": math.prod(x[batch + depth:])}
 
 
-SCATTER: dict[str, Op] = {"GatherElements": GatherElements(), "GatherND": GatherND(), "ScatterElements": ScatterElements(),
+OPERATORS: dict[str, Op] = {"GatherElements": GatherElements(), "GatherND": GatherND(), "ScatterElements": ScatterElements(),
                           "Scatter": ScatterElements(), "ScatterND": ScatterND(), "OneHot": OneHot(),
                           "CumSum": Running("Add", 0), "CumProd": Running("Mul", 1)}

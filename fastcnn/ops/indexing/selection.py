@@ -167,5 +167,5 @@ def _without(values: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return (*values[:axis], *values[axis + 1:])
 
 
-SELECTION: dict[str, Op] = {"ArgMax": Arg(), "ArgMin": Arg(smallest=True), "Hardmax": Hardmax(), "TopK": TopK(),
+OPERATORS: dict[str, Op] = {"ArgMax": Arg(), "ArgMin": Arg(smallest=True), "Hardmax": Hardmax(), "TopK": TopK(),
                             "NonMaxSuppression": NonMaxSuppression(), "NonZero": NonZero(), "Compress": Compress()}

@@ -33,3 +33,6 @@ class CenterCropPad(Op):
         rank = args.spec(0).rank
         given = args.node.attrs.get("axes")
         return list(range(rank)) if given is None else normalized_axes(args, list(given), rank)
+
+
+OPERATORS: dict[str, Op] = {"CenterCropPad": CenterCropPad()}

@@ -37,3 +37,6 @@ def _geometry(args: Args) -> tuple[list[int], ...]:
     blocks = [(n + b + a - d * (k - 1) - 1) // s + 1
               for n, b, a, d, k, s in zip(image, pads, pads[rank:], dilations, block, strides)]
     return image, block, blocks, strides, dilations, pads[:rank]
+
+
+OPERATORS: dict[str, Op] = {"Col2Im": Col2Im()}

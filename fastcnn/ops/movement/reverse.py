@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 
-from fastcnn.ops.base import Lowering
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.layout import own_output
 from fastcnn.ops.movement.shape import AnyType
 
@@ -18,3 +18,6 @@ class ReverseSequence(AnyType):
         x, time = low.read(0, "dense"), low.node.attrs.get("time_axis", 0)
         low.emit("reverse_sequence", [own_output(low, 0), x, low.read(1, "dense")], x.size, time=x.shape[time], batch=x.shape[1 - time],
                  time_first=int(time == 0), inner_bytes=math.prod(x.shape[2:]) * x.dtype.itemsize)
+
+
+OPERATORS: dict[str, Op] = {"ReverseSequence": ReverseSequence()}

@@ -92,3 +92,16 @@ class Tile(AnyType):
             return
         strides = tuple(s for stride in x.strides for s in (0, stride))
         low.copy(y.view(split), Tensor(x.buffer, split, strides, x.offset))
+
+
+OPERATORS: dict[str, Op] = {
+    "Reshape": View(),
+    "Flatten": View(),
+    "Squeeze": View(),
+    "Unsqueeze": View(),
+    "Transpose": Transpose(),
+    "Identity": Identity(),
+    "Dropout": Identity(),
+    "Expand": Expand(),
+    "Tile": Tile(),
+}

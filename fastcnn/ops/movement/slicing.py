@@ -10,7 +10,7 @@ from fastcnn import _native
 from fastcnn.convolve.lane_tables import pick_table
 from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import Tensor, is_channels_last, matches, strides_like
-from fastcnn.ops.base import Lowering
+from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.movement.channel_pick import emit_pick
 from fastcnn.ops.movement.shape import AnyType, normalized_axes
 
@@ -224,3 +224,14 @@ class SpaceToDepth(AnyType):
         blocks = x.view((n, c, h // b, b, w // b, b)).transpose((0, 1, 3, 5, 2, 4) if crd else (0, 3, 5, 1, 2, 4))
         y = low.write(0, "dense" if low.dense_output() else "channels_last")
         low.copy(y.view(blocks.shape), blocks)
+
+
+OPERATORS: dict[str, Op] = {
+    "Concat": Concat(),
+    "Split": Split(),
+    "Slice": Slice(),
+    "Gather": Gather(),
+    "Pad": Pad(),
+    "DepthToSpace": DepthToSpace(),
+    "SpaceToDepth": SpaceToDepth(),
+}

@@ -36,3 +36,6 @@ class Value(Op):
     def native(self, args: Args) -> bool:
         """Not where the shape is known without the values: sizes that are none, whatever they are."""
         return all(spec is None or spec.size > 0 for spec in args.specs)
+
+
+OPERATORS: dict[str, Op] = {"Trilu": Trilu(), "Range": Value(), "ConstantOfShape": Value()}

@@ -167,3 +167,13 @@ def _emit_index(low: Lowering, window: Window) -> None:
     low.emit("max_pool_index", [y, index, x], y.size * math.prod(kernel), n=x.shape[0], c=x.shape[1], kernel=kernel, strides=strides,
              dilations=dilations, before=(*(0,) * lead, *window.before), **{"in": spatial}, out=y.shape[2:], steps=steps,
              y_strides=four_strides(y), i_strides=four_strides(index), x_strides=four_strides(x))
+
+
+OPERATORS: dict[str, Op] = {
+    "MaxPool": Pool(MAX),
+    "AveragePool": Pool(AVERAGE),
+    "LpPool": Pool(LP),
+    "GlobalMaxPool": GlobalPool(MAX),
+    "GlobalAveragePool": GlobalPool(AVERAGE),
+    "GlobalLpPool": GlobalPool(LP),
+}

@@ -64,3 +64,6 @@ def _bins(args: Args) -> tuple[int, int]:
     if min(bins) < 1:
         raise bad_shape(args, f"output_height={bins[0]}, output_width={bins[1]}")
     return bins
+
+
+OPERATORS: dict[str, Op] = {"RoiAlign": RoiAlign(), "MaxRoiPool": MaxRoiPool()}

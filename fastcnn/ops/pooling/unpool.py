@@ -54,3 +54,6 @@ def _inner(args: Args) -> tuple[int, ...]:
     if given is not None and given == args.ints(EXTENTS):
         return tuple(given[2:])
     return tuple((n - 1) * s + k - b - a for n, s, k, b, a in zip(spatial, strides, kernel, pads, pads[rank:]))
+
+
+OPERATORS: dict[str, Op] = {"MaxUnpool": MaxUnpool()}

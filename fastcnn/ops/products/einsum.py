@@ -172,3 +172,6 @@ def _sizes(args: Args, inputs: Sequence[str]) -> dict[str, int]:
             if n not in (1, sizes[label]):
                 raise bad_shape(args, f"extents {sizes[label]} and {n} for one label")
     return sizes
+
+
+OPERATORS: dict[str, Op] = {"Einsum": Einsum()}

@@ -139,3 +139,6 @@ def emit_matmul(low: Lowering, y: Tensor, a: Tensor, b: Tensor, bias: Tensor | N
 
 def _insert_axis(t: Tensor, axis: int) -> Tensor:
     return Tensor(t.buffer, (*t.shape[:axis], 1, *t.shape[axis:]), (*t.strides[:axis], 0, *t.strides[axis:]), t.offset)
+
+
+OPERATORS: dict[str, Op] = {"Gemm": Gemm(), "MatMul": MatMul()}

@@ -24,3 +24,6 @@ class ByteBinary(Op):
         factors: dict[str, Any] = {"a_factor": attrs.get("a_factor", attrs.get("factor")), "b_factor": attrs.get("b_factor", 0.0)}
         low.emit(self.kind, [y, a, b], y.size, a_zero=attrs["a_zero"], b_zero=attrs["b_zero"], zero=attrs["y_zero"], lo=attrs["lo"],
                  hi=attrs["hi"], **factors, **walk_fields(y, a=a, b=b))
+
+
+OPERATORS: dict[str, Op] = {"QAdd": ByteBinary("qadd"), "QMul": ByteBinary("qmul")}

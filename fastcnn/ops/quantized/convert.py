@@ -44,3 +44,6 @@ class ByteTable(Op):
         x, table = low.read(0), low.read(1, "dense")
         y = low.write(0, "dense") if low.dense_output() else write_like(low, [0])
         low.emit("table", [y, x, table], y.size, **walk_fields(y, x=x))
+
+
+OPERATORS: dict[str, Op] = {"QuantizeBytes": QuantizeBytes(), "DequantizeBytes": DequantizeBytes(), "ByteTable": ByteTable()}

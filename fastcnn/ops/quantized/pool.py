@@ -22,3 +22,6 @@ class ByteAverage(Op):
         x, y, attrs = two_dimensional(low.read(0, "channels_last")), two_dimensional(low.write(0, "channels_last")), low.node.attrs
         window = Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0), (1, 1)) if self.whole else two_axes(pool_window(low.args))
         emit_byte_pool(low, y, x, window, AVERAGE, x_zero=attrs["x_zero"], zero=attrs["y_zero"], factor=attrs["factor"])
+
+
+OPERATORS: dict[str, Op] = {"QAveragePool": ByteAverage(whole=False), "QGlobalAveragePool": ByteAverage(whole=True)}

@@ -117,3 +117,6 @@ def _as_image(t: Tensor) -> Tensor:
     """Rows (M, K) as the pixels of one row."""
     m, k = t.shape
     return Tensor(t.buffer, (1, k, 1, m), (0, 1, m * t.strides[0], t.strides[0]), t.offset)
+
+
+OPERATORS: dict[str, Op] = {"QConv": QConv(), "QConvTranspose": QConvTranspose(), "QMatMul": QMatMul()}

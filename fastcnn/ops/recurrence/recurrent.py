@@ -298,4 +298,4 @@ def _order(args: Args, strides: tuple[int, ...]) -> tuple[int, ...]:
     return (strides[1], strides[2], strides[0]) if _batch_first(args) else strides[:3]
 
 
-RECURRENT: dict[str, Op] = {kind: Recurrent(kind) for kind in CELLS}
+OPERATORS: dict[str, Op] = {kind: Recurrent(kind) for kind in CELLS}

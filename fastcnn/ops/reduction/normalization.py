@@ -214,3 +214,13 @@ class Lrn(Op):
         x, y = read_image(low, 0, flat), write_image(low, flat)
         low.emit("lrn", [y, x], x.size * (attrs["size"] + 16), size=attrs["size"], alpha=attrs.get("alpha", 1e-4),
                  beta=attrs.get("beta", 0.75), bias=attrs.get("bias", 1.0), **image_fields(y, x))
+
+
+OPERATORS: dict[str, Op] = {
+    "BatchNormalization": BatchNormalization(),
+    "InstanceNormalization": InstanceNormalization(),
+    "GroupNormalization": GroupNormalization(),
+    "LayerNormalization": LayerNormalization(),
+    "RMSNormalization": LayerNormalization(rms=True),
+    "LRN": Lrn(),
+}

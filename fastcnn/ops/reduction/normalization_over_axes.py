@@ -70,3 +70,6 @@ def _divide(low: Lowering, y: Tensor, x: Tensor, norm: Tensor, factor: float = 1
     shape, (ys, xs, ns) = walk(y.shape, y.strides, x.strides, norm.broadcast(y.shape).strides)
     low.emit("norm_divide", [y, x, norm, divisor], y.size, ndim=len(shape), shape=shape, y_strides=ys, x_strides=xs, n_strides=ns,
              factor=factor, epsilon=epsilon)
+
+
+OPERATORS: dict[str, Op] = {"MeanVarianceNormalization": MeanVarianceNormalization(), "LpNormalization": LpNormalization()}

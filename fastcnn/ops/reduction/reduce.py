@@ -99,4 +99,4 @@ def _given(args: Args) -> list[int]:
     return list((args.ints(1) if args.has(1) else args.node.attrs.get("axes")) or [])
 
 
-REDUCTIONS: dict[str, Op] = {f"Reduce{kind}": Reduce(kind) for kind in _native.REDUCE if kind != MAX_POOLING}
+OPERATORS: dict[str, Op] = {f"Reduce{kind}": Reduce(kind) for kind in _native.REDUCE if kind != MAX_POOLING}

@@ -42,3 +42,6 @@ class Softmax(Op):
     def _axis(self, args: Args) -> int:
         default = 1 if args.node.version < 13 else -1
         return one_axis(args, args.node.attrs.get("axis", default), args.spec(0).rank)
+
+
+OPERATORS: dict[str, Op] = {"Softmax": Softmax(), "LogSoftmax": Softmax(log=True)}

@@ -35,3 +35,6 @@ class AffineGrid(Op):
         if corners:
             return np.linspace(-1.0, 1.0, extent)
         return (2 * np.arange(extent) + 1) / extent - 1
+
+
+OPERATORS: dict[str, Op] = {"AffineGrid": AffineGrid()}

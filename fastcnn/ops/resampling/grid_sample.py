@@ -32,3 +32,6 @@ class GridSample(Op):
                  **{"in": x.shape[2:]}, out=y.shape[2:], mode=MODES[attrs.get("mode", "linear")],
                  padding=PADDINGS[attrs.get("padding_mode", "zeros")], align_corners=int(attrs.get("align_corners", 0)),
                  y_strides=four_strides(y), x_strides=four_strides(x))
+
+
+OPERATORS: dict[str, Op] = {"GridSample": GridSample()}

@@ -94,3 +94,6 @@ def axes_of(args: Args) -> list[Axis]:
     if min([axis.out for axis in axes], default=1) < 1:
         raise bad_shape(args, f"the output would be {[axis.out for axis in axes]}")
     return axes
+
+
+OPERATORS: dict[str, Op] = {"Resize": Resize(), "Upsample": Resize()}

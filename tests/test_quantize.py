@@ -202,6 +202,16 @@ def test_older_models_are_raised_and_metadata_is_kept():
     assert relative(onnxruntime_run(made.proto, feeds(1)[0])[0], run(proto, feeds(1)[0])) < 0.05
 
 
+@pytest.mark.parametrize("opset", [13, 17, 19, 21])
+def test_models_keep_a_later_opset(opset):
+    net = Network(9)
+    proto = net.model(net.op("Relu", net.conv("x", 8, 3)), opset=opset)
+    made = fastcnn.quantize(proto, feeds(), threads=1)
+    onnx.checker.check_model(made.proto, full_check=True)
+    assert made.proto.opset_import[0].version == opset and made.report.layers[0].precision == "int8"
+    assert relative(onnxruntime_run(made.proto, feeds(1)[0])[0], run(made.proto, feeds(1)[0])) < 0.02
+
+
 def test_data_streams_by_once_and_is_not_kept(floats):
     images, most = [], 0
 

@@ -31,6 +31,11 @@ class Writer:
     weights: dict[tuple[str, int, bytes], str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
+    @property
+    def version(self) -> int:
+        """Of the nodes that are added: the graph's own where it is later; what they say has meant the same since VERSION."""
+        return max(self.graph.opsets.get("", VERSION), VERSION)
+
     def fresh(self, stem: str) -> str:
         """A name that neither the graph nor a new value has."""
         name, k = self.graph.fresh_name(stem), 0
@@ -46,8 +51,8 @@ class Writer:
         scale = add_constant(self.graph, f"{value}_scale", np.asarray(at.scale))
         zero = add_constant(self.graph, f"{value}_zero_point", at.zero)
         middle = self.fresh(f"{target}_bytes")
-        self.nodes.append(Node("QuantizeLinear", (source, scale, zero), (middle,), {}, f"{target}/QuantizeLinear", "", VERSION))
-        self.nodes.append(Node("DequantizeLinear", (middle, scale, zero), (target,), {}, f"{target}/DequantizeLinear", "", VERSION))
+        self.nodes.append(Node("QuantizeLinear", (source, scale, zero), (middle,), {}, f"{target}/QuantizeLinear", "", self.version))
+        self.nodes.append(Node("DequantizeLinear", (middle, scale, zero), (target,), {}, f"{target}/DequantizeLinear", "", self.version))
 
     def product(self, node: Node, x: str, y: str, name: str) -> None:
         """The product of x, a value stored as bytes, as y."""
@@ -81,7 +86,7 @@ class Writer:
                  add_constant(self.graph, f"{stem}_zero_point", np.zeros(np.shape(scale), array.dtype))]
         y = self.fresh(f"{stem}_dequantized")
         attrs = {} if one else {"axis": axis}
-        self.nodes.append(Node("DequantizeLinear", tuple(names), (y,), attrs, f"{y}/DequantizeLinear", "", VERSION))
+        self.nodes.append(Node("DequantizeLinear", tuple(names), (y,), attrs, f"{y}/DequantizeLinear", "", self.version))
         return y
 
 

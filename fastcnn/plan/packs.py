@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from fastcnn.ir.spec import Spec
+from fastcnn.plan.pages import Pages
 
 
 class Packs(dict[Hashable, np.ndarray]):
@@ -20,6 +21,7 @@ class Packs(dict[Hashable, np.ndarray]):
         super().__init__()
         self.stored = stored
         self.specs: dict[Hashable, Spec] = {}
+        self.pages = Pages()
 
     def takes(self, key: Hashable, spec: Spec | None) -> bool:
         """Whether a stored pack is what was asked for: then it is one of these from now on."""

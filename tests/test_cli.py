@@ -282,6 +282,21 @@ def test_cli_kernels_refuses_shapes_without_sense(capsys, shape):
     assert code == 2 and err.count("\n") == 1
 
 
+def test_cli_long_names_lose_their_middle_in_tables_alone(capsys, tmp_path):
+    name = "tower/" + "block_of_many_layers/" * 5 + "conv"
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], name)
+    infos = [onnx.helper.make_tensor_value_info("x", 1, [1, 3, 8, 8]), onnx.helper.make_tensor_value_info("y", 1, None)]
+    w = onnx.numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "w")
+    graph = onnx.helper.make_graph([node], "g", infos[:1], infos[1:], [w])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), str(tmp_path / "model.onnx"))
+    code, out, _ = run(capsys, "summary", str(tmp_path / "model.onnx"))
+    row = next(line for line in out.splitlines() if "1x4x6x6" in line)
+    assert code == 0 and row.split()[0].startswith("tower/") and row.split()[0].endswith("/conv") and len(row.split()[0]) == 47
+    assert json.loads(run(capsys, "summary", str(tmp_path / "model.onnx"), "--json")[1])["layers"][0]["name"] == name
+    code, out, _ = run(capsys, "bench", str(tmp_path / "model.onnx"), "--against", "none", "--json", *QUICK)
+    assert code == 0 and json.loads(out)["results"][0]["network"] == tmp_path.name, "model.onnx is called like its folder"
+
+
 # ---- bench ----
 
 

@@ -37,7 +37,7 @@ class Roof:
 def roof(threads: int) -> Roof:
     """Measured at the first call, in half a second, for so many threads."""
     l2 = current().l2_bytes
-    return Roof(threads, peak_gflops() * threads, _copy(threads, threads * l2 // 2), _copy(threads, FAR_BYTES), int(l2 * threads))
+    return Roof(threads, peak_gflops() * threads, threads * _copy(1, l2 // 2), _copy(threads, FAR_BYTES), int(l2 * threads))
 
 
 def _copy(threads: int, nbytes: int) -> float:

@@ -31,8 +31,8 @@ class Timed:
     spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 2)))
 
     def seconds(self) -> np.ndarray:
-        """Of each step, from its begin to that of the next: they add up to the time of the stage."""
-        begins = self.spans[0, :, 0]
+        """Of each step, from its begin on the thread that comes first to that of the next: they add up to the time of the stage."""
+        begins = np.where(self.spans[..., 1] > 0, self.spans[..., 0], np.inf).min(axis=0)
         return np.diff(begins, append=self.spans[:, -1:, 1].max())
 
 

@@ -62,7 +62,7 @@ def bench(models: Sequence[str | os.PathLike[str]], against: Sequence[str] = (),
                 files = {rival.precision: file for rival in rivals}
                 if INT8 in files:
                     files[INT8] = quantized(file, feeds, Path(folder))
-                results += [_measured(path.stem, files, feeds, rivals, count, how, advance) for count in threads]
+                results += [_measured(name_of(path), files, feeds, rivals, count, how, advance) for count in threads]
     return {"machine": facts, "results": results}
 
 
@@ -75,6 +75,11 @@ def found_models(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
             raise InputError(f"{str(path)!r}: {'a folder without .onnx files' if path.is_dir() else 'no such file'}")
         found += files
     return found
+
+
+def name_of(path: Path) -> str:
+    """A network's name: its file's, or its folder's where the file is called like all of them."""
+    return path.stem if path.stem != "model" else path.resolve().parent.name or path.stem
 
 
 def _feeds(file: Path, images: int, shapes: Shapes | Sequence[int] | None) -> dict[str, np.ndarray]:

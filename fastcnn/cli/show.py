@@ -16,6 +16,8 @@ from rich.table import Table
 from fastcnn.analysis.text import RIGHT
 
 PIPED_WIDTH = 400               # columns where nobody looks at a terminal
+LONG_NAME = 48                  # characters of a name that are shown, both ends
+NAMES = ("layer", "value", "operator")
 
 
 def console() -> Console:
@@ -30,8 +32,16 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | No
     for name in columns:
         shown.add_column(name, justify="right" if name in RIGHT else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(cell.replace("[", "\\[") for cell in row))
+        shown.add_row(*(shortened(cell, name).replace("[", "\\[") for cell, name in zip(row, columns)))
     console().print(shown)
+
+
+def shortened(cell: str, column: str) -> str:
+    """A long name without its middle; JSON has it whole."""
+    if column not in NAMES or len(cell) <= LONG_NAME:
+        return cell
+    half = (LONG_NAME - 1) // 2
+    return f"{cell[:half]}…{cell[-half:]}"
 
 
 def lines(texts: Sequence[str]) -> None:

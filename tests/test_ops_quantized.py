@@ -8,6 +8,8 @@ from quantized_models import Quantised
 
 import fastcnn
 from fastcnn.operators.quantized import BYTES
+from fastcnn.ops.quantized import in_floats
+from fastcnn.plan.lowering import StageLowering
 from fastcnn.reference import evaluate_graph
 
 SCALES = np.array([0.011, 0.02, 0.007, 0.013, 0.03, 0.017, 0.009], np.float32)
@@ -232,3 +234,20 @@ def test_layers_are_computed_in_floats_where_bytes_have_no_dot_products(level):
         algorithms = {choice.algorithm for choice in loaded.choices()}
     assert algorithms == ({"8-bit GEMM through a band"} if "vnni" in level or "amx" in level else {"Winograd F(4,3)"}), algorithms
     check(proto, "QConv")
+
+
+def test_floats_of_what_several_products_read_are_made_once(level, monkeypatch):
+    """Where products are made of floats; of each zero point, here one."""
+    kinds, emit = [], StageLowering.emit
+
+    def noting(self, kind, *rest, **fields):
+        kinds.append(kind)
+        emit(self, kind, *rest, **fields)
+
+    monkeypatch.setattr(StageLowering, "emit", noting)
+    monkeypatch.setattr(in_floats, "pays", lambda problem, picked: True)
+    q = Quantised()
+    x = q.quant("x", 0.031, 117)
+    y = [q.bytes(q.conv(x, 0.031, (7, 5, k, k), SCALES, pads=[k // 2] * 4), 0.2113, 131) for k in (1, 3)]
+    check(q.model({"x": [1, 5, 9, 8]}, *y), "QConv")
+    assert kinds.count("dequantise") == 1 and kinds.count("quantise") == 3

@@ -92,6 +92,9 @@ class Lowering(Protocol):
     def temp(self, shape: tuple[int, ...], dtype: np.dtype = F32, layout: str | Strides = "dense") -> Tensor:
         """Memory for the time between this node's own steps."""
 
+    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """make(), which emits steps, or what it made for another node with this key before."""
+
     def constant(self, array: np.ndarray) -> Tensor:
         """An array that lives as long as the program, as it lies."""
 

@@ -104,6 +104,7 @@ class StageLowering:
         self.packs, self.chooser = planning.packs, planning.chooser
         self.tensors: dict[str, Tensor] = {}
         self.converted: dict[tuple[str, str], Tensor] = {}
+        self.derived: dict[Hashable, Tensor] = {}
         self.named: dict[int, str] = {}          # id of a constant's buffer -> its name
         self.steps: list[tuple[str, list[Tensor | None], int, dict[str, Any]]] = []
         self.info: list[StepInfo] = []
@@ -199,6 +200,11 @@ class StageLowering:
         buffer = Buffer(np.dtype(dtype), span(shape, strides) + (SLACK if np.dtype(dtype).itemsize == 1 else 0))
         self.buffers.append(buffer)
         return Tensor(buffer, tuple(shape), strides)
+
+    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        if key not in self.derived:
+            self.derived[key] = make()
+        return self.derived[key]
 
     def constant(self, array: np.ndarray) -> Tensor:
         if not array.flags.c_contiguous:

@@ -57,8 +57,7 @@ def lower_in_floats(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None
     attrs, own = low.node.attrs, "first_factor" in low.node.attrs
     zero, lo, hi = (attrs[f"first_{name}"] if own else attrs["y_zero" if name == "zero" else name] for name in ("zero", "lo", "hi"))
     table = low.read(TABLE, "dense") if low.args.has(TABLE) else None
-    floats = low.temp(x.shape, F32, layout)
-    low.emit("dequantise", [floats, x], x.size, scale=1.0, zero=attrs["x_zero"], **walk_fields(floats, x=x))
+    floats = low.once((low.node.input(0), "less zero", attrs["x_zero"], layout, x.shape), lambda: _less_zero(low, x, layout))
     whole = attrs["to"] == "float" and not own
     sums = y if whole else low.temp(y.shape, F32, layout)
     _emit_sums(low, sums, floats, w, by_output, Activation("Clip", lo - zero, hi - zero), emit)
@@ -74,6 +73,13 @@ def lower_in_floats(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None
         low.emit("dequantise", [y, first], y.size, scale=attrs["first_factor"], zero=zero, **walk_fields(y, x=first))
     if table is not None:
         low.emit("table", [y, first, table], y.size, **walk_fields(y, x=first))
+
+
+def _less_zero(low: Lowering, x: Tensor, layout: str) -> Tensor:
+    """x - x_zero as floats."""
+    floats, zero = low.temp(x.shape, F32, layout), low.node.attrs["x_zero"]
+    low.emit("dequantise", [floats, x], x.size, scale=1.0, zero=zero, **walk_fields(floats, x=x))
+    return floats
 
 
 def _emit_sums(low: Lowering, y: Tensor, x: Tensor, w: np.ndarray, by_output: Callable[[np.ndarray], np.ndarray], limits: Activation,

@@ -106,6 +106,7 @@ def test_what_a_softmax_hides_of_errors_on_samples_that_are_told_surely_is_count
     q = np.exp(off) / np.exp(off).sum()
     assert watched.error([[q]], [[p]]) < 1e-6
     assert watched.error([[q, off]], [[p, sure]]) == pytest.approx(0.02, rel=1e-3)
+    assert watched.error([[q, off]], [[p, sure]], 0.5) == pytest.approx(0.01, rel=1e-3)
     alike = np.array([[3.0, 3.0, -9.0]])
     moved = alike + np.array([[-0.04, 0.04, 0.0]])
     found, exact = (np.exp(z) / np.exp(z).sum() for z in (moved, alike))

@@ -16,6 +16,7 @@ from fastcnn.precision.quantise import Calibrated, Options, calibrated
 
 FP32, BF16, INT8 = "fp32", "bf16", "int8"
 # Of the bound that calibration data must keep within: other data go further, 1.7 times as far with trained networks (bench/notes/int8.md).
+# What a Softmax would make of errors where it is steepest is as far as other data go, and needs no margin.
 MARGIN = 0.5
 HARM_SAMPLES = 4                # to measure what a layer does to the outputs
 SCALES = (1.0, 1.5, 2.2, 3.2)   # of the bound that errors of layers, added up, are given: they are not independent
@@ -93,7 +94,7 @@ class Search:
             rounded = frozenset(layer.name for layer, pick in pairs if pick == BF16)
             network = self.make(graph, rounded)
             watched = self.known.watched
-            error = watched.error(watched.values(network.run, self.known.seen.samples), self.known.exact)
+            error = watched.error(watched.values(network.run, self.known.seen.samples), self.known.exact, MARGIN)
             self.tried[key] = Trial(key, network, graph, rounded, error)
             _said("whole networks", len(self.tried), None)
         return self.tried[key]
@@ -166,7 +167,7 @@ def _harm(known: Calibrated, make: Make, node: Node, precision: str, every: Coll
         run = make(known.graph, frozenset([node.name])).run
     else:
         run = make(known.on_bytes([output for output in every if output != node.outputs[0]])[0], frozenset()).run
-    return known.watched.error(known.watched.values(run, known.seen.samples[:HARM_SAMPLES]), known.exact)
+    return known.watched.error(known.watched.values(run, known.seen.samples[:HARM_SAMPLES]), known.exact, MARGIN)
 
 
 def _why(layer: Layer, pick: str) -> str:

@@ -32,10 +32,11 @@ class Watch:
         names = [*self.outputs, *self.inner] if guarded and self.inner else ()
         return [[np.asarray(y) for y in run(names, feeds)] for feeds in samples]
 
-    def error(self, found: Values, exact: Values) -> float:
+    def error(self, found: Values, exact: Values, weight: float = 1.0) -> float:
         """max |y - exact| / max |exact|, the largest of all outputs of floats and samples; infinite where one is not finite.
 
-        With inner values: at least what their difference comes to where the function behind them is steepest, whatever these samples are.
+        With inner values: at least `weight` times what their difference comes to where the function behind them is steepest, whatever
+        these samples are.
         """
         worst, count = 0.0, len(self.outputs)
         for ours, theirs in zip(found, exact):
@@ -43,7 +44,7 @@ class Watch:
             for y, z, (place, slope) in zip(ours[count:], theirs[count:], self.before):
                 largest = float(np.abs(theirs[place]).max(initial=0.0))
                 apart = relative(y, z) * float(np.abs(z).max(initial=0.0))
-                worst = max(worst, slope * apart / largest if largest else 0.0)
+                worst = max(worst, weight * slope * apart / largest if largest else 0.0)
         return worst
 
 

@@ -21,8 +21,8 @@ check: $(VENV)/dev
 	$(BIN)/mypy
 
 # Kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer. Python itself leaks by design: leak detection stays off. onnx throws through
-# libstdc++, which AddressSanitizer has to find when it starts.
-SANITIZED = LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \
+# libstdc++, which AddressSanitizer has to find when it starts. Arrays that are too large are a MemoryError there as well.
+SANITIZED = LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 FUZZ_BUILD="$$PWD" $(CURDIR)/$(BIN)/python
 asan: asan-build
 	cd $(ASAN)/lib.* && $(SANITIZED) \

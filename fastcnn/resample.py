@@ -25,6 +25,7 @@ COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "alig
 TIE = 1e-6
 # Numerators below this are computed in int64.
 INT64_BOUND = 2 ** 62
+EXTENTS_BELOW = 2.0 ** 63
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def resized_axes(node: Node, shape: Sequence[int], roi: np.ndarray | None, scale
         factors = [F(scale) for scale in scales]
         if len(factors) != len(axes) or not all(0 < factor < np.inf for factor in factors):
             raise ValueError(f"scales {[float(f) for f in factors]} for {len(axes)} axes")
-        new = [int(np.floor(F(n) * factor)) for n, factor in zip(old, factors)]
+        new = [scaled_extent(n, factor) for n, factor in zip(old, factors)]
         ratios: Sequence[Fraction | float] = [float(factor) for factor in factors]
     elif sizes is not None and len(sizes) == len(axes):
         new, ratios = kept_ratio(node.attrs.get("keep_aspect_ratio_policy", "stretch"), old, [int(s) for s in sizes])
@@ -111,6 +112,15 @@ def resized_axes(node: Node, shape: Sequence[int], roi: np.ndarray | None, scale
     for a, n, m, ratio, region in zip(axes, old, new, ratios, regions):
         result[a] = Axis(n, m, ratio, region)
     return result
+
+
+def scaled_extent(size: int, scale: float) -> int:
+    """floor(size*scale) in float32, as onnxruntime multiplies. Raises ValueError for what is no extent of an array."""
+    with np.errstate(over="ignore"):
+        extent = np.floor(F(size) * F(scale))
+    if not extent < EXTENTS_BELOW:
+        raise ValueError(f"scale {float(scale):g} of an axis of {size}")
+    return int(extent)
 
 
 def kept_ratio(policy: str, sizes: list[int], outs: list[int]) -> tuple[list[int], list[Fraction]]:

@@ -196,3 +196,13 @@ def test_after_a_convolution(mode, scales, last, isa):
 def test_neither_scales_nor_sizes_is_refused():
     with pytest.raises(fastcnn.FastCNNError, match="node"):
         fastcnn.load(single_node("Resize", {"x": X, "roi": None, "scales": floats()}, ["scales"], opset=13))
+
+
+@pytest.mark.parametrize("scale", [3e38, 1e19, np.inf, np.nan, -1.0])
+@pytest.mark.parametrize("known_at_load", [True, False])
+def test_scales_that_make_no_extent_are_refused(scale, known_at_load, caplog):
+    inputs = {"x": X, "roi": None, "scales": floats(1, 1, 2, scale)}
+    proto = single_node("Resize", inputs, ["scales"] if known_at_load else [], opset=13)
+    with pytest.raises(fastcnn.FastCNNError, match="node"):
+        fastcnn.load(proto).run(None, {"x": X} if known_at_load else {"x": X, "scales": inputs["scales"]})
+    assert not caplog.records

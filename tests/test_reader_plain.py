@@ -22,7 +22,8 @@ from fastcnn.onnx_proto import messages
 from fastcnn.onnx_proto.attributes import Kind
 from fastcnn.onnx_proto.messages import MESSAGES, Message, OddMessage, decode
 from fastcnn.onnx_proto.types import ELEMENT_NAMES, element_name, numpy_type
-from fastcnn.reader import model_file, read, schema
+from fastcnn.reader import model_file, read
+from fastcnn.schema import form
 from fastcnn.schema.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES
 
 
@@ -159,7 +160,7 @@ def test_numbers_of_element_types_and_attributes_are_onnx_s() -> None:
 @pytest.mark.parametrize("operator", SIGNATURES)
 def test_signatures_are_those_of_onnx(operator: str) -> None:
     for opset in range(OLDEST_OPSET, min(NEWEST_OPSET, onnx.defs.onnx_opset_version()) + 1):
-        assert schema.signature(operator, opset, "") == schema._signature_of_schema(operator, opset, "")
+        assert form.signature(operator, opset, "") == form._signature_of_schema(operator, opset, "")
 
 
 def test_a_plain_network_runs_without_onnx(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site, differ
 from fastcnn.inference.sizes import function
 from fastcnn.ir.graph import Dim
-from fastcnn.resample import is_old, kept_ratio
+from fastcnn.resample import is_old, kept_ratio, scaled_extent
 
 
 def resize(site: Site) -> Outputs:
@@ -49,7 +49,10 @@ def _scaled_size(size: Dim, scale: float | None) -> Dim:
         return None
     if not isinstance(size, int):
         return size if scale == 1 else function("scaled", size, repr(scale))
-    return int(np.float32(size) * np.float32(scale))
+    try:
+        return scaled_extent(size, scale)
+    except ValueError as error:
+        raise Mismatch(str(error)) from None
 
 
 def _sized(site: Site, x: Sequence[Dim], axes: list[int]) -> list[Dim]:

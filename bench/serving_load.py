@@ -1,8 +1,9 @@
 """The server under load: python -m bench.serving_load MODEL.onnx [--seconds 20] [--clients 8] [--rounds 2].
 
-The application of `fastcnn serve` once with fastcnn and once with onnxruntime behind it, both with their default options, in processes of
-their own; they take turns. Clients keep one connection each and send the next request as soon as the answer is there: tensors in binary,
-each client inputs of its own, every answer compared with what the model gives for that input. Prints requests a second and quantiles.
+The application of `fastcnn serve` once with fastcnn and once with onnxruntime behind it, both with their default options or --threads, in
+processes of their own; they take turns. Clients keep one connection each and send the next request as soon as the answer is there:
+tensors in binary, each client inputs of its own, every answer compared with what the model gives for that input. Prints requests a second
+and quantiles.
 """
 from __future__ import annotations
 
@@ -24,15 +25,17 @@ import numpy as np
 
 import fastcnn
 from fastcnn.benchmark.session import random_feeds
+from fastcnn.cpu import default_threads
+from fastcnn.serving.repository import Loading, sharing
 
 ENGINES, INPUTS, NAME = ("fastcnn", "onnxruntime"), 4, "model"
 LENGTH = "Inference-Header-Content-Length"
 
 
-def serve(engine: str, path: str) -> None:
+def serve(engine: str, path: str, loading: Loading) -> None:
     """A server on a free port, which it prints."""
     from fastcnn.model import Model
-    from fastcnn.serving.app import create_app
+    from fastcnn.serving.app import Options, create_app
     from fastcnn.serving.server import run
 
     class OtherEngine(Model):
@@ -42,18 +45,21 @@ def serve(engine: str, path: str) -> None:
             found: list[Any] = session.run(output_names, dict(feeds))
             return found
 
-    model = fastcnn.load(path)
+    threads, _ = sharing(loading.threads, loading.workers, default_threads())
+    model = fastcnn.load(path, threads=threads)
     if engine == "onnxruntime":
         import onnxruntime
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = loading.threads or (threads if loading.workers else 0)
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         model.__class__ = OtherEngine
-    run(create_app({NAME: model}), port=0, listening=lambda host, port: print(port, flush=True))
+    run(create_app({NAME: model}, Options(loading=loading)), port=0, listening=lambda host, port: print(port, flush=True))
 
 
 @contextmanager
-def server(engine: str, path: str) -> Iterator[int]:
+def server(engine: str, path: str, *options: str) -> Iterator[int]:
     """Its port; it has to end well."""
-    command = [sys.executable, "-m", "bench.serving_load", path, "--serve", engine]
+    command = [sys.executable, "-m", "bench.serving_load", path, "--serve", engine, *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"})
     assert process.stdout is not None
     try:
@@ -84,7 +90,7 @@ def client(port: int, bodies: Sequence[tuple[bytes, int]], want: Sequence[np.nda
             k += 1
 
 
-def measured(engine: str, path: str, clients: int, length: float) -> np.ndarray:
+def measured(engine: str, path: str, clients: int, length: float, options: Sequence[str]) -> np.ndarray:
     """Seconds of each request."""
     (name, base), = random_feeds(Path(path)).items()
     xs = [np.random.default_rng(k).normal(scale=1 + k % INPUTS, size=base.shape).astype(np.float32) for k in range(clients * INPUTS)]
@@ -106,7 +112,7 @@ def measured(engine: str, path: str, clients: int, length: float) -> np.ndarray:
         except BaseException as error:
             errors.append(error)
 
-    with server(engine, path) as port:
+    with server(engine, path, *options) as port:
         for span, into in ((2.0, [list[float]() for _ in range(clients)]), (length, seconds)):
             until = time.perf_counter() + span
             callers = [threading.Thread(target=work, args=(k, until, into[k])) for k in range(clients)]
@@ -125,16 +131,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="of a run of both engines; by default those of `fastcnn serve`, and onnxruntime's own")
+    parser.add_argument("--workers", type=int, help="runs at once; by default as `fastcnn serve` has them")
     parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.serve:
-        serve(args.serve, args.models[0])
+        serve(args.serve, args.models[0], Loading(args.threads, args.workers))
         return 0
+    given = {"--threads": args.threads, "--workers": args.workers}
+    options = [word for name, value in given.items() if value for word in (name, str(value))]
     for path in args.models:
         found: dict[str, list[np.ndarray]] = {engine: [] for engine in ENGINES}
         for _ in range(args.rounds):
             for engine, rounds in found.items():
-                rounds.append(measured(engine, path, args.clients, args.seconds / args.rounds))
+                rounds.append(measured(engine, path, args.clients, args.seconds / args.rounds, options))
         for engine, rounds in found.items():
             seconds = np.concatenate(rounds)
             print(f"| {Path(path).stem} | {engine} | {len(seconds) / args.seconds:.1f}/s | p50 {1e3 * np.median(seconds):.1f} ms "

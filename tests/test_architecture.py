@@ -60,7 +60,7 @@ ARROWS = {
     "post_training": {"base", "analysis", "cpu", "model", "onnx_proto", "precision", "reader"},
     "explanation": {"base", "analysis", "model", "preprocess"},
     "distributed": {"base", "model", "preprocess"},
-    "serving": {"base", "analysis", "calls", "model", "preprocess"},
+    "serving": {"base", "analysis", "calls", "cpu", "model", "preprocess"},
     "cli": {"base", "analysis", "benchmark", "comparison", "cpu", "explanation", "model", "native", "post_training", "precision",
             "preprocess", "reader", "reference", "serving"},
     "command": set(),

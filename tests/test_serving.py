@@ -21,7 +21,7 @@ from starlette.testclient import TestClient  # noqa: E402
 
 from fastcnn.ir.errors import ConfigurationError  # noqa: E402
 from fastcnn.serving.app import Options, create_app  # noqa: E402
-from fastcnn.serving.repository import named  # noqa: E402
+from fastcnn.serving.repository import named, sharing  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -215,13 +215,20 @@ def test_reload_waits_for_requests_under_way(tmp_path):
 
 
 def test_names_are_those_of_files_unless_they_are_said(tmp_path):
-    for name in ("a.onnx", "b.onnx", "c.txt"):
+    for name in ("a.onnx", "b.fcnn", "c.txt"):
         (tmp_path / name).write_bytes(b"")
     assert named([str(tmp_path), f"z={tmp_path / 'a.onnx'}"]) == {
-        "a": str(tmp_path / "a.onnx"), "b": str(tmp_path / "b.onnx"), "z": str(tmp_path / "a.onnx")}
+        "a": str(tmp_path / "a.onnx"), "b": str(tmp_path / "b.fcnn"), "z": str(tmp_path / "a.onnx")}
     for wrong in ([str(tmp_path)] * 2, [f"z={tmp_path}"], [str(Path(tmp_path, "a.onnx"))] * 2):
         with pytest.raises(ConfigurationError):
             named(wrong)
+
+
+@pytest.mark.parametrize("threads, workers, cpus, want", [
+    (None, None, 1, (1, 1)), (None, None, 2, (1, 2)), (None, None, 16, (4, 4)), (None, None, 8, (2, 3)), (4, None, 8, (4, 2)),
+    (None, 1, 8, (8, 1)), (16, None, 8, (16, 1)), (None, 16, 8, (1, 16)), (3, 5, 8, (3, 5))])
+def test_threads_and_workers_share_the_cpus(threads, workers, cpus, want):
+    assert sharing(threads, workers, cpus) == want
 
 
 @pytest.mark.parametrize("name", ["", "..", ".a", "a/b", "a b", "ä", "a" * 129, "-"])

@@ -164,7 +164,7 @@ def test_a_full_queue_is_429(monkeypatch):
         return run(*args, **how)
 
     monkeypatch.setattr(loaded, "run", slow)
-    app = create_app({"double": loaded}, Options(loading=Loading(max_batch=1, max_queue=1)))
+    app = create_app({"double": loaded}, Options(loading=Loading(workers=1, max_batch=1, max_queue=1)))
     with TestClient(app) as client:
         answers = []
         threads = [threading.Thread(target=lambda: answers.append(client.post(INFER, json=request()).status_code)) for _ in range(2)]

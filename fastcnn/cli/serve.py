@@ -14,7 +14,7 @@ EXTRA = "serving needs starlette, uvicorn, orjson and prometheus-client: pip ins
 TOKEN = "FASTCNN_SERVE_TOKEN"
 HELP = f"""Serves models over HTTP by the Open Inference Protocol, version 2, with its binary tensor data extension.
 
-MODEL is a file, NAME=FILE, or a folder of .onnx files; a model is called as its file is unless NAME says otherwise.
+MODEL is a file, NAME=FILE, or a folder of .onnx and .fcnn files; a model is called as its file is unless NAME says otherwise.
 Single requests are collected into batches. SIGHUP reads all files again, SIGTERM ends after the requests under way.
 Requests have to show the token in ${TOKEN} or --token-file, where there is one; health checks do not.
 """
@@ -24,7 +24,9 @@ Requests have to show the token in ${TOKEN} or --token-file, where there is one;
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others than loopback want a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
-@click.option("--threads", type=click.IntRange(1), help="Of each model; as many as there are cores by default.")
+@click.option("--threads", type=click.IntRange(1), help="Of a run; see --workers.")
+@click.option("--workers", type=click.IntRange(1), help="Runs at once, for each model; by default the root of the number of CPUs. "
+              "One thread each makes most requests a second, one worker answers a single request soonest.")
 @click.option("--max-batch", type=click.IntRange(1), default=8, show_default=True, help="Images of a batch.")
 @click.option("--max-delay-ms", type=click.FloatRange(0), default=0.0, show_default=True, help="So long a request waits for others.")
 @click.option("--max-queue", type=click.IntRange(1), default=256, show_default=True, help="Requests that wait, for each model; 429 beyond.")
@@ -32,8 +34,8 @@ Requests have to show the token in ${TOKEN} or --token-file, where there is one;
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True, help="Seconds; 408 and 504 beyond.")
 @click.option("--grace", type=click.IntRange(0), default=30, show_default=True, help="Seconds for requests under way when it ends.")
 @click.option("--token-file", type=click.Path(dir_okay=False), help="The first line is the token.")
-def command(models: Sequence[str], host: str, port: int, threads: int | None, max_batch: int, max_delay_ms: float, max_queue: int,
-            max_body: int, timeout: float, grace: int, token_file: str | None) -> None:
+def command(models: Sequence[str], host: str, port: int, threads: int | None, workers: int | None, max_batch: int, max_delay_ms: float,
+            max_queue: int, max_body: int, timeout: float, grace: int, token_file: str | None) -> None:
     try:
         from fastcnn.serving.app import Options, create_app
         from fastcnn.serving.repository import Loading, named
@@ -41,7 +43,7 @@ def command(models: Sequence[str], host: str, port: int, threads: int | None, ma
     except ImportError as error:
         raise click.ClickException(f"{EXTRA} ({error})") from None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    options = Options(max_body, timeout, _token(token_file), Loading(threads, max_batch, max_delay_ms, max_queue))
+    options = Options(max_body, timeout, _token(token_file), Loading(threads, workers, max_batch, max_delay_ms, max_queue))
     app = create_app(named(models), options)
     if options.token is None and not (host.startswith("127.") or host in ("localhost", "::1")):
         click.echo(f"fastcnn: warning: whoever reaches {host} may use these models: there is no token", err=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastcnn.calls.batcher import Batcher
+from fastcnn.cpu import default_threads
 from fastcnn.ir.errors import ConfigurationError, FastCNNError
 from fastcnn.loading import load
 from fastcnn.model import Model
@@ -19,17 +21,33 @@ from fastcnn.serving.errors import RequestError
 from fastcnn.serving.images import preprocess_of
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+SUFFIXES = (".onnx", ".fcnn")
 log = logging.getLogger("fastcnn.serve")
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How models are loaded and their requests collected: arguments of fastcnn.load() and Model.batcher()."""
+    """How models are loaded and their requests collected: arguments of fastcnn.load() and Model.batcher().
+
+    threads, workers  threads of a run, and runs at once; None: see sharing()
+    """
 
     threads: int | None = None
+    workers: int | None = None
     max_batch: int = 8
     max_delay_ms: float = 0.0
     max_queue: int = 256
+
+
+def sharing(threads: int | None, workers: int | None, cpus: int) -> tuple[int, int]:
+    """(threads of a run, runs at once) that share the CPUs: what is None follows from the other.
+
+    One thread and as many runs as CPUs answer most requests a second, all CPUs on one run answer a single request soonest. Where nothing
+    is said there are as many runs as the root of the number of CPUs, rounded up.
+    """
+    if workers is None:
+        workers = math.ceil(math.sqrt(cpus)) if threads is None else max(1, cpus // threads)
+    return max(1, cpus // workers) if threads is None else threads, workers
 
 
 class Live:
@@ -37,7 +55,8 @@ class Live:
 
     def __init__(self, model: Model, how: Loading):
         self.model = model
-        self.batcher: Batcher = model.batcher(how.max_batch, how.max_delay_ms, max_queue=how.max_queue)
+        _, workers = sharing(model.threads, how.workers, default_threads())
+        self.batcher: Batcher = model.batcher(how.max_batch, how.max_delay_ms, max_queue=how.max_queue, workers=workers)
         self.preprocess: Preprocess | None = preprocess_of(model)
         self.requests, self.retired = 0, False
 
@@ -123,7 +142,8 @@ class Repository:
     def _load(self, name: str) -> Model:
         source = self.sources[name]
         assert not isinstance(source, Model)
-        model = load(source, threads=self.how.threads)
+        threads, _ = sharing(self.how.threads, self.how.workers, default_threads())
+        model = load(source, threads=threads)
         if all(isinstance(extent, int) for info in model.get_inputs() for extent in (info.shape or ("",))[1:]):
             model.prepare()
         log.info("model %s: %r", name, model)
@@ -131,13 +151,13 @@ class Repository:
 
 
 def named(arguments: Sequence[str]) -> dict[str, str]:
-    """Name -> path of arguments such as model.onnx, name=model.onnx and folders of .onnx files. Raises ConfigurationError."""
+    """Name -> path of arguments such as model.onnx, name=model.onnx and folders of .onnx and .fcnn files. Raises ConfigurationError."""
     found: dict[str, str] = {}
     for argument in arguments:
         name, _, path = argument.rpartition("=") if not os.path.exists(argument) else ("", "", argument)
-        paths = sorted(Path(path).glob("*.onnx")) if os.path.isdir(path) else [Path(path)]
+        paths = sorted(file for file in Path(path).iterdir() if file.suffix in SUFFIXES) if os.path.isdir(path) else [Path(path)]
         if not paths or (name and len(paths) != 1):
-            raise ConfigurationError(f"{argument}: no .onnx file in this folder, or one name for several")
+            raise ConfigurationError(f"{argument}: no .onnx or .fcnn file in this folder, or one name for several")
         for file in paths:
             own = name or file.stem
             if own in found:

@@ -19,4 +19,4 @@ from fastcnn.serving.repository import Loading
 def create() -> Starlette:
     """Called once, before the workers are forked."""
     path = os.environ["MODEL"]
-    return create_app({Path(path).stem: path}, Options(loading=Loading(threads=int(os.environ.get("THREADS", "1")))))
+    return create_app({Path(path).stem: path}, Options(loading=Loading(threads=int(os.environ.get("THREADS", "1")), workers=1)))

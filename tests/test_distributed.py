@@ -1,4 +1,4 @@
-"""Ray on one machine: datasets through actors, a deployment; runs where Ray is installed. And Spark's function, without Spark."""
+"""More than one process or machine, by Ray, Dask and joblib, each where it is installed; Spark's function, without Spark."""
 from __future__ import annotations
 
 import os
@@ -127,3 +127,28 @@ def test_sparks_function_of_a_batch(images, source):
     np.testing.assert_array_equal(predict(images.astype(np.float64)), fastcnn.load(DIGITS, threads=1)(images))
     with pytest.raises(ValueError, match="zip"):
         predict(images, images)
+
+
+# ---- models as they are ----
+
+
+@pytest.mark.parametrize("source", [str(DIGITS), DIGITS.read_bytes()], ids=["path", "weights"])
+def test_dasks_workers_get_models_as_they_are(images, source):
+    distributed = pytest.importorskip("distributed")
+    loaded = fastcnn.load(source, threads=1)
+    with distributed.LocalCluster(2, threads_per_worker=2, dashboard_address=None) as cluster, distributed.Client(cluster) as client:
+        model = client.scatter(loaded, broadcast=True)
+        futures = [client.submit(_probabilities, model, part) for part in np.array_split(images, 5)]
+        got = np.concatenate(client.gather(futures))
+    np.testing.assert_allclose(got, loaded(images), rtol=1e-5, atol=1e-6)
+
+
+def test_joblibs_processes_get_models_as_they_are(images):
+    joblib = pytest.importorskip("joblib")
+    loaded = fastcnn.load(DIGITS, threads=1)
+    got = joblib.Parallel(2)(joblib.delayed(loaded.run)(None, {"image": part}) for part in np.array_split(images, 5))
+    np.testing.assert_allclose(np.concatenate([y for y, in got]), loaded(images), rtol=1e-5, atol=1e-6)
+
+
+def _probabilities(model: fastcnn.Model, part: np.ndarray) -> np.ndarray:
+    return model(part)

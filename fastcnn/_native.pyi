@@ -15,6 +15,8 @@ MAX_THREADS: int
 ALIGN: int
 CHECKED: bool
 BUILD: str
+COMPILER: str
+FLAGS: str
 HAS_OPENMP: bool
 
 FORM_INT: int

@@ -23,6 +23,8 @@ MAX_THREADS = FC_MAX_THREADS
 ALIGN = FC_ALIGN
 CHECKED = bool(fc_checked())
 BUILD = FC_BUILD.decode()
+COMPILER = FC_COMPILER.decode()
+FLAGS = FC_FLAGS.decode()
 HAS_OPENMP = bool(fc_built_with_openmp())
 
 STATUS = {FC_ERR_INDEX: "an index points outside the data", FC_ERR_MEMORY: "out of memory"}
@@ -30,6 +32,8 @@ OUT_OF_TIME = FC_ERR_TIME
 
 
 cdef extern from *:
+    const char *FC_COMPILER "__VERSION__"
+    const char *FC_FLAGS                # by setup.py: those of all C files, and of each instruction set's
     const char *FC_BUILD                # by setup.py: a digest of the sources
 
 

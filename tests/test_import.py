@@ -1,4 +1,5 @@
 """What `import fastcnn` imports, and that every name is there when it is asked for."""
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,15 @@ def test_import_takes_nothing_that_most_programs_never_need(module):
     code = f"import sys, numpy; before = {module!r} in sys.modules; import fastcnn; print(before, {module!r} in sys.modules)"
     before, after = printed(code)
     assert before == after
+
+
+def test_import_of_what_loads_models_makes_its_dataclasses_the_quick_way():
+    """fastcnn.ir.record's: the standard library's take 0.4 ms each."""
+    names = printed("import sys, fastcnn.loading, fastcnn.passes, fastcnn.ops as ops; [ops.OPS[key] for key in ops.OPS]\n"
+                    "print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('fastcnn.') and n != 'fastcnn.ir.record'])")
+    files = [Path(name) for name in names if name.endswith(".py")]
+    assert len(files) > 100
+    assert not [file.name for file in files if re.search(r"^from dataclasses import .*\bdataclass\b", file.read_text(), re.MULTILINE)]
 
 
 def test_import_of_a_name_imports_its_room():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from dataclasses import dataclass
 from operator import add
 from threading import Lock, RLock
 from types import FrameType
@@ -17,6 +16,7 @@ from weakref import WeakSet
 from fastcnn import _native
 from fastcnn._native import Deadline, Workspace
 from fastcnn.ir.errors import TimeLimitError
+from fastcnn.ir.record import dataclass
 
 # Workspaces that an engine may have in any case, by CPU, and the bytes up to which it may have more.
 A_CPU, SMALL = 2, 64 << 20

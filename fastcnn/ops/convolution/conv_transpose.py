@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from fastcnn.convolve.transposed import axes_of, phase, takes_product
 from fastcnn.inference.site import Mismatch
 from fastcnn.inference.sizes import numbers
 from fastcnn.inference.windows import transposed_extents
+from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering, Op

@@ -7,12 +7,13 @@ half that passes through is moved.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.ir.record import dataclass
 from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.passes.facts import replace_by_several, replace_nodes, sole_reader
 from fastcnn.passes.recognise.channel_shuffle import channel_gather, channel_order_of

@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 NATIVE := $(shell find fastcnn_c -name '*.[ch]' ! -name _native.c -o -name '*.inc' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi') setup.py
 ASAN   := build/asan
 
-.PHONY: demo test check docs asan asan-build asan-fuzz fuzz bench picks clean
+.PHONY: demo test check docs asan asan-build asan-fuzz fuzz wheel bench picks clean
 
 demo: $(VENV)/built
 	$(BIN)/python -m bench.demo
@@ -51,6 +51,10 @@ docs: $(VENV)/built
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs out/docs
 	@echo "out/docs/index.html"
+
+# Wheels for every CPython from 3.10 to 3.13 that there is, each installed and tried in a clean environment:  WHEELS=python3.12 make wheel
+wheel:
+	.ci/wheels $(WHEELS)
 
 bench: $(VENV)/built
 	$(BIN)/python -m bench.models

@@ -114,7 +114,7 @@ def resized_axes(node: Node, shape: Sequence[int], roi: np.ndarray | None, scale
     return result
 
 
-def scaled_extent(size: int, scale: float) -> int:
+def scaled_extent(size: int, scale: float | np.float32) -> int:
     """floor(size*scale) in float32, as onnxruntime multiplies. Raises ValueError for what is no extent of an array."""
     with np.errstate(over="ignore"):
         extent = np.floor(F(size) * F(scale))

@@ -12,6 +12,7 @@ from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Dim, Graph, Node
 from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.schema.typing import output_types
+from fastcnn.schema.vectors import wrong_count
 
 CONTROL_FLOW: dict[str, Callable[[Site], list[control_flow.Info]]] = {
     "If": control_flow.if_, "Loop": control_flow.loop, "Scan": control_flow.scan}
@@ -68,6 +69,8 @@ def rule_of(node: Node) -> Rule | None:
 def outputs_of(site: Site, rule: Rule | None) -> tuple[Sequence[str | None], Sequence[Sequence[Dim] | None]]:
     """Types and shapes of the outputs. Raises one of ODD where inputs contradict each other."""
     node = site.node
+    if problem := wrong_count(node, site.shape):
+        raise Mismatch(problem)
     if rule is not None:
         return types_of(site), rule.shapes(site)
     flow = CONTROL_FLOW.get(node.op_type) if not node.domain else None

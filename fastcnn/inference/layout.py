@@ -35,7 +35,9 @@ def reshape(site: Site) -> Outputs:
     wanted = site.attrs["shape"] if site.missing(1) and "shape" in site.attrs else site.dims(1)
     if wanted is None:
         rank = site.shape(1)
-        return [[None] * rank[0] if rank and isinstance(rank[0], int) and rank[0] <= MAX_ELEMENTS else None]
+        if rank != (0,):
+            return [[None] * rank[0] if rank and isinstance(rank[0], int) and rank[0] <= MAX_ELEMENTS else None]
+        wanted = ()                         # whatever it holds: a number
     shape = list(wanted)
     if not site.attrs.get("allowzero", 0):
         if x is not None and any(n == 0 and k >= len(x) for k, n in enumerate(shape)):
@@ -72,7 +74,9 @@ def squeeze(site: Site) -> Outputs:
     axes = site.ints(1, "axes")
     if axes is None:
         count = site.shape(1)
-        return [[None] * (len(x) - count[0]) if count and isinstance(count[0], int) and count[0] <= len(x) else None]
+        if count != (len(x),):
+            return [[None] * (len(x) - count[0]) if count and isinstance(count[0], int) and count[0] <= len(x) else None]
+        axes = list(range(len(x)))          # all of them, in whatever order
     drop = site.axes(axes, len(x))
     if any(isinstance(x[a], int) and x[a] != 1 for a in drop):
         raise Mismatch(f"axes={axes} are not all of extent one")

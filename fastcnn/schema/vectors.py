@@ -1,16 +1,32 @@
-"""Inputs that are lists of sizes, starts or pads: tensors of one axis, checked where their rank is known."""
+"""Inputs that are lists of sizes, starts or pads, and inputs of a fixed number of elements, checked where rank and sizes are known."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 
 from fastcnn.ir.errors import ModelError
-from fastcnn.ir.graph import Node
+from fastcnn.ir.graph import Node, Shape
 
 # Operator -> which of its inputs. Not here is what onnxruntime takes with other ranks too and what is read flat: Expand's shape, pads,
 # axes, the scales and sizes of Resize.
 VECTORS: dict[str, tuple[int, ...]] = {
     "AffineGrid": (1,), "CenterCropPad": (1,), "Col2Im": (1, 2), "ConstantOfShape": (0,), "Reshape": (1,), "Slice": (1, 2, 3, 4),
     "Split": (1,), "Tile": (1,), "TopK": (1,)}
+
+# Operator -> how many elements which of its inputs have. Steps read so many of them, whatever the tensor's shape.
+COUNTS: dict[str, dict[int, int]] = {
+    "Clip": {1: 1, 2: 1}, "CumProd": {1: 1}, "CumSum": {1: 1}, "Dropout": {1: 1, 2: 1}, "NonMaxSuppression": {2: 1, 3: 1, 4: 1},
+    "OneHot": {1: 1, 2: 2}, "Pad": {2: 1}, "Range": {0: 1, 1: 1, 2: 1}, "TopK": {1: 1}, "Trilu": {1: 1}}
+
+
+def wrong_count(node: Node, shape_of: Callable[[int], Shape | None]) -> str | None:
+    """What is wrong with an input that has more or fewer elements than COUNTS says; None where none is known to have."""
+    for i, count in COUNTS.get(node.op_type, {}).items() if not node.domain else ():
+        shape = shape_of(i) if node.input(i) else None
+        sizes = [size for size in shape or () if isinstance(size, int)]
+        if shape is not None and len(sizes) == len(shape) and prod(sizes) != count:
+            return f"input {i} ({node.inputs[i]!r}) has shape {list(shape)}, not {count} element{'s' * (count > 1)}"
+    return None
 
 
 def check_vectors(node: Node, ranks: Sequence[int | None]) -> None:

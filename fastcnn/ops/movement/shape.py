@@ -1,6 +1,8 @@
 """Operators that move no data, or only when strides cannot say it: Reshape and its family, Transpose, Expand, Tile, Identity."""
 from __future__ import annotations
 
+from math import prod
+
 from fastcnn import _native
 from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import Tensor, channels_last_strides, is_channels_last
@@ -18,7 +20,10 @@ class View(AnyType):
     """Reshape, Flatten, Squeeze, Unsqueeze: x's elements in x's order under another shape; a copy only where no strides express it."""
 
     def lower(self, low: Lowering) -> None:
-        reshape_into(low, low.read(0), low.output_spec(0).shape)
+        x, shape = low.read(0), low.output_spec(0).shape
+        if x.size != prod(shape):
+            raise bad_shape(low.args, f"{x.size} elements do not fit shape={list(shape)}")
+        reshape_into(low, x, shape)
 
 
 def reshape_into(low: Lowering, x: Tensor, shape: tuple[int, ...]) -> None:

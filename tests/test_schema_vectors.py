@@ -1,0 +1,52 @@
+"""Operands of a fixed number of elements, and elements under another shape: what does not fit is refused before a step reads it."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+import fastcnn
+from fastcnn.schema.vectors import COUNTS
+
+X = np.arange(12, dtype=np.float32).reshape(3, 4)
+ONE, WHOLE = np.float32(1.0), np.int64(1)
+# Operator -> inputs that it takes; of numbers, as in COUNTS.
+OPERANDS: dict[str, list[np.ndarray]] = {
+    "Clip": [X, ONE, ONE], "CumProd": [X, WHOLE], "CumSum": [X, WHOLE], "Dropout": [X, ONE, np.False_],
+    "NonMaxSuppression": [X.reshape(1, 3, 4), X[:, :3].reshape(1, 3, 3), WHOLE, ONE, ONE],
+    "OneHot": [np.arange(3), np.int64(4), np.float32([0, 1])],
+    "Pad": [X, np.int64([0, 1, 1, 0]), ONE], "Range": [ONE, np.float32(5), ONE], "TopK": [X, np.int64([1])], "Trilu": [X, WHOLE]}
+CASES = [(op_type, i, more) for op_type, counts in COUNTS.items() for i in counts for more in (-1, 1)]
+
+
+def refused(op_type: str, inputs: list[np.ndarray], fixed: bool) -> None:
+    """By load or by run, with the node's name; shapes are in the file or not."""
+    names = [f"in{i}" for i in range(len(inputs))]
+    infos = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype),
+                                           value.shape if fixed else [None] * value.ndim) for name, value in zip(names, inputs)]
+    outputs = ["y", "z"] if op_type == "TopK" else ["y"]
+    graph = helper.make_graph([helper.make_node(op_type, names, outputs, "it")], "one", infos,
+                              [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in outputs])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 26 if op_type == "CumProd" else 17)], ir_version=9)
+    with pytest.raises(fastcnn.FastCNNError, match="it"):
+        fastcnn.load(proto).run(None, dict(zip(names, inputs)))
+
+
+def test_every_operator_has_operands():
+    assert set(OPERANDS) == set(COUNTS)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+@pytest.mark.parametrize("op_type, i, more", CASES)
+def test_other_counts_are_refused(op_type, i, more, fixed):
+    inputs = [np.asarray(value) for value in OPERANDS[op_type]]
+    inputs[i] = np.ones(COUNTS[op_type][i] + more, inputs[i].dtype)
+    refused(op_type, inputs, fixed)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+@pytest.mark.parametrize("x", [(0,), (2,), (0, 1)], ids=str)
+def test_a_number_is_made_of_one_element(x, fixed):
+    """Of a shape without sizes and of axes that are all there are: known to be a number before their values are."""
+    refused("Reshape", [np.ones(x, np.float32), np.zeros(0, np.int64)], fixed)
+    refused("Squeeze", [np.ones(x, np.float32), np.arange(len(x))], fixed)

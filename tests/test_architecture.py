@@ -61,8 +61,9 @@ ARROWS = {
     "explanation": {"base", "analysis", "model", "preprocess"},
     "distributed": {"base", "model", "preprocess"},
     "serving": {"base", "analysis", "calls", "cpu", "model", "preprocess"},
+    "selftest": {"base", "operators", "native", "reference", "machine", "passes", "convolve", "plan"},
     "cli": {"base", "analysis", "benchmark", "comparison", "cpu", "explanation", "model", "native", "post_training", "precision",
-            "preprocess", "reader", "reference", "serving"},
+            "preprocess", "reader", "selftest", "serving"},
     "command": set(),
 }
 MAY_IMPORT_ONNX = {"onnx_proto", "schema", "reader", "reference", "model", "backend", "benchmark", "cli", "comparison", "post_training"}

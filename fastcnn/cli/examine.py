@@ -8,15 +8,16 @@ from typing import Any
 
 from fastcnn import _native
 from fastcnn.analysis.roofline import roof
-from fastcnn.cli.selftest import self_test
 from fastcnn.cpu import cgroup_quota, cpu_info, default_threads, physical_cores
+from fastcnn.selftest import coverage, self_test
 from fastcnn.version import __version__
 
 PACKAGES = ("numpy", "onnx", "click", "rich", "pillow", "onnxruntime", "openvino", "ncnn")
 
 
 def doctor(measure: bool = True, check: bool = True) -> dict[str, Any]:
-    """Everything as plain data: "machine", "threads", "versions", with measure "reach", with check "kernels" (`ok` of each and of all)."""
+    """Everything as plain data: "machine", "threads", "versions", with measure "reach", with check "kernels" (`ok` of
+    each and of all) and "steps", the kinds of steps that these reached at each instruction set."""
     info = cpu_info()
     found: dict[str, Any] = {
         "machine": {name: info[name] for name in ("vendor", "model", "family", "model_number", "instruction_sets", "instruction_set",
@@ -32,7 +33,7 @@ def doctor(measure: bool = True, check: bool = True) -> dict[str, Any]:
         found["reach"] = {"gflops_one_thread": one.gflops, "gflops": all_.gflops, "l2_gbs": all_.near_gbs, "memory_gbs": all_.far_gbs}
     if check:
         kernels = self_test()
-        found |= {"kernels": kernels, "ok": all(line["ok"] for line in kernels)}
+        found |= {"kernels": kernels, "steps": coverage(kernels), "ok": all(line["ok"] for line in kernels)}
     return found
 
 

@@ -1,103 +1,24 @@
-"""Doctor's self-test: small networks at every instruction set of this CPU beside numpy."""
+"""What is tested: operators whose kernels differ between instruction sets, at sizes beside their tiles."""
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
-from fastcnn.ir.graph import Graph, Node, ValueInfo
-from fastcnn.model import Model
-from fastcnn.reference import evaluate_graph
-
-TOLERANCE = 2e-5                # of the largest output
-OPSET = 17
-Line = dict[str, Any]
-Make = Callable[[], tuple[Graph, dict[str, np.ndarray]]]
+from fastcnn.selftest.maker import Make, Maker
 
 
-def self_test() -> list[Line]:
-    """Small networks at every instruction set of this CPU beside numpy: a line each. Leaves the instruction set as it was."""
-    before, lines = _native.current_isa(), list[Line]()
-    try:
-        for name, graph, feeds in _networks():
-            wanted = evaluate_graph(graph, feeds)
-            for level in _native.levels():
-                _native.set_isa(level)
-                lines.append(_checked(name, level, graph, feeds, wanted))
-    finally:
-        _native.set_isa(before)
-    return lines
-
-
-def _checked(name: str, level: str, graph: Graph, feeds: dict[str, np.ndarray], wanted: dict[str, Any]) -> Line:
-    model = Model(graph, 1)
-    worst, allowed = 0.0, TOLERANCE
-    for info, got in zip(graph.outputs, model.run(None, feeds)):
-        other = wanted[info.name].astype(np.float64)
-        worst = max(worst, float(np.abs(got - other).max() / max(np.abs(other).max(), 1e-30)))
-        if got.dtype.itemsize == 1 and TOLERANCE > 0:
-            allowed = float(1 / max(np.abs(other).max(), 1))            # a quantum, next to a tie
-    computed = sorted({step.kind for plan in model._engine(model._output_names).plans.values() for stage in plan.stages
-                       if not isinstance(stage, Node) for step in stage.steps})
-    return {"network": name, "instruction_set": level, "steps": computed, "difference": worst, "ok": worst <= allowed}
-
-
-class Maker:
-    """Networks of one node, with seeded numbers."""
-
-    def __init__(self) -> None:
-        self.rng = np.random.default_rng(0)
-
-    def normal(self, *shape: int) -> np.ndarray:
-        return self.rng.standard_normal(shape).astype(np.float32)
-
-    def positive(self, *shape: int) -> np.ndarray:
-        return self.rng.uniform(0.5, 2, shape).astype(np.float32)
-
-    def small(self, *shape: int) -> np.ndarray:
-        return self.rng.integers(-100, 100, shape).astype(np.int8)
-
-    def one(self, op: str, x: tuple[int, ...], *constants: Any, dtype: Any = np.float32,
-            **attrs: Any) -> tuple[Graph, dict[str, np.ndarray]]:
-        """The graph of an operator that reads x and constants, and its feeds."""
-        names = [f"c{k}" for k in range(len(constants))]
-        node = Node(op, ("x", *names), ("y",), attrs, op, "", OPSET)
-        kind = "tensor(float)" if dtype is np.float32 else f"tensor({np.dtype(dtype)})"
-        graph = Graph([node], [ValueInfo("x", kind, x)], [ValueInfo("y", "tensor(float)", None)],
-                      dict(zip(names, map(np.asarray, constants))), {"": OPSET})
-        return graph, {"x": self.normal(*x) if dtype is np.float32 else self.rng.integers(0, 256, x).astype(dtype)}
-
-    def function(self, op: str) -> Make:
-        return lambda: self.one(op, (1, 3, 7, 11))
-
-    def cast(self, number: int) -> Make:
-        return lambda: self.one("Cast", (2, 3, 7, 11), to=number)
-
-    def quantized(self, out: int, channels: int, group: int) -> tuple[Graph, dict[str, np.ndarray]]:
-        return self.one("QLinearConv", (1, channels * group, 9, 11), np.float32(0.02), np.uint8(128), self.small(out, channels, 3, 3),
-                        np.float32(0.01), np.int8(0), np.float32(0.3), np.uint8(120), dtype=np.uint8, pads=[1, 1, 1, 1], group=group)
-
-
-def _networks() -> Iterator[tuple[str, Graph, dict[str, np.ndarray]]]:
-    """(name, graph, feeds): operators whose kernels differ between instruction sets, at sizes beside their tiles."""
-    make = Maker()
-    for name, case in {**_layers(make), **_others(make)}.items():
-        yield name, *case()
-
-
-def _layers(m: Maker) -> dict[str, Make]:
+def layers(m: Maker) -> dict[str, Make]:
     """What networks are made of."""
     return {
         "Conv 1x1": lambda: m.one("Conv", (1, 19, 7, 9), m.normal(35, 19, 1, 1), m.normal(35)),
-        "Conv 3x3 (Winograd)": lambda: m.one("Conv", (1, 32, 29, 29), m.normal(48, 32, 3, 3), pads=[1, 1, 1, 1]),
+        "Conv 3x3 (Winograd)": lambda: m.one("Conv", (1, 32, 29, 29), m.normal(48, 32, 3, 3), pads=[1, 1, 1, 1]).but(prefers="winograd"),
         "Conv 3x3, strides 2": lambda: m.one("Conv", (2, 5, 13, 17), m.normal(33, 5, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2]),
         "Conv, dilated": lambda: m.one("Conv", (1, 6, 15, 15), m.normal(20, 6, 3, 3), dilations=[2, 2]),
-        "Conv, depthwise": lambda: m.one("Conv", (1, 37, 14, 15), m.normal(37, 1, 3, 3), pads=[1, 1, 1, 1], group=37),
+        "Conv, depthwise": lambda: m.one("Conv", (1, 37, 14, 15), m.normal(37, 1, 3, 3), pads=[1, 1, 1, 1],
+                                         group=37).but(prefers="depthwise"),
         "Conv, depthwise, strides 2": lambda: m.one("Conv", (1, 24, 15, 33), m.normal(24, 1, 5, 5), pads=[2, 2, 2, 2], strides=[2, 2],
                                                   group=24),
-        "Conv, groups of 4": lambda: m.one("Conv", (1, 32, 11, 13), m.normal(32, 4, 3, 3), pads=[1, 1, 1, 1], group=8),
+        "Conv, groups of 4": lambda: m.one("Conv", (1, 32, 11, 13), m.normal(32, 4, 3, 3), pads=[1, 1, 1, 1],
+                                           group=8).but(prefers="grouped"),
         "ConvTranspose": lambda: m.one("ConvTranspose", (1, 9, 6, 7), m.normal(9, 17, 4, 4), strides=[2, 2], pads=[1, 1, 1, 1]),
         "MatMul": lambda: m.one("MatMul", (5, 67), m.normal(67, 35)),
         "Gemm": lambda: m.one("Gemm", (1, 257), m.normal(257, 33), m.normal(33)),
@@ -116,7 +37,7 @@ def _layers(m: Maker) -> dict[str, Make]:
     }
 
 
-def _others(m: Maker) -> dict[str, Make]:
+def others(m: Maker) -> dict[str, Make]:
     """Other forms of it, bytes and integers, casts, indexing, sampling, recurrence."""
     return {
         "ConvTranspose, long strides": lambda: m.one("ConvTranspose", (1, 9, 37), m.normal(9, 1, 32), strides=[8]),

@@ -52,8 +52,8 @@ class Quantized:
 
 def quantize(model: str | os.PathLike[str] | bytes | ModelProto, data: Any, output: str | os.PathLike[str] | None = None, *,
              method: str = "mse", activations: str = "uint8", per_channel: bool = True, equalize: bool = True, correct_bias: bool = True,
-             keep: Collection[str] = (), layer_error: float = 0.1, max_error: float | None = None, threads: int | None = None,
-             progress: Progress | None = None) -> Quantized:
+             keep: Collection[str] = (), layer_error: float = 0.1, max_error: float | None = None, faster_only: bool = True,
+             threads: int | None = None, progress: Progress | None = None) -> Quantized:
     """A float ONNX model as one that computes on bytes, by what its values are on data: post-training quantisation.
 
     model         path, serialised bytes or onnx.ModelProto, of any opset: the result has opset 13 at least
@@ -71,16 +71,19 @@ def quantize(model: str | os.PathLike[str] | bytes | ModelProto, data: Any, outp
     layer_error   layers stay in floats whose result, by itself, would differ by more than this share (root mean square)
     max_error     more layers do, those first that cost most accuracy for the time they save, until the outputs differ from the float
                   network's by at most this share of their largest value on the data that was kept; None: no bound
+    faster_only   layers stay in floats, too, where bytes would not be faster by the cost model of this machine and its instruction set;
+                  False for a file that another machine will run
     progress      called as progress(stage, done, total) while it runs; total is None where it is not known
 
-    Layers also stay in floats where bytes would not be faster, by the cost model of this machine. The result's report says what each layer
-    does and why; `Quantized.save()` writes it, `fastcnn.load(quantized.proto)` runs it, and so do onnxruntime and OpenVINO.
+    The result's report says what each layer does and why; `Quantized.save()` writes it, `fastcnn.load(quantized.proto)` runs it, and so do
+    onnxruntime and OpenVINO.
     Raises ModelError, ConfigurationError for options and data without meaning, and what running the model raises.
     """
     from fastcnn.onnx_proto.to_file import raised
     if max_error is not None and not max_error > 0:
         raise ConfigurationError(f"max_error={max_error!r}: expected a positive number or None")
-    options = Options(method, activations, per_channel, equalize, correct_bias, keep, layer_error, max_error, threads or default_threads())
+    options = Options(method, activations, per_channel, equalize, correct_bias, keep, layer_error, max_error, threads or default_threads(),
+                      faster_only)
     with uncut(), reading():
         graph = prepared(read(raised(model, OPSET)))
 

@@ -200,9 +200,10 @@ def test_cli_doctor_exits_with_1_where_a_kernel_is_wrong(capsys, monkeypatch):
 
 def test_cli_quantize_writes_a_file_that_runs(capsys, tmp_path, digits):
     out = tmp_path / "q.onnx"
-    code, text, err = run(capsys, "quantize", DIGITS, "-o", str(out), "--data", str(digits), "--threads", "1", "--keep", "node_conv2d")
+    code, text, err = run(capsys, "quantize", DIGITS, "-o", str(out), "--data", str(digits), "--threads", "1", "--all-layers",
+                          "--keep", "node_conv2d")
     assert code == 2 and "no node 'node_conv2d'" in err and not out.exists()
-    code, text, err = run(capsys, "quantize", DIGITS, "-o", str(out), "--data", str(digits), "--threads", "1")
+    code, text, err = run(capsys, "quantize", DIGITS, "-o", str(out), "--data", str(digits), "--threads", "1", "--all-layers")
     assert code == 0 and not err and "5 of 5 layers in int8" in text and f"{out}: written" in text
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in onnx.load(out).graph.node}
     code, text, _ = run(capsys, "run", str(out), str(digits))

@@ -98,7 +98,7 @@ def quantized(file: Path, feeds: Mapping[str, np.ndarray], folder: Path) -> Path
     rng = np.random.default_rng(1)
     others = [{name: rng.permuted(x.reshape(-1)).reshape(x.shape) for name, x in feeds.items()} for _ in range(CALIBRATION - 1)]
     out = folder / f"{file.stem}.int8.onnx"
-    quantize(file, [feeds, *others], out, layer_error=float("inf"))
+    quantize(file, [feeds, *others], out, layer_error=float("inf"), faster_only=False)
     return out
 
 

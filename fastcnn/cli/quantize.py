@@ -37,12 +37,13 @@ computes in, its error on bytes by itself, what it is predicted to take on this 
 @click.option("--no-bias-correction", is_flag=True, help="Leave biases as they are.")
 @click.option("--keep", multiple=True, metavar="NODE", help="A node that stays in floats; may be repeated.")
 @click.option("--max-error", type=click.FloatRange(0, min_open=True), help="Most that outputs may differ by, as a share of the largest.")
+@click.option("--all-layers", is_flag=True, help="Layers too that this machine would not run faster on bytes: for a file that others run.")
 @image_options
 @THREADS
 @AS_JSON
 def command(path: str, output: str, files: Sequence[str], samples: int | None, batch: int, method: str, activations: str,
             per_tensor: bool, no_equalization: bool, no_bias_correction: bool, keep: Sequence[str], max_error: float | None,
-            threads: int | None, as_json: bool, **image: Any) -> None:
+            all_layers: bool, threads: int | None, as_json: bool, **image: Any) -> None:
     with load(path, threads) as model:
         preprocess = preprocess_of(model, image) if has_images(files) else None
         parts = list(calls(model, files, (), False, batch, (), preprocess))
@@ -51,8 +52,8 @@ def command(path: str, output: str, files: Sequence[str], samples: int | None, b
     pieces = islice((piece for _, make in parts for piece in _pieces(make(), batch)), samples)
     with show.stages(as_json) as progress:
         made = quantize(path, pieces, output, method=method, activations=activations, per_channel=not per_tensor,
-                        equalize=not no_equalization, correct_bias=not no_bias_correction, keep=keep, max_error=max_error, threads=threads,
-                        progress=progress)
+                        equalize=not no_equalization, correct_bias=not no_bias_correction, keep=keep, max_error=max_error,
+                        faster_only=not all_layers, threads=threads, progress=progress)
     if as_json:
         show.as_json({"preprocess": preprocess.to_dict() if preprocess else None, "output": output, **made.report.to_dict()})
         return

@@ -36,6 +36,7 @@ class Options:
     layer_error: float = 0.1
     max_error: float | None = None
     threads: int = 1
+    faster_only: bool = True
 
 
 @dataclass
@@ -94,7 +95,8 @@ def quantised_graph(graph: Graph, data: Iterable[Feeds], total: int | None, make
     named = _named(graph, options.keep)
     known = calibrated(graph, data, total, make, options, progress)
     kept = dict.fromkeys(named, select.NAMED)
-    kept |= {layer: why for layer, why in select.slower(known.found, known.predictions).items() if layer not in kept}
+    if options.faster_only:
+        kept |= {layer: why for layer, why in select.slower(known.found, known.predictions).items() if layer not in kept}
     costly = {layer for layer, error in known.errors.items() if error > options.layer_error}
     kept |= {layer: select.INEXACT for layer in costly if layer not in kept}
     if options.max_error is not None:

@@ -112,6 +112,8 @@ ANSWERED: dict[str, tuple[Case, np.ndarray]] = {
     "pads in a matrix": (("Pad", {"x": ones(2), "pads": ints(1, 1)[None]}, {}), np.array([0, 1, 1, 0], F32)),
     "axis in a list": (("CumSum", {"x": ones(3), "axis": ints(0)}, {"reverse": 1, "exclusive": 1}), np.array([2, 1, 0], F32)),
     "spatial output_shape": (transposed(output_shape=[1, 1, 5, 5]), None),
+    "stride beyond the outputs": (transposed(strides=[2 ** 31 - 1, 2], output_shape=[10, 8]), np.zeros((1, 1, 10, 8), F32)),
+    "strides beyond the outputs": (transposed(strides=[3, 2 ** 31 - 1], output_shape=[8, 10]), np.zeros((1, 1, 8, 10), F32)),
 }
 
 
@@ -138,3 +140,12 @@ def test_a_window_of_elements_that_64_bits_cannot_count():
     proto = model(nodes, {"x": [3, 6148914691236517206]}, ["y"], {"w": ones(1, 3, 2)})
     with pytest.raises(fastcnn.LimitError, match="input 'x'"):
         fastcnn.load(proto)
+
+
+def test_batches_of_a_product_that_differ(caplog):
+    """With weights on the left and moved elements on the right, as unshared convolutions have them."""
+    nodes = [helper.make_node("Transpose", ["x"], ["t"]), helper.make_node("MatMul", ["w", "t"], ["y"], name="n")]
+    proto = model(nodes, {"x": [2, 4, 3]}, ["y"], {"w": ones(2, 3, 4)})
+    with pytest.raises(fastcnn.FastCNNError, match="MatMul 'n'"):
+        fastcnn.load(proto)
+    assert not caplog.records

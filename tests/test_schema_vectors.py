@@ -50,3 +50,18 @@ def test_a_number_is_made_of_one_element(x, fixed):
     """Of a shape without sizes and of axes that are all there are: known to be a number before their values are."""
     refused("Reshape", [np.ones(x, np.float32), np.zeros(0, np.int64)], fixed)
     refused("Squeeze", [np.ones(x, np.float32), np.arange(len(x))], fixed)
+
+
+@pytest.mark.parametrize("op_type, x, values, attrs", [
+    ("ReduceSum", (2, 3), [0, 1], {"keepdims": 0}), ("ReduceMax", (2, 3), [1, 0], {"keepdims": 0}), ("Squeeze", (1, 1), [1, 0], {}),
+    ("Reshape", (1, 1), [], {}), ("Expand", (), [], {}), ("Tile", (), [], {})])
+def test_numbers_whose_shape_is_known_before_the_values_that_made_it(op_type, x, values, attrs, caplog):
+    """A shape of no axes has no unknown sizes, whatever is unknown."""
+    given = np.ones(x, np.float32)
+    infos = [helper.make_tensor_value_info("x", TensorProto.FLOAT, x), helper.make_tensor_value_info("v", TensorProto.INT64, [len(values)])]
+    graph = helper.make_graph([helper.make_node(op_type, ["x", "v"], ["y"], "it", **attrs)], "one", infos,
+                              [helper.make_tensor_value_info("y", TensorProto.UNDEFINED, None)])
+    loaded = fastcnn.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9))
+    y, = loaded.run(None, {"x": given, "v": np.array(values, np.int64)})
+    assert y.shape == () and y == (given.max() if op_type == "ReduceMax" else given.sum())
+    assert not caplog.records

@@ -151,6 +151,8 @@ def takes_product(shape: ConvShape, joins: bool) -> bool:
     """
     if shape.sh == shape.sw == 1 or min(shape.n, shape.ih, shape.iw, shape.oh, shape.ow) < 1:
         return False
+    if shape.sh > shape.oh or shape.sw > shape.ow:      # the crop of a longer row: most phases have no output, most sums are dropped
+        return False
     missing = max(0, LEAST_COLUMNS - shape.iw)
     shape = replace(shape, iw=shape.iw + missing, ow=shape.ow + missing * shape.sw)
     return product_cycles(shape, joins) < WORTH_IT * phase_cycles(shape)

@@ -65,7 +65,10 @@ def _unshared(graph: Graph, node: Node, reader: Node | None, maps: IndexMaps) ->
 
 
 def _rewritten(graph: Graph, source: str, u: tuple[str, np.ndarray], w: tuple[str, np.ndarray], out: str, output: str) -> list[Node] | None:
-    sizes = {letter: n for letters, array in (u, w) for letter, n in zip(letters, array.shape) if n > 1}
+    pairs = {(letter, n) for letters, array in (u, w) for letter, n in zip(letters, array.shape) if n > 1}
+    sizes = dict(pairs)
+    if len(sizes) < len(pairs):
+        return None                          # operands that do not fit: said when the model is bound
     (us, windows), (ws, weights) = _without_ones(*u), _without_ones(*w)
     ones = [letter for letter in out if letter not in sizes]
     k = [c for c in us if c in ws and c not in out]

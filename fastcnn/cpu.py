@@ -7,7 +7,7 @@ import resource
 from dataclasses import asdict
 from typing import Any
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.errors import ConfigurationError
 from fastcnn.machine.current import current, measured_before
 

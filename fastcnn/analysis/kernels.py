@@ -4,7 +4,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.ladder import candidates, choose, name_of
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.errors import ConfigurationError

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.analysis.receptive import POOLS, WINDOWS, dropped_pixels
 from fastcnn.analysis.records import Layer, Remark
 from fastcnn.ir.errors import FastCNNError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.analysis.origins import origins
 from fastcnn.analysis.roofline import Roof, roof
 from fastcnn.analysis.steps import Unit, units_of

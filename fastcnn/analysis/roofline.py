@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.machine.clock import peak_gflops
 from fastcnn.machine.current import current
 

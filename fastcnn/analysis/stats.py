@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.plan.executor import Engine
 from fastcnn.plan.workspaces import Counted
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.analysis.inputs import Shapes, input_specs
 from fastcnn.analysis.observe import remarks
 from fastcnn.analysis.origins import Origin, origins

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.errors import ExecutionError
 from fastcnn.ir.graph import Node
 from fastcnn.plan.batches import Repeated

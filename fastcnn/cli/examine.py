@@ -6,7 +6,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.analysis.roofline import roof
 from fastcnn.cpu import cgroup_quota, cpu_info, default_threads, physical_cores
 from fastcnn.selftest import coverage, self_test

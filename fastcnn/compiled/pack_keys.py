@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.arithmetic import ARITHMETICS, Arithmetic
 
 MOST_DEPTH = 16

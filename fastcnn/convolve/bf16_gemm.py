@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve import blocking
 from fastcnn.convolve.block_diagonal import block_diagonal, factors
 from fastcnn.convolve.choice import Choice, Rung, whole_vectors

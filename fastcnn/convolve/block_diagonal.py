@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.shape import ConvShape
 
 

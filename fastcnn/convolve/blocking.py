@@ -1,7 +1,7 @@
 """How much at a time: rows and tiles whose operands fit the caches, and whether threads share rows or channels."""
 from __future__ import annotations
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.shape import ConvShape, Places
 from fastcnn.machine.current import current
 

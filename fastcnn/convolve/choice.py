@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.ir.record import dataclass

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Protocol
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.accuracy import FASTEST, Accuracy
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.ladder import choose

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.choice import Choice, Rung, aligned, floats
 from fastcnn.convolve.lane_tables import group_tables
 from fastcnn.convolve.shape import ConvShape, Problem

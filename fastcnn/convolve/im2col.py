@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.implicit_gemm import GemmInPlace, gemm_choice, lies_in_planes, taps_of_all, tile_widths
 from fastcnn.convolve.shape import ConvShape, Problem, flatten

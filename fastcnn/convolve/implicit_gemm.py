@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve import blocking
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
 from fastcnn.convolve.choice import Choice, Rung, floats, whole_vectors

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.blocking import block_rows
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.implicit_gemm import Gemm, gemm_choice

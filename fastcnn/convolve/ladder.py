@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.bf16_gemm import BF16_GEMM
 from fastcnn.convolve.choice import Choice, Rung
 from fastcnn.convolve.depthwise import DepthwiseDirect, DepthwiseRing, GroupsByLanes

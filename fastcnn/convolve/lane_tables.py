@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 
 
 def pick_table(indices: np.ndarray | None, channels: int) -> np.ndarray | None:

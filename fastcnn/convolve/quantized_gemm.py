@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve import blocking
 from fastcnn.convolve.arithmetic import U8S8, WORD
 from fastcnn.convolve.choice import Choice, Rung, whole_vectors

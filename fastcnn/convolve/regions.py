@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.joined_groups import JOINED_GROUPS, joins
 from fastcnn.convolve.rotated_groups import fills_vectors
 from fastcnn.convolve.shape import ConvShape, Problem

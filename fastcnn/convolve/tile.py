@@ -1,7 +1,7 @@
 """How wide the register tile of a matrix product is: a model of the slots in which a core issues its arithmetic."""
 from __future__ import annotations
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.arithmetic import WORD
 from fastcnn.machine.current import cached, current
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import product
 from math import gcd
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem
 from fastcnn.ir.record import dataclass

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.choice import Choice, Rung, floats, whole_vectors
 from fastcnn.convolve.implicit_gemm import lies_in_planes
 from fastcnn.convolve.shape import ConvShape, Places, Problem

@@ -41,7 +41,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.arithmetic import WORD
 from fastcnn.convolve.tile import best_nv, tile_cycles
 from fastcnn.machine.current import cached, current

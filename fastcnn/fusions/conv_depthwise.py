@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.bf16_gemm import BF16_GEMM, has_widths_of_floats
 from fastcnn.convolve.blocking import fused_rows, whole_tiles

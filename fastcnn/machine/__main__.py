@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.machine.current import current, measured_file
 from fastcnn.machine.measure import measured
 from fastcnn.machine.numbers import Machine

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 
 CHAIN = 100_000                     # multiplications
 CHAIN_CYCLES = 3                    # of each

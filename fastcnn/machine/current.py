@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.errors import ConfigurationError
 from fastcnn.machine.numbers import Machine, from_json
 from fastcnn.machine.table import ROWS, machine_of

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.machine.clock import clock, least_seconds, row, step
 from fastcnn.machine.numbers import WIDE, Core, Machine
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.record import dataclass
 from fastcnn.mapping import Mapping as FileMapping
 from fastcnn.mapping import bytes_at

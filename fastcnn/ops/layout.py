@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.spec import F32, Spec
 from fastcnn.ir.tensor import Strides, Tensor, channels_last_strides, dense_strides, is_channels_last, is_dense, strides_like, walk
 from fastcnn.ops.base import Lowering

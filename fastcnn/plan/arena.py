@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.tensor import Buffer
 
 ALIGN = _native.ALIGN

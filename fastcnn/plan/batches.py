@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.errors import FastCNNError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.record import dataclass

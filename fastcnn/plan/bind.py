@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastcnn import _native, reference
+import fastcnn._native as _native
+import fastcnn.reference as reference
 from fastcnn.budget import MAX_RANK, MOST_FOLDED_BYTES, UNLIMITED, Budget
 from fastcnn.ir.errors import LimitError, ShapeError
 from fastcnn.ir.graph import Node

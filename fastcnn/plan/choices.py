@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.decision import Decision
 from fastcnn.ir.record import dataclass

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native, reference
+import fastcnn._native as _native
+import fastcnn.reference as reference
 from fastcnn._native import Deadline
 from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser, CostModel

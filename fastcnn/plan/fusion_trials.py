@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.decision import CostModel
 from fastcnn.fusions.fused import APART, TOGETHER, Fused
 from fastcnn.ir.record import dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.budget import MOST_STEPS, MOST_WORK
 from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 
 # Outputs from here on begin at a vector's boundary. numpy's large arrays begin 16 bytes after one, and each vector is then stored to two
 # lines: Resize nearest, 64 channels to 112x112, 191 us, aligned 134; SpaceToDepth of 3x640x640 507, 385; InstanceNormalization of 32 planes

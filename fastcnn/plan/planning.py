@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser
 from fastcnn.ir.record import dataclass

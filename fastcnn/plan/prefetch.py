@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.machine.current import current
 
 # Which operand are the weights of the steps that read them faster than they come; of conv only what has one row of x.

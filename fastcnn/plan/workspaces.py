@@ -13,7 +13,7 @@ from threading import Lock, RLock
 from types import FrameType
 from weakref import WeakSet
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn._native import Deadline, Workspace
 from fastcnn.ir.errors import TimeLimitError
 from fastcnn.ir.record import dataclass

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32, U8S8, Arithmetic
 from fastcnn.convolve.shape import ConvShape, Problem, own_places

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.convolve.decision import CostModel, Decision
 from fastcnn.convolve.ladder import candidates

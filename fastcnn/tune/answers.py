@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.record import dataclass
 from fastcnn.machine.current import cache_folder
 from fastcnn.version import __version__

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.decision import Timed

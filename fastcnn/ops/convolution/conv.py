@@ -1,7 +1,7 @@
 """Conv: which steps compute it, and with which weights. Three spatial axes go through conv3d.py."""
 from __future__ import annotations
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.spec import F32, Args
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv3d import is_native as conv3d_native

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve import ladder, regions, split_sums
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.depthwise import lane_tables

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.spec import F32, Args
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv_emit import epilogue, place

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.spec import F32, Args
 from fastcnn.ir.tensor import Tensor, walk
 from fastcnn.operators.cards import CARDS

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import dense_strides, walk
 from fastcnn.ops.base import Lowering, Op

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from math import prod
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import Tensor, channels_last_strides, is_channels_last
 from fastcnn.ops.base import Lowering, Op

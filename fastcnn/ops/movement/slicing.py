@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve.lane_tables import pick_table
 from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import Tensor, is_channels_last, matches, strides_like

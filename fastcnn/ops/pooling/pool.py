@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.spec import Args, bad_shape
 from fastcnn.ir.tensor import Tensor, depth_inner_strides, is_channels_last, is_dense, is_depth_inner
 from fastcnn.ops.base import Lowering, Op

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.spec import Args
 from fastcnn.ir.tensor import Strides, Tensor, channels_last_strides, is_channels_last, is_dense, walk
 from fastcnn.ops.base import Lowering

@@ -1,7 +1,7 @@
 """QuantizeBytes, DequantizeBytes, ByteTable: to bytes, from bytes, functions of one byte."""
 from __future__ import annotations
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.spec import F32, Args
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.quantized.bytes import are_bytes, walk_fields, write_like

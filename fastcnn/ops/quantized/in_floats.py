@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32
 from fastcnn.convolve.choice import Choice

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastcnn import _native
+import fastcnn._native as _native
 from fastcnn.ir.spec import F32, Args
 from fastcnn.ir.tensor import Strides, Tensor, is_channels_last, strides_like, walk
 from fastcnn.ops.base import Lowering, Op

@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from fastcnn import _native, resample
+import fastcnn._native as _native
+import fastcnn.resample as resample
 from fastcnn.convolve.lane_tables import pick_table
 from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import is_dense

@@ -89,12 +89,13 @@ def module_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> set[str]:
-    """Absolute names of the modules a file imports, wherever in it."""
+    """Absolute names of the modules a file imports, wherever in it; `import a.b` without `as` gives it `a` as well."""
     package = path.relative_to(ROOT).parts[:-1]
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
+            found.update(alias.name.split(".")[0] for alias in node.names if not alias.asname)
         elif isinstance(node, ast.ImportFrom):
             start = package[:len(package) - node.level + 1] if node.level else ()
             base = ".".join([*start, *([node.module] if node.module else [])])

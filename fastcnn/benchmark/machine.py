@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import fastcnn.cpu
 from fastcnn.benchmark.worker.engines import ENGINES
+from fastcnn.cpu import cpu_info
 from fastcnn.version import __version__
 
 TOP = Path(__file__).parent.parent.parent
@@ -50,7 +50,7 @@ def describe(engines: Sequence[str] = ("fastcnn",), **more: Any) -> dict[str, An
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
-        "fastcnn_cpu_info": fastcnn.cpu.cpu_info(),
+        "fastcnn_cpu_info": cpu_info(),
         "load_average": os.getloadavg()[0],
         "system": platform.platform(),
         "python": platform.python_version(),

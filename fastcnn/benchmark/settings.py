@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastcnn.benchmark.processes import Worker
-from fastcnn.benchmark.worker.engines import ENGINES
+from fastcnn.benchmark.worker.engines import ENGINES, OURS
 from fastcnn.ir.errors import ConfigurationError
 
-OURS, INT8 = "fastcnn", "int8"
+INT8 = "int8"
 LATENCY, SINGLE_STREAM, SERVER, OFFLINE = SCENARIOS = ("latency", "single-stream", "server", "offline")
 SAME_PRECISION = {"f32": "float32", "fp32": "float32", "bfloat16": "bf16"}
 

@@ -9,8 +9,8 @@ import click
 
 from fastcnn.benchmark import report
 from fastcnn.benchmark.session import bench, found_models
-from fastcnn.benchmark.settings import LATENCY, OURS, SCENARIOS, Settings, contenders
-from fastcnn.benchmark.worker.engines import ENGINES
+from fastcnn.benchmark.settings import LATENCY, SCENARIOS, Settings, contenders
+from fastcnn.benchmark.worker.engines import ENGINES, OURS
 from fastcnn.cli import show
 from fastcnn.cli.options import AS_JSON, shapes_of
 from fastcnn.ir.errors import ConfigurationError

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-import fastcnn.loading
-import fastcnn.model
+import fastcnn.loading as loading
 from fastcnn.ir.errors import ConfigurationError
+from fastcnn.model import Model
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,10 +29,10 @@ def model_options(function: Function) -> Function:
 
 
 def load(path: str, threads: int | None = None, tune: bool = False, accuracy: str = "fast",
-         precision: str = "fp32") -> fastcnn.model.Model:
+         precision: str = "fp32") -> Model:
     """The model; warnings become a line each."""
     warnings.showwarning = lambda message, *_, **__: click.echo(f"fastcnn: warning: {message}", err=True)
-    return fastcnn.loading.load(path, threads=threads, tune=tune, accuracy=accuracy, precision=precision)
+    return loading.load(path, threads=threads, tune=tune, accuracy=accuracy, precision=precision)
 
 
 def shapes_of(options: Sequence[str], names: Sequence[str]) -> dict[str, list[int]] | None:

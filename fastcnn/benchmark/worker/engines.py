@@ -21,6 +21,7 @@ from . import convert
 
 Feeds = dict[str, np.ndarray]
 Run = Callable[[Feeds], list[np.ndarray]]
+OURS = "fastcnn"                 # imported by name, as other engines are: the process of another clone has that clone's, maybe an older one
 BEFORE = "FASTCNN_BEFORE"        # environment: the top of another clone of fastcnn, built in place
 
 
@@ -68,16 +69,16 @@ class Engine:
 
 
 def load_fastcnn(path: str, threads: int, precision: str) -> Run:
-    """By name, as the process of another clone has another fastcnn, or an older one."""
+    """fastcnn of this process."""
     options = {"bf16": {"precision": "bf16"}, "strict": {"accuracy": "strict"}}.get(precision, {})
-    model = import_module("fastcnn").load(path, threads=threads, **options)
+    model = import_module(OURS).load(path, threads=threads, **options)
     return lambda feeds: model.run(None, feeds)
 
 
 def load_before(path: str, threads: int, precision: str) -> Run:
     """fastcnn of another clone, in whose process no other has been imported."""
     sys.path.insert(0, os.environ[BEFORE])
-    found = import_module("fastcnn").__file__
+    found = import_module(OURS).__file__
     if not Path(found or "").is_relative_to(os.environ[BEFORE]):
         raise RuntimeError(f"{found} is not of {os.environ[BEFORE]}")
     return load_fastcnn(path, threads, precision)
@@ -205,8 +206,8 @@ def load_litert(folder: str, threads: int, precision: str) -> Run:
 
 
 ENGINES: dict[str, Engine] = {
-    "fastcnn":     Engine(load_fastcnn, ("fastcnn",), ("fastcnn.model",), "threads", ("float32", "bf16", "strict", "int8")),
-    "before":      Engine(load_before, ("fastcnn",), (), f"threads, of the clone at {BEFORE}", ("float32", "bf16", "strict", "int8"),
+    OURS:          Engine(load_fastcnn, (OURS,), ("fastcnn.model",), "threads", ("float32", "bf16", "strict", "int8")),
+    "before":      Engine(load_before, (OURS,), (), f"threads, of the clone at {BEFORE}", ("float32", "bf16", "strict", "int8"),
                           version_of=_commit_before),
     "onnxruntime": Engine(load_onnxruntime, ("onnxruntime",), ("onnxruntime",),
                           "CPUExecutionProvider, intra_op_num_threads, inter_op_num_threads=1", ("float32", "int8")),

@@ -32,43 +32,7 @@ if TYPE_CHECKING:
     from fastcnn._native import Deadline
     from fastcnn.benchmark.session import bench
     from fastcnn.comparison import compare
-    from fastcnn.compat import (
-        ExecutionMode,
-        ExecutionOrder,
-        GraphOptimizationLevel,
-        InferenceSession,
-        IOBinding,
-        ModelMetadata,
-        NodeArg,
-        OrtAllocatorType,
-        OrtArenaCfg,
-        OrtDevice,
-        OrtMemoryInfo,
-        OrtMemType,
-        OrtValue,
-        RunOptions,
-        SessionOptions,
-        copy_tensors,
-        create_and_register_allocator,
-        create_and_register_allocator_v2,
-        cuda_version,
-        disable_telemetry_events,
-        enable_telemetry_events,
-        get_all_providers,
-        get_available_providers,
-        get_build_info,
-        get_device,
-        get_version_string,
-        has_collective_ops,
-        package_name,
-        preload_dlls,
-        print_debug_info,
-        set_default_logger_callback,
-        set_default_logger_severity,
-        set_default_logger_verbosity,
-        set_global_thread_pool_sizes,
-        set_seed,
-    )
+    from fastcnn.compat import *
     from fastcnn.explanation.explain import explain
     from fastcnn.ir.graph import ValueInfo
     from fastcnn.loading import load

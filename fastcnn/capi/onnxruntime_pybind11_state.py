@@ -1,63 +1,9 @@
 """What onnxruntime's native module exports, under the name that users import it from: exceptions, classes, functions."""
-from fastcnn.compat import (
-    ExecutionMode,
-    ExecutionOrder,
-    GraphOptimizationLevel,
-    InferenceSession,
-    IOBinding,
-    ModelMetadata,
-    NodeArg,
-    OrtAllocatorType,
-    OrtArenaCfg,
-    OrtDevice,
-    OrtMemoryInfo,
-    OrtMemType,
-    OrtValue,
-    RunOptions,
-    SessionOptions,
-    copy_tensors,
-    create_and_register_allocator,
-    create_and_register_allocator_v2,
-    disable_telemetry_events,
-    enable_telemetry_events,
-    get_all_providers,
-    get_available_providers,
-    get_build_info,
-    get_default_session_options,
-    get_device,
-    get_version_string,
-    has_collective_ops,
-    set_default_logger_callback,
-    set_default_logger_severity,
-    set_default_logger_verbosity,
-    set_global_thread_pool_sizes,
-    set_seed,
-)
-from fastcnn.compat.exceptions import (
-    DeviceReset,
-    EngineError,
-    EPFail,
-    Fail,
-    InvalidArgument,
-    InvalidGraph,
-    InvalidProtobuf,
-    ModelLoadCanceled,
-    ModelLoaded,
-    ModelRequiresCompilation,
-    NoModel,
-    NoSuchFile,
-    NotFound,
-    NotImplemented,
-    RuntimeException,
-)
+import fastcnn.compat as compat
+import fastcnn.compat.exceptions as exceptions
+from fastcnn.compat import *
+from fastcnn.compat.exceptions import *
 
-__all__ = [
-    "DeviceReset", "EPFail", "EngineError", "ExecutionMode", "ExecutionOrder", "Fail", "GraphOptimizationLevel", "IOBinding",
-    "InferenceSession", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "ModelLoadCanceled", "ModelLoaded", "ModelMetadata",
-    "ModelRequiresCompilation", "NoModel", "NoSuchFile", "NodeArg", "NotFound", "NotImplemented", "OrtAllocatorType", "OrtArenaCfg",
-    "OrtDevice", "OrtMemType", "OrtMemoryInfo", "OrtValue", "RunOptions", "RuntimeException", "SessionOptions", "copy_tensors",
-    "create_and_register_allocator", "create_and_register_allocator_v2", "disable_telemetry_events", "enable_telemetry_events",
-    "get_all_providers", "get_available_providers", "get_build_info", "get_default_session_options", "get_device", "get_version_string",
-    "has_collective_ops", "set_default_logger_callback", "set_default_logger_severity", "set_default_logger_verbosity",
-    "set_global_thread_pool_sizes", "set_seed",
-]
+__all__: list[str] = []
+__all__ += compat.__all__
+__all__ += exceptions.__all__

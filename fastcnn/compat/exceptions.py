@@ -6,6 +6,12 @@ from contextlib import contextmanager
 
 from fastcnn.ir.errors import ExecutionError, FastCNNError, FormatError, InputError, ModelError, ShapeError, UnsupportedOperatorError
 
+# What fastcnn.capi.onnxruntime_pybind11_state hands on.
+__all__ = [
+    "DeviceReset", "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "ModelLoadCanceled",
+    "ModelLoaded", "ModelRequiresCompilation", "NoModel", "NoSuchFile", "NotFound", "NotImplemented", "RuntimeException",
+]
+
 
 class Fail(FastCNNError):
     """What no other class fits."""

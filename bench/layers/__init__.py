@@ -1,9 +1,13 @@
 """Single convolutions by every algorithm: the layers of real networks, one text file each, and what can compute them."""
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastcnn import _native
 from fastcnn.convolve.shape import ConvShape
 
 FOLDER = Path(__file__).parent
@@ -73,3 +77,19 @@ def parse_line(line: str, origin: str = "") -> Layer:
     top, left, bottom, right = pad * (4 // len(pad))
     return Layer(name, ic[0], ih[0], iw[0], oc[0], kh[0], kw[0], (stride[0], stride[-1]), (top, left, bottom, right),
                  (dilation[0], dilation[-1]), groups[0], count[0])
+
+
+@contextmanager
+def pinned(isa: str | None, cpus: Sequence[int] | None, count: int = 1) -> Iterator[None]:
+    """At an instruction set, if one is named, and on these CPUs, or the first `count` allowed ones; then on all of them again."""
+    if isa:
+        _native.set_isa(isa)
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cpus or allowed[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bench.layers import FOLDER, Layer, read_layers
+from bench.layers import FOLDER, Layer, pinned, read_layers
 from fastcnn import _native
 from fastcnn.benchmark import machine
 from fastcnn.convolve.ladder import candidates, choose, name_of
@@ -41,16 +41,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
-    if args.isa:
-        _native.set_isa(args.isa)
-    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if allowed:
-        os.sched_setaffinity(0, [int(c) for c in args.cpus.split(",")] if args.cpus else allowed[:args.threads])
-    try:
+    with pinned(args.isa, [int(c) for c in args.cpus.split(",")] if args.cpus else None, args.threads):
         return run(args)
-    finally:
-        if allowed:
-            os.sched_setaffinity(0, allowed)
 
 
 def run(args: argparse.Namespace) -> int:

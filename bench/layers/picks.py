@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bench.layers import FOLDER, Layer, read_layers
+from bench.layers import FOLDER, Layer, pinned, read_layers
 from fastcnn import _native
 from fastcnn.benchmark import machine
 from fastcnn.convolve.ladder import candidates, choose, name_of
@@ -51,16 +51,8 @@ def networks() -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
-    if args.isa:
-        _native.set_isa(args.isa)
-    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if allowed:
-        os.sched_setaffinity(0, [allowed[0] if args.cpu is None else args.cpu])
-    try:
+    with pinned(args.isa, None if args.cpu is None else [args.cpu]):
         return run(args)
-    finally:
-        if allowed:
-            os.sched_setaffinity(0, allowed)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,6 +16,8 @@ import onnx
 from graph_helper import model
 from onnx import helper
 
+import fastcnn
+
 ROOT = Path(__file__).parent.parent
 DIGITS = ROOT / "models" / "trained" / "digits.onnx"
 LENGTH, INFER = "Inference-Header-Content-Length", "/v2/models/double/infer"
@@ -35,6 +37,17 @@ def picking() -> onnx.ModelProto:
     """y = (0, 1, ..., 9)[x] and z = x: an index out of range fails."""
     nodes = [helper.make_node("Gather", ["w", "x"], ["y"], axis=0), helper.make_node("Identity", ["x"], ["z"])]
     return model(nodes, {"x": ["n"]}, ["y", "z"], {"w": np.arange(10, dtype=np.float32)}, types={"x": 7})
+
+
+@contextmanager
+def served() -> Iterator[Any]:
+    """A client of a server in this process, with the models double, pick and digits."""
+    from starlette.testclient import TestClient
+
+    from fastcnn.serving.app import Options, create_app
+    models = {"double": fastcnn.load(doubling(), threads=1), "pick": fastcnn.load(picking(), threads=1), "digits": str(DIGITS)}
+    with TestClient(create_app(models, Options(max_body=1 << 20))) as client:
+        yield client
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Forks, signal handlers, limits: nobody waits for what another thread holds, nor starts more threads than help."""
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -211,7 +212,8 @@ def test_garbage_is_looked_for_after_the_last_block_that_makes_objects():
     assert gc.isenabled()
 
 
-def test_garbage_waits_for_the_blocks_of_other_threads():
+@contextlib.contextmanager
+def another_thread_uncollected():
     entered, release = threading.Event(), threading.Event()
 
     def build() -> None:
@@ -220,12 +222,18 @@ def test_garbage_waits_for_the_blocks_of_other_threads():
             release.wait()
 
     with ThreadPoolExecutor(1) as other:
-        with uncollected():
-            done = other.submit(build)
-            entered.wait()
-        assert not gc.isenabled()
+        done = other.submit(build)
+        entered.wait()
+        yield
         release.set()
         done.result()
+
+
+def test_garbage_waits_for_the_blocks_of_other_threads():
+    with contextlib.ExitStack() as other:
+        with uncollected():
+            other.enter_context(another_thread_uncollected())
+        assert not gc.isenabled()
     assert gc.isenabled()
 
 
@@ -244,18 +252,7 @@ def test_garbage_stays_where_it_is_when_nobody_collects_it():
 @needs_fork
 def test_a_child_collects_garbage_though_another_thread_of_the_parent_does_not(monkeypatch):
     monkeypatch.setattr(locks, "FORK_WAITS_SECONDS", 0.1)
-    entered, release = threading.Event(), threading.Event()
-
-    def build() -> None:
-        with uncollected():
-            entered.set()
-            release.wait()
-
-    with ThreadPoolExecutor(1) as other:
-        done = other.submit(build)
-        entered.wait()
+    with another_thread_uncollected():
         assert not gc.isenabled()
         assert in_child(gc.isenabled) == 0
-        release.set()
-        done.result()
     assert gc.isenabled()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving_models import DIGITS, INFER, LENGTH, arrays_of, binary, doubling, picking, request, typed
+from serving_models import DIGITS, INFER, LENGTH, arrays_of, binary, doubling, request, served, typed
 
 import fastcnn
 
@@ -26,8 +26,7 @@ from fastcnn.serving.repository import named, sharing  # noqa: E402
 
 @pytest.fixture(scope="module")
 def client():
-    models = {"double": fastcnn.load(doubling(), threads=1), "pick": fastcnn.load(picking(), threads=1), "digits": str(DIGITS)}
-    with TestClient(create_app(models, Options(max_body=1 << 20))) as client:
+    with served() as client:
         yield client
 
 

@@ -39,10 +39,6 @@ MOST_AXES, MOST_ELEMENTS = 64, 1 << 48
 Entry = dict[str, Any]          # of an array in the header
 
 
-class OtherVersion(FormatError):
-    """A compiled file of another version of the format or of fastcnn."""
-
-
 @dataclass(frozen=True)
 class Container:
     """An open compiled file: the header's value, and what gives the arrays of the table that is in it.

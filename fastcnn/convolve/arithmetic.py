@@ -21,12 +21,6 @@ class Arithmetic:
         return f"{self.x} x {self.w} -> {self.accumulator} -> {self.y}"
 
 
-    @property
-    def values_a_word(self) -> int:
-        """Values of k that a lane of a tile takes at a time: kernels count k in words of 4 bytes."""
-        return WORD // self.x.itemsize
-
-
 FLOAT32 = Arithmetic(*[np.dtype(np.float32)] * 4)
 # Unsigned activations, signed weights; of results that stay floats as well.
 U8S8 = Arithmetic(np.dtype(np.uint8), np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.uint8))

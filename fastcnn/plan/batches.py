@@ -104,7 +104,7 @@ def _segments(bound: Bound, inputs: set[str], batch: int) -> list[Segment]:
     sizes = [n for n in range(1, batch + 1) if batch % n == 0]
     call = CALL_CYCLES * current().memory / np.array(sizes)
     costs = _costs(bound, inputs, batch, sizes)
-    crossing = _crossing(bound, inputs, batch)
+    crossing = _crossing(bound, batch)
     best, came_from = np.zeros(len(sizes)), []
     for i in range(len(bound.nodes)):
         enter = best.min() + CROSSING * crossing[i] + call
@@ -155,7 +155,7 @@ def is_separable(b: BoundNode, bound: Bound, batched: set[str], batch: int) -> b
     return constant and whole and bool(own) and cut is not None and cut(b.args, own)
 
 
-def _crossing(bound: Bound, inputs: set[str], batch: int) -> list[float]:
+def _crossing(bound: Bound, batch: int) -> list[float]:
     """Bytes per image of what nodes before the i-th make and others from there on read."""
     last = {name: i for i, b in enumerate(bound.nodes) for name in b.node.reads}
     live = np.zeros(len(bound.nodes) + 1)

@@ -1,14 +1,12 @@
 /* Convolution as implicit GEMM: y[pixel][oc] = sum over (kernel row, kernel column, ic) of x * w, the whole sum in registers.
  *
  * The k of one kernel row (kw*ic values) is contiguous when pixels are dense and columns not dilated; otherwise each tap is a
- * run of ic of its own. With padding, the input rows that a block of output rows needs are first copied to a band of scratch
- * with zeros around them, one group after the other, so the tile has no border test and its pixels are dense. Runs of k that for a whole tile lie in padding
- * are left out. Tiles cover each output row exactly: heights differ by at most one.
+ * run of ic of its own. With padding, the input rows that a block of output rows needs are first copied to a band (conv_band.h).
+ * Runs of k that for a whole tile lie in padding are left out. Tiles cover each output row exactly: heights differ by at most one.
  */
-#include <string.h>
-
-#include "team.h"
+#include "conv_band.h"
 #include "ops/epilogue.h"
+#include "team.h"
 
 /* STREAM_AHEAD: bytes. With 1, 2, 4, 8, 12, 16, 32 and 64 KB AlexNet is 1.03, 1.05, 1.07, 1.07, 1.08, 1.08, 1.09 and 1.07 times as fast as
  * without (2026-11-21, Xeon, one thread). */
@@ -34,13 +32,7 @@ typedef struct conv_run {
     float lo, hi;
 } conv_run;
 
-/* Floats of a pixel that one group reads: of both groups where two are interleaved. */
-static int64_t group_floats(const fc_conv *p) { return p->interleaved ? 2 * p->ic : p->ic; }
-static int64_t band_width(const fc_conv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
-static int64_t band_rows(const fc_conv *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
-
-/* Channels lie in planes, row-major, ih or oh rows of one after the other: what models are fed and hand out. */
-static int reads_planes(const fc_conv *p) { return p->ic > 1 && p->groups == 1 && p->x_pixel == 1; }
+/* Channels go to planes, row-major, oh rows of one after the other: what models hand out. */
 static int writes_planes(const fc_conv *p) { return p->oc > 1 && p->groups == 1 && p->y_pixel == 1 && p->band && !p->y_gap; }
 
 static size_t band_bytes(const fc_conv *p)
@@ -85,61 +77,6 @@ static int64_t list_taps(const conv_run *c, int64_t oy, int64_t rows, int64_t x0
         }
     }
     return count;
-}
-
-/* count pixels of group g to the band, as they are, interleaved from planes, two groups interleaved, or scaled, shifted and clamped. */
-static void copy_pixels(const conv_run *c, float *band, const float *x, int64_t count, int64_t g)
-{
-    const fc_conv *p = c->p;
-    const size_t channels = (size_t)p->ic;
-    if (c->affine) {
-        const float *scale = c->affine + g * p->ic, *limits = c->affine + 2 * p->groups * p->ic;
-        const fc_affine_args args = {.y = band, .y_pixel = channels, .x = x, .x_pixel = (size_t)p->x_pixel, .count = (size_t)count,
-                                     .n = channels, .scale = scale, .shift = scale + p->groups * p->ic, .lo = limits[0], .hi = limits[1]};
-        fc_active->norm->affine(&args);
-    } else if (reads_planes(p) && p->ic == 3) {
-        fc_active->transpose->interleave3(band, x, (size_t)(p->ih * p->x_row), (size_t)count);
-    } else if (reads_planes(p)) {
-        fc_active->transpose->block(band, channels, x, (size_t)(p->ih * p->x_row), channels, (size_t)count);
-    } else if (p->interleaved) {
-        fc_active->transpose->interleave_groups(band, 2 * channels, x, (size_t)p->x_pixel, (size_t)count, channels);
-    } else if (p->x_pixel == p->ic) {
-        memcpy(band, x, (size_t)count * channels * sizeof *band);
-    } else {
-        fc_active->depthwise->put(band, channels, x, (size_t)p->x_pixel, (size_t)count, channels);
-    }
-}
-
-/* Input row iy of one group of image x to one band row, zeros where it lies outside. */
-static void fill_band_row(const conv_run *c, float *band, const float *x, int64_t iy, int64_t g)
-{
-    const fc_conv *p = c->p;
-    const int64_t width = band_width(p), channels = group_floats(p);
-    if (iy < 0 || iy >= p->ih) {
-        memset(band, 0, (size_t)(width * channels) * sizeof *band);
-        return;
-    }
-    const int64_t begin = fc_min(fc_max(p->pl, 0), width), end = fc_max(begin, fc_min(width, p->iw + p->pl));
-    const float *row = x + iy * p->x_row + (begin - p->pl) * p->x_pixel;
-    memset(band, 0, (size_t)(begin * channels) * sizeof *band);
-    copy_pixels(c, band + begin * channels, row, end - begin, g);
-    memset(band + end * channels, 0, (size_t)((width - end) * channels) * sizeof *band);
-}
-
-/* The input rows of output rows [oy, oy + rows) of image x. `before`: so many output rows above these were the band's until now, 0: others;
- * the input rows that both need are moved to its top. */
-static void fill_band(const conv_run *c, float *band, const float *x, int64_t oy, int64_t rows, int64_t before)
-{
-    const fc_conv *p = c->p;
-    const int64_t count = band_rows(p, rows), first = oy * p->sh - p->pt, row = band_width(p) * group_floats(p);
-    const int64_t kept = before ? fc_max(band_rows(p, 1) - p->sh, 0) : 0;
-    for (int64_t g = 0; g < p->groups; g++) {
-        float *rows_of_group = band + g * c->group;
-        if (kept)
-            memmove(rows_of_group, rows_of_group + before * p->sh * row, (size_t)(kept * row) * sizeof *band);
-        for (int64_t k = kept; k < count; k++)
-            fill_band_row(c, rows_of_group + k * row, x + g * group_floats(p), first + k, g);
-    }
 }
 
 /* The epilogue beyond bounds over `count` pixels just written. */
@@ -308,7 +245,7 @@ static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, in
     while (r0 < r1) {
         const int64_t image = r0 / p->oh, oy = r0 % p->oh;
         const int64_t rows = fc_min(fc_min(p->block, p->oh - oy), r1 - r0);
-        fill_band(c, band, c->x + image * p->x_image, oy, rows, oy ? before : 0);
+        fill_band(p, band, c->x + image * p->x_image, oy, rows, oy ? before : 0, c->affine);
         fc_prefetch soon = new_rows(p, c->x + image * p->x_image, oy + rows);
         c->next = &soon;
         c->y = planes ? tile - oy * pixels.y_row : c->y;

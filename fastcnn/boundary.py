@@ -1,4 +1,4 @@
-"""The last guard of load() and run(): what nobody foresaw comes out as an error of ours that names the node it happened at."""
+"""The last guard of load() and run(): an exception that nothing else caught becomes one of fastcnn's errors and names the node."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from fastcnn.ir.graph import Node
 
 
 def unforeseen(error: Exception, kind: type[FastCNNError]) -> Exception:
-    """The error as it is to be raised: ours, out of memory and warnings made errors as they are, all others as `kind`, logged.
+    """The error to raise: fastcnn's own errors, MemoryError and warnings stay as they are; any other becomes a `kind` and is logged.
 
-    The node is the one that the innermost call was at work on.
+    The message names the node that the innermost frame of the traceback was working on.
     """
     if isinstance(error, (FastCNNError, MemoryError, Warning)):
         return error
@@ -25,7 +25,7 @@ def unforeseen(error: Exception, kind: type[FastCNNError]) -> Exception:
 
 @contextmanager
 def foreseen(kind: type[FastCNNError]) -> Iterator[None]:
-    """A block whose errors are as unforeseen() makes them."""
+    """Context manager: errors of the block are raised as unforeseen() returns them."""
     try:
         yield
     except Exception as error:
@@ -36,7 +36,7 @@ def foreseen(kind: type[FastCNNError]) -> Iterator[None]:
 
 
 def _nodes(trace: TracebackType | None) -> Iterator[Node]:
-    """The nodes that the frames of a traceback hold in a variable `node`, or of an object in self or args, innermost first."""
+    """Nodes found in local variables of the traceback's frames (directly, or as an object's `node`), innermost frame first."""
     frames = []
     while trace is not None:
         frames.append(trace.tb_frame)

@@ -1,4 +1,4 @@
-"""What a model may take: memory, nodes, steps, rounds. What passes it is refused with an error that names the node."""
+"""Limits on what one model may use: memory, nodes, steps, rounds. A node that exceeds one is refused with a LimitError that names it."""
 from __future__ import annotations
 
 import math
@@ -24,20 +24,19 @@ MOST_FOLDED_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Budget:
-    """memory: bytes that one value, the activations of a plan and the packed weights of a model may take, each."""
+    """memory: most bytes for each of these: one value, the activations of one plan, the packed weights of the model."""
 
     memory: int
 
     def check(self, nbytes: int, where: str) -> None:
-        """Raises LimitError when so many bytes are too many; where: who wants them."""
+        """Raises LimitError where nbytes is more than the budget; `where` says in the message who asks for them."""
         if nbytes > self.memory:
             raise LimitError(f"{where} takes {nbytes} bytes, at most {self.memory} are allowed (max_memory)")
 
     def check_value(self, dtype: np.dtype, shape: tuple[int, ...], where: str) -> None:
-        """check() of a tensor's bytes, and that it has no more axes than a tensor may have.
+        """Checks a tensor's bytes and its number of axes. Raises LimitError.
 
-        One without elements counts as if its extents of 0 were 1: what loops over the others takes no memory, but as much time, and
-        what is made of it without that axis has them all. Shapes whose batch may be one image may so be of none.
+        An extent of 0 counts as 1: a loop over the other extents takes as long, and a reduction over the empty axis has that many elements.
         """
         if len(shape) > MAX_RANK:
             raise LimitError(f"{where} has {len(shape)} axes, at most {MAX_RANK} are possible")

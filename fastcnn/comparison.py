@@ -1,4 +1,4 @@
-"""fastcnn.compare(): two ways to run a network, layer by layer."""
+"""fastcnn.compare(): the results of two engines, or of two models, side by side for each layer."""
 from __future__ import annotations
 
 import os
@@ -18,7 +18,7 @@ REFERENCE, ONNXRUNTIME = "reference", "onnxruntime"
 
 def compare(model: Model | str | os.PathLike[str], feeds: Mapping[str, Any], against: str | Model = REFERENCE, *,
             tolerance: float = TOLERANCE) -> Comparison:
-    """Every layer's output, and the outputs of an ordinary run, beside those of another engine or model.
+    """Compares the output of every layer, and the outputs of an ordinary run, with those of another engine or model.
 
     against    "reference": numpy, operator by operator; "onnxruntime", unoptimised, for models loaded from a path; or a Model, whose values
                of the same names are compared: another accuracy, another precision, another file

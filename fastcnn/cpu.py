@@ -16,7 +16,7 @@ Name = str | os.PathLike[str]           # of a file: `import pathlib` takes 4 ms
 
 
 def cpu_info() -> dict[str, Any]:
-    """vendor, model, features, cache sizes in bytes, instruction sets of this build that the CPU has, the one in use, OpenMP and others.
+    """A dict of facts about this CPU and build: vendor, model, features, cache sizes in bytes, usable instruction sets, the one in use ...
 
     threads is the default of load(): min(affinity mask, cgroup CPU quota, physical cores). machine holds the numbers that plans are made
     with: those of the processor's family, or of FASTCNN_MACHINE; measured those of `python -m fastcnn.machine --measure`, or None.
@@ -42,7 +42,7 @@ def default_threads() -> int:
 
 
 def respect_quota() -> None:
-    """From now on runs use no more CPUs at a time than the cgroup's quota allows, whatever number of threads models were loaded for."""
+    """Limits all later runs to the CPUs of the cgroup's quota, also those of models that were loaded for more threads."""
     quota = cgroup_quota()
     _native.set_cpu_quota(math.ceil(quota) if quota else 0)
 
@@ -81,12 +81,12 @@ def memory_limit(root: Name = "/sys/fs/cgroup", own: Name = "/proc/self/cgroup")
 
 
 def default_memory() -> int:
-    """Three quarters of memory_limit(): what load() allows a model where it is not told."""
+    """The default of load(max_memory=): three quarters of memory_limit(), in bytes."""
     return memory_limit() // 4 * 3
 
 
 def _content(path: Name) -> str:
-    """Of a small file of the system, "" where there is none. Every load asks for a dozen, so without objects around the calls."""
+    """The text of a small system file, "" where it does not exist. Plain os calls, because every load reads a dozen such files."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -112,7 +112,7 @@ def _cgroup_folders(root: Name, own: Name, controller: str = "cpu") -> list[str]
 
 
 def select_instruction_set() -> None:
-    """Use FASTCNN_ISA, else the best instruction set the CPU has."""
+    """Uses the instruction set of FASTCNN_ISA, else the best that the CPU has. Raises ConfigurationError."""
     available = _native.levels()
     wanted = os.environ.get("FASTCNN_ISA") or available[-1]
     if wanted not in available:

@@ -1,4 +1,4 @@
-"""A node written as other nodes: what tables of rewrites share."""
+"""Replacing a node by simpler ones: the helper that the tables of rewrites (old opsets, com.microsoft ...) share."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ def add_constant(graph: Graph, stem: str, array: np.ndarray) -> str:
 
 @dataclass
 class Expansion:
-    """The nodes that stand for `node`, while a rule makes them."""
+    """The nodes that replace `node`, collected while a rule adds them."""
 
     graph: Graph
     node: Node
@@ -57,13 +57,13 @@ class Expansion:
         return None if shape is None else len(shape)
 
     def constant(self, values: Any, dtype: Any = None) -> str:
-        """A new constant: of `dtype`, else of the element type of input 0."""
+        """Adds a constant and returns its name; its element type is `dtype`, else that of input 0."""
         if dtype is None:
             dtype = numpy_type(element_of(type_of(self.graph, self.input(0)) or "") or "float")
         return add_constant(self.graph, f"{self.node.name}/constant", np.array(values, dtype))
 
     def value(self, i: int) -> np.ndarray | None:
-        """Input i where it is a constant."""
+        """The array of input i, None where it is no constant."""
         return self.graph.constants.get(self.input(i))
 
     def add(self, op_type: str, *inputs: str, version: int = 0, outputs: int = 1, **attrs: Any) -> str:
@@ -87,12 +87,12 @@ Rule = Callable[[Expansion], "tuple[str, ...] | None"]
 
 
 def operators_of(rules: Mapping[tuple[str, str], Rule]) -> frozenset[str]:
-    """The operators that the rules cover."""
+    """(domain, operator) of every rule."""
     return frozenset(op_type for _, op_type in rules)
 
 
 def expand_nodes(graph: Graph, rules: Mapping[tuple[str, str], Rule]) -> bool:
-    """Rewrites the nodes that rules cover, by (domain, operator); those that rules find too hard stay."""
+    """Replaces each node that has a rule; where the rule declines, the node stays. Returns whether anything changed."""
     nodes: list[Node] = []
     changed = False
     for node in graph.nodes:
@@ -106,9 +106,9 @@ def expand_nodes(graph: Graph, rules: Mapping[tuple[str, str], Rule]) -> bool:
 
 
 def _expanded(graph: Graph, node: Node, rule: Rule) -> list[Node] | None:
-    """The nodes, the last ones writing what the node wrote, a single one under its name.
+    """The replacement nodes, whose last ones write the outputs of the old node; a single replacement keeps its name.
 
-    The node's epilogue goes to none: rules run before any fusion.
+    An epilogue of the old node would be lost: rules run before any fusion.
     """
     expansion = Expansion(graph, node)
     results = rule(expansion)

@@ -1,4 +1,4 @@
-"""Feeds: what the caller passes to run(), checked against the model's inputs and made contiguous."""
+"""Feeds are what the caller passes to run(). This file checks them against the model's inputs and makes them contiguous arrays."""
 from __future__ import annotations
 
 import sys
@@ -26,9 +26,9 @@ COMPUTED_AS = {"tensor(bfloat16)": np.dtype(np.float32)}
 
 
 class Feeder:
-    """feeder(feeds) -> the same by name, C-contiguous, in the type the engine computes in, in the graph's order. Raises InputError.
+    """feeder(feeds) -> {input: C-contiguous array} in the graph's order and in the type that the engine computes in. Raises InputError.
 
-    widen  False: in the types of the inputs
+    widen  False: arrays stay in the types of the inputs (float16 is not widened to float32)
     """
 
     def __init__(self, inputs: Sequence[ValueInfo], widen: bool = True):
@@ -53,11 +53,11 @@ class Feeder:
 
     @property
     def dtypes(self) -> dict[str, np.dtype | None]:
-        """What the engine gets, by input; None for what is no tensor."""
+        """Input -> dtype of the array that the engine gets; None for inputs that are no tensors."""
         return {name: self.widened.get(name, dtype) for name, (dtype, _) in self.expected.items()}
 
     def fixed_specs(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]] | None:
-        """dtype and shape of every input, None unless all are fixed tensors."""
+        """The Spec of every input, where all inputs are tensors of fixed shape; else None."""
         specs = {}
         for name, (dtype, shape) in self.expected.items():
             sizes = tuple(d for d in shape or () if isinstance(d, int))
@@ -68,7 +68,7 @@ class Feeder:
 
 
 def _check_compound(name: str, value: Any, kind: str) -> Any:
-    """A sequence as a list of arrays, an optional as what it holds or None; other types as they come."""
+    """Checks a sequence (a list of arrays) or an optional (its value, or None). Values of other types are returned unchecked."""
     if kind.startswith("optional("):
         return None if value is None else _check_compound(name, value, kind[len("optional("):-1])
     if kind.startswith("seq("):
@@ -82,7 +82,7 @@ def _check_compound(name: str, value: Any, kind: str) -> Any:
 
 
 def _check_map(name: str, value: Any, kind: str) -> dict[Any, Any]:
-    """The values as scalars of their type."""
+    """Checks a map and returns it with its values as numpy scalars of the map's value type."""
     if not isinstance(value, Mapping):
         raise InputError(f"input {name!r}: expected a dict for {kind}, got {type(value).__name__}")
     dtype = tensor_dtype(kind.partition(",")[2][:-1])
@@ -122,7 +122,7 @@ def _as_array(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
 
 
 def _of_torch(torch: Any, tensor: Any) -> np.ndarray:
-    """The tensor's memory, its gradient left behind; bfloat16, which numpy's DLPack does not know, by its bits."""
+    """A torch tensor as an array over the same memory, detached; bfloat16, which numpy's DLPack does not know, is passed as its bits."""
     tensor = tensor.detach()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes
@@ -144,13 +144,13 @@ def tensor_dtype(type_string: str) -> np.dtype | None:
 
 
 def narrowed(types: Mapping[str, str]) -> dict[str, np.dtype]:
-    """dtype of the values whose type no step knows, by their types: what they are converted to on the way out."""
+    """Output -> dtype to convert it to on the way out, for types that no step computes in (float16, bfloat16 ...)."""
     found = {name: tensor_dtype(kind) for name, kind in types.items() if kind in COMPUTED_AS}
     return {name: dtype for name, dtype in found.items() if dtype is not None}
 
 
 def dims(info: ValueInfo) -> str:
-    """The shape of a value as text, "" where its rank is unknown."""
+    """A shape as text for messages, "" where the rank is unknown."""
     return "" if info.shape is None else _shown(info.shape)
 
 

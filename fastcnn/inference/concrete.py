@@ -1,4 +1,4 @@
-"""Types and shapes of one node's outputs when those of its inputs are numbers: the table of rules, asked as a model is bound."""
+"""Dtypes and shapes of one node's outputs from concrete input shapes: the rules of inference, applied while a model is bound."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from fastcnn.operators.epilogue import onnx_arity
 
 
 def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | None]:
-    """Spec of each output, None where it depends on data (or is omitted).
+    """The Spec of each output; None where it depends on data, or where the output is omitted.
 
-    asked  takes the names of the inputs whose values a rule asked for and nobody knows
+    asked  is filled with the names of inputs whose values a rule needed but which are not constant
     Raises ShapeError naming the node when the inputs do not fit the operator.
     """
     node = args.node
@@ -37,7 +37,7 @@ def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | Non
 
 
 class BoundSite(Site):
-    """A node among numbers. `asked` has the names of the inputs whose values were wanted and are not known."""
+    """A node whose input shapes are numbers. `asked` collects the names of inputs whose values a rule needed but which are not constant."""
 
     __slots__ = ("args", "asked")
 
@@ -57,7 +57,7 @@ class BoundSite(Site):
         return "" if spec is None else tensor_kind(spec.dtype)
 
     def array(self, i: int) -> np.ndarray | None:
-        """Of any size: binding looks at whatever a shape depends on."""
+        """Input i as an array of any size: unlike while reading, no constant is too large to decide a shape."""
         values = self.args.values
         if i < len(values) and values[i] is None and self.given(i):
             self.asked.append(self.node.inputs[i])
@@ -68,7 +68,7 @@ NOTHING_KNOWN = Known()
 
 
 def _known(args: Args) -> Known:
-    """What bodies may ask for."""
+    """The values around a node that the bodies of control flow may capture."""
     inputs: Mapping[str, Spec | None] = dict(zip(args.node.inputs, args.specs))
     known = Known(constants={name: value for name, value in zip(args.node.inputs, args.values) if name and value is not None})
     for name, spec in inputs.items():

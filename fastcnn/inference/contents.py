@@ -1,4 +1,4 @@
-"""Elements of small integer tensors that are made of sizes: what shape arithmetic computes, symbol by symbol."""
+"""Rules that follow shape arithmetic: the elements of small integer tensors, such as the result of Shape, as numbers or symbols."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ INTEGERS = ("tensor(int64)", "tensor(int32)")
 
 
 def _of(site: Site, i: int) -> Contents | None:
-    """Input i as sizes: a vector or a number."""
+    """The known elements of input i, a vector or a scalar; None where they are not known."""
     array = site.array(i)
     if array is None:
         return site.known.contents.get(site.node.input(i))
@@ -34,12 +34,12 @@ def size(site: Site) -> Contents | None:
 
 
 def kept(site: Site) -> Contents | None:
-    """As they are."""
+    """The elements of input 0 unchanged."""
     return _of(site, 0)
 
 
 def cast(site: Site) -> Contents | None:
-    """As they are, from integers to integers: no axis is longer than int32 can say."""
+    """Cast between integer types keeps the elements: no axis is longer than int32 can say."""
     found = _of(site, 0) if site.attrs.get("to") in (TO_INT64, TO_INT32) and site.type(0) in INTEGERS else None
     if found is None or all(not isinstance(d, int) or abs(d) < 1 << 31 for d in found.dims):
         return found
@@ -47,7 +47,7 @@ def cast(site: Site) -> Contents | None:
 
 
 def gathered(site: Site) -> Contents | None:
-    """Some elements of a vector."""
+    """Gather from a vector."""
     x, indices = _of(site, 0), site.array(1)
     if x is None or x.scalar or indices is None or indices.ndim > 1 or indices.dtype.kind not in "iu":
         return None
@@ -55,7 +55,7 @@ def gathered(site: Site) -> Contents | None:
 
 
 def sliced(site: Site) -> Contents | None:
-    """A part of a vector."""
+    """Slice of a vector."""
     x = _of(site, 0)
     if x is None or x.scalar:
         return None
@@ -68,7 +68,7 @@ def sliced(site: Site) -> Contents | None:
 
 
 def joined(site: Site) -> Contents | None:
-    """Vectors one after the other."""
+    """Concat of vectors."""
     dims: list[Dim] = []
     for i in range(len(site.node.inputs)):
         part = _of(site, i)
@@ -82,7 +82,7 @@ def joined(site: Site) -> Contents | None:
 
 
 def recut(site: Site) -> Contents | None:
-    """A number becomes a vector of one element, or the other way."""
+    """Reshape, Squeeze and Unsqueeze between a scalar and a vector of one element."""
     x, y = _of(site, 0), site.known.shapes.get(site.node.outputs[0])
     return None if x is None or y is None or len(y) > 1 else Contents(x.dims, scalar=not y)
 
@@ -111,7 +111,7 @@ _OPERATIONS: dict[str, Callable[[Dim, Dim], Dim]] = {
 
 
 def computed(site: Site) -> Contents | None:
-    """Two of them, element by element."""
+    """Add, Sub, Mul, Div ... of two known tensors, element by element."""
     if len(site.node.inputs) != 2 or site.type(0) not in INTEGERS:
         return None
     a, b = _of(site, 0), _of(site, 1)
@@ -124,7 +124,7 @@ def computed(site: Site) -> Contents | None:
 
 
 def multiplied(site: Site) -> Contents | None:
-    """ReduceProd of a vector over all of it."""
+    """ReduceProd of a whole vector."""
     x = _of(site, 0)
     if x is None or x.scalar or (not site.missing(1, "axes") and site.ints(1, "axes") not in ([0], [-1])):
         return None

@@ -1,4 +1,4 @@
-"""Types and shapes of what If, Loop and Scan give out: by inference inside their bodies."""
+"""Types and shapes of the outputs of If, Loop and Scan, by running inference inside their bodies."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ MAX_TRIES, MAX_DEPTH = 4, 3
 
 
 def outputs_of(site: Site, name: str, inputs: Sequence[Info]) -> list[Info]:
-    """Of the outputs of the body that is this attribute, for its inputs and for what it captures."""
+    """Types and shapes of the outputs of the body in this attribute, given its inputs and the values that it captures."""
     body = site.node.bodies[name]
     node, outer = site.node, site.known
     known = Known(constants=body.constants, scope=f"{outer.scope}body({node.outputs[0]!r},{name}).", depth=outer.depth + 1)
@@ -36,7 +36,7 @@ def outputs_of(site: Site, name: str, inputs: Sequence[Info]) -> list[Info]:
 
 
 def _common(a: Info, b: Info) -> Info:
-    """What two values that take the same place have in common."""
+    """The type and shape that hold for either of two values, for instance the results of both branches of an If."""
     kind = a[0] if a[0] == b[0] else a[0] or b[0] if not (a[0] and b[0]) else ""
     if a[1] is None or b[1] is None or len(a[1]) != len(b[1]):
         return kind, None
@@ -44,14 +44,14 @@ def _common(a: Info, b: Info) -> Info:
 
 
 def _local(info: Info, captured: set[str]) -> Info:
-    """Without symbols that mean something in the body alone."""
+    """The shape with symbols that are defined inside the body replaced by unknown sizes."""
     if info[1] is None:
         return info
     return info[0], tuple(d if isinstance(d, int) or d in captured else None for d in info[1])
 
 
 def _outer_symbols(site: Site) -> set[str]:
-    """Sizes that mean the same inside a body and around it."""
+    """Symbols that mean the same size inside a body and outside of it."""
     known = site.known
     found: set[str] = set()
     for name in (*site.node.inputs, *(outer for _, outer in site.node.captures)):
@@ -60,7 +60,7 @@ def _outer_symbols(site: Site) -> set[str]:
 
 
 def if_(site: Site) -> list[Info]:
-    """What both branches make; the one taken where the condition is known."""
+    """If: what both branches have in common, or the outputs of the branch that a constant condition takes."""
     condition = site.array(0)
     bodies = site.node.bodies
     names = ["then_branch", "else_branch"]
@@ -77,7 +77,7 @@ def if_(site: Site) -> list[Info]:
 
 
 def _carried(site: Site, fixed: Sequence[Info], states: list[Info], slices: Sequence[Info], skip: int) -> list[Info]:
-    """Of the body's outputs from the states on, once going round changes the states no more; they are changed to what they come to."""
+    """Shapes of the body's outputs after the states' shapes have settled: the body is inferred again until another round changes none."""
     outer = _outer_symbols(site)
     for _ in range(MAX_TRIES if site.known.depth < MAX_DEPTH else 0):
         made = [_local(info, outer) for info in outputs_of(site, "body", [*fixed, *states, *slices])][skip:]
@@ -91,7 +91,7 @@ def _carried(site: Site, fixed: Sequence[Info], states: list[Info], slices: Sequ
 
 
 def loop(site: Site) -> list[Info]:
-    """What is carried, then what each round gives out, stacked."""
+    """Loop: the final states, then the scan outputs of all rounds, stacked along a new first axis."""
     body = site.node.bodies.get("body")
     if body is None:
         raise Mismatch("the body is missing")
@@ -101,7 +101,7 @@ def loop(site: Site) -> list[Info]:
 
 
 def scan(site: Site) -> list[Info]:
-    """The states at the end, then what each round gives out, stacked."""
+    """Scan: the final states, then the outputs of all rounds, stacked along their axes."""
     node, body, count = site.node, site.node.bodies.get("body"), site.attrs.get("num_scan_inputs", 0)
     if body is None or not 0 < count <= len(node.inputs):
         raise Mismatch(f"num_scan_inputs={count}")

@@ -1,4 +1,4 @@
-"""Shapes of what makes tensors out of sizes and of nothing."""
+"""Shape rules of operators whose output shape comes from values or attributes: Shape, ConstantOfShape, Range, random numbers, windows."""
 from __future__ import annotations
 
 import math
@@ -8,18 +8,18 @@ from fastcnn.inference.sizes import LARGEST
 
 
 def shape_of(site: Site) -> Outputs:
-    """One element an axis of x, from `start` to `end`."""
+    """Shape: a vector with one element for each axis of x from `start` to `end`."""
     x = site.shape(0)
     return [[None if x is None else len(x[slice(site.attrs.get("start", 0), site.attrs.get("end"))])]]
 
 
 def scalar(site: Site) -> Outputs:
-    """A single number."""
+    """A scalar."""
     return site.outputs(())
 
 
 def filled(site: Site) -> Outputs:
-    """A tensor of the sizes in input 0."""
+    """The shape that is the value of input 0."""
     sizes = site.dims(0)
     if sizes is None:
         rank = site.shape(0)
@@ -30,7 +30,7 @@ def filled(site: Site) -> Outputs:
 
 
 def range_(site: Site) -> Outputs:
-    """ceil((limit - start) / delta) elements, where all three are known."""
+    """Range: ceil((limit - start) / delta) elements, where all three are known."""
     values = [site.array(i) for i in range(3)]
     start, limit, delta = (None if v is None or v.size != 1 or v.dtype.kind not in "iuf" else v.reshape(()).item() for v in values)
     if start is None or limit is None or not delta:
@@ -48,7 +48,7 @@ def like(site: Site) -> Outputs:
 
 
 def of_attribute(site: Site) -> Outputs:
-    """The attribute `shape`."""
+    """The value of the attribute `shape`."""
     return [list(site.attrs["shape"])]
 
 
@@ -59,13 +59,13 @@ def multinomial(site: Site) -> Outputs:
 
 
 def window(site: Site) -> Outputs:
-    """HannWindow and others: `size` elements."""
+    """HannWindow, HammingWindow, BlackmanWindow: `size` elements."""
     size = site.dims(0)
     return [[size[0] if size is not None and len(size) == 1 else None]]
 
 
 def determinant(site: Site) -> Outputs:
-    """x without its last two axes."""
+    """Det: x without its last two axes."""
     x = site.shape(0)
     if x is not None and len(x) < 2:
         raise Mismatch("x must have matrices")

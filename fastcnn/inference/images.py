@@ -1,4 +1,4 @@
-"""Shapes of what samples images: Resize, Upsample, GridSample, AffineGrid."""
+"""Shape rules of operators that sample images: Resize, Upsample, GridSample, AffineGrid."""
 from __future__ import annotations
 
 import math
@@ -13,7 +13,7 @@ from fastcnn.resample import is_old, kept_ratio, scaled_extent
 
 
 def resize(site: Site) -> Outputs:
-    """Sizes by scales, rounded down in float32 as onnxruntime does, or as they are given."""
+    """Resize, Upsample: floor(size * scale) in float32, as onnxruntime rounds, or the given sizes."""
     x = site.shape(0)
     if x is None:
         return [None]
@@ -28,7 +28,7 @@ def resize(site: Site) -> Outputs:
 
 
 def _scales(site: Site, i: int) -> np.ndarray | None:
-    """The scales where they are known; not those of no elements, which stand for none."""
+    """The scales input where it is known and not empty (an empty one stands for an omitted input)."""
     if "scales" in site.attrs and not site.given(i):
         return np.asarray(site.attrs["scales"], np.float32)
     array = site.array(i)
@@ -56,7 +56,7 @@ def _scaled_size(size: Dim, scale: float | None) -> Dim:
 
 
 def _sized(site: Site, x: Sequence[Dim], axes: list[int]) -> list[Dim]:
-    """The sizes given, or, keeping the ratio, the largest within them or the smallest around them."""
+    """The given sizes; with keep_aspect_ratio_policy, the largest image that fits into them or the smallest that covers them."""
     wanted = site.dims(3)
     found = list(x)
     if wanted is not None and len(wanted) != len(axes):
@@ -73,7 +73,7 @@ def _sized(site: Site, x: Sequence[Dim], axes: list[int]) -> list[Dim]:
 
 
 def grid_sample(site: Site) -> Outputs:
-    """(N, C, grid's extents)."""
+    """GridSample: (N, C, spatial extents of the grid)."""
     x, grid = site.shape(0), site.shape(1)
     if grid is None or x is None:
         return [None if x is None else [*x[:2], *[None] * (len(x) - 2)]]
@@ -83,7 +83,7 @@ def grid_sample(site: Site) -> Outputs:
 
 
 def affine_grid(site: Site) -> Outputs:
-    """(N, extents, their number) for size (N, C, extents)."""
+    """AffineGrid: (N, extents, number of extents) for size = (N, C, extents)."""
     size = site.dims(1)
     if size is None:
         count = site.shape(1)

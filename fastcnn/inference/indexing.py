@@ -1,4 +1,4 @@
-"""Shapes of reductions, of what picks and places elements, and of what looks for the best."""
+"""Shape rules of reductions, gathers, scatters and selections (TopK, NonMaxSuppression ...)."""
 from __future__ import annotations
 
 from fastcnn.inference.site import Mismatch, Outputs, Site, differ
@@ -7,7 +7,7 @@ from fastcnn.ir.graph import Dim
 
 
 def reduced(site: Site) -> Outputs:
-    """The axes at 1 or gone; all of them when none is named, unless noop_with_empty_axes."""
+    """Reductions: x with the reduced axes of extent 1, or without them; all axes where none is named, unless noop_with_empty_axes."""
     x, keep = site.shape(0), site.attrs.get("keepdims", 1)
     if x is None:
         return [() if site.missing(1, "axes") and not keep and not site.attrs.get("noop_with_empty_axes", 0) else None]
@@ -23,7 +23,7 @@ def reduced(site: Site) -> Outputs:
 
 
 def arg(site: Site) -> Outputs:
-    """x without the axis, or with it at 1."""
+    """ArgMax, ArgMin: x without the axis, or with extent 1 there (keepdims)."""
     x = site.shape(0)
     if x is None:
         return [None]
@@ -34,7 +34,7 @@ def arg(site: Site) -> Outputs:
 
 
 def top_k(site: Site) -> Outputs:
-    """x with k elements along `axis`; their indices likewise."""
+    """TopK: x with k elements along `axis`, for values and indices."""
     x = site.shape(0)
     if x is None:
         return site.outputs(None)
@@ -65,7 +65,7 @@ def scatter_elements(site: Site) -> Outputs:
 
 
 def _check_indices(site: Site) -> None:
-    """Indices have the rank of x and lie within it along all other axes."""
+    """Raises Mismatch unless indices have the rank of x and fit into it along every axis but `axis`."""
     x, indices = site.shape(0), site.shape(1)
     if x is None or indices is None:
         return
@@ -77,7 +77,7 @@ def _check_indices(site: Site) -> None:
 
 
 def gather_nd(site: Site) -> Outputs:
-    """x at tuples of indices, slices where these are shorter than x has axes."""
+    """GatherND: indices without their last axis, then the axes of x that a tuple does not index."""
     x, indices, batch = site.shape(0), site.shape(1), site.attrs.get("batch_dims", 0)
     if x is None or indices is None:
         return [None]
@@ -115,7 +115,7 @@ def reversed_sequences(site: Site) -> Outputs:
 
 
 def one_hot(site: Site) -> Outputs:
-    """The indices with an axis of `depth` more."""
+    """OneHot: the shape of the indices with a new axis of extent `depth`."""
     indices, depth = site.shape(0), site.dims(1)
     if indices is None:
         return [None]
@@ -127,13 +127,13 @@ def one_hot(site: Site) -> Outputs:
 
 
 def non_zero(site: Site) -> Outputs:
-    """(rank of x, as many as there are)."""
+    """NonZero: (rank of x, number of non-zero elements), the latter unknown."""
     x = site.shape(0)
     return [[None if x is None else len(x), None]]
 
 
 def non_max_suppression(site: Site) -> Outputs:
-    """Rows (image, class, box), as many as there are."""
+    """NonMaxSuppression: (number of boxes taken, 3), rows of (image, class, box)."""
     boxes, scores = site.shape(0), site.shape(1)
     for shape in (boxes, scores):
         if shape is not None and len(shape) != 3:
@@ -142,7 +142,7 @@ def non_max_suppression(site: Site) -> Outputs:
 
 
 def unique(site: Site) -> Outputs:
-    """The unique elements or slices, and vectors of indices and counts."""
+    """Unique: the unique elements or slices, their number unknown; then vectors of indices, inverse indices and counts."""
     x, axis = site.shape(0), site.attrs.get("axis")
     first: list[Dim] | None = [None]
     if axis is not None:
@@ -176,7 +176,7 @@ def pooled_regions(site: Site) -> Outputs:
 
 
 def flattened_size(site: Site) -> Dim:
-    """How many elements x has."""
+    """Size, as an element: the number of elements of x."""
     total: Dim = 1
     for n in site.shape(0) or (None,):
         total = times(total, n)

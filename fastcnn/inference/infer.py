@@ -1,4 +1,4 @@
-"""Types and shapes of a graph's values, node by node: types by the schemas, shapes by the table of rules."""
+"""Infers the types and shapes of a graph's values, node by node: types from the operators' schemas, shapes from the table of rules."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ NUMBERS = frozenset({int})
 
 
 def infer_graph(graph: Graph, known: Known) -> None:
-    """Adds to what is known of inputs and constants what follows for the other values; never fails."""
+    """Adds to `known`, which has the inputs and constants, the types and shapes of all other values. Never fails."""
     for node in graph.nodes:
         infer_node(node, known)
 
 
 def infer_node(node: Node, known: Known) -> None:
-    """Adds the outputs of a node. What its inputs do not say is unknown; so are the shapes where they contradict each other."""
+    """Adds types and shapes of a node's outputs; they stay unknown where inputs are unknown or contradict each other."""
     site, rule = Site(node, known, infer_graph), rule_of(node)
     types: Sequence[str | None] = ()
     try:
@@ -67,7 +67,7 @@ def rule_of(node: Node) -> Rule | None:
 
 
 def outputs_of(site: Site, rule: Rule | None) -> tuple[Sequence[str | None], Sequence[Sequence[Dim] | None]]:
-    """Types and shapes of the outputs. Raises one of ODD where inputs contradict each other."""
+    """Types and shapes of a node's outputs. Raises one of ODD where inputs contradict each other."""
     node = site.node
     if problem := wrong_count(node, site.shape):
         raise Mismatch(problem)
@@ -81,7 +81,7 @@ def outputs_of(site: Site, rule: Rule | None) -> tuple[Sequence[str | None], Seq
 
 
 def types_of(site: Site) -> Sequence[str | None]:
-    """Of the outputs, None where they are unknown, all of them where the inputs' do not do."""
+    """Type strings of a node's outputs, None for unknown ones; all None where the operator does not take the types of the inputs."""
     node = site.node
     if site.known.types and not site.known.depth:           # not in bodies, whose names may be those of values around them
         found = [site.known.types.get(v) for v in node.outputs]

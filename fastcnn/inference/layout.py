@@ -1,4 +1,4 @@
-"""Shapes of what moves, splits and joins axes, and of parts of tensors."""
+"""Shape rules of operators that move, split and join axes, or take parts of tensors."""
 from __future__ import annotations
 
 from fastcnn.inference.pointwise import broadcast
@@ -19,7 +19,7 @@ def transpose(site: Site) -> Outputs:
 
 
 def flatten(site: Site) -> Outputs:
-    """(product of the sizes before `axis`, product of the others)."""
+    """Flatten: (product of the sizes before `axis`, product of the others)."""
     x, axis = site.shape(0), site.attrs.get("axis", 1)
     if x is None:
         return [[None, None]]
@@ -30,7 +30,7 @@ def flatten(site: Site) -> Outputs:
 
 
 def reshape(site: Site) -> Outputs:
-    """0 copies a size (unless allowzero), -1 is what is left."""
+    """Reshape: the sizes in input 1, where 0 copies a size of x (unless allowzero) and -1 stands for the rest of the elements."""
     x = site.shape(0)
     wanted = site.attrs["shape"] if site.missing(1) and "shape" in site.attrs else site.dims(1)
     if wanted is None:
@@ -121,7 +121,7 @@ def tile(site: Site) -> Outputs:
 
 
 def concat(site: Site) -> Outputs:
-    """All axes but one agree, that one is added up."""
+    """Concat: the sum of the sizes along `axis`; all other axes agree."""
     shapes = [site.shape(i) for i in range(len(site.node.inputs))]
     known = [shape for shape in shapes if shape is not None]
     if not known:
@@ -145,7 +145,7 @@ def concat(site: Site) -> Outputs:
 
 
 def split(site: Site) -> Outputs:
-    """Parts along `axis`: of given sizes, else equal ones, of which the last may be smaller."""
+    """Split: parts along `axis`, of the given sizes, else of equal sizes with a smaller last part where they do not divide."""
     x, count = site.shape(0), len(site.node.outputs)
     if x is None:
         return [None] * count
@@ -214,7 +214,7 @@ def cut(size: Dim, start: Dim, end: Dim, step: int) -> Dim:
 
 
 def pad(site: Site) -> Outputs:
-    """Sizes and what is added before and after, cropped where that is negative."""
+    """Pad: each size plus its pads before and after; negative pads crop."""
     x = site.shape(0)
     if x is None:
         return [None]
@@ -289,7 +289,7 @@ def gather(site: Site) -> Outputs:
 
 
 def compress(site: Site) -> Outputs:
-    """As many along `axis`, or of all elements, as the condition picks."""
+    """Compress: x with as many elements along `axis` (or of x flattened) as the condition has true ones."""
     x = site.shape(0)
     if "axis" not in site.attrs:
         return [[None]]

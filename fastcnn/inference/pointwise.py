@@ -1,4 +1,4 @@
-"""Shapes of what works element by element: that of an input, or of several broadcast together."""
+"""Shape rules of elementwise operators: the shape of one input, or the shapes of several inputs broadcast together."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ def same(site: Site) -> Outputs:
 
 
 def agreed(sizes: Iterable[Dim], why: str = "the shapes do not broadcast") -> Dim:
-    """What broadcast sizes come to: the number other than one if there is any, else the symbol if there is but one."""
+    """The size that broadcasting gives: the number other than 1 if there is one, else the symbol if there is only one, else unknown."""
     found: Dim = 1
     for size in sizes:
         if size == 1 or size == found:

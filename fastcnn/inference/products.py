@@ -44,7 +44,7 @@ def matmul_of(a: Shape | None, b: Shape | None) -> list[Dim] | None:
 
 
 def matmul(site: Site) -> Outputs:
-    """Of inputs 0 and 1; passes add a bias and a residual of the same shape."""
+    """MatMul of inputs 0 and 1; a bias and a residual that passes add do not change the shape."""
     y = matmul_of(site.shape(0), site.shape(1))
     if y is not None and len(site.node.inputs) > 2:
         site.expect(2, y[-1:])
@@ -53,12 +53,12 @@ def matmul(site: Site) -> Outputs:
 
 
 def integer_matmul(site: Site) -> Outputs:
-    """MatMulInteger: zero points stand behind inputs 0 and 1."""
+    """MatMulInteger: MatMul of inputs 0 and 1, inputs 2 and 3 are zero points."""
     return [matmul_of(site.shape(0), site.shape(1))]
 
 
 def quantized_matmul(site: Site) -> Outputs:
-    """QLinearMatMul: of inputs 0 and 3."""
+    """QLinearMatMul: MatMul of inputs 0 and 3."""
     return [matmul_of(site.shape(0), site.shape(3))]
 
 
@@ -89,7 +89,7 @@ def einsum(site: Site) -> Outputs:
 
 
 def _places(term: str, rank: int) -> Sequence[str | int]:
-    """A letter an axis, -1, -2 ... for those of the ellipsis from its last one on."""
+    """One label for each axis: its letter, or -1, -2 ... for the axes of the ellipsis, counted from its last."""
     before, dots, after = term.partition("...")
     return [*before, *range(min(len(before) + len(after) - rank, 0), 0), *after] if dots else list(term)
 

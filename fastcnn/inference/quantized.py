@@ -10,18 +10,18 @@ from fastcnn.ir.graph import Node
 
 
 def dynamically_quantized(site: Site) -> Outputs:
-    """y like x, scale and zero point single numbers."""
+    """DynamicQuantizeLinear: y has the shape of x, its scale and zero point are scalars."""
     shapes = [site.shape(0), (), ()]
     return shapes[:len(site.node.outputs)]
 
 
 def quantized_binary(site: Site) -> Outputs:
-    """QLinearAdd and QLinearMul: a and b stand at 0 and 3."""
+    """QLinearAdd, QLinearMul: inputs 0 and 3 broadcast together."""
     return [broadcast([site.shape(0), site.shape(3)])]
 
 
 def byte_product(site: Site) -> Outputs:
-    """QMatMul: rows of x times the rows of w (N, K)."""
+    """QMatMul: (..., N) for x (..., K) and w (N, K)."""
     x, w = site.shape(0), site.shape(1)
     if x is None or w is None:
         return [None]

@@ -1,4 +1,4 @@
-"""The table of operators: the shape of what each makes and, where sizes are computed with it, the elements."""
+"""The table of inference: for each operator the rule for its output shapes and, for operators of shape arithmetic, for its elements."""
 from __future__ import annotations
 
 from fastcnn.inference import (

@@ -1,4 +1,4 @@
-"""A node among what is known of values: what a shape rule may ask, and how it says that inputs do not fit."""
+"""What a shape rule sees: a node with the known types, shapes and constants of its inputs, and Mismatch to say that these do not fit."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +22,12 @@ Outputs = Sequence["Sequence[Dim] | None"]      # the shape of each output; None
 
 
 class Mismatch(FastCNNError):
-    """Inputs and attributes of a node that contradict each other: why, without its name."""
+    """Inputs or attributes of a node contradict each other; the message says why, the caller adds the node's name."""
 
 
 @dataclass
 class Known:
-    """What is known of values: type strings, shapes, constants, and the elements of small integer tensors that sizes make.
+    """What is known of a graph's values: type strings, shapes, constants, and the elements of small integer tensors of sizes.
 
     scope  stands before the symbols of values in a body; depth: how many graphs are around it
     """
@@ -40,11 +40,11 @@ class Known:
     depth: int = 0
 
     def fresh(self, name: str, axis: int) -> str:
-        """The size of that axis of a value, of which nothing else is known."""
+        """A new symbol for the size of this axis of a value."""
         return self.scope + symbol(name, axis)
 
     def facts(self) -> dict[str, Any]:
-        """By the names of a Graph's fields."""
+        """What is known, as keyword arguments for the fields of a Graph."""
         return {"types": self.types, "shapes": self.shapes, "contents": self.contents}
 
     def type(self, name: str) -> str:
@@ -72,27 +72,27 @@ class Site:
         self.node, self.attrs, self.known, self.infer_body = node, node.attrs, known, infer_body
 
     def given(self, i: int) -> bool:
-        """Whether input i is there."""
+        """Whether input i is given, not omitted."""
         inputs = self.node.inputs
         return i < len(inputs) and bool(inputs[i])
 
     def shape(self, i: int) -> Shape | None:
-        """Of input i; None where it is left out or its rank is unknown."""
+        """The shape of input i; None where it is omitted or its rank is unknown."""
         inputs = self.node.inputs
         return self.known.shape(inputs[i]) if i < len(inputs) and inputs[i] else None
 
     def type(self, i: int) -> str:
-        """Of input i, "" where it is left out or unknown."""
+        """The type string of input i, "" where it is omitted or unknown."""
         inputs = self.node.inputs
         return self.known.type(inputs[i]) if i < len(inputs) and inputs[i] else ""
 
     def array(self, i: int) -> np.ndarray | None:
-        """Input i where it is a constant of few elements."""
+        """The array of input i where that is a constant of at most MAX_ELEMENTS elements, else None."""
         array = self.known.constants.get(self.node.input(i))
         return array if array is not None and array.size <= MAX_ELEMENTS else None
 
     def dims(self, i: int) -> tuple[Dim, ...] | None:
-        """The elements of input i as sizes, None where nothing is known of them."""
+        """The elements of input i as sizes (numbers or symbols), None where they are not known."""
         array = self.array(i)
         if array is not None:
             if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -102,43 +102,43 @@ class Site:
         return found.dims if found is not None else None
 
     def ints(self, i: int, attribute: str = "") -> list[int] | None:
-        """Input i, or the attribute, as numbers: operators have changed from one to the other. None where they are not known."""
+        """Input i, or the attribute that it was in earlier opsets, as integers; None where they are not known."""
         if attribute in self.attrs and not self.given(i):
             return list(self.attrs[attribute])
         dims = self.dims(i)
         return None if dims is None else [d for d in dims if isinstance(d, int)] if all(isinstance(d, int) for d in dims) else None
 
     def missing(self, i: int, attribute: str = "") -> bool:
-        """Whether neither the input nor the attribute is there."""
+        """Whether neither input i nor the attribute is given."""
         return not self.given(i) and attribute not in self.attrs
 
     def expect(self, i: int, wanted: Sequence[Dim], why: str = "") -> None:
-        """Raises Mismatch where input i is there and cannot have this shape."""
+        """Raises Mismatch where input i is given and cannot have this shape."""
         shape = self.shape(i)
         if shape is not None and (len(shape) != len(wanted) or any(map(differ, shape, wanted))):
             raise Mismatch(why or f"input {i} is {list(shape)}, not {list(wanted)}")
 
     def axis(self, axis: int, rank: int) -> int:
-        """Counted from the front. Raises Mismatch outside [-rank, rank)."""
+        """The axis counted from the front. Raises Mismatch outside of [-rank, rank)."""
         return self.axes([axis], rank)[0]
 
     def axes(self, axes: Sequence[int], rank: int) -> list[int]:
-        """Counted from the front. Raises Mismatch outside [-rank, rank) or when one comes twice."""
+        """The axes counted from the front. Raises Mismatch outside of [-rank, rank) or where an axis comes twice."""
         found = [a + rank if a < 0 else a for a in axes]
         if any(not 0 <= a < rank for a in found) or len(set(found)) != len(found):
             raise Mismatch(f"axes={list(axes)} for rank {rank}")
         return found
 
     def outputs(self, shape: Sequence[Dim] | None) -> Outputs:
-        """The same shape for every output."""
+        """This shape for every output of the node."""
         return [shape] * len(self.node.outputs)
 
 
 class Rule(NamedTuple):
-    """How the shapes of an operator's outputs follow from its inputs.
+    """The inference of one operator.
 
-    shapes    the shape of each output. Raises Mismatch
-    contents  the elements of the first output where it is made of sizes
+    shapes    function of a Site: the shape of each output. Raises Mismatch
+    contents  function of a Site, for operators of shape arithmetic: the elements of the first output
     """
 
     shapes: Callable[[Site], Outputs]

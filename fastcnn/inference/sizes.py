@@ -42,12 +42,12 @@ class Expression(str):
 
 
 def numbers(sizes: Iterable[Dim]) -> tuple[int, ...]:
-    """Those that are no symbols: all of them where the sizes they follow from are numbers."""
+    """The sizes that are numbers: all of them, once the sizes they are computed from are numbers."""
     return tuple([size for size in sizes if isinstance(size, int)])
 
 
 def symbol(value: str, axis: int) -> str:
-    """The size of that axis of a value, whatever it is."""
+    """The symbol for the size of this axis of a value."""
     return f"{value if _PLAIN.fullmatch(value) else repr(value)}.{axis}"
 
 
@@ -114,13 +114,13 @@ def divided(a: Dim, by: int) -> Dim:
 
 
 def function(name: str, *arguments: Dim) -> Dim:
-    """A size that follows from others in a way that is not looked into."""
+    """A size as an opaque function of others, for instance "div(x.2,2)"."""
     text = f"{name}({','.join(map(str, arguments))})"
     return None if None in arguments or len(text) > MAX_TEXT else text
 
 
 def product(sizes: Iterable[Dim]) -> Dim:
-    """Of all of them."""
+    """The product of the sizes."""
     total: Dim = 1
     for size in sizes:
         total = times(total, size)
@@ -128,7 +128,7 @@ def product(sizes: Iterable[Dim]) -> Dim:
 
 
 def quotient(sizes: Sequence[Dim], others: Sequence[Dim]) -> Dim:
-    """product(sizes) / product(others) where it is seen to be a size, else None."""
+    """product(sizes) / product(others) where the factors cancel, else None."""
     number, factors = _split(sizes)
     below, taken = _split(others)
     for factor in taken:
@@ -141,7 +141,7 @@ def quotient(sizes: Sequence[Dim], others: Sequence[Dim]) -> Dim:
 
 
 def _split(sizes: Iterable[Dim]) -> tuple[int | None, list[str]]:
-    """The product of the numbers, and symbols: each factor of the rest. (None, []) where a size is unknown."""
+    """(product of the numbers, list of symbolic factors); (None, []) where a size is unknown."""
     number = 1
     factors: list[str] = []
     for size in sizes:

@@ -1,4 +1,4 @@
-"""Types and shapes of a graph's values, and the elements of those that are made of sizes."""
+"""Inference for whole graphs: types and shapes of all values, and the elements of small tensors of sizes; incremental after a rewrite."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from fastcnn.onnx_proto.types import element_name
 
 
 def infer_types(graph: Graph, types: Mapping[str, str] = MappingProxyType({})) -> Known:
-    """Whatever can be inferred; never fails. types: those of values that are known already.
+    """Types, shapes and contents of all values, as far as they can be inferred; never fails. types: value -> type already known.
 
-    Sizes that no number is known of are symbols, one by one ("x.2" is axis 2 of value x): two inputs that use one name in the file
-    need not agree when they are fed. Equal strings are equal sizes.
+    Each unknown size gets a symbol of its own ("x.2" is axis 2 of value x), since two inputs whose sizes have one name in the file may
+    still be fed with different sizes. Equal strings are equal sizes.
     """
     given = graph.types          # a pass may compute an input in another type than it is fed in
     known = Known(types=dict(types), constants=graph.constants)
@@ -36,7 +36,7 @@ def infer_types(graph: Graph, types: Mapping[str, str] = MappingProxyType({})) -
 
 @dataclass(frozen=True)
 class Source:
-    """What was inferred from: the nodes, and the type and shape of each constant."""
+    """What an inference was based on: the nodes, and the type and shape of each constant."""
 
     nodes: list[Node]
     inputs: list[ValueInfo]
@@ -44,15 +44,15 @@ class Source:
 
 
 def source_of(graph: Graph) -> Source:
-    """The graph as it is now."""
+    """The Source of the graph in its present state."""
     return Source(graph.nodes, graph.inputs, {name: (array.dtype, array.shape) for name, array in graph.constants.items()})
 
 
 def infer_changed(graph: Graph, known: Known, before: Source) -> list[tuple[Shape | None, Shape | None]]:
-    """infer_types() where only some nodes and constants are others than those that `known` was inferred from; brings it up to date.
+    """Updates `known` after a rewrite: infers only from nodes and constants that have changed since, and what follows from them.
 
-    Names keep their meaning: what a rewrite computes otherwise under the same name is the same value. Returns the shapes, before and
-    after, of the values that were looked at again.
+    A rewrite may compute a value in another way under the same name. Returns the shapes, before and after, of the values that were
+    inferred again.
     """
     same = set(map(id, before.nodes))
     now = source_of(graph).constants

@@ -1,4 +1,4 @@
-"""Shapes of convolutions and pooling."""
+"""Shape rules of convolutions and pooling. k: window extents; windows: how many fit along each axis."""
 from __future__ import annotations
 
 import math
@@ -14,7 +14,7 @@ SAME = ("SAME_UPPER", "SAME_LOWER")
 
 
 def per_axis(name: str, values: Sequence[int], rank: int, least: int = 1) -> tuple[int, ...]:
-    """An attribute with a number an axis, by default the least. Raises Mismatch for another count and for smaller numbers."""
+    """An attribute with one number for each spatial axis; `least` is its default and its minimum. Raises Mismatch."""
     values = tuple(values) or (least,) * rank
     if len(values) != rank or min(values, default=least) < least:
         raise Mismatch(f"{name}={list(values)} for {rank} spatial axes")
@@ -22,7 +22,7 @@ def per_axis(name: str, values: Sequence[int], rank: int, least: int = 1) -> tup
 
 
 def window_extents(attrs: Mapping[str, Any], spatial: Sequence[Dim], kernel: Sequence[Dim]) -> Shape:
-    """(in + pads - dilation * (kernel - 1) - 1) / stride + 1 an axis, rounded down, or up as ceil_mode has it. Raises Mismatch."""
+    """Outputs per axis: (in + pads - dilation * (kernel - 1) - 1) / stride + 1, rounded down, or up with ceil_mode. Raises Mismatch."""
     axes = [tuple(attrs.get(name) or ()) for name in ("strides", "dilations", "pads")]
     return _window_extents(tuple(spatial), tuple(kernel), *axes, attrs.get("auto_pad") or "NOTSET", bool(attrs.get("ceil_mode", 0)))
 
@@ -30,7 +30,7 @@ def window_extents(attrs: Mapping[str, Any], spatial: Sequence[Dim], kernel: Seq
 @lru_cache(maxsize=512)
 def _window_extents(spatial: Shape, kernel: Shape, strides: tuple[int, ...], dilations: tuple[int, ...], pads: tuple[int, ...], auto: str,
                     up: bool) -> tuple[Dim, ...]:
-    """window_extents(), asked for several times while a model is loaded; () stands for the default."""
+    """window_extents() with a cache, as the same windows are asked for several times; () stands for the default of an attribute."""
     rank = len(spatial)
     if len(kernel) != rank:
         raise Mismatch(f"kernel_shape={list(kernel)} for {rank} spatial axes")
@@ -58,7 +58,7 @@ def _up(size: Dim, by: int) -> Dim:
 
 
 def _count(size: Dim, span: Dim, stride: int, before: int, after: int, up: bool) -> Dim:
-    """How many windows; rounded up, one that would start in the padding after the last element does not count."""
+    """The number of windows; with ceil_mode, a window that would start in the padding behind the last element does not count."""
     room = minus(plus(size, before + after), span)
     if not isinstance(room, int) or not isinstance(size, int):
         return function("windows", room, stride, after) if up and stride > 1 else plus(divided(room, stride), 1)
@@ -69,7 +69,7 @@ def _count(size: Dim, span: Dim, stride: int, before: int, after: int, up: bool)
 
 
 def _image(x: Shape | None, rank: int | None = None) -> bool:
-    """Whether anything is known of x; Mismatch where it has no spatial axes, or not so many axes."""
+    """Whether the rank of x is known. Raises Mismatch where x has no spatial axes, or not the number of axes that the window has."""
     if x is None:
         return False
     if rank is not None and len(x) != rank:
@@ -82,7 +82,7 @@ def _multiple(a: Dim, b: int) -> bool:
 
 
 def convolution(site: Site, w_input: int = 1, bias: int = 2) -> Outputs:
-    """(N, M, windows), w (M, C / group, k...). Raises Mismatch where channels do not fit."""
+    """(N, M, windows) for x (N, C, ...) and w (M, C / group, k...). Raises Mismatch where channels do not fit."""
     x, w, group = site.shape(0), site.shape(w_input), site.attrs.get("group", 1)
     if w is None:
         return [None if x is None else [x[0], *[None] * (len(x) - 1)]]
@@ -98,7 +98,7 @@ def convolution(site: Site, w_input: int = 1, bias: int = 2) -> Outputs:
 
 
 def fused_convolution(site: Site) -> Outputs:
-    """Conv: passes add a residual of the output's shape."""
+    """Conv: as convolution(); the residual that passes add has the shape of the output."""
     y, = convolution(site)
     return _with_residual(site, y)
 
@@ -110,17 +110,17 @@ def _with_residual(site: Site, y: Sequence[Dim] | None, residual: int = 3) -> Ou
 
 
 def quantized_convolution(site: Site) -> Outputs:
-    """QLinearConv: x and w stand at 0 and 3."""
+    """QLinearConv: as convolution(), x and w are inputs 0 and 3."""
     return convolution(site, 3, 8)
 
 
 def integer_convolution(site: Site) -> Outputs:
-    """ConvInteger: no bias."""
+    """ConvInteger: as convolution(), without a bias."""
     return convolution(site, 1, len(site.node.inputs))
 
 
 def transposed(site: Site, bias: int = 2, residual: int = 3) -> Outputs:
-    """(N, M, extents), w (C, M / group, k...). Raises Mismatch where channels do not fit; a residual is added by passes."""
+    """ConvTranspose: (N, M, extents) for w (C, M / group, k...). Raises Mismatch where channels do not fit."""
     x, w, group = site.shape(0), site.shape(1), site.attrs.get("group", 1)
     if w is None:
         return [None if x is None else [x[0], *[None] * (len(x) - 1)]]
@@ -136,9 +136,9 @@ def transposed(site: Site, bias: int = 2, residual: int = 3) -> Outputs:
 
 
 def transposed_extents(attrs: Mapping[str, Any], spatial: Sequence[Dim], kernel: Sequence[Dim]) -> list[Dim]:
-    """stride * (in - 1) + output_padding + dilation * (kernel - 1) + 1 - pads an axis, or output_shape. Raises Mismatch.
+    """Outputs along each axis: stride * (in - 1) + output_padding + dilation * (kernel - 1) + 1 - pads, or output_shape. Raises Mismatch.
 
-    With auto_pad=SAME the output has stride * in, or what there is where windows leave gaps, as in onnxruntime.
+    With auto_pad=SAME_* the output has stride * in elements, or the full extent where that is less, as in onnxruntime.
     """
     rank, auto = len(spatial), attrs.get("auto_pad") or "NOTSET"
     strides, dilations = (per_axis(name, attrs.get(name) or (), rank) for name in ("strides", "dilations"))
@@ -162,7 +162,7 @@ def transposed_extents(attrs: Mapping[str, Any], spatial: Sequence[Dim], kernel:
 
 
 def pool(site: Site) -> Outputs:
-    """(N, C, windows); the indices of the largest likewise."""
+    """Pooling: (N, C, windows), for MaxPool's indices too."""
     x, kernel = site.shape(0), site.attrs.get("kernel_shape") or []
     if x is None:
         return site.outputs([None] * (len(kernel) + 2) if kernel else None)
@@ -202,7 +202,7 @@ def unpool(site: Site) -> Outputs:
 
 
 def deformed(site: Site) -> Outputs:
-    """(N, M, windows) of a convolution whose taps are moved: by (y, x) a tap and group of channels, and weighed where there is a mask."""
+    """DeformConv: (N, M, windows). Each tap is shifted by an offset (y, x) per output pixel and offset group, and scaled by the mask."""
     x, w, offsets = site.shape(0), site.shape(1), site.attrs.get("offset_group", 1)
     y, = convolution(site, bias=3)
     if x is None or w is None or y is None:
@@ -217,7 +217,7 @@ def deformed(site: Site) -> Outputs:
 
 
 def unshared(site: Site) -> Outputs:
-    """LocallyConnected: weights (H', W', kh, kw, C, M) say the output's extents."""
+    """LocallyConnected: (N, M, H', W') for weights (H', W', kh, kw, C, M)."""
     x, w = site.shape(0), site.shape(1)
     if w is None:
         return [None]

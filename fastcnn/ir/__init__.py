@@ -1,1 +1,1 @@
-"""The words that all rooms speak: graph, tensor, errors."""
+"""The types that all rooms share: Graph and Node, Tensor, Spec, errors."""

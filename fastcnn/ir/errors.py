@@ -1,4 +1,4 @@
-"""Every error fastcnn raises on purpose derives from FastCNNError; its message names node, operator, attribute and value."""
+"""The errors of fastcnn. All derive from FastCNNError; their messages name node, operator, attribute and value."""
 from __future__ import annotations
 
 import sys
@@ -16,7 +16,7 @@ class ModelError(FastCNNError):
 
 
 class FormatError(ModelError):
-    """The file is missing, or its bytes are no ONNX message, or cut off."""
+    """The file is missing, is no ONNX message, or is cut off."""
 
 
 class UnsupportedOperatorError(ModelError):
@@ -28,7 +28,7 @@ class ShapeError(FastCNNError):
 
 
 class InputError(FastCNNError, ValueError):
-    """What was fed to run() does not fit: name, dtype, rank or extent."""
+    """An array fed to run() does not fit its input: name, dtype, rank or extent."""
 
 
 class LimitError(FastCNNError):
@@ -40,19 +40,19 @@ class TimeLimitError(LimitError, TimeoutError):
 
 
 class OverloadedError(FastCNNError):
-    """As many requests wait already as may."""
+    """A batcher's queue is full: max_queue requests are waiting."""
 
 
 class ExecutionError(FastCNNError, RuntimeError):
-    """A step failed while it ran (an index out of range, a fallback that raised)."""
+    """A step failed during a run: an index out of range, a fallback that raised."""
 
 
 class ConfigurationError(FastCNNError, ValueError):
-    """An option or an environment variable has a value that means nothing here."""
+    """An option or an environment variable has a value that is not allowed or has no effect here."""
 
 
 def warn_user(message: str, category: type[Warning]) -> None:
-    """A warning that points to the line outside of this package that called into it."""
+    """Issues a UserWarning attributed to the user's line that called into this package."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
         frame, level = frame.f_back, level + 1

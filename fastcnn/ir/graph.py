@@ -72,7 +72,7 @@ class Node:
         fields["captures"], fields["activation"] = captures, activation
 
     def but(self, **changes: Any) -> Node:
-        """The node with some fields changed."""
+        """A copy of the node with these fields changed."""
         node = object.__new__(Node)
         fields = node.__dict__
         fields.update(self.__dict__)
@@ -82,12 +82,12 @@ class Node:
         return node
 
     def input(self, i: int) -> str:
-        """Name of input i, "" when it is omitted or left off the end."""
+        """The name of input i, "" where it is omitted."""
         return self.inputs[i] if i < len(self.inputs) else ""
 
     @lazy
     def reads(self) -> tuple[str, ...]:
-        """All values the node needs, captures included, omitted ones left out."""
+        """The names of all values that the node needs: given inputs and captures."""
         inputs = self.inputs
         if not self.captures:
             return inputs if "" not in inputs else tuple([v for v in inputs if v])
@@ -116,7 +116,7 @@ def is_control_flow(node: Node) -> bool:
 
 
 class Index:
-    """Who makes and who reads each value of a list of nodes, and which operators there are: each made when it is first asked for."""
+    """Lookup tables over a list of nodes: producer and consumers of each value, nodes of each operator. Built when first asked for."""
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
@@ -175,7 +175,7 @@ class Graph:
     _index: Index | None = field(default=None, init=False, repr=False, compare=False)
 
     def forgetful(self) -> Graph:
-        """A copy of which nothing is known but what the file says."""
+        """A copy without inferred types, shapes and contents."""
         return replace(self, types={}, shapes={}, contents=None, inferred_from=None)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -195,11 +195,11 @@ class Graph:
         return self._indexed().consumers
 
     def operators(self) -> Set[str]:
-        """The operators there are, of any domain."""
+        """The names of all operators in the graph, of any domain."""
         return self._indexed().by_operator.keys()
 
     def node_names(self) -> set[str]:
-        """Names of all nodes, those in bodies too."""
+        """The names of all nodes, including those in bodies of control flow."""
         return {node.name for node in self.nodes}.union(*(body.node_names() for node in self.nodes for body in node.bodies.values()))
 
     def output_names(self) -> set[str]:
@@ -207,13 +207,13 @@ class Graph:
         return {info.name for info in self.outputs}
 
     def free_names(self) -> list[str]:
-        """What nodes and outputs read that is made by no node, input or constant of the graph, each once, in order."""
+        """Values that are read but are no input, no constant and no node's output (a body captures them), in order of first use."""
         known = set(self.constants) | {i.name for i in self.inputs} | {v for n in self.nodes for v in n.outputs}
         reads = [v for n in self.nodes for v in n.reads] + [o.name for o in self.outputs]
         return list(dict.fromkeys(v for v in reads if v not in known))
 
     def fresh_name(self, stem: str) -> str:
-        """A value name not taken yet."""
+        """A value name that starts with `stem` and is not in use."""
         made, inputs = self.producers(), {info.name for info in self.inputs}
         name, k = stem, 0
         while name in self.constants or name in made or name in inputs:

@@ -1,4 +1,4 @@
-"""fastcnn.load(): a model from a file and options."""
+"""fastcnn.load(): reads, rewrites and, where all input shapes are fixed, plans a model."""
 from __future__ import annotations
 
 import os
@@ -62,7 +62,7 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
 
 def _automatic(graph: Graph, threads: int, max_error: float | None, calibration: Any, tune: bool | str | os.PathLike[str],
                max_memory: int | None, accuracy: str | Mapping[str, str]) -> Model:
-    """A model with each layer in the precision that was picked for it. graph: of prepare.prepared()."""
+    """A model whose layers have the precisions that precision="auto" picks. graph: as prepare.prepared() returns it."""
     from fastcnn.precision.auto import automatic
     from fastcnn.precision.feeding import Feeding
     from fastcnn.precision.network import Network

@@ -1,8 +1,7 @@
-"""Locks that nobody waits for in vain: neither a forked child nor a signal handler.
+"""Locks that cannot deadlock a forked child or a signal handler.
 
-A child has only the thread that forked. What another thread held at that moment, a lock or half of an import, stays as it was for ever. So
-forks wait until other threads have finished what must not be cut in two (`uncut`), for a few seconds at most, and every `Lock` is free in
-the child, whoever held it.
+A forked child has only the thread that forked; a lock or an import lock that another thread held at that moment would never be released.
+So a fork waits, a few seconds at most, until other threads have left their `uncut` blocks, and every `Lock` is free in the child.
 """
 from __future__ import annotations
 
@@ -19,10 +18,10 @@ FORK_WAITS_SECONDS = 5.0
 
 
 class Lock:
-    """A lock for a `with` statement, re-entrant, free in a forked child.
+    """A re-entrant lock for `with`, which is free in a forked child.
 
-    A child may find the data behind it, and a signal handler on the thread that holds it, as they are between any two statements: so what
-    it guards is built aside and then published by one assignment.
+    A child, or a signal handler on the thread that holds the lock, may see the guarded data between any two statements. So new data must
+    be built aside and published by one assignment.
     """
 
     def __init__(self) -> None:
@@ -45,7 +44,7 @@ _collecting = True                          # whether garbage was collected befo
 
 @contextmanager
 def uncut() -> Iterator[None]:
-    """Forks of other threads wait for the end of this block: it imports modules, or is in C++ that has locks of its own."""
+    """Context manager: forks by other threads wait for the end of the block, which imports modules or calls C++ that takes locks."""
     me = threading.get_ident()
     with _changed:
         _at_work[me] += 1
@@ -61,7 +60,7 @@ def uncut() -> Iterator[None]:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Cyclic garbage waits for the end of this block, which makes many objects and next to none of that. Looking took 5 % of a load."""
+    """Context manager: no cyclic garbage collection inside the block, which makes many objects but hardly any cycles (5 % of a load)."""
     global _collecting
     me = threading.get_ident()
     with _changed:
@@ -78,7 +77,7 @@ def uncollected() -> Iterator[None]:
 
 
 def _forget_builders(done: Callable[[int], bool]) -> None:
-    """Garbage is collected again after the last of them."""
+    """Removes the threads for which `done` holds from those inside uncollected() blocks; after the last one, collection is on again."""
     for thread in [thread for thread in _building if done(thread)]:
         del _building[thread]
     if not _building and _collecting:

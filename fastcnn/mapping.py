@@ -1,4 +1,8 @@
-"""Weights in pages of their own, of a mapped file or computed by passes: read when they are packed, and given back after that."""
+"""Memory of weights that is released after packing: pages of a mapped file, or pages computed by passes that can be computed again.
+
+Weights are read once, when they are packed. After that their pages need not stay in memory: those of a file can be read again, and a
+Derived array knows how to refill its own.
+"""
 from __future__ import annotations
 
 import errno
@@ -20,28 +24,28 @@ VIEWED_BYTES = 1 << 16
 
 
 class Guard(Protocol):
-    """What keeps a process alive that reads pages of a file which are there no more: the native module."""
+    """The native module's handler of SIGBUS, which keeps a process alive that reads a mapped file after it has been cut short."""
 
     def MappedFile(self, data: Any) -> Any:
-        """What knows whether the file has been .cut short; dropped before data is."""
+        """An object whose attribute `cut` says whether the mapped file has been cut short. It must be dropped before `data` is."""
 
     def begin_reading_files(self) -> None:
-        """What is gone reads as zeros until end_reading_files()."""
+        """From now on, missing pages of mapped files read as zeros."""
 
     def end_reading_files(self) -> None:
-        """And ends the process again."""
+        """From now on, reading a missing page ends the process again."""
 
 
 _guards: list[Guard] = []
 
 
 def guard_reads(guard: Guard) -> None:
-    """Called once by who knows the native module; this one may not."""
+    """Sets the Guard. A module that may import the native module calls this once; this file may not import it."""
     _guards[:] = [guard]
 
 
 class Stamp(NamedTuple):
-    """What tells a file from another and from itself after it was written to. A program can set all times but that of the last change."""
+    """Identifies a file and its content, to notice writes. Programs can set all times of a file but that of its last change."""
 
     file: tuple[int, int]
     content: tuple[int, int]
@@ -49,7 +53,7 @@ class Stamp(NamedTuple):
     names_and_rights: tuple[int, int, int, int]
 
     def was_written(self, now: Stamp) -> bool:
-        """Whether the same file has other content `now`: a new name or other rights are a change as well, and no reason to refuse it."""
+        """Whether the file's content has changed since. A new name or other permissions change the time too, but do not count."""
         if now.file != self.file:
             return False
         return now.content != self.content or (now.changed != self.changed and now.names_and_rights == self.names_and_rights)
@@ -63,7 +67,7 @@ def _stamp(status: os.stat_result) -> Stamp:
 class Mapping(mmap.mmap):
     """A whole file, read-only. It stays readable when the file is deleted or another is renamed to its place.
 
-    Read it inside of reading(): what is cut off meanwhile reads as zeros, and check() says so after that.
+    Read it inside of reading(): if the file is cut short meanwhile, the missing bytes read as zeros and check() raises afterwards.
     """
 
     path: str
@@ -79,16 +83,16 @@ class Mapping(mmap.mmap):
         return mapping
 
     def forget(self) -> None:
-        """The pages leave this process's memory; whoever reads them again has them back."""
+        """Releases the file's pages from this process's memory; reading them again loads them again."""
         self.madvise(mmap.MADV_DONTNEED)
 
     @property
     def cut(self) -> bool:
-        """Whether zeros were read where the file had ended."""
+        """Whether missing pages were read as zeros."""
         return any(memory.cut for memory in self.memory)
 
     def check(self) -> None:
-        """Raises FormatError when the file was written to in place: what is not packed yet is lost."""
+        """Raises FormatError where the file was written to in place: weights that are not packed yet are lost."""
         try:
             written = self.stamp.was_written(_stamp(os.stat(self.path)))
         except OSError:
@@ -99,7 +103,7 @@ class Mapping(mmap.mmap):
 
 
 class Derived(mmap.mmap):
-    """Pages of an array that fill(array) computes, from a file or not: once given back, they are zeros until recall() fills them again."""
+    """Pages of an array that fill(array) can compute again. After forget() they read as zeros until recall() refills them."""
 
     fill: Callable[[np.ndarray], None]
     file: Mapping | None
@@ -112,14 +116,14 @@ class Derived(mmap.mmap):
         return pages
 
     def forget(self) -> None:
-        """Gives the pages back, unless a step reads them."""
+        """Releases the pages, unless a step still reads them."""
         if not self.kept:
             self.madvise(mmap.MADV_DONTNEED)
             self.there = False
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """The file, open for reading. Raises OSError for pipes, devices, sockets and folders, without waiting for anybody to write to them."""
+    """Opens a regular file for reading. Raises OSError for pipes, devices, sockets and folders, without blocking on a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(descriptor).st_mode
@@ -134,7 +138,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 class _Read(threading.local):
-    """The files that the blocks of reading() around a thread have to look after."""
+    """Per thread: the mapped files that the innermost reading() block has to check."""
 
     files: list[Mapping] | None = None
 
@@ -145,7 +149,7 @@ _read = _Read()
 
 @contextmanager
 def reading(files: Iterable[Mapping] = ()) -> Iterator[None]:
-    """A block that reads these files and those that it maps. Raises FormatError when one of them was changed in place before its end."""
+    """Context manager for reading these files and those mapped inside. Raises FormatError where one was changed in place meanwhile."""
     outer, _read.files = _read.files, list(files)
     for guard in _guards:
         guard.begin_reading_files()
@@ -164,7 +168,7 @@ def reading(files: Iterable[Mapping] = ()) -> Iterator[None]:
 
 
 def mapped(stream: BinaryIO, path: str | os.PathLike[str]) -> Mapping:
-    """The mapping of an open file, one for all who ask while its content stays. Raises OSError or ValueError as Mapping does."""
+    """The Mapping of an open file, shared by all callers while its content is the same. Raises OSError, ValueError as Mapping does."""
     key = os.path.abspath(path), _stamp(os.fstat(stream.fileno()))
     found = _LIVING.get(key)
     if found is None or found.cut:
@@ -175,25 +179,25 @@ def mapped(stream: BinaryIO, path: str | os.PathLike[str]) -> Mapping:
 
 
 def bytes_at(data: bytes | Mapping, offset: int, count: int) -> np.ndarray:
-    """data[offset:offset + count] as uint8, read-only: a view where it is long."""
+    """data[offset:offset + count] as read-only uint8: a view, or a copy where it is short."""
     if 0 < count < VIEWED_BYTES:
         return np.frombuffer(data[offset:offset + count], np.uint8)         # a bytes object, whose contents are aligned
     return np.frombuffer(data, np.uint8, count, offset)
 
 
 def mapping_of(array: np.ndarray) -> Mapping | None:
-    """The file whose pages an array views or is derived from."""
+    """The mapped file that an array views or is computed from, else None."""
     owner = _owner(array)
     return owner.file if isinstance(owner, Derived) else owner if isinstance(owner, Mapping) else None
 
 
 def is_lent(array: np.ndarray) -> bool:
-    """Whether the array's memory may change or be given back: what runs look at has to be resident()."""
+    """Whether the array lies in a mapped file or in Derived pages, which may change or be released; steps need resident() arrays."""
     return isinstance(_owner(array), (Mapping, Derived))
 
 
 def is_derived(array: np.ndarray) -> bool:
-    """Whether the array is derived()."""
+    """Whether the array lies in Derived pages."""
     return isinstance(_owner(array), Derived)
 
 
@@ -205,7 +209,7 @@ def _owner(array: np.ndarray) -> object:
 
 
 def derived(source: np.ndarray, fill: Callable[[np.ndarray], None]) -> np.ndarray:
-    """What fill(array) writes to an array like `source`, from which it computes it; long ones in pages that can be given back."""
+    """A new array like `source` that fill(array) computes from it; a long one lies in Derived pages."""
     array = np.empty_like(source, subok=False)
     if array.nbytes >= VIEWED_BYTES:
         array = np.ndarray(array.shape, array.dtype, Derived(array.nbytes, fill, mapping_of(source)), strides=array.strides)
@@ -214,13 +218,13 @@ def derived(source: np.ndarray, fill: Callable[[np.ndarray], None]) -> np.ndarra
 
 
 def filler(array: np.ndarray) -> Callable[[np.ndarray], None]:
-    """What writes the contents of an array to another, without holding on to pages that can be filled again."""
+    """A function that writes the array's contents to another array; for Derived pages it is their fill(), which does not keep the pages."""
     owner = _owner(array)
     return owner.fill if isinstance(owner, Derived) else lambda out: np.copyto(out, array)
 
 
 def recall(array: np.ndarray) -> None:
-    """The contents of a derived array are there again."""
+    """Refills the pages of a Derived array that were released; does nothing for other arrays."""
     owner = _owner(array)
     if isinstance(owner, Derived) and not owner.there:
         base = array
@@ -239,7 +243,7 @@ def check_file(array: np.ndarray) -> None:
 
 
 def mappings_of(arrays: Iterable[np.ndarray]) -> list[Mapping]:
-    """The files under the arrays, each once."""
+    """The mapped files under the arrays, each once."""
     return list({id(m): m for m in map(mapping_of, arrays) if m is not None}.values())
 
 
@@ -251,14 +255,14 @@ def forget(array: np.ndarray) -> None:
 
 
 def give_back(array: np.ndarray) -> None:
-    """The pages under an array go where they can be read or computed again: recall() it before its contents are looked at."""
+    """Releases the pages under an array where they can be read or computed again. recall() it before reading it again."""
     owner = _owner(array)
     if isinstance(owner, (Mapping, Derived)):
         owner.forget()
 
 
 def resident(array: np.ndarray) -> np.ndarray:
-    """The array as steps can read it at any time: contiguous, aligned and not from a file."""
+    """The array, or a copy, that steps can read at any time: contiguous, aligned, in no mapped file and in no pages that are released."""
     owner = _owner(array)
     if isinstance(owner, Derived):
         recall(array)

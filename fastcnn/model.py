@@ -49,7 +49,7 @@ class Model:
                  source: str | os.PathLike[str] | None = None, tune: bool | str | os.PathLike[str] = False,
                  max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST,
                  packs: Mapping[Hashable, np.ndarray] | None = None):
-        """packs: of a compiled model, whose graph passes have been over already."""
+        """packs: packed weights of a compiled model, whose graph has been through the passes already."""
         self._budget, self._max_memory = Budget(max_memory or default_memory()), max_memory
         self._graph, self._threads, self._tune = graph, threads, tune
         self._compiled = packs is not None
@@ -336,7 +336,7 @@ class Model:
         return engine
 
     def _optimised(self, graph: Graph) -> Graph:
-        """The graph after passes. Those of a compiled model are done, and are not even imported."""
+        """The graph after passes. A compiled model's graph has been through them, so they are not even imported."""
         if self._compiled:
             return replace(graph, nodes=needed(graph.nodes, graph.output_names()))
         from fastcnn.passes import run_passes
@@ -344,7 +344,7 @@ class Model:
         return half_border(run_passes(graph), self._halves)
 
     def _variant(self, fed: frozenset[str]) -> Model:
-        """The same model with these initializers as inputs."""
+        """The model with these overridable initializers as inputs, made when they are first fed."""
         with self._lock:
             if fed not in self._variants:
                 from fastcnn.reader import with_inputs
@@ -354,9 +354,9 @@ class Model:
             return self._variants[fed]
 
     def _plan_ahead(self, engine: Engine) -> dict[str, Shape]:
-        """Plan at load when every input shape is fixed: errors come now, and the first run is as fast as the second.
+        """Plans at load where every input shape is fixed, so that errors come early and the first run is fast.
 
-        Shapes of the outputs, as far as known then.
+        Returns the shapes of the outputs, as far as they are then known.
         """
         specs = self._feeder.fixed_specs()
         if specs is None:
@@ -366,7 +366,7 @@ class Model:
         return {name: spec.shape for name, spec in plan.outputs.items()}
 
     def _warn(self, engine: Engine) -> None:
-        """One warning per model for nodes in fallback, those known by then."""
+        """Warns once per model of the fallback nodes that are known so far."""
         nodes = list(engine.fallbacks.values())
         if nodes and not self._warned:
             self._warned = True
@@ -382,7 +382,7 @@ def _tuner(tune: bool | str | os.PathLike[str], graph: Graph, accuracy: Accuracy
 def _again(source: str | Graph, threads: int, precision: str | Mapping[str, str], tune: bool | str | os.PathLike[str] = False,
            max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST, compiled: bool = False,
            why: Mapping[str, str] = MappingProxyType({})) -> Model:
-    """A pickled model."""
+    """Restores a pickled model."""
     if not isinstance(source, Graph):
         return loaded(source, threads, precision, tune, max_memory, accuracy)
     model = Model(source, threads, precision, None, tune, max_memory, accuracy, {} if compiled else None)
@@ -392,7 +392,7 @@ def _again(source: str | Graph, threads: int, precision: str | Mapping[str, str]
 
 def loaded(model: str | os.PathLike[str] | bytes | ModelProto, threads: int, precision: str | Mapping[str, str],
            tune: bool | str | os.PathLike[str], max_memory: int | None, accuracy: str | Mapping[str, str], verify: bool = False) -> Model:
-    """The model of a file, bytes or a ModelProto: what load() does with checked options."""
+    """load() after its options have been checked."""
     with uncut(), uncollected(), reading():
         found = sourced(model, precision, accuracy, verify)
         made = Model(found.graph, threads, found.precision, found.path, tune, max_memory, found.accuracy, found.packs)

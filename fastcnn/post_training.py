@@ -1,4 +1,4 @@
-"""fastcnn.quantize(): a float network as one of 8 bits, by what its values are on calibration data."""
+"""fastcnn.quantize(): converts a float network to 8 bits, with ranges measured on calibration data (post-training quantisation)."""
 from __future__ import annotations
 
 import os
@@ -100,4 +100,4 @@ def quantize(model: str | os.PathLike[str] | bytes | ModelProto, data: Any, outp
 
 
 def _nothing(stage: str, done: int, total: int | None) -> None:
-    """Nobody asked for progress."""
+    """The default for progress: does nothing."""

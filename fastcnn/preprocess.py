@@ -1,4 +1,4 @@
-"""Preprocess: images as the feeds of a network, by what its graph says of its input or by what the caller knows."""
+"""Preprocess: turns images into feeds of a network, with settings guessed from its graph or given by the caller."""
 from __future__ import annotations
 
 import json
@@ -66,7 +66,7 @@ class Preprocess:
 
     @classmethod
     def guess(cls, model: Model, **known: Any) -> Preprocess:
-        """What the only image input of a model wants; `known` fields are taken as they are.
+        """The Preprocess for a model with one image input; fields in `known` are taken as given.
 
         The model's metadata decides (key "fastcnn.preprocess", JSON), then its input: layout and grey or colour by where 1 or 3 channels
         stand, the size by its extents, 224 where they are open. A network of floats that does not normalise by itself gets ImageNet's
@@ -147,7 +147,7 @@ def opened(image: Any) -> Any:
 
 
 def _with_images(graph: Graph, how: Preprocess, any_size: bool) -> Graph:
-    """The graph with the nodes that make its image input of pixels in front."""
+    """The graph with nodes in front that compute its image input from pixels."""
     info, layout = image_input(graph.inputs)
     batch, version = (info.shape or (1,))[0], graph.opsets.get("", 1)
     pixels = graph.fresh_name("image")
@@ -216,7 +216,7 @@ def _guessed(graph: Graph) -> Preprocess:
 
 
 def _normalises(graph: Graph, name: str) -> bool:
-    """Whether the network begins with a normalisation of its own."""
+    """Whether the network itself begins with a normalisation."""
     for _ in range(len(graph.nodes)):
         readers = graph.consumers().get(name, [])
         if len(readers) != 1:

@@ -1,8 +1,8 @@
 """Tap tables of Resize: which input elements an output element of an axis reads, and their weights.
 
-A nearest neighbour hangs on whether a coordinate is a half or an integer. Where sizes are given coordinates are fractions of the extents,
-so that ties are ties. Where scales are given they are what onnxruntime makes of the float32: the standard's formulas in float32, halves
-within TIE of a half.
+The nearest neighbour depends on whether a coordinate is exactly a half or an integer. Where sizes are given, coordinates are exact
+fractions of the extents. Where scales are given, they are computed as onnxruntime does: the standard's formulas in float32, and a
+coordinate within TIE of a half counts as a half.
 """
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def sampling(node: Node) -> Sampling:
 
 
 def is_old(node: Node) -> bool:
-    """The forms before opset 11: scales alone, no modes."""
+    """Whether a node has the form before opset 11: scales only, no coordinate modes."""
     return node.op_type == "Upsample" or node.version < 11
 
 
@@ -124,7 +124,7 @@ def scaled_extent(size: int, scale: float | np.float32) -> int:
 
 
 def kept_ratio(policy: str, sizes: list[int], outs: list[int]) -> tuple[list[int], list[Fraction]]:
-    """(extents, scales): as they are, or one scale for all axes and extents rounded to the nearest integer, halves up."""
+    """(extents, scales) by keep_aspect_ratio_policy: as given, or one scale for all axes, with extents rounded to nearest, halves up."""
     ratios = [Fraction(out, size) if size else Fraction(1) for out, size in zip(outs, sizes)]
     if policy == "stretch":
         return outs, [max(ratio, Fraction(0)) for ratio in ratios]
@@ -149,7 +149,7 @@ def taps(axis: Axis, how: Sampling) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _whole_taps(axis: Axis, how: Sampling) -> tuple[np.ndarray, np.ndarray]:
-    """Taps of an axis without ends: indices may lie outside."""
+    """Taps without regard to the ends of the axis: indices may lie outside of x."""
     low, ratio = positions(axis, how.coordinates)
     if how.mode == "nearest":
         return (low + _goes_up(axis, ratio, how.nearest))[:, None], np.ones((axis.out, 1))
@@ -189,7 +189,7 @@ def positions(axis: Axis, mode: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def is_rounded(axis: Axis, mode: str) -> bool:
-    """Whether floats of the model say where the elements lie, and not extents alone."""
+    """Whether the positions depend on floats of the model (scales, a region), not on extents alone."""
     return axis.region != (0.0, 1.0) if mode == "tf_crop_and_resize" else mode != "align_corners" and not isinstance(axis.scale, Fraction)
 
 

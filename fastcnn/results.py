@@ -1,4 +1,4 @@
-"""What run() hands out, before it runs and then: arrays that share memory with nothing else, or those of the caller's that `out` names."""
+"""The results of run(): fresh arrays that share memory with nothing else, or the caller's arrays given as `out`."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ OVERLAP_WORK = 10_000
 
 
 def described_outputs(graph: Graph, shapes: Mapping[str, Shape]) -> list[ValueInfo]:
-    """The graph's outputs with the types and sizes that the file does not say and inference knows.
+    """The graph's outputs, with inferred types and sizes where the file gives none.
 
-    shapes  inferred ones, with symbols as infer_types() names them; their numbers count more than what the file says
+    shapes  inferred shapes, with symbols as infer_types() names them; their numbers take precedence over the file's
     """
     types = graph.types
     symbols = {symbol(info.name, axis): size for info in graph.inputs for axis, size in enumerate(info.shape or ())}
@@ -33,7 +33,7 @@ def described_outputs(graph: Graph, shapes: Mapping[str, Shape]) -> list[ValueIn
 
 
 def targets_of(names: Sequence[str], out: Sequence[Any] | Mapping[str, Any]) -> list[np.ndarray | None]:
-    """The array over each of the caller's places, in the order of names. Raises InputError for what cannot be written."""
+    """The arrays to write results to, in the order of names, from the caller's `out`. Raises InputError for one that cannot be written."""
     if isinstance(out, Mapping):
         unknown = [name for name in out if name not in names]
         if unknown:
@@ -74,7 +74,7 @@ def _writeable(name: str, place: Any) -> np.ndarray:
 
 def place(names: Sequence[str], results: Sequence[Any], targets: Sequence[np.ndarray | None],
           out: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
-    """The results, copied into the targets they do not lie in yet; the caller's own objects in their place."""
+    """Copies results into their targets where they do not lie there already; returns the caller's own objects in place of these."""
     placed = []
     for k, (name, result, target) in enumerate(zip(names, results, targets)):
         if target is None:
@@ -95,7 +95,7 @@ def first_of(unique: Sequence[str], names: Sequence[str], targets: Sequence[np.n
 
 
 def repeated(unique: Sequence[str], results: Sequence[Any], names: Sequence[str]) -> list[Any]:
-    """The results, one for each of `unique`, in the order of `names`: what is named again is a copy."""
+    """The results of `unique` in the order of `names`; a name that comes again gets a copy."""
     found, taken, placed = dict(zip(unique, results)), set(), []
     for name in names:
         placed.append(copied(found[name]) if name in taken else found[name])

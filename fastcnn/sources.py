@@ -1,4 +1,4 @@
-"""Sources: what load() is given, an ONNX or a compiled model, as a graph and what comes with it; the graph with other outputs."""
+"""Source: what load() reads, an ONNX or a compiled model, as a graph with its options; and graphs with other outputs."""
 from __future__ import annotations
 
 import os
@@ -32,7 +32,7 @@ class Source:
 
 
 def check_options(threads: Any, max_memory: Any) -> None:
-    """Raises ConfigurationError for arguments of load() without meaning."""
+    """Raises ConfigurationError for invalid arguments of load()."""
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise ConfigurationError(f"threads={threads!r}: expected a positive integer or None")
     if max_memory is not None and (not isinstance(max_memory, int) or isinstance(max_memory, bool) or max_memory < 1):
@@ -73,7 +73,7 @@ def with_outputs(graph: Graph, names: tuple[str, ...]) -> Graph:
 
 
 def embeddable(path: str | None, graph: Graph, wanted: bool | None) -> str | None:
-    """The path, where its file alone is the ONNX model that was read as `graph`.
+    """The path of the ONNX file, if the model consists of this one file and can be embedded in a compiled model.
 
     wanted  True: raises ConfigurationError where it is not; False: None
     """

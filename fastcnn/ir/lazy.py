@@ -1,4 +1,4 @@
-"""lazy: an attribute that is computed when it is first asked for. functools.cached_property takes a lock, until CPython 3.12."""
+"""lazy: an attribute computed at first use. As functools.cached_property, but without the lock that it takes before CPython 3.12."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class lazy(Generic[T]):
-    """A method whose result stays as the attribute of its name. Two threads may both compute it: it has to come to the same."""
+    """Decorator of a method: its result is kept as an attribute. Two threads may both compute it, so the results must be equal."""
 
     def __init__(self, make: Callable[[Any], T]) -> None:
         self.make, self.name, self.__doc__ = make, make.__name__, make.__doc__

@@ -1,8 +1,8 @@
-"""dataclass: the standard library's, made in a tenth of its time and filled in a third.
+"""dataclass: a faster replacement of the standard library's decorator, for the sixty classes that a load imports.
 
-dataclasses compiles up to six methods for each class when its module is imported: 0.4 ms, and a load imports sixty such classes. Here a
-class shares its methods with all others, and only its __init__ is compiled, when the first instance is made: it writes to __dict__, past
-__setattr__. Classes that a model has no use for cost next to nothing.
+dataclasses compiles up to six methods for each class at import, which takes 0.4 ms. Here all classes share their methods; only __init__ is
+compiled, when the first instance is made, and writes to __dict__ without __setattr__. Making a class takes a tenth of the time, filling an
+instance a third.
 """
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _late_init(cls: Any) -> Callable[..., None]:
 
 
 def _compiled_init(cls: Any) -> Any:
-    """An __init__ that fills __dict__, past __setattr__."""
+    """Compiles an __init__ that writes to __dict__ directly."""
     own: dict[str, Any] = {"MISSING": MISSING}
     params, lines = ["self"], ["own = self.__dict__"]
     for field in sorted(fields(cls), key=lambda field: bool(field.kw_only)):
@@ -78,7 +78,7 @@ def _compiled_init(cls: Any) -> Any:
 
 
 def _comparison(cls: Any, frozen: bool) -> dict[str, Any]:
-    """__eq__ among instances of one class, by the fields that count; __hash__ of a frozen one, none of another."""
+    """__eq__ of instances of one class by their compared fields; __hash__ for frozen classes only."""
     names = [field.name for field in fields(cls) if field.compare]
     values: Callable[[Any], Any] = attrgetter(*names) if len(names) > 1 else lambda self: tuple([getattr(self, name) for name in names])
 

@@ -1,4 +1,4 @@
-"""What is known of values when shapes are bound: dtype and shape of each, and the constant inputs of a node."""
+"""Spec: dtype and shape of a value once shapes are bound. Args: the Specs and constant values of one node's inputs."""
 from __future__ import annotations
 
 import math
@@ -39,18 +39,18 @@ class Spec:
 
 @dataclass(frozen=True)
 class Capped(Spec):
-    """A value whose extent along `axis` only the data tell: shape has the largest it can be, at least one.
+    """A value whose extent along `axis` depends on data, such as NonZero's: `shape` has the largest possible extent, at least 1.
 
-    The step that computes it writes it without gaps, row-major for the extent it came to, and that extent to Lowering.count.
+    The step that computes it writes a dense row-major tensor of the actual extent, and that extent to Lowering.count.
     """
 
     axis: int = 0
 
 
 class DataDependent(Exception):
-    """A shape depends on values that are not known before the model runs; the planner then goes on at run time.
+    """A shape depends on values that only a run computes; the planner then plans the rest during the run.
 
-    names  of the values that decide: with them at hand the shape is known, or another value is asked for
+    names  the values that are needed first; once they are known, planning goes on (and may ask for others)
     """
 
     def __init__(self, where: str, *names: str):
@@ -60,7 +60,7 @@ class DataDependent(Exception):
 
 @dataclass(frozen=True)
 class Args:
-    """What is known of a node's inputs when shapes are bound: specs, and values where they are constant (None: computed at run time)."""
+    """A node's inputs once shapes are bound: their Specs, and their values where they are constant (None: computed by the run)."""
 
     node: Node
     specs: tuple[Spec | None, ...]
@@ -70,14 +70,14 @@ class Args:
         return i < len(self.specs) and self.specs[i] is not None
 
     def spec(self, i: int) -> Spec:
-        """Spec of a required input."""
+        """The Spec of a required input."""
         spec = self.specs[i] if i < len(self.specs) else None
         if spec is None:
             raise ShapeError(f"{self.node.where()}: input {i} is missing")
         return spec
 
     def value(self, i: int, default: Any = None) -> Any:
-        """Value of an optional input that shapes depend on. Raises DataDependent when only the run will tell."""
+        """The value of an optional input that shapes depend on, or the default. Raises DataDependent where only a run computes it."""
         if not self.has(i):
             return default
         value = self.values[i]
@@ -86,7 +86,7 @@ class Args:
         return value
 
     def constant(self, i: int) -> np.ndarray:
-        """Value of an input that native() has found to be constant."""
+        """The value of an input that native() has checked to be constant."""
         value = self.values[i]
         assert value is not None, f"{self.node.where()}: input {i} is no constant"
         return value

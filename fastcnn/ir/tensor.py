@@ -1,6 +1,5 @@
-"""Tensor: where a value lies in memory, as strides over a buffer. Layouts are strides, so transposes, slices and concats can be views.
-
-Known to operators and planner alike; imports nothing of either.
+"""Tensor: a value's place in memory, as a shape and strides over a Buffer. Layouts are strides, so that transposes, slices and concats
+can be views. Used by operators and by the planner; imports neither.
 """
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ REMEMBERED = 256        # layouts of so many shapes: a plan asks for each severa
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory that tensors are views of.
+    """A piece of memory that tensors are views of: a place in the arena, a constant, or an input or output of the program.
 
     elements  extent in elements of dtype            array  the data of a constant, else None
     io        index among the program's inputs and outputs, None in the arena
@@ -46,7 +45,7 @@ class Buffer:
 
     @property
     def place(self) -> Buffer:
-        """The buffer that has a place of its own: this one, or the one whose place it takes over."""
+        """The buffer whose place in the arena this one uses: itself, or the one that it shares with."""
         return self if self.shared is None else self.shared
 
 
@@ -97,7 +96,7 @@ class Tensor:
         return None if strides is None else Tensor(self.buffer, tuple(shape), strides, self.offset)
 
     def view(self, shape: tuple[int, ...]) -> Tensor:
-        """reshape() where it cannot fail: axes split, or a dense tensor. AssertionError otherwise."""
+        """reshape() for shapes that are known to fit: axes are split, or the tensor is dense. Raises AssertionError otherwise."""
         view = self.reshape(shape)
         assert view is not None, f"{self.shape} with strides {self.strides} has no view {shape}"
         return view
@@ -105,7 +104,7 @@ class Tensor:
 
 @lru_cache(maxsize=REMEMBERED)
 def dense_strides(shape: tuple[int, ...]) -> Strides:
-    """Row-major strides."""
+    """Row-major strides of a shape, in elements."""
     strides, step = [], 1
     for extent in reversed(shape):
         strides.append(step)
@@ -114,7 +113,7 @@ def dense_strides(shape: tuple[int, ...]) -> Strides:
 
 
 def pitch(channels: int, itemsize: int = FLOAT) -> int:
-    """Elements of so many bytes from one pixel to the next of a tensor of its own."""
+    """Elements from one pixel to the next in a tensor with its own buffer: the channels, and a skew where pixels would alias in L1."""
     return channels + PITCH_SKEW // itemsize if channels and channels * itemsize % ALIASING == 0 else channels
 
 
@@ -139,7 +138,7 @@ def depth_inner_strides(shape: tuple[int, ...], itemsize: int = FLOAT) -> Stride
 
 @lru_cache(maxsize=REMEMBERED)
 def strides_like(shape: tuple[int, ...], strides: Strides) -> Strides:
-    """Strides of a tensor of its own for `shape`, dimensions nested as in `strides`; channels-last stays channels-last."""
+    """Dense strides for `shape` whose axes are nested in memory as those of `strides`; channels-last stays channels-last."""
     if is_channels_last(shape, strides):
         return channels_last_strides(shape)
     order = sorted(range(len(shape)), key=lambda d: (-strides[d], d))
@@ -152,24 +151,24 @@ def strides_like(shape: tuple[int, ...], strides: Strides) -> Strides:
 
 @lru_cache(maxsize=REMEMBERED)
 def span(shape: tuple[int, ...], strides: Strides) -> int:
-    """Elements from the first to one past the last of a tensor with non-negative strides."""
+    """Elements of the buffer from a tensor's first element to one past its last; strides are not negative."""
     return 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides))
 
 
 def matches(shape: tuple[int, ...], strides: Strides, wanted: Strides) -> bool:
-    """Equal strides, axes of extent one aside."""
+    """Whether strides are equal, ignoring axes of extent 1."""
     return all(n == 1 or s == w for n, s, w in zip(shape, strides, wanted))
 
 
 @lru_cache(maxsize=REMEMBERED)
 def is_dense(shape: tuple[int, ...], strides: Strides) -> bool:
-    """Row-major without gaps."""
+    """Whether a tensor is row-major without gaps."""
     return 0 in shape or matches(shape, strides, dense_strides(shape))
 
 
 @lru_cache(maxsize=REMEMBERED)
 def is_channels_last(shape: tuple[int, ...], strides: Strides) -> bool:
-    """Rank 3 and up, axis 1 contiguous and innermost, the spatial axes nested in order."""
+    """Whether a tensor of rank 3 or more has axis 1 (channels) contiguous and innermost and its spatial axes nested in order."""
     if len(shape) < 3 or (shape[1] != 1 and strides[1] != 1):
         return False
     outer = [s for d, (n, s) in enumerate(zip(shape, strides)) if d != 1 and n != 1]
@@ -179,12 +178,12 @@ def is_channels_last(shape: tuple[int, ...], strides: Strides) -> bool:
 
 
 def is_depth_inner(shape: tuple[int, ...], strides: Strides) -> bool:
-    """Rank 5 with the channels of successive depths in one run."""
+    """Whether a tensor of rank 5 has the channels of all depths of a pixel in one run of memory."""
     return len(shape) == 5 and (shape[1] == 1 or strides[1] == 1) and (shape[2] == 1 or strides[2] == shape[1])
 
 
 def reshaped_strides(shape: tuple[int, ...], strides: Strides, target: tuple[int, ...]) -> Strides | None:
-    """Strides of `target` over the same memory in the same order of elements, None when there are none."""
+    """Strides that give the same memory the shape `target` with the same order of elements; None where no strides do."""
     if 0 in target:
         return dense_strides(target)
     old = [(n, s) for n, s in zip(shape, strides) if n != 1]
@@ -212,10 +211,10 @@ def reshaped_strides(shape: tuple[int, ...], strides: Strides, target: tuple[int
 
 @lru_cache(maxsize=REMEMBERED)
 def walk(shape: tuple[int, ...], *strides: Strides) -> tuple[tuple[int, ...], tuple[Strides, ...]]:
-    """The same elementwise walk with as few dimensions as possible, the first tensor's memory order outermost to innermost.
+    """Merges the axes of an elementwise loop over several tensors into as few as possible, in the memory order of the first tensor.
 
-    Axes of extent one go, axes that every tensor steps through evenly merge; nothing is left of a walk without elements, which may have
-    2^40 empty rows. Returns the merged shape and strides.
+    Axes of extent 1 are dropped; neighbouring axes merge where every tensor steps through both evenly. A loop without elements becomes
+    one empty axis, since it could have 2^40 empty rows. Returns the merged shape and the strides of each tensor.
     """
     if 0 in shape:
         return (0,), ((1,),) * len(strides)

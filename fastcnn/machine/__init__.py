@@ -1,1 +1,1 @@
-"""The processor as numbers: which rows there are, which one planning uses, and how to measure one. Knows no convolution."""
+"""The processor as numbers for the cost model: a table of processors, the row in use, and how to measure one."""

@@ -23,7 +23,7 @@ WITHIN = 2.0                # times: what a row may be off before the planner's 
 
 
 def numbers(machine: Machine) -> Iterator[tuple[str, float]]:
-    """(name, value) of all numbers, those of a core as core.name."""
+    """(name, value) of all numbers of a machine; those of a core are called core.name."""
     for name, value in asdict(machine).items():
         if isinstance(value, dict):
             yield from ((f"{name}.{inner}", number) for inner, number in value.items())
@@ -32,12 +32,12 @@ def numbers(machine: Machine) -> Iterator[tuple[str, float]]:
 
 
 def far(row: Machine, other: Machine, within: float) -> list[str]:
-    """Names of the numbers that differ by more than a factor."""
+    """Names of the numbers that differ between two machines by more than a factor of `within`."""
     return [name for (name, a), (_, b) in zip(numbers(row), numbers(other)) if max(a / b, b / a) > within]
 
 
 def table(columns: Sequence[Machine], marked: Sequence[str] = ()) -> str:
-    """A line a number, a column a machine."""
+    """A text table with one line per number and one column per machine."""
     lines = [f"{'':18}" + "".join(f" {machine.name[:24]:>24}" for machine in columns)]
     for values in zip(*map(numbers, columns)):
         name = values[0][0]

@@ -1,4 +1,4 @@
-"""The clock and the peak of one core, by measuring: for predictions in seconds and shares of the peak."""
+"""Measures the clock and the FMA peak of one core, which turn predicted cycles into seconds and times into shares of the peak."""
 from __future__ import annotations
 
 import time
@@ -16,7 +16,7 @@ PEAK_REPEATS = 400
 
 
 def least_seconds(run: Callable[[], object], seconds: float, rounds: int = 3) -> float:
-    """The shortest of the runs that fit into so many seconds, of `rounds` at least."""
+    """The shortest time of one run, in seconds, among those that fit into `seconds`, at least `rounds` of them."""
     least, end = float("inf"), time.perf_counter() + seconds
     while rounds > 0 or time.perf_counter() < end:
         start = time.perf_counter()
@@ -28,7 +28,7 @@ def least_seconds(run: Callable[[], object], seconds: float, rounds: int = 3) ->
 
 @cache
 def cycles_per_second() -> float:
-    """The clock of one core as the first call finds it, in a few milliseconds."""
+    """clock(), measured once by the first call (a few milliseconds)."""
     return clock(0.005)
 
 
@@ -38,7 +38,7 @@ def clock(seconds: float) -> float:
 
 
 def peak_gflops(seconds: float = 0.3) -> float:
-    """FMA peak of one core as the best register tile reaches it on operands in L1."""
+    """FMA peak of one core in GFLOP/s: what the best register tile reaches with operands in L1."""
     best = 0.0
     tiles = [(nv, _native.gemm_max_mr(nv)) for nv in range(1, 5) if _native.gemm_max_mr(nv)]
     for nv, mr in tiles:
@@ -59,7 +59,7 @@ def row(nv: int, pixels: int, panels: int, k: int, repeats: int) -> Callable[[],
 
 
 def step(kind: str, operands: tuple[np.ndarray | None, ...], fields: dict[str, int]) -> Callable[[], object]:
-    """A native step on one thread; fields that are not given are 0."""
+    """A function that runs one native step on one thread; fields that are not given are 0."""
     given = {**dict.fromkeys(_native.step_fields()[kind], 0), **fields}
     program, workspace = _native.Program([(kind, operands, 1, given)], 0, 1, 0), _native.Workspace()
     return lambda: program.run(workspace, [])

@@ -1,4 +1,4 @@
-"""The machine that plans are made for: the processor's row, what FASTCNN_MACHINE names instead, or what a caller sets."""
+"""The Machine that the planner computes with: the processor's row of the table, FASTCNN_MACHINE, or one set by the caller."""
 from __future__ import annotations
 
 import os
@@ -21,25 +21,25 @@ _current = machine_of(_native.cpu())
 
 
 def current() -> Machine:
-    """The machine that plans made from now on are for."""
+    """The Machine in use."""
     return _current
 
 
 def select_machine() -> None:
-    """Plan for what FASTCNN_MACHINE names, else for this processor's row. Raises ConfigurationError."""
+    """Uses the machine that FASTCNN_MACHINE names, else this processor's row. Raises ConfigurationError."""
     name = os.environ.get("FASTCNN_MACHINE")
     set_current(named(name) if name else machine_of(_native.cpu()))
 
 
 def set_current(machine: Machine) -> None:
-    """Plan for this machine from now on. Plans that were made before stay as they are."""
+    """Uses this machine for all later plans; existing plans stay."""
     global _current
     _current = machine
 
 
 @contextmanager
 def using(machine: Machine) -> Iterator[Machine]:
-    """Plan for this machine inside the block: how tests set the machine they speak of."""
+    """Context manager: uses this machine inside the block. Tests set the machine they make claims about."""
     before = current()
     set_current(machine)
     try:
@@ -49,7 +49,7 @@ def using(machine: Machine) -> Iterator[Machine]:
 
 
 def cached(choice: Choice) -> Choice:
-    """Keeps the results of a choice; those for another machine or another instruction set are others."""
+    """Decorator: caches results by arguments, machine and instruction set."""
     @lru_cache(maxsize=512)
     def kept(machine: Machine, isa: str, *args: Any) -> Any:
         return choice(*args)
@@ -84,7 +84,7 @@ def measured_file() -> Path:
 
 
 def measured_before() -> Machine | None:
-    """What `python -m fastcnn.machine --measure` has found on this processor; None where there is nothing, or nothing of sense."""
+    """The Machine that `python -m fastcnn.machine --measure` has saved for this processor; None without a valid file."""
     try:
         return from_json(measured_file().read_text(), str(measured_file()))
     except (OSError, ValueError):

@@ -1,9 +1,8 @@
-"""The numbers of this machine by measuring: a second or two on a quiet machine, one thread.
+"""Measures the numbers of this machine: one thread, a second or two, on a quiet machine. Runs only on request (fastcnn.machine --measure).
 
-What takes whole layers or networks to find out stays as the row has it: ring_bytes, line, spill, l2_weights, l3_weights, prefetch,
-products; and chains, panel and l2_read, which arithmetic hides in part. With those three measured alone 73 % of the picks for 270 layers at
-AVX2 were within 10 % of the best, as the row has them 99 % (EPYC Zen 5, 2026-11-29). Nothing here runs unless it is asked for: plans depend
-on what was measured only where FASTCNN_MACHINE says so.
+Some numbers are copied from the processor's row. ring_bytes, line, spill, l2_weights, l3_weights, prefetch and products take whole layers
+or networks to find out. chains, panel and l2_read are partly hidden by arithmetic: measured alone they made worse picks
+(bench/notes/machine.md).
 """
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ HIDDEN = 0.5                # cycles: what arithmetic hides comes out as about n
 
 
 def measured(machine: Machine) -> Machine:
-    """The machine with what can be measured in its place. Leaves the instruction set as it was."""
+    """The given machine with measured numbers in place of those that can be measured. Restores the instruction set."""
     before = _native.current_isa()
     try:
         _native.set_isa(_native.isas()[-1])
@@ -42,13 +41,13 @@ def measured(machine: Machine) -> Machine:
 
 
 def cycles(run: Callable[[], object], seconds: float = SECONDS) -> float:
-    """The shortest time of a run, by the clock of that moment: it goes up and down with the load."""
+    """The shortest time of a run in cycles, by the clock at that moment, which changes with the load."""
     run()
     return clock(seconds / 4) * least_seconds(run, seconds)
 
 
 def _core(machine: Machine, vector: int) -> Core:
-    """Rates with vectors of the current instruction set."""
+    """The rates of a Core, for vectors of the current instruction set."""
     tiles = [(nv, _native.gemm_max_mr(nv)) for nv in range(1, 5) if _native.gemm_max_mr(nv)]
     steps = {(nv, mr): _step_of_k(nv, mr) for nv, mr in tiles}
     core = replace(machine.core(vector), fmas=_rounded(max(mr * nv / step for (nv, mr), step in steps.items())),
@@ -57,13 +56,13 @@ def _core(machine: Machine, vector: int) -> Core:
 
 
 def _step_of_k(nv: int, mr: int) -> float:
-    """Cycles of a step of k of a tile, operands in L1."""
+    """Cycles that a register tile takes for one step of k, with operands in L1."""
     short, long = (cycles(row(nv, mr, 1, k, 200)) / 200 for k in (32, 96))
     return (long - short) / 64
 
 
 def _convolutions(core: Core, vector: int) -> dict[str, float]:
-    """What happens around the products of whole convolutions, by comparing two of each that differ in it."""
+    """Costs around the products (bands, transforms, im2col): differences between pairs of convolutions that differ in one of them."""
     pixels, few, many = SIDE * SIDE, 2 * vector, MANY * vector
     found = {}
     for name, kernel in (("both", (3, 3)), ("one", (1, 3))):
@@ -82,7 +81,7 @@ def _convolutions(core: Core, vector: int) -> dict[str, float]:
 
 
 def _memory(machine: Machine) -> dict[str, Any]:
-    """Weights from memory, and a tile's own time."""
+    """Bandwidth of weights from memory, and the fixed time of a call of a tile."""
     nv = 2 if _native.gemm_max_mr(2) else 1
     mr = _native.gemm_max_mr(nv)
     long = _step_of_k(nv, mr)
@@ -91,14 +90,14 @@ def _memory(machine: Machine) -> dict[str, Any]:
 
 
 def _stream(nbytes: int) -> float:
-    """Bytes a cycle of weights that a matrix times a vector reads."""
+    """Bytes per cycle at which a matrix-vector product reads its weights."""
     k, width = 4096, 4 * _native.vector_length()
     panels = max(1, nbytes // (4 * k * width))
     return 4 * k * width * panels / cycles(row(4 if _native.gemm_max_mr(4) else 1, 1, panels, k, 1), 5 * SECONDS)
 
 
 def _places(ic: int, oc: int, kernel: tuple[int, int], padding: int = 1) -> dict[str, int]:
-    """Fields of a window of stride 1 over a map whose extents it keeps; padding 0: x has the border."""
+    """Step fields of a window of stride 1 whose output has the extents of the map; with padding 0, x includes the border."""
     (kh, kw), width = kernel, SIDE if padding else SIDE + kernel[1] - 1
     fields = dict.fromkeys(("n", "sh", "sw", "dh", "dw", "inner"), 1)
     return fields | {"kh": kh, "kw": kw, "pt": padding * (kh // 2), "pl": padding * (kw // 2), "oh": SIDE, "ow": SIDE, "iw": width,
@@ -123,7 +122,7 @@ def _winograd(kernel: tuple[int, int], ic: int, oc: int) -> Callable[[], object]
 
 
 def _dense(kind: str, ic: int, oc: int, padding: int) -> Callable[[], object]:
-    """3x3 by the implicit GEMM, through a band where there is padding, or by im2col."""
+    """A 3x3 convolution by implicit GEMM, through a band where it is padded, or by im2col."""
     packed = _native.pack_conv(_weights(oc, ic, 3, 3), 1, 2)
     fields = {**_places(ic, oc, (3, 3), padding), "groups": 1, "ic": ic, "oc": oc, "nv": 2, "band": padding}
     return _step(kind, ic, oc, packed, {**fields, "block": 4 if padding else SIDE})
@@ -134,10 +133,10 @@ def _depthwise(c: int) -> Callable[[], object]:
 
 
 def _rounded(value: float) -> float:
-    """Three digits."""
+    """Rounds to three digits."""
     return float(f"{value:.3g}")
 
 
 def _beside(value: float) -> float:
-    """A difference of two times."""
+    """The difference of two times, at least a small positive number."""
     return _rounded(max(value, HIDDEN))

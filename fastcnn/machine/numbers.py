@@ -76,7 +76,7 @@ class Machine:
     ring_bytes: int
 
     def core(self, vector: int) -> Core:
-        """The rates with vectors of so many floats."""
+        """The Core for vectors of this many floats."""
         return self.wide if vector >= WIDE else self.narrow
 
     def __hash__(self) -> int:
@@ -84,17 +84,17 @@ class Machine:
 
     @lazy
     def _hash(self) -> int:
-        """Once: every cached choice has its machine among its keys."""
+        """The hash, computed once: every cached choice has its machine in its key."""
         return hash(tuple(getattr(self, field.name) for field in fields(self)))
 
     def to_json(self) -> str:
-        """The numbers as a file has them."""
+        """The numbers as JSON text, for a file."""
         import json
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
 def from_json(text: str, origin: str) -> Machine:
-    """The machine of to_json's text. Raises ConfigurationError, which names the origin and the number that is wrong."""
+    """The Machine in to_json's text. Raises ConfigurationError that names the origin and the number that is wrong."""
     import json
     try:
         values = json.loads(text)
@@ -113,7 +113,7 @@ KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
 
 
 def _build(kind: type, values: Mapping[str, Any], origin: str) -> Any:
-    """A dataclass of positive numbers, of a name and of others like it."""
+    """Builds a dataclass whose fields are positive numbers, a name, or such dataclasses, from parsed JSON."""
     names = [field.name for field in fields(kind)]
     wrong = sorted(set(names) ^ set(values))
     if wrong:

@@ -1,7 +1,7 @@
-"""Rows of numbers by processor family, and which row a processor has: by what cpuid says, never by measuring.
+"""The table of machines: a row per processor family, chosen by cpuid and never by measuring, so that equal processors plan alike.
 
-Two equal processors therefore plan alike and give the same bits. `measured` rows were fitted to timed layers and networks
-(bench/notes/machine.md); the others take what their core is known to do (vector units, caches) and the rest from the nearest measured row.
+Rows marked `measured` were fitted to timed layers and networks (bench/notes/machine.md). The others have their processor's documented
+vector units and caches; their other numbers come from the nearest measured row.
 """
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ ROWS: Mapping[str, Machine] = {row.name: row for row in _ROWS}
 
 @dataclass(frozen=True)
 class Family:
-    """Processors of a vendor and family that have a row: these models (all where empty), with at least so much L2."""
+    """The processors of one row: a vendor and family, these models (all if empty), with at least this much L2."""
 
     row: str
     vendor: str
@@ -105,7 +105,7 @@ FAMILIES = (
 
 
 def row_of(cpu: Mapping[str, Any]) -> str:
-    """The name of a processor's row, from what _native.cpu() says of it; by its features where the family is unknown."""
+    """The name of the row for a processor described by _native.cpu(); unknown families get a row by their features."""
     for family in FAMILIES:
         if family.has(cpu):
             return family.row
@@ -115,6 +115,6 @@ def row_of(cpu: Mapping[str, Any]) -> str:
 
 
 def machine_of(cpu: Mapping[str, Any]) -> Machine:
-    """A processor's row with its own caches, as far as it says how large they are."""
+    """The processor's row, with the cache sizes that the processor itself reports."""
     own = {name: cpu[name] for name in ("l1d_bytes", "l2_bytes", "l3_bytes") if cpu[name] > 0}
     return replace(ROWS[row_of(cpu)], **own)

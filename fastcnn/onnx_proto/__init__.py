@@ -1,1 +1,1 @@
-"""Between protobuf and plain Python: element types, attributes, tensors, external data. Reader and reference are its only users."""
+"""Converts between protobuf messages and plain Python: element types, attributes, tensors, external data."""

@@ -1,4 +1,4 @@
-"""Attributes of a NodeProto as plain Python. Messages are protobuf's or those of messages.py."""
+"""Converts the attributes of a NodeProto to plain Python. Messages are protobuf's objects or those of messages.py."""
 from __future__ import annotations
 
 from enum import IntEnum

@@ -1,4 +1,6 @@
-"""Serialised models of plain networks as objects with the names of onnx.proto, without importing onnx and protobuf (60 ms).
+"""Decodes serialised ONNX models without importing onnx and protobuf, which takes 60 ms.
+
+Decoded messages have the attribute names of onnx.proto.
 
 The encoding is https://protobuf.dev/programming-guides/encoding: fields of a tag, (number << 3) | wire type, and a payload. What is not
 in the tables below (functions, bodies of control flow, sparse tensors, numbers in typed fields ...) is left to protobuf.
@@ -23,7 +25,7 @@ MAX_DEPTH = 100
 
 
 class OddMessage(Exception):
-    """A form that serialisers of plain models do not write, broken or not: for protobuf to judge."""
+    """The bytes have a form that this decoder does not know, valid or not: protobuf has to decode them."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Field:
 
 
 def _table(**numbers: int) -> dict[int, Field]:
-    """name__form=number; a form in the plural is that of a repeated field."""
+    """A message's fields from keyword arguments name__form=number; a form in the plural marks a repeated field."""
     table = {}
     for key, number in numbers.items():
         name, _, form = key.rpartition("__")
@@ -83,13 +85,13 @@ _WIRES = {"int": VARINT, "float": FIXED32}
 
 
 class Message:
-    """Fields as attributes; those that are not set read as protobuf's defaults, which are attributes of the class of a kind of message."""
+    """A decoded message. Fields are attributes; unset ones have protobuf's defaults, which are attributes of the message's class."""
 
     kind = ""
 
     @property
     def proto_name(self) -> str:
-        """What protobuf calls the message."""
+        """protobuf's name of the message."""
         return f"{self.kind}Proto"
 
     def HasField(self, name: str) -> bool:
@@ -97,7 +99,7 @@ class Message:
         return name in self.__dict__
 
     def WhichOneof(self, name: str) -> str | None:
-        """Of a Type: the kind of value it is."""
+        """For a TypeProto: which kind of value it describes ("tensor_type" ...), None if unset."""
         return "tensor_type" if "tensor_type" in self.__dict__ else None
 
     def __getattr__(self, name: str) -> Any:
@@ -119,7 +121,7 @@ CLASSES = _classes()
 
 
 def decode(data: bytes | FileMapping) -> Message:
-    """The ModelProto that is serialised in data; long weights are views of it. Raises OddMessage for what is not in the tables."""
+    """Decodes a ModelProto from data; long weights are views of data. Raises OddMessage for fields that are not in the tables."""
     try:
         return _native.WireReader(data, _ROWS, CLASSES, OddMessage).read("Model", MAX_DEPTH)
     except UnicodeDecodeError as error:
@@ -127,7 +129,7 @@ def decode(data: bytes | FileMapping) -> Message:
 
 
 def _floats(dtype: str) -> Callable[[bytes | FileMapping, int, int], np.ndarray]:
-    """Packed numbers of 4 or 8 bytes."""
+    """A packed field of floats of 4 or 8 bytes, as an array."""
     def read(data: bytes | FileMapping, begin: int, end: int) -> np.ndarray:
         if (end - begin) % np.dtype(dtype).itemsize:
             raise OddMessage("packed numbers that are cut off")
@@ -136,7 +138,7 @@ def _floats(dtype: str) -> Callable[[bytes | FileMapping, int, int], np.ndarray]
 
 
 def _varints(data: bytes | FileMapping, begin: int, end: int) -> np.ndarray:
-    """Packed varints as int64."""
+    """A packed field of varints, as an int64 array."""
     octets = np.frombuffer(data[begin:end], np.uint8)
     ends = np.flatnonzero(octets < 128)
     starts = np.concatenate([np.zeros(1, np.int64), ends + 1])[:len(ends)]
@@ -161,7 +163,7 @@ _CALLS = {"view": _view, "float32": _floats("<f4"), "float64": _floats("<f8"), "
 
 
 def _row(field: Field) -> tuple[str, bool, int, Any]:
-    """The field as the native reader has it."""
+    """A field in the form of the native decoder's table."""
     called, inside = _CALLS.get(field.form), field.form if field.form in MESSAGES else None
     form = _native.FORM_CALL if called else _native.FORM_MESSAGE if inside else _FORMS[field.form]
     return field.name, field.repeated, form, called or inside

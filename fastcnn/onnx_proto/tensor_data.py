@@ -86,7 +86,7 @@ _FIELDS: dict[int, tuple[str, str]] = {
 
 
 def _from_fields(tensor: TensorProto, dims: tuple[int, ...], where: str) -> np.ndarray:
-    """Data in float_data, int32_data, ... : the count must fit, except that one entry packs several small numbers."""
+    """The array of float_data, int32_data ...; their length must fit the shape. An entry may pack several numbers of less than 8 bits."""
     count = math.prod(dims)
     field, written = _FIELDS.get(tensor.data_type, ("string_data" if tensor.data_type == STRING else "int32_data", ""))
     data = getattr(tensor, field)
@@ -114,7 +114,7 @@ def _from_fields(tensor: TensorProto, dims: tuple[int, ...], where: str) -> np.n
 
 
 def _by_onnx(tensor: TensorProto, field: str) -> np.ndarray:
-    """Strings, and numbers that numpy has no type for."""
+    """Decodes strings, and element types that numpy lacks, by onnx's own code."""
     from onnx import TensorProto, numpy_helper
     message = TensorProto(data_type=tensor.data_type, dims=tensor.dims)
     getattr(message, field).extend(list(getattr(tensor, field)))

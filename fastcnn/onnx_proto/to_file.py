@@ -1,4 +1,4 @@
-"""A whole graph as an ONNX model, and an ONNX model of a later opset. Imports onnx: who needs it imports this."""
+"""Writes a Graph as an ONNX model, and converts ONNX models to a later opset. It imports onnx, so it is itself imported only when used."""
 from __future__ import annotations
 
 import os
@@ -31,7 +31,7 @@ def model_proto(graph: Graph, version: str) -> ModelProto:
 
 
 def _check(node: Node, opsets: dict[str, int]) -> None:
-    """Whether the node means in the file what it means here."""
+    """Raises ModelError for a node whose operator has another form in the opset of the file."""
     if node.activation is not None or node.domain not in opsets:
         raise ModelError(f"{node.where()}: is no operator of the file's opsets")
     if not onnx.defs.has(node.op_type, node.domain):
@@ -46,7 +46,7 @@ def _check(node: Node, opsets: dict[str, int]) -> None:
 
 
 def raised(model: Any, opset: int) -> Any:
-    """The model in an opset that is no earlier, by onnx's own converter; itself where it is. Raises ModelError where that fails."""
+    """The model in `opset` or a later one, converted by onnx; unchanged where it is. Raises ModelError where onnx cannot convert it."""
     proto = model if isinstance(model, ModelProto) else _parsed(model)
     found = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
     if not found or found[0] >= opset:
@@ -70,7 +70,10 @@ def _parsed(model: Any) -> ModelProto:
 
 
 def save(proto: ModelProto, path: str | os.PathLike[str]) -> None:
-    """Writes the model, through a file beside it: who reads the old one is not disturbed. Weights go apart where they have to."""
+    """Writes the model: to a temporary file that is renamed, so that readers of an old file are not disturbed.
+
+    A model too large for one protobuf message is written in place, its weights as external data beside it.
+    """
     target = Path(path)
     if proto.ByteSize() > LARGEST:
         onnx.save(proto, str(target), save_as_external_data=True, location=f"{target.name}.data")

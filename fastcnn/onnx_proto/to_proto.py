@@ -1,4 +1,4 @@
-"""graph.Node and Graph as ONNX's messages, for its shape inference and reference evaluator. Imports onnx: who needs it imports this."""
+"""Converts Nodes and Graphs to ONNX's messages, for its reference evaluator. It imports onnx, so it is itself imported only when used."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from fastcnn.onnx_proto.types import ELEMENT_NUMBERS, attribute_type, element_na
 
 
 def attribute_proto(name: str, value: Any, kind: int | None) -> AttributeProto:
-    """The message of a plain value; `kind` settles what an empty list holds."""
+    """The AttributeProto of a plain value; `kind` gives the element type of an empty list."""
     if isinstance(value, Graph):
         value = graph_proto(value)
     if isinstance(value, np.ndarray):
@@ -52,7 +52,7 @@ def attribute_kinds(node: Node) -> dict[str, int]:
 
 
 def graph_proto(graph: Graph, proto_of: Callable[[Node], NodeProto] | None = None, weights: int | None = None) -> GraphProto:
-    """The message of a body as it was read.
+    """The GraphProto of a graph, for instance of a body of control flow.
 
     proto_of  the message of a node in it; None: node_proto
     weights   constants with more elements are written without their data; None: none

@@ -1,4 +1,4 @@
-"""Between ONNX's type messages, numpy's dtypes and the type strings of graph.ValueInfo."""
+"""Converts between ONNX's type messages, numpy's dtypes and type strings such as "tensor(float)"."""
 from __future__ import annotations
 
 from functools import cache
@@ -25,14 +25,14 @@ ELEMENT_NUMBERS = {name: number for number, name in ELEMENT_NAMES.items()}
 
 
 def text(value: str | bytes, what: str) -> str:
-    """A string of a message; protobuf hands over bytes where they are no UTF-8."""
+    """A string field as str: protobuf returns bytes where they are not valid UTF-8."""
     if isinstance(value, bytes):
         raise ModelError(f"{what}: {value!r} is not UTF-8")
     return value
 
 
 def normal_domain(domain: str) -> str:
-    """"" for the default domain under either of its names."""
+    """The domain's name; "" for the default domain, which is also called "ai.onnx"."""
     return "" if domain == "ai.onnx" else domain
 
 
@@ -112,7 +112,7 @@ def element_name(dtype: np.dtype) -> str:
 
 
 def message_name(value: object) -> str:
-    """"GraphProto" of a message of ONNX's; the name of the type of anything else."""
+    """The name of a message's type, such as "GraphProto", or of any other object's type."""
     return getattr(value, "proto_name", None) or type(value).__name__
 
 

@@ -1,1 +1,1 @@
-"""What every operator is, as portable data: its family, how a batch of its inputs may be cut, its formula."""
+"""A card for every operator with a kernel: portable facts such as its family, its batch rule and its formula."""

@@ -1,4 +1,4 @@
-"""The card of an operator: what the compiler knows of it besides its signature, its shape rule and its kernels."""
+"""Card: facts about an operator that passes, inference and planning ask for, beside its signature, shape rule and kernels."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Cards of what works element by element: functions of one value, of two, of many."""
+"""Cards of elementwise operators: functions of one, two or many values."""
 from __future__ import annotations
 
 import numpy as np
@@ -9,12 +9,12 @@ from fastcnn.operators.functions import bfloat16, celu, elu, erf, gelu, gelu_tan
 
 
 def unary(formula: Formula, *parameters: tuple[str, float]) -> Card:
-    """A function of one value with a step of its own."""
+    """The card of a function of one value that always runs as a step."""
     return Card(broadcast, 1, Function(formula, parameters))
 
 
 def fused(formula: Formula, *parameters: tuple[str, float]) -> Card:
-    """A function of one value that the node before may apply as well."""
+    """The card of a function of one value that may also run in the epilogue of the node before."""
     return Card(broadcast, 1, Function(formula, parameters, fused=True))
 
 

@@ -1,4 +1,4 @@
-"""What passes fuse onto a node, as numpy: the definition that native kernels are tested against."""
+"""The epilogue of a node (bias, residual, activation that passes fuse onto it) in numpy: the definition for tests of native kernels."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _ONNX_ARITY = {"Conv": 3, "ConvTranspose": 3, "MatMul": 2}
 
 
 def onnx_arity(node: Node) -> int:
-    """How many of the node's inputs ONNX knows of."""
+    """The number of the node's inputs that ONNX defines; passes append others."""
     return len(node.inputs) if node.domain else _ONNX_ARITY.get(node.op_type, len(node.inputs))
 
 

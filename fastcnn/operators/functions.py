@@ -40,7 +40,7 @@ def gelu_tanh(x: np.ndarray, *_: float) -> np.ndarray:
 
 
 def bfloat16(x: np.ndarray) -> np.ndarray:
-    """The upper half of a float32, to nearest even."""
+    """x rounded to bfloat16, half to even, as float32: the upper 16 bits."""
     bits = np.atleast_1d(np.asarray(x, np.float32)).view(np.uint32)          # numpy 1 makes int64 of a scalar's bits
     rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)
     return np.where(np.isnan(x), np.float32(np.nan), rounded.view(np.float32).reshape(np.shape(x)))

@@ -7,7 +7,7 @@ from fastcnn.operators.card import Card
 
 
 def product(args: Args, batched: frozenset[int]) -> bool:
-    """Weights are the same for every image; 4 is a residual."""
+    """Batch rule: weights are the same for every image; input 4 is a residual and has images too."""
     return 0 in batched and batched <= {0, 4}
 
 

@@ -1,4 +1,4 @@
-"""Operators of later opsets in models of earlier ones, which exporters write: taken where they can mean but one thing."""
+"""Operators that are newer than the model's opset, which some exporters write: accepted where their meaning is unambiguous."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,9 +13,9 @@ Constants = Mapping[str, np.ndarray]
 
 
 def later_version(node: Node, constants: Constants) -> int | None:
-    """The opset that the node is written in, where its operator comes after the model's; None where it is of the model's opset or of none.
+    """The opset that a node is written in, if its operator is newer than the model's opset; None for other nodes and unknown operators.
 
-    It is the first that has the operator in this form: later ones only widen it, but for those in MEANINGS.
+    It is the first opset that has the operator in this form; later opsets only extend it, except for those in MEANINGS.
     Raises ModelError when the form fits no opset, or several with different meanings.
     """
     if node.domain or node.op_type in EXPERIMENTAL or signature(node.op_type, node.version, "") is not None:
@@ -41,7 +41,7 @@ def later_version(node: Node, constants: Constants) -> int | None:
 
 
 def early_warning(opset: int, early: Iterable[tuple[str, int]]) -> str:
-    """What the user of a model is told of them."""
+    """The warning about such operators."""
     listed = ", ".join(f"{op} (opset {version})" for op, version in sorted(early))
     return f"the model says opset {opset}, but has operators that came later: {listed}"
 

@@ -1,4 +1,4 @@
-"""Model-local functions: calls replaced by bodies, weights kept out of it."""
+"""Inlines model-local functions: calls are replaced by the functions' bodies, without copying weights."""
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -73,7 +73,7 @@ def _read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
 
 
 def _load(model: Any) -> tuple[ModelProto | Message, Weights, str | None]:
-    """The message, the data of its initializers that it is without, and its file, in whose folder its external data may lie."""
+    """(ModelProto, data of initializers that were left out of it, path of the file, beside which external data may lie)."""
     if isinstance(model, (bytes, bytearray, memoryview)):
         return *_parse(bytes(model), "model bytes"), None
     if not isinstance(model, (str, os.PathLike)):
@@ -90,7 +90,7 @@ def _load(model: Any) -> tuple[ModelProto | Message, Weights, str | None]:
 
 
 def _content(path: str) -> bytes | Mapping:
-    """The file's bytes, mapped. Raises OSError for what is no regular file."""
+    """The bytes of a file, mapped. Raises OSError for anything but a regular file."""
     with open_regular(path) as stream:
         try:
             return mapped(stream, path)
@@ -155,7 +155,7 @@ def _inlined_nodes(proto: Any) -> Iterable[NodeProto]:
 
 @dataclass
 class _Build:
-    """The graph while it is read: constants and nodes, each value under one name."""
+    """Collects constants and nodes while a graph is read, and checks that each value is defined once."""
 
     opsets: dict[str, int]
     beside: str | None

@@ -1,4 +1,4 @@
-"""Operators as opsets before 7 wrote them, in the forms of opset 7: a table, one row for each operator that changed.
+"""Rewrites operators of opsets 1 to 6 into the forms of opset 7: a table with a rule for each operator that changed.
 
 Each rule follows the text of the operator's own version. What the texts leave open is read as onnx's version converter does.
 """
@@ -23,12 +23,12 @@ def _kept_attrs(e: Expansion, *dropped: str) -> dict[str, Any]:
 
 
 def _results(first: str, count: int) -> tuple[str, ...]:
-    """The outputs of a node that Expansion.add made with several."""
+    """The names of all outputs of the node that Expansion.add() made with several outputs."""
     return first, *(f"{first}.{k}" for k in range(1, count))
 
 
 def _without(*dropped: str, **defaults: Any) -> Rule:
-    """The operator without attributes that lost their meaning; defaults of the old version that the new one changed."""
+    """A rule that drops attributes without meaning in opset 7 and writes out old defaults that opset 7 changed."""
     def rule(e: Expansion) -> tuple[str, ...]:
         count = len(e.node.outputs)
         return _results(e.add(e.node.op_type, *e.node.inputs, outputs=count, **{**defaults, **_kept_attrs(e, *dropped)}), count)
@@ -40,7 +40,7 @@ _no_sequence = _without("output_sequence")
 
 
 def _renamed(old: str, new: str) -> Rule:
-    """One attribute under another name."""
+    """A rule that renames one attribute."""
     def rule(e: Expansion) -> tuple[str, ...]:
         return e.add(e.node.op_type, *e.node.inputs, **_kept_attrs(e, old), **{new: e.attr(old)}),
     return rule
@@ -71,7 +71,7 @@ def _at_axis(e: Expansion, axis: int) -> str:
 
 
 def _ones_from(e: Expansion, start: str) -> str:
-    """A one for each axis of input 0 from start, a vector of one element, on."""
+    """A vector with a 1 for each axis of input 0 from `start` (a vector of one element) on."""
     sizes = e.add("Slice", e.add("Shape", e.input(0)), start, e.constant([INT_MAX], np.int64), version=10)
     return e.add("Add", e.add("Sub", sizes, sizes), e.constant([1], np.int64))
 
@@ -103,13 +103,13 @@ def _batch_norm(e: Expansion) -> tuple[str, ...]:
 
 
 def _tested(e: Expansion, y: str) -> tuple[str, ...]:
-    """y, and the statistics as they came in, for those who ask."""
+    """BatchNormalization at inference: y, and the given mean and variance unchanged where they are asked for."""
     mean, var = e.node.inputs[3:]
     return y, mean, var, mean, var
 
 
 def _trained(e: Expansion, attrs: dict[str, Any]) -> tuple[str, ...]:
-    """Statistics among the outputs are what says so from opset 7 on."""
+    """BatchNormalization in training: from opset 7 on, statistics among the outputs mean training."""
     count = max(len(e.node.outputs), 2)
     return _results(e.add("BatchNormalization", *e.node.inputs, version=9, outputs=count, **attrs), count)
 
@@ -165,7 +165,7 @@ def _tile(e: Expansion) -> tuple[str, ...]:
 
 
 def _value(e: Expansion, i: int) -> np.ndarray | None:
-    """Input i where it is a constant that nobody may feed."""
+    """The array of input i where it is a constant that cannot be fed, else None."""
     return None if e.input(i) in e.graph.overridable else e.value(i)
 
 
@@ -216,6 +216,6 @@ STAND_INS: dict[str, Rule] = {
 
 
 def is_old(node: Node) -> bool:
-    """Whether a rule is for the node; of opsets from 7 on, for spatial=0 alone."""
+    """Whether a node needs a rule: any node of an earlier opset in the table, and spatial=0 in opsets from 7 on."""
     until, _ = OLD_FORMS.get(node.op_type, (0, None))
     return not node.domain and node.version < until and (node.version < OLDEST_KEPT or not node.attrs.get("spatial", 1))

@@ -1,4 +1,4 @@
-"""A graph with other inputs than its file says: sizes fixed, constants replaced or fed. The given graph stays as it is."""
+"""Copies of a graph with other inputs: symbolic sizes fixed, constants replaced, or constants made inputs."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from fastcnn.onnx_proto.types import element_name
 
 
 def with_sizes(graph: Graph, sizes: Mapping[str, int]) -> Graph:
-    """Symbolic sizes of inputs and outputs as numbers."""
+    """The graph with these symbolic sizes of inputs and outputs replaced by numbers."""
     if not sizes:
         return graph
     def fixed(info: ValueInfo) -> ValueInfo:
@@ -23,7 +23,7 @@ def with_sizes(graph: Graph, sizes: Mapping[str, int]) -> Graph:
 
 
 def with_constants(graph: Graph, arrays: Mapping[str, np.ndarray]) -> Graph:
-    """Constants replaced by arrays of the same type and shape. Raises InputError for others."""
+    """The graph with constants replaced by arrays of the same type and shape. Raises InputError for others."""
     if not arrays:
         return graph
     for name, array in arrays.items():
@@ -36,19 +36,19 @@ def with_constants(graph: Graph, arrays: Mapping[str, np.ndarray]) -> Graph:
 
 
 def with_inputs(graph: Graph, names: Collection[str]) -> Graph:
-    """These constants as further inputs."""
+    """The graph with these constants as further inputs."""
     infos = [constant_info(graph, name) for name in names]
     constants = {name: array for name, array in graph.constants.items() if name not in names}
     return _inferred(replace(graph, inputs=[*graph.inputs, *infos], constants=constants))
 
 
 def constant_info(graph: Graph, name: str) -> ValueInfo:
-    """Type and shape of a constant as those of an input."""
+    """The ValueInfo of a constant."""
     array = graph.constants[name]
     return ValueInfo(name, f"tensor({element_name(array.dtype)})", array.shape)
 
 
 def _inferred(graph: Graph) -> Graph:
-    """With types and shapes inferred anew."""
+    """The graph with types and shapes inferred again."""
     graph = replace(graph, types={}, shapes={})
     return replace(graph, **infer_types(graph).facts())

@@ -1,4 +1,4 @@
-"""The element type of every value of a graph, from those of its inputs and constants: the file's own claims are checked, not believed."""
+"""Derives the element type of every value from inputs and constants, and checks the types that the file claims against it."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ INT64, BOOL = "tensor(int64)", "tensor(bool)"
 
 
 def check_types(graph: Graph) -> dict[str, str]:
-    """Type strings by value, as far as the operators' definitions say them.
+    """Value -> type string, as far as the operators' definitions determine it.
 
     Raises ModelError naming the node whose operator does not take the types of its inputs, bodies included, or the output of the
     graph that is declared as another type than it has.
@@ -37,7 +37,7 @@ def _types_in(graph: Graph, known: Known) -> Known:
 
 
 def _flow_types(node: Node, types: Sequence[str | None], around: Known) -> list[str | None]:
-    """Of If, Loop and Scan: what their bodies make."""
+    """Types of the outputs of If, Loop and Scan: those of their bodies' outputs."""
     own = {"If": [BOOL], "Loop": [INT64, BOOL], "Scan": [INT64] if node.version < 9 else []}[node.op_type]
     for i, (kind, wanted) in enumerate(zip(types, own)):
         if kind not in (None, wanted):
@@ -58,7 +58,7 @@ def _flow_types(node: Node, types: Sequence[str | None], around: Known) -> list[
 
 
 def _body_types(body: Graph, given: Sequence[str | None], around: Mapping[str, str | None]) -> list[str | None]:
-    """Of a body's outputs, for the types of its inputs in order and of what is around it."""
+    """Types of a body's outputs, given the types of its inputs in order and of the values around it."""
     inputs: Known = {info.name: info.type or None for info in body.inputs}
     inputs.update((info.name, kind) for info, kind in zip(body.inputs, given) if kind)
     known = _types_in(body, {**around, **inputs})

@@ -1,4 +1,4 @@
-"""A graph of an opset before 7 as one of opset 7: everything behind the reader sees operators in newer forms only."""
+"""Upgrades a graph of an opset before 7 to opset 7, so that everything behind the reader sees the newer forms only."""
 from __future__ import annotations
 
 from collections.abc import Mapping

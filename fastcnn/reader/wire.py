@@ -1,6 +1,6 @@
-"""A serialised model split in two: the message without its weights, and the weights as views of where they lie.
+"""Splits a serialised model into the message without its weights and the weights, as views of the serialised bytes.
 
-protobuf alone would copy every weight twice (message, bytes of a field).
+protobuf would copy every weight twice: into the message, and as the bytes of a field.
 """
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What ONNX says of its operators, as tables: signatures, element types, the values that attributes may have."""
+"""ONNX's definitions of its operators as tables: signatures, element types, allowed values of attributes."""

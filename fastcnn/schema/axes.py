@@ -1,4 +1,4 @@
-"""Attributes that name axes of an input, checked where its rank is known."""
+"""Checks attributes that name axes of an input, where its rank is known."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from fastcnn.ir.record import dataclass
 
 @dataclass(frozen=True)
 class Axes:
-    """Which attribute counts axes of input 0, and how many more than it has there are to count: a new one, the place after the last."""
+    """An attribute that names axes of input 0, counted as if that had `more` axes (OneHot), or one place above the last (Flatten)."""
 
     attribute: str = "axis"
     more: int = 0

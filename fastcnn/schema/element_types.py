@@ -1,4 +1,4 @@
-"""Which element types ONNX's operators take and give, at every opset: what its schemas say, without `import onnx`, which takes 60 ms.
+"""The element types that ONNX's operators take and give, at every opset: a copy of its schemas, since importing onnx takes 60 ms.
 
 A test compares every line with onnx's schemas. Operators that are not here are looked up there.
 """

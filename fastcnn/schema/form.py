@@ -1,4 +1,4 @@
-"""Nodes against ONNX's operator schemas: the operator exists, inputs and attributes are there and of the right kind."""
+"""Checks nodes against ONNX's operator schemas: the operator exists, its inputs and attributes are there and of the right kind."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _signature_of_schema(op_type: str, version: int, domain: str) -> Signature |
 
 
 def newest_opset(asked: int = NEWEST_OPSET + 1) -> int:
-    """An opset up to which all are known, at least `asked` if it is: the installed onnx may know newer ones than the table."""
+    """The newest opset that is known: that of the table, or of the installed onnx where `asked` is newer than the table."""
     if asked <= NEWEST_OPSET:
         return NEWEST_OPSET
     import onnx
@@ -60,7 +60,7 @@ def newest_opset(asked: int = NEWEST_OPSET + 1) -> int:
 
 
 def onnx_version() -> str:
-    """Of the installed onnx."""
+    """The version of the installed onnx."""
     import onnx
     return onnx.__version__
 

@@ -1,4 +1,4 @@
-"""The values that attributes may have, whatever the shapes: checked once, when a model is read, before anything computes with them."""
+"""Checks attributes against the values that ONNX allows, whatever the shapes; once, when a model is read."""
 from __future__ import annotations
 
 import math
@@ -24,7 +24,7 @@ MAY_BE_INFINITE = frozenset({("Clip", "min"), ("Clip", "max"), ("Pad", "value"),
 
 @dataclass(frozen=True)
 class Rule:
-    """fits(value), and what to say where it does not."""
+    """fits(value) -> bool, and the text of the error where it is False."""
 
     fits: Callable[[Any], bool]
     wanted: str
@@ -35,18 +35,18 @@ def _is_int(value: Any) -> bool:
 
 
 def one(low: int, high: int = MOST) -> Rule:
-    """An integer between two, both allowed."""
+    """A rule for an integer between two bounds, inclusive."""
     return Rule(lambda v: _is_int(v) and low <= v <= high, f"from {low} to {high}")
 
 
 def each(low: int, high: int = MOST) -> Rule:
-    """A list of them, no longer than a tensor has axes on both sides."""
+    """A rule for a list of such integers, at most two for each axis that a tensor may have."""
     return Rule(lambda v: isinstance(v, list) and len(v) <= 2 * MAX_RANK and all([_is_int(n) and low <= n <= high for n in v]),
                 f"at most {2 * MAX_RANK} numbers from {low} to {high}")
 
 
 def names(*allowed: str) -> Rule:
-    """One of a few words."""
+    """A rule for a string out of a few."""
     return Rule(lambda v: v in allowed, f"one of {', '.join(allowed)}")
 
 
@@ -134,7 +134,7 @@ def check_ranges(node: Node) -> None:
 
 
 def _check_together(node: Node) -> None:
-    """What one attribute has to be beside others, or beside the number of inputs and outputs."""
+    """Checks that involve several attributes, or an attribute and the number of inputs and outputs."""
     made = node.attrs.get("num_outputs")
     if node.op_type == "Split" and made is not None and made != len(node.outputs):
         raise ModelError(f"{node.where()}: num_outputs={made}, the node has {len(node.outputs)}")

@@ -1,4 +1,4 @@
-"""What ONNX's schemas say of the operators with kernels and of those around them: reading needs no `import onnx`, which takes 45 ms.
+"""ONNX's schemas of operators with kernels and of common others, as a table, since importing onnx takes 45 ms.
 
 A test compares every line with onnx's schemas at every opset. Operators that are not here are looked up there.
 """

@@ -1,4 +1,4 @@
-"""Element types through a node: those of its outputs from those of its inputs, refused where its operator does not take them."""
+"""Element types of a node's outputs from those of its inputs. Types that the operator does not take are refused."""
 from __future__ import annotations
 
 import re
@@ -26,7 +26,7 @@ REMEMBERED = 4096
 
 @dataclass(frozen=True)
 class Typing:
-    """The type variable of each formal input and output, the types that a variable stands for, and inputs that need not agree in theirs."""
+    """An operator's type constraints: the variable of each input and output, the types of each variable, inputs that need not agree."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -34,17 +34,17 @@ class Typing:
     mixed: frozenset[int] = frozenset()
 
     def variable(self, i: int) -> str:
-        """Of input i; the last one may repeat."""
+        """The type variable of input i; the last one may repeat."""
         return self.inputs[min(i, len(self.inputs) - 1)]
 
     def allows(self, variable: str, kind: str) -> bool:
-        """Whether a type is among those of a variable."""
+        """Whether a variable may stand for a type."""
         allowed = self.allowed[variable]
         return kind in allowed or kind.partition("(")[0] in allowed
 
 
 class Mismatch(Exception):
-    """Why the types of a node's inputs do not do: (position, what is wrong with it)."""
+    """The type of an input does not fit: (position, what is wrong with it)."""
 
 
 def output_types(node: Node, types: Types, beyond: bool = False) -> list[str | None]:
@@ -119,7 +119,7 @@ def _listed(allowed: frozenset[str]) -> str:
 
 @cache
 def typing_of(op_type: str, version: int, domain: str) -> Typing | None:
-    """The operator's typing as of an opset; None where nobody knows it."""
+    """The operator's typing at an opset; None for unknown operators."""
     versions = _rows(op_type) if not domain and version <= NEWEST_TYPED else None
     if versions is None:
         return _of_schema(op_type, version, domain)
@@ -183,14 +183,14 @@ def _spelled(kind: str) -> str:
 # ---- outputs whose types the inputs alone do not say ----
 
 def _by_labels(kind: str) -> Callable[[Node, Types], str | None]:
-    """Of a classifier's labels."""
+    """The output types of a classifier, by the type of its labels."""
     def rule(node: Node, types: Types) -> str | None:
         return kind.format("string" if node.attrs.get("classlabels_strings") else "int64")
     return rule
 
 
 def _encoded(node: Node, types: Types) -> str | None:
-    """Of LabelEncoder and CategoryMapper: the type of the values; without keys and values strings become integers, others strings."""
+    """Output type of LabelEncoder and CategoryMapper: that of the values; without keys and values, strings give integers, else strings."""
     values = node.attrs.get("values_tensor")
     if values is not None:
         return f"tensor({element_name(values.dtype)})"
@@ -201,7 +201,7 @@ def _encoded(node: Node, types: Types) -> str | None:
 
 
 def _of_map(node: Node, types: Types) -> str | None:
-    """Of DictVectorizer: map(key,value) -> value."""
+    """Output type of DictVectorizer: map(key,value) -> value."""
     return None if types[0] is None else types[0].partition(",")[2][:-1]
 
 
@@ -230,7 +230,7 @@ def _first(types: Types) -> str | None:
 
 
 def _quantized(node: Node, types: Types) -> str | None:
-    """By the zero point, where there is one, else by the attribute."""
+    """Output type of QuantizeLinear: that of the zero point where there is one, else by the attribute."""
     if len(types) > 2 and types[2] is not None:
         return types[2]
     number = node.attrs.get("output_dtype", 0)
@@ -277,7 +277,7 @@ def _checked(node: Node, kind: str | None, bound: str | None) -> str | None:
 
 
 def _element(types: Types) -> str | None:
-    """Of a sequence or an optional: seq(x) -> x."""
+    """The element type of a sequence or an optional: seq(x) -> x."""
     kind = types[0]
     return None if kind is None else kind.partition("(")[2][:-1]
 

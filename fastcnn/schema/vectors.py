@@ -1,4 +1,4 @@
-"""Inputs that are lists of sizes, starts or pads, and inputs of a fixed number of elements, checked where rank and sizes are known."""
+"""Checks inputs that must be vectors (sizes, starts, pads) or have a fixed number of elements, where rank and sizes are known."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ COUNTS: dict[str, dict[int, int]] = {
 
 
 def wrong_count(node: Node, shape_of: Callable[[int], Shape | None]) -> str | None:
-    """What is wrong with an input that has more or fewer elements than COUNTS says; None where none is known to have."""
+    """The error text for an input with more or fewer elements than COUNTS says; None where no input is known to have."""
     for i, count in COUNTS.get(node.op_type, {}).items() if not node.domain else ():
         shape = shape_of(i) if node.input(i) else None
         sizes = [size for size in shape or () if isinstance(size, int)]

@@ -1,4 +1,4 @@
-"""Nodes against the shapes of their weights and, where inference knows them, of their inputs."""
+"""Checks attributes of nodes against the shapes of their weights and, where they are inferred, of their inputs."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -172,6 +173,29 @@ def test_long_chains_are_laid_out_at_once():
     assert sorted(b.offset for b in alive) == list(range(0, 20_000 * 64, 64))
 
 
+def test_rounds_that_keep_nothing_take_no_memory():
+    """A Loop without scan outputs takes the same for any number of rounds."""
+    loaded = fastcnn.load(model([node("Loop", ["m", "", "x"], ["y"], body=loop(None).graph.node[0].attribute[0].g, name="n")],
+                                {"m": [], "x": [2]}, ["y"], types={"m": TensorProto.INT64}))
+
+    def peak(rounds: int) -> int:
+        tracemalloc.start()
+        loaded.run(None, {"m": np.array(rounds), "x": np.ones(2, F32)})
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(10)
+    assert peak(10_000) < peak(100) + 64 * 1024
+
+
+def test_rows_without_elements_are_in_the_budget():
+    loaded = fastcnn.load(model([node("Loop", ["", "", "x"], ["y", "rows"], body=loop(None, rows=True).graph.node[0].attribute[0].g,
+                                      name="n")], {"x": [0]}, ["y", "rows"]), max_memory=1 << 16)
+    with pytest.raises(fastcnn.LimitError, match="Loop 'n': what the rounds make takes"):
+        loaded.run(None, {"x": np.ones(0, F32)}, timeout=600)
+
+
 # ---- rounds that never end ----
 
 
@@ -186,12 +210,17 @@ def test_timeout_ends_a_loop(rounds, start):
 
 
 def test_interrupt_ends_a_loop():
+    """Whoever starts the suite in the background of a shell has it ignore SIGINT: the handler is set here."""
     loaded, x = fastcnn.load(loop(HUGE)), np.ones(2, F32)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        loaded.run(None, {"x": x})
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loaded.run(None, {"x": x}, timeout=600)
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     with pytest.raises(fastcnn.TimeLimitError):
         loaded.run(None, {"x": x}, timeout=0.05)
 

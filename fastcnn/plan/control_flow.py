@@ -16,6 +16,9 @@ from fastcnn.plan.aliasing import apart
 from fastcnn.plan.plan import Plan
 from fastcnn.reference import run_control_flow
 
+# What a row of a scan output takes beside its elements: rows without any take memory too.
+ROW_BYTES = 128
+
 Value = Any
 Specs = Sequence["Spec | None"]
 
@@ -109,7 +112,7 @@ class ControlFlow:
                 raise TimeLimitError("the run took longer than its timeout")
             outputs = self._by_graph[id(graph)].run(values, around, until)
             for array in outputs[self.rows:]:
-                kept += getattr(array, "nbytes", 0)
+                kept += getattr(array, "nbytes", 0) + ROW_BYTES
             self.budget.check(kept, "what the rounds make")
             return outputs
 

@@ -31,12 +31,15 @@ def loop(node: Node, inputs: Sequence[Value], run: Run) -> list[Value]:
     limit, condition, *carried = (*inputs, None, None)[:max(len(inputs), 2)]
     rounds = None if limit is None else int(limit.item())
     going, true = condition is None or bool(condition.item()), np.array(True)
-    count = 1 + len(carried)
+    count, done = 1 + len(carried), 0
+    scanned = len(body.outputs) > count
     rows: list[list[Value]] = []
-    while going and (rounds is None or len(rows) < rounds):
-        outputs = run(body, [np.array(len(rows)), true, *carried])
+    while going and (rounds is None or done < rounds):
+        outputs = run(body, [np.array(done), true, *carried])
         going, carried = bool(outputs[0].item()), outputs[1:count]
-        rows.append(outputs[count:])
+        done += 1
+        if scanned:
+            rows.append(outputs[count:])
     return [*carried, *_stacked(body, rows, count)]
 
 

@@ -56,13 +56,16 @@ def choose(problem: Problem) -> Choice:
     if problem.half:
         return BF16_GEMM.choose(problem)
     if problem.rounds:
-        exact = choose(replace(problem, rounds=False))
-        rounded = [BF16_GEMM.choose(problem)] if BF16_GEMM.takes(problem) else []
-        return min([*rounded, exact], key=lambda choice: cycles(choice, problem.threads))
+        return BF16_GEMM.choose(problem) if _rounding_pays(replace(problem, threads=1)) else choose(replace(problem, rounds=False))
     for rung in LADDER:
         if rung.takes(problem) and rung.pays(problem):
             return rung.choose(problem)
     return choose(problem.on_pixels())
+
+
+def _rounding_pays(problem: Problem) -> bool:
+    """Of a problem for one thread, so that results are the same bits for any number of them."""
+    return BF16_GEMM.takes(problem) and cycles(BF16_GEMM.choose(problem), 1) <= cycles(choose(replace(problem, rounds=False)), 1)
 
 
 def covers_planes(problem: Problem) -> bool:

@@ -106,3 +106,7 @@ cdef extern from "fastcnn.h" nogil:
     size_t fc_winograd_packed_floats(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) noexcept
     void fc_winograd_pack(float *, const void *, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) noexcept
     int fc_winograd_covers(int64_t, int64_t, int64_t) noexcept
+
+
+cdef extern from "threads.h" nogil:
+    int fc_next_share(int) noexcept

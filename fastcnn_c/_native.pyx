@@ -298,6 +298,11 @@ def set_cpus(int count):
     fc_set_cpus(max(0, count))
 
 
+def next_share(int threads):
+    """Threads that a run which can use `threads` would get if it began now: its share of the CPUs among the runs under way."""
+    return fc_next_share(threads)
+
+
 def set_cpu_quota(int count):
     """CPUs that the process may use at most, 0: no quota."""
     fc_set_cpu_quota(max(0, count))

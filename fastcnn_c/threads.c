@@ -79,13 +79,22 @@ int fc_cpus(void)
     return quota && quota < allowed ? quota : allowed;
 }
 
-int fc_begin_run(int threads)
+static int share_of_cpus(int threads, int sharing)
 {
-    const int sharing = atomic_fetch_add_explicit(&runs, 1, memory_order_relaxed) + 1;
     if (threads <= 1)
         return 1;
     const int share = fc_cpus() / sharing;
     return share >= threads ? threads : share > 1 ? share : 1;
+}
+
+int fc_begin_run(int threads)
+{
+    return share_of_cpus(threads, atomic_fetch_add_explicit(&runs, 1, memory_order_relaxed) + 1);
+}
+
+int fc_next_share(int threads)
+{
+    return share_of_cpus(threads, atomic_load_explicit(&runs, memory_order_relaxed) + 1);
 }
 
 void fc_end_run(void) { atomic_fetch_sub_explicit(&runs, 1, memory_order_relaxed); }

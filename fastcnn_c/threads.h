@@ -21,6 +21,9 @@ void fc_wait_for(atomic_int *counter, int value);
 int fc_begin_run(int threads);
 void fc_end_run(void);
 
+/* What fc_begin_run would give just now. */
+int fc_next_share(int threads);
+
 /* body(argument, id, count) on `threads` threads at once, or on fewer when the system gives fewer. */
 void fc_parallel(void (*body)(void *, int, int), void *argument, int threads);
 

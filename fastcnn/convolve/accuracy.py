@@ -39,6 +39,11 @@ class Accuracy:
         """Whether operands of a node may be rounded to bfloat16."""
         return self.precision == BF16 if self.rounded is None else name in self.rounded
 
+    @property
+    def rounds_any(self) -> bool:
+        """Whether there are nodes whose operands may be rounded."""
+        return self.precision == BF16 if self.rounded is None else bool(self.rounded)
+
 
 FASTEST = Accuracy()
 

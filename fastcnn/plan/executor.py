@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import fastcnn.reference as reference
 from fastcnn._native import Deadline
 from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser, CostModel
-from fastcnn.ir.errors import ExecutionError, TimeLimitError, UnsupportedOperatorError
+from fastcnn.ir.errors import ExecutionError, LimitError, TimeLimitError, UnsupportedOperatorError
 from fastcnn.ir.graph import Graph, Node, is_control_flow
 from fastcnn.ir.spec import F32, Spec
 from fastcnn.locks import Lock, uncut
@@ -36,6 +38,8 @@ guard_reads(_native)
 MAX_PLANS = 64
 # And per body of control flow, where a slice that moves with the rounds has a plan for each of them.
 MAX_BODY_PLANS = 1024
+# Runs of a shape that share the CPUs before there is a plan for their share: planning takes as long as some runs.
+RUNS_BEFORE_NARROW = 4
 
 
 def check_operators(graph: Graph) -> None:
@@ -55,6 +59,7 @@ class Engine:
     """Thread-safe: plans are made under a lock, every run takes a workspace of its own from the pool.
 
     fallbacks  the nodes without a native kernel in any plan made so far, by id; those in bodies of control flow as well
+    narrower   by number of threads: the same engine with plans for runs that get no more, because others share the CPUs
     """
 
     def __init__(self, graph: Graph, threads: int, packs: Packs, fallbacks: dict[int, Node] | None = None,
@@ -75,6 +80,8 @@ class Engine:
         self.lock = Lock()
         self.workspaces = Workspaces()
         self.misses = self.evictions = 0
+        self.narrower: dict[int, Engine] = {}
+        self.narrow_runs: dict[Hashable, int] = {}
 
     def plan(self, specs: Mapping[str, Spec | None]) -> Plan:
         """The plan for these input specs, made at the first call."""
@@ -97,13 +104,16 @@ class Engine:
         if plan is None or (len(self.plans) > self.max_plans // 2 and not self._touch(key)):
             self.misses += 1
             plan = self.plan({name: spec_of(value) for name, value in zip(self.inputs, values, strict=True)})
+        engine = self
+        if plan.threads > 1 and (share := _native.next_share(plan.threads)) < plan.threads:
+            engine, plan = self._narrow(plan, key, values, share)
         workspace, succeeded = self.workspaces.take(until), False
         try:
             if plan.direct is not None:
                 results = _fresh(plan.direct, plan.small) if out is None else _targets(plan.direct, values, out)
                 made = self._run_stage(plan.direct, list(values), results, workspace, until)
             else:
-                made = self._run_stages(plan, dict(zip(self.inputs, values, strict=True)), workspace, until)
+                made = engine._run_stages(plan, dict(zip(self.inputs, values, strict=True)), workspace, until)
             succeeded = True
             return made
         finally:
@@ -118,9 +128,37 @@ class Engine:
         """Forget plans and workspaces; packed weights stay."""
         with self.lock:
             self.plans.clear()
+            self.narrower.clear()
         self.workspaces.trim()
         for flow in self.flows.values():
             flow.trim()
+
+    def _narrow(self, plan: Plan, key: Hashable, values: Sequence[Any], share: int) -> tuple[Engine, Plan]:
+        """The engine and its plan for a run that gets `share` threads: those made for the nearest power of two, as soon as there are some.
+
+        The bits are the same. A plan for many threads cuts steps into small blocks, of which one thread reads the weights again and again:
+        resnet18's for two is 1.55 times slower on one thread than its plan for one (EPYC Zen 4, 2026-11-29). Tuning would time anew,
+        and tiles for bfloat16 would pack the weights again (convnext_tiny 1.37 times the memory); those for float32 keep their width.
+        """
+        if self.planning.chooser.measures or self.planning.chooser.accuracy.rounds_any:
+            return self, plan
+        level = 1 << share.bit_length() - 1
+        other = self.narrower.get(level)
+        if other is None:
+            other = copy(self)
+            other.planning, other.plans, other.narrow_runs = replace(self.planning, share=level), OrderedDict(), {}
+            other = self.narrower.setdefault(level, other)
+        found = other.plans.get(key)
+        if found is None:
+            other.narrow_runs[key] = runs = other.narrow_runs.get(key, 0) + 1
+            if runs == RUNS_BEFORE_NARROW:          # one thread plans, once; the others go on as before
+                try:
+                    found = other.plan({name: spec_of(value) for name, value in zip(self.inputs, values, strict=True)})
+                except LimitError:                  # for packed weights of its own
+                    return self, plan
+            elif len(other.narrow_runs) > MAX_BODY_PLANS:
+                other.narrow_runs.clear()
+        return (self, plan) if found is None else (other, found)
 
     def _touch(self, key: Hashable) -> bool:
         """Makes a plan the most recently used; False when another thread has just dropped it."""

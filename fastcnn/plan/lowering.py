@@ -349,7 +349,7 @@ class StageLowering:
         small = sum(info.work for info in self.info) < SINGLE_THREAD_PROGRAM
         threads = 1 if small else max((limit for _, _, limit, _ in self.steps), default=1)
         steps = [(kind, tuple(self._operand(t) for t in operands), limit, fields) for kind, operands, limit, fields in self.steps]
-        fetched = prefetches(steps, [info.work for info in self.info], threads)
+        fetched = prefetches(steps, [info.work for info in self.info], min(threads, self.threads))
         fetching = [(*step, ranges) for step, ranges in zip(steps, fetched)]
         program = _native.Program(fetching, arena_bytes, threads, len(self.inputs) + len(self.outputs) + len(self.trims))
         made = sum(math.prod(shape) * dtype.itemsize for shape, dtype in map(self._allocation, self.outputs))

@@ -30,6 +30,7 @@ class Plan:
     outputs  what is known of the types of the outputs before the run
     direct  the one stage that turns all inputs, in order, into all outputs, in order: the usual case, run without a dict
     small   none of what that stage makes is large: a round of a Loop need not ask for each
+    threads that share its steps, 1 where none of them is worth a second one
     """
 
     stages: tuple[Stage | Node, ...]
@@ -39,6 +40,7 @@ class Plan:
     outputs: Mapping[str, Spec]
     direct: Stage | None
     small: bool = False
+    threads: int = 1
 
     @property
     def fallbacks(self) -> list[Node]:
@@ -70,7 +72,9 @@ def make_plan(planning: Planning, nodes: Sequence[Node], specs: Mapping[str, Spe
     fixed = {name: spec for name, spec in known.items() if spec is not None and not isinstance(spec, Capped)}
     direct = _direct(stages, bound.rest, tuple(specs), tuple(outputs))
     small = direct is not None and not any(is_large(shape, dtype) for shape, dtype in direct.allocations)
-    return Plan(tuple(stages), _kept(bound, stages, outputs, planning.packs), tuple(bound.rest), bound.awaited, fixed, direct, small)
+    threads = max((stage.program.threads for stage in stages if isinstance(stage, Stage)), default=1)
+    return Plan(tuple(stages), _kept(bound, stages, outputs, planning.packs), tuple(bound.rest), bound.awaited, fixed, direct, small,
+                min(threads, planning.sharing))
 
 
 def _kept(bound: Bound, stages: Sequence[Stage | Node], outputs: Sequence[str],

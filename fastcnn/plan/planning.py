@@ -18,6 +18,7 @@ class Planning:
     """constants  the model's own values         opsets   version by domain         threads  at most so many work on a step
     packs      packed weights of the plans made so far, by what they depend on      chooser  decides between algorithms
     flows      what infers the outputs of an If, Loop or Scan, by the node's id     budget   bytes that a plan may take
+    share      threads that a run is expected to get of them: fewer where several runs share the CPUs
     """
 
     constants: Mapping[str, np.ndarray]
@@ -27,10 +28,11 @@ class Planning:
     chooser: Chooser
     flows: Mapping[int, Flow]
     budget: Budget = UNLIMITED
+    share: int = _native.MAX_THREADS
 
     @property
     def sharing(self) -> int:
-        """How many threads would share a step now: no more than there are CPUs. What blocks, tiles and fusions are chosen for; no bit of a
+        """How many threads share a step: no more than there are CPUs now. What blocks, tiles and fusions are chosen for; no bit of a
         result depends on it, and where there are more CPUs later more threads work on the same blocks.
         """
-        return min(self.threads, _native.cpus())
+        return min(self.threads, self.share, _native.cpus())

@@ -30,6 +30,14 @@ def test_what_is_made_on_the_way_belongs_to_the_unit():
     assert (owner["c"], owner["node first"], owner["node act"], owner["y"], owner["node neg"]) == (0, 0, 0, 1, 1)
 
 
+def test_nodes_that_onnxruntime_names_itself_belong_to_the_layer_before_them():
+    owner = {"c": 0, "node norm": 1, "node up": 2, "node down": 2}
+    nodes = {("c_nchwc", "Conv"): 1.0, ("ReorderOutput", "ReorderOutput"): 2.0, ("norm", "LayerNormalization"): 4.0,
+             ("gemm_input_reshape", "Reshape"): 8.0, ("up/MatMulAddFusion", "Gemm"): 16.0, ("Gelu_token_3", "Gelu"): 32.0,
+             ("fused down", "FusedMatMul"): 64.0, ("Transpose_token_1", "Transpose"): 128.0}
+    assert held.joined(nodes, owner) == {0: 1.0, 1: 4.0, 2: 112.0, None: 138.0}
+
+
 def test_loss_is_what_an_aim_leaves():
     layer = held.Layer("y", "GEMM", 30.0, 30.0, 1000)
     assert layer.loss(1.5) == pytest.approx(10.0) and layer.loss(1.0) == 0.0

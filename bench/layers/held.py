@@ -2,7 +2,8 @@
 
 Times every step of fastcnn and every node of onnxruntime (its profiler) in the whole network, in turns, one thread, and joins both by the
 values they make. A layer's loss is what it takes beyond onnxruntime's time over the aim: the sum of all losses, less the gains, is what
-keeps the network from the aim. Nodes of onnxruntime that change layouts are nobody's: they count for the network alone.
+keeps the network from the aim. Nodes of onnxruntime that change layouts are nobody's: they count for the network alone. Others that it made
+of several and named itself (Gelu_token_3) belong to the layer that ran before them.
 """
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ from fastcnn.machine.clock import peak_gflops
 
 QUARTILE = 25               # of the runs: some are disturbed
 ROUND_SECONDS = 0.5
-SUFFIX, PREFIX = "_nchwc", "fused "          # of the names that onnxruntime gives nodes in its own layout, and of fused ones
+SUFFIXES, PREFIX = ("_nchwc", "/MatMulAddFusion"), "fused "      # that onnxruntime adds to the names of nodes
+LAYOUT = frozenset(["ReorderInput", "ReorderOutput", "Transpose", "Reshape"])
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,13 @@ class Theirs:
     def run(self) -> None:
         self.session.run(None, dict(self.feeds))
 
-    def nodes(self) -> dict[str, float]:
-        """us of each node by its name."""
-        taken: dict[str, list[float]] = defaultdict(list)
+    def nodes(self) -> dict[tuple[str, str], float]:
+        """us of each node by its name and operator, in the order that they run in."""
+        taken: dict[tuple[str, str], list[float]] = defaultdict(list)
         for event in json.loads(Path(self.session.end_profiling()).read_text()):
             if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-                taken[event["name"].removesuffix("_kernel_time")].append(event["dur"])
-        return {name: float(np.percentile(times, QUARTILE)) for name, times in taken.items()}
+                taken[event["name"].removesuffix("_kernel_time"), event["args"]["op_name"]].append(event["dur"])
+        return {node: float(np.percentile(times, QUARTILE)) for node, times in taken.items()}
 
 
 def owners(graph: onnx.GraphProto, units: Sequence[Unit]) -> dict[str, int]:
@@ -131,17 +133,21 @@ def layers_of(path: Path, seconds: float) -> tuple[list[Layer], float]:
                 timed(engine, ROUND_SECONDS)
         nodes = theirs.nodes()
     units = ours.units()
-    owner = owners(onnx.load(str(path), load_external_data=False).graph, [unit for unit, _, _ in units])
-    taken, others = defaultdict[int, float](float), 0.0
-    for name, us in nodes.items():
-        bare = name.removesuffix(SUFFIX)
-        mine = owner.get(bare, owner.get(f"node {bare.removeprefix(PREFIX)}"))
-        if mine is None:
-            others += us
-        else:
-            taken[mine] += us
-    return [Layer(unit.made[-1] if unit.made else "border", unit.algorithm, us, taken[k], macs)
-            for k, (unit, us, macs) in enumerate(units)], others
+    taken = joined(nodes, owners(onnx.load(str(path), load_external_data=False).graph, [unit for unit, _, _ in units]))
+    return [Layer(unit.made[-1] if unit.made else "border", unit.algorithm, us, taken.get(k, 0.0), macs)
+            for k, (unit, us, macs) in enumerate(units)], taken.get(None, 0.0)
+
+
+def joined(nodes: Mapping[tuple[str, str], float], owner: Mapping[str, int]) -> dict[int | None, float]:
+    """us of onnxruntime's nodes, summed by the unit that they belong to."""
+    taken, before = defaultdict[int | None, float](float), None
+    for (name, operator), us in nodes.items():
+        for suffix in SUFFIXES:
+            name = name.removesuffix(suffix)
+        mine = owner.get(name, owner.get(f"node {name.removeprefix(PREFIX)}"))
+        before = before if mine is None else mine
+        taken[before if mine is None and operator not in LAYOUT else mine] += us
+    return taken
 
 
 def timed(engine: Any, seconds: float) -> None:

@@ -1,1 +1,1 @@
-"""How a convolution is computed: what can compute it, which of these is chosen, and with which weights packed."""
+"""How a convolution is computed: the algorithms that there are, the choice among them, and the packing of their weights."""

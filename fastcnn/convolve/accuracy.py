@@ -1,4 +1,4 @@
-"""Accuracy: which convolutions must be direct sums over their windows, and which may be computed by Winograd's algorithm."""
+"""Accuracy: which convolutions must be direct sums, which may use Winograd's algorithm, and which may round operands to bfloat16."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
@@ -17,10 +17,10 @@ LEVELS = (FAST, STRICT)
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A level for all nodes, and those of nodes by name that have one of their own.
+    """The level of all nodes, and of single nodes by name.
 
-    fast    whatever is quickest within the error bound of the README: Winograd's algorithm mixes the pixels of a tile
-    strict  what an output does not see has no part in it, not in its rounding either
+    fast    the quickest algorithm within the error bound of the README, Winograd's among them, which mixes the pixels of a tile
+    strict  direct sums: elements outside of an output's window affect it in no way, rounding included
 
     precision  "bf16": operands of convolutions and of products with constant matrices may be rounded to bfloat16 where that is quicker
     rounded    names of the nodes for which that is so; None: all, by precision

@@ -1,4 +1,4 @@
-"""Arithmetic: of which element types the operands, the sum and the result of a convolution are. Rungs and kernels are for one each."""
+"""Arithmetic: the element types of a convolution's operands, sums and result. Each rung and each kernel is for one Arithmetic."""
 from __future__ import annotations
 
 import numpy as np
@@ -10,7 +10,7 @@ WORD = 4        # bytes of a lane: a float, two bfloat16, four 8-bit integers
 
 @dataclass(frozen=True, eq=False)
 class Arithmetic:
-    """y = epilogue(sum of x * w), each of its type. Each is one object, FLOAT32 and its like below: they compare by identity."""
+    """y = epilogue(sum of x * w): the types of x, w, the sum and y. The objects below (FLOAT32 ...) are compared by identity."""
 
     x: np.dtype
     w: np.dtype
@@ -22,7 +22,7 @@ class Arithmetic:
 
 
 FLOAT32 = Arithmetic(*[np.dtype(np.float32)] * 4)
-# Unsigned activations, signed weights; of results that stay floats as well.
+# Unsigned activations, signed weights; used for float results as well.
 U8S8 = Arithmetic(np.dtype(np.uint8), np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.uint8))
-# By what str() of them says.
+# Text of an Arithmetic -> the object.
 ARITHMETICS = {str(arithmetic): arithmetic for arithmetic in (FLOAT32, U8S8)}

@@ -1,4 +1,4 @@
-"""Convolution in bfloat16: x and w are rounded to 8 bits of mantissa, products and sums are float32. Only where a model is loaded so."""
+"""Convolution in bfloat16, on request (precision="bf16"): x and w are rounded to 8 bits of mantissa, products and sums are float32."""
 from __future__ import annotations
 
 import math
@@ -25,9 +25,9 @@ MULTIPLY, LOAD, RESULT, TILE, NARROW = 16.0, 8.0, 3.5, 40.0, 2.0
 
 
 class Bf16Gemm(Rung):
-    """Implicit GEMM through a band of rounded rows: AMX, or dot products of pairs where there is none; scalar is the readable definition.
+    """Implicit GEMM through a band of rounded rows, by AMX or by dot products of pairs; the scalar kernel is the readable definition.
 
-    The one rung whose results differ from the others' by more than rounding of sums: ladder.choose weighs it against what they would do.
+    The only rung whose results differ by more than the rounding of sums. ladder.choose compares it with the pick among the others.
     """
 
     name, of_halves = "GEMM in bfloat16", True
@@ -49,7 +49,7 @@ class Bf16Gemm(Rung):
                 yield f"{self.name} nv{nv}{joined}", self.at_width(shape, nv, problem.threads, together)
 
     def at_width(self, shape: ConvShape, nv: int, threads: int, together: int = 1) -> Choice:
-        """With tiles nv vectors wide; together: groups that are joined."""
+        """The choice with tiles nv vectors wide; together: number of groups joined into one."""
         if together > 1:
             shape = replace(shape, groups=shape.groups // together, ic=shape.ic * together, oc=shape.oc * together)
         fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "block": _block(shape, threads),
@@ -81,7 +81,7 @@ BF16_GEMM = Bf16Gemm()
 
 
 def widths(oc: int) -> list[int]:
-    """Vectors of the register tiles that there are at this instruction set for so many output channels."""
+    """Widths, in vectors, of the register tiles that this instruction set has for this number of output channels."""
     return [nv for nv in range(1, MAX_NV + 1) if _native.pgemm_max_mr(nv) and nv <= -(-oc // _native.vector_length())]
 
 
@@ -119,7 +119,7 @@ def rounded(x: np.ndarray) -> np.ndarray:
 
 
 def _is_flat(shape: ConvShape) -> bool:
-    """One long row of pixels, worked on in blocks of them: what conv_bf16.c does."""
+    """Whether the convolution is one long row of pixels, which conv_bf16.c computes in blocks of pixels."""
     return (shape.oh, shape.kh, shape.kw, shape.sw, shape.pt, shape.pl) == (1, 1, 1, 1, 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""Narrow groups several at a time as one: weights on a block diagonal, zeros beside it."""
+"""Joins several narrow groups into one: their weights become the blocks of a block-diagonal matrix, with zeros elsewhere."""
 from __future__ import annotations
 
 import numpy as np
@@ -8,7 +8,7 @@ from fastcnn.convolve.shape import ConvShape
 
 
 def factors(shape: ConvShape) -> list[int]:
-    """How many groups may be joined: so many that their outputs do not fill a vector with one less than twice as many."""
+    """Numbers of groups that are worth joining: divisors of the groups, up to the one that fills a vector with outputs."""
     return [k for k in range(2, shape.groups + 1) if shape.groups % k == 0 and (k // 2) * shape.oc < _native.vector_length()]
 
 

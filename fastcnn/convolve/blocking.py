@@ -1,4 +1,4 @@
-"""How much at a time: rows and tiles whose operands fit the caches, and whether threads share rows or channels."""
+"""Block sizes: how many rows or tiles to compute at a time so that operands fit the caches; whether threads share rows or channels."""
 from __future__ import annotations
 
 import fastcnn._native as _native
@@ -7,15 +7,15 @@ from fastcnn.machine.current import current
 
 
 def streams_weights(shape: ConvShape) -> bool:
-    """One row of x against weights from beyond L2: panels of any width are the same stream."""
+    """Whether the layer is a matrix-vector product with weights larger than L2: it streams them, whatever the width of panels."""
     return shape.n * shape.oh * shape.ow == 1 and shape.w_bytes > current().l2_bytes
 
 
 def block_rows(shape: ConvShape, threads: int) -> int:
     """Output rows whose input band fills a quarter of L2, the rest is for weights and results.
 
-    One row where half of L1 holds the weights, which then need not last: its band stays in L1 and the next rows of x are on their way
-    meanwhile. 3 channels of 224x224 to 16 and 32, 3x3 stride 2: 107 -> 96 us, 149 -> 131 us (2026-11-21, Xeon, AVX-512).
+    One row where the weights fit half of L1: the band then stays in L1 while the next rows of x are prefetched. 3 channels of 224x224
+    to 16 and 32, 3x3 stride 2: 107 -> 96 us, 149 -> 131 us (2026-11-21, Xeon, AVX-512).
     """
     if shape.w_bytes <= current().l1d_bytes // 2 and not _native.gemm_pair(shape.ow):
         return 1
@@ -27,17 +27,17 @@ def block_rows(shape: ConvShape, threads: int) -> int:
 
 
 def streamed(shape: ConvShape, places: Places, threads: int) -> int:
-    """How many output-sized tensors, residual included, are too large for L2; 0 where all tensors of the layer fit it together."""
+    """Number of output-sized tensors (y, residual) that do not fit L2; 0 where all tensors of the layer fit into it together."""
     outputs = len(places) - 1
     maps = shape.n * shape.groups * (shape.x_bytes + outputs * shape.y_bytes)
     return outputs if maps > threads * current().l2_bytes else 0
 
 
 def block_tiles(shape: ConvShape, nv: int, places: Places, threads: int) -> int:
-    """Tiles whose part of x fills a quarter of L2 while the panels of w pass over them; with y and residual where those pass it by.
+    """Tiles in a block: their part of x fills a quarter of L2 while all panels of w are multiplied with it.
 
-    All tiles as one block where that takes half of L2 and saves reading weights twice that L2 does not keep: 8x8, 2048 to 384 channels,
-    0.67 -> 0.55 ms (2026-11-21, Xeon, AVX-512, cold); where L2 keeps them one block is 1 % slower on average.
+    All tiles are one block where weights take more than half of L2 and x fits it, so that weights are read only once: 8x8, 2048 to 384
+    channels 0.67 -> 0.55 ms (2026-11-21, Xeon, AVX-512, cold); where L2 keeps them one block is 1 % slower on average.
     """
     whole = shape.oh * -(-shape.ow // _native.gemm_max_mr(nv))
     image_bytes = shape.x_bytes + streamed(shape, places, threads) * shape.y_bytes
@@ -47,9 +47,9 @@ def block_tiles(shape: ConvShape, nv: int, places: Places, threads: int) -> int:
 
 
 def splits_columns(shape: ConvShape, nv: int, band: bool, threads: int) -> bool:
-    """Threads share output channels where rows are too few to share evenly, or where the weights outweigh them.
+    """Whether threads share output channels instead of rows: there are too few rows, or weights take more than four times the memory of x.
 
-    So each weight is read once.
+    Each weight is then read by one thread only.
     """
     if threads == 1:
         return False
@@ -61,7 +61,7 @@ def splits_columns(shape: ConvShape, nv: int, band: bool, threads: int) -> bool:
 
 
 def fused_rows(row_bytes: int, stride: int, out_rows: int, factor: float = 1) -> int:
-    """Output rows at a time of fused convolutions: the ring of rows between them should leave L1 little.
+    """Output rows at a time of two fused convolutions: the ring of rows between them should stay in L1.
 
     With 64 KB a quarter to four times that: within 2 % on MobileNetV2, MNASNet and EfficientNet-B0; 256 KB: 4 to 8 % of MobileNetV2 (Xeon).
     """
@@ -69,12 +69,12 @@ def fused_rows(row_bytes: int, stride: int, out_rows: int, factor: float = 1) ->
 
 
 def whole_tiles(rows: int, tile: int) -> int:
-    """So many rows, in whole tiles of the depthwise kernel, but one tile at least."""
+    """The number of rows rounded down to whole tiles of the depthwise kernel, at least one tile."""
     return max(tile, rows // tile * tile)
 
 
 def strip_rows(row_bytes: int, kernel: int, stride: int, out_rows: int, factor: float = 1) -> int:
-    """Output rows at a time of a pooling: those whose strip of the convolution's rows fills an eighth of L2.
+    """Output rows at a time of a convolution fused with pooling: the strip of convolution rows between them fills an eighth of L2.
 
     A third to a 24th: within the noise on ResNet-18, SqueezeNet and ShuffleNet, slower at either end (Xeon, one thread, 2026-11-21).
     """
@@ -83,7 +83,7 @@ def strip_rows(row_bytes: int, kernel: int, stride: int, out_rows: int, factor: 
 
 
 def chained_rows(rows: int, width: int, threads: int, factor: float = 1) -> int:
-    """Rows of a chain of products whose part between the two, `width` floats each, fills a quarter of the threads' L2; blocks are alike.
+    """Rows at a time of two chained matrix products: the rows between them, `width` floats each, fill a quarter of the threads' L2.
 
     ConvNeXt-T by a half, a quarter and an eighth: 0.981, 0.972, 0.973 of the time without (Xeon, one thread, 2026-11-21).
     """

@@ -1,4 +1,4 @@
-"""Choice: what a rung would do; Rung: what can compute convolutions, and how to ask it."""
+"""Rung: one way to compute convolutions. Choice: what a rung would do for one convolution."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -31,12 +31,12 @@ class Choice:
 
     @property
     def bits(self) -> tuple[object, ...]:
-        """What decides the last bits of the result. Tile widths, blocks and threads do not: every sum runs over k in the same order."""
+        """A key: equal keys give equal bits. Tile widths, blocks and threads are not in it, as every sum runs over k in the same order."""
         return self.kind, self.fields.get("m"), self.shape.ic
 
     @property
     def layout(self) -> tuple[object, ...]:
-        """Of the packed weights: choices that agree here share them."""
+        """A key of the layout of packed weights: choices that agree in it share them."""
         return "conv" if self.kind == "im2col" else self.kind, self.shape.arithmetic, self.packing
 
 
@@ -57,41 +57,41 @@ class Rung(ABC):
     of_halves = False
 
     def takes(self, problem: Problem) -> bool:
-        """Whether it can compute a problem."""
+        """Whether the rung can compute a problem: its attributes fit and covers() holds."""
         fits = self.on_planes == problem.planes and self.arithmetic is problem.shape.arithmetic
         return fits and (not problem.half or self.of_halves) and (problem.constant or self.computed_weights) and self.covers(problem)
 
     @abstractmethod
     def covers(self, problem: Problem) -> bool:
-        """Whether the result is right, and within the error bound, where the attributes above fit."""
+        """Whether the rung's result is right and within the error bound, given that the attributes above fit."""
 
     def pays(self, problem: Problem) -> bool:
-        """Whether it is expected to be the fastest of this rung and those below it."""
+        """Whether the rung is expected to be faster than all rungs below it."""
         return True
 
     @abstractmethod
     def choose(self, problem: Problem) -> Choice:
-        """What it would do."""
+        """The rung's choice for a problem."""
 
     def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
-        """(name, choice) of all it could do: what tuning times."""
+        """(name, choice) for everything that the rung can do with a problem: the candidates that tuning times."""
         yield self.name, self.choose(problem)
 
     @abstractmethod
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
-        """w (M, C/group, kh, kw) as the step of a choice reads it."""
+        """Packs w (M, C/group, kh, kw) as the step of a choice reads it."""
 
     def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec | None:
-        """What pack() makes of weights of this shape: packs that come from a file must be so. None: it is packed whenever it is loaded."""
+        """The Spec of pack()'s result for weights of this shape, which packs from a compiled file must have. None: always packed anew."""
         return None
 
     @abstractmethod
     def cycles(self, choice: Choice, threads: int) -> float:
-        """Predicted cycles of one core until the last of the threads is done, weights from beyond L2."""
+        """Predicted time in cycles of one core, until the last thread is done, with weights from beyond L2."""
 
 
 def floats(count: int) -> Spec:
-    """A row of so many float32."""
+    """The Spec of a vector of float32."""
     return Spec(F32, (count,))
 
 
@@ -102,7 +102,7 @@ def whole_vectors(channels: int) -> int:
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
-    """The elements in a vector of its own on a boundary that kernels like."""
+    """A flat copy of the elements, aligned for kernels."""
     out = _native.aligned_empty(array.size)
     out[:] = array.ravel()
     return out

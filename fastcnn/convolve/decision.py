@@ -1,4 +1,4 @@
-"""Decisions: what computes a convolution and why. A chooser makes them: the cost model here, measurements in fastcnn.tune."""
+"""Chooser: decides how convolutions are computed; by the cost model (here) or by measuring (fastcnn.tune). Decision: its answer."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from fastcnn.ir.record import dataclass
 
 @dataclass(frozen=True)
 class Decision:
-    """A choice for a convolution; source: "model" or "tuned"; seconds: of the candidates that were timed, by name."""
+    """The choice for a convolution. source: "model" or "tuned"; seconds: candidate -> its time, for those that were timed."""
 
     problem: Problem
     choice: Choice
@@ -24,15 +24,15 @@ class Decision:
 
 
 class Timed(Protocol):
-    """Something ready to run."""
+    """A variant that is ready to be timed."""
 
     def run(self, workspace: _native.Workspace) -> float:
-        """Seconds of one run."""
+        """Runs once; returns the seconds."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The name of a variant; seconds: of those that were timed, empty where none was."""
+    """The name of the chosen variant. seconds: variant -> its time, empty where none was timed."""
 
     name: str
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -41,25 +41,25 @@ class Selection:
 class Chooser(Protocol):
     """Decides once per convolution and set of strides, when a plan is made.
 
-    measures  whether it times what it is offered: only then is it worth asking for variants of neighbours that run as one step
-    accuracy  of the nodes it is asked about
+    measures  whether it times candidates: only then are fused and separate variants of neighbours offered to it
+    accuracy  the Accuracy of the model's nodes
     """
 
     measures: bool
     accuracy: Accuracy
 
     def conv(self, problem: Problem) -> Decision:
-        """What computes a convolution with constant weights."""
+        """Decides how to compute a convolution with constant weights."""
 
     def variant(self, key: str, names: Sequence[str], threads: int, make: Callable[[str], Timed]) -> Selection:
-        """One of several ways to compute the same bits; the first is the planner's pick. make: a variant with weights of its own."""
+        """Chooses among variants with equal bits, of which the first is the planner's pick. make: builds a variant with its own weights."""
 
     def planned(self) -> None:
-        """A plan is complete: nothing may be asked for a while."""
+        """Called when a plan is complete, so that memory for timing can be released."""
 
 
 class CostModel:
-    """The chooser that measures nothing."""
+    """The Chooser that picks by predicted times."""
 
     measures = False
 

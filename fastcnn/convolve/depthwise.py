@@ -1,4 +1,4 @@
-"""Depthwise convolutions of pixels: where the tensor lies, or through a ring of bands; groups narrower than a vector likewise."""
+"""Depthwise convolutions of channels-last tensors: in place, or through a ring of padded rows; and groups narrower than a vector."""
 from __future__ import annotations
 
 import math
@@ -18,7 +18,7 @@ DIRECT_COLUMNS = 14
 
 
 class Depthwise(Rung):
-    """What the two ways, and the groups below, share: the step, its weights [kh][ic][kw][c], its time."""
+    """Base of the rungs below: the depthwise step, its weights [kh][ic][kw][c], its time."""
 
     computed_weights = True
 
@@ -42,7 +42,7 @@ class Depthwise(Rung):
 
 
 class DepthwiseDirect(Depthwise):
-    """Row by row, all channels of a few pixels at a time, in the order in which x lies; windows that stick out are clipped."""
+    """Depthwise in place: row by row, all channels of a few pixels at a time; windows are clipped at the border."""
 
     name = "depthwise direct"
 
@@ -58,7 +58,7 @@ class DepthwiseDirect(Depthwise):
 
 
 class DepthwiseRing(Depthwise):
-    """A few channel vectors at a time, their rows copied to a ring of padded bands."""
+    """Depthwise through a ring: a few vectors of channels at a time, whose rows are copied to a ring of padded bands."""
 
     name = "depthwise ring"
 
@@ -70,7 +70,7 @@ class DepthwiseRing(Depthwise):
 
 
 class GroupsByLanes(Depthwise):
-    """Groups narrower than a vector: as depthwise, with a band for each input channel of a group, its lanes those that outputs see."""
+    """Groups narrower than a vector, as a depthwise step: a band per input channel of a group, its lanes arranged as outputs need them."""
 
     name = "groups by lanes"
 
@@ -80,10 +80,10 @@ class GroupsByLanes(Depthwise):
         return narrow and group_tables(shape.groups, shape.ic, shape.oc) is not None
 
     def pays(self, problem: Problem) -> bool:
-        """Where groups one by one would leave tiles half empty or more.
+        """Pays where computing group by group would leave register tiles at least half empty.
 
-        Merged to a block diagonal they were between the two; then NaN of one group spread to others, as zeros times NaN. Merged, by lanes
-        and one by one in us: 56x56, 64 groups of 1 to 2, 3x3 300, 61, 706; 28x28, 64 of 2 to 1 125, 21, 270; 16 of 3 to 3 58, 22, 83; 32
+        Merging groups to a block diagonal was mostly slower, and spread NaN of one group to others (0 * NaN). Merged, by lanes and one by
+        one in us: 56x56, 64 groups of 1 to 2, 3x3 300, 61, 706; 28x28, 64 of 2 to 1 125, 21, 270; 16 of 3 to 3 58, 22, 83; 32
         of 4 to 4 dilated 141, 88, 223; of half a vector each, 16 of 4 to 8 -, 78, 99; 16 of 8 to 8 dilated 141, 194, 155 (2026-11-29,
         EPYC 9005, AVX-512, one thread).
         """
@@ -95,7 +95,7 @@ class GroupsByLanes(Depthwise):
 
 
 def lane_tables(choice: Choice) -> np.ndarray | None:
-    """The operand that tells a depthwise step which channels of x its lanes see; None where the step takes none."""
+    """The operand that maps lanes of a depthwise step to channels of x; None where the step needs none."""
     if not choice.fields.get("x_c"):
         return None
     return group_tables(choice.shape.groups, choice.shape.ic, choice.shape.oc)

@@ -1,4 +1,4 @@
-"""The generic path and the readable definition: the matrix of all windows, written down a tile of rows at a time, then a product."""
+"""im2col: copies the windows of some output rows into a matrix, then multiplies it. The generic fallback and the readable definition."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from fastcnn.machine.current import current
 
 
 class Im2col(GemmInPlace):
-    """Not where a residual may be the output itself."""
+    """im2col and product, for windows of more than one pixel, without a residual (it could share the output's memory)."""
 
     name, computed_weights = "im2col", False
 

@@ -1,4 +1,4 @@
-"""Convolution as a matrix product whose left matrix, the windows, is never written down: read where x lies, or through a band of rows."""
+"""Implicit GEMM: a matrix product whose left matrix, the windows, is never stored: tiles read x in place, or from a band of rows."""
 from __future__ import annotations
 
 import math
@@ -19,7 +19,7 @@ BLOCK_FACTORS = (0.5, 1, 2)         # of what the caches suggest: what tuning tr
 
 
 class Gemm(Rung):
-    """What the two ways of reading x share: the conv step, panels of weights, their time. band: which of the two it is."""
+    """Base of the two rungs below: the conv step, its panels of weights, its time. band: whether x is read through a band."""
 
     computed_weights = True
     band = False
@@ -29,12 +29,12 @@ class Gemm(Rung):
         return self.at_width(shape, problem.places, problem.threads, self.width(shape, problem.places, problem.threads))
 
     def width(self, shape: ConvShape, places: Places, threads: int) -> int:
-        """Vectors of the register tile."""
+        """Width of the register tile in vectors."""
         best = best_nv(shape.oc, shape.ow, shape.k, blocking.streamed(shape, places, threads))
         return (self.band and _pair_nv(shape)) or best
 
     def at_width(self, shape: ConvShape, places: Places, threads: int, nv: int) -> Choice:
-        """With tiles nv vectors wide, blocked for the caches."""
+        """The choice with tiles nv vectors wide, blocked for the caches."""
         block = self.block(shape, places, threads, nv)
         return gemm_choice(self.name, shape, nv, self.band, block, blocking.splits_columns(shape, nv, self.band, threads))
 
@@ -70,7 +70,7 @@ class Gemm(Rung):
         return work / threads + weight_bytes(shape, vector) / machine.memory
 
     def copy_cycles(self, shape: ConvShape) -> float:
-        """Of bringing x to where tiles read it."""
+        """Cycles for copying x to where tiles read it."""
         if not self.band:
             return 0.0
         vector = _native.vector_length()
@@ -78,7 +78,10 @@ class Gemm(Rung):
 
 
 class GemmInPlace(Gemm):
-    """Short runs of k too: 28x28, one channel to 32, 3x3 takes 3.7 us in place and 21.6 by im2col, which is faster nowhere (Xeon)."""
+    """Tiles read x in place; no kernel column may meet padding in some of the outputs.
+
+    Short runs of k too: 28x28, one channel to 32, 3x3 takes 3.7 us in place and 21.6 by im2col, which is faster nowhere (Xeon).
+    """
 
     name = "GEMM in place"
 
@@ -90,7 +93,7 @@ class GemmInPlace(Gemm):
 
 
 class GemmThroughBand(Gemm):
-    """The rows of x that a block of output rows needs are copied first, zeros around them: no tile meets a border."""
+    """The rows of x that a block of output rows needs are first copied to a band with zeros around them, so that no tile meets a border."""
 
     name, band = "GEMM through a band", True
 
@@ -102,13 +105,13 @@ IN_PLACE, THROUGH_BAND = GemmInPlace(), GemmThroughBand()
 
 
 def implicit_gemm(shape: ConvShape, places: Places, threads: int) -> Choice:
-    """The one or the other, of a shape as it is: what steps that fuse a convolution with others run inside."""
+    """The choice of the rung that applies, for steps that fuse a convolution with its neighbours and run it inside."""
     rung = THROUGH_BAND if _needs_band(shape, places) else IN_PLACE
     return rung.at_width(shape, places, threads, rung.width(shape, places, threads))
 
 
 def banded(shape: ConvShape, threads: int, nv: int = 0, factor: float = 1) -> Choice:
-    """Through a band whatever the window: for what happens to x on the way there.
+    """The choice through a band for any window, for steps that change x on the way into the band.
 
     nv, factor  for tuning: another tile width, more or fewer rows at a time than the caches suggest
     """
@@ -125,24 +128,24 @@ def gemm_choice(name: str, shape: ConvShape, nv: int, band: bool, block: int, sp
 
 
 def panels(nv: int, groups: int = 1, arithmetic: Arithmetic = FLOAT32) -> tuple[object, ...]:
-    """Choice.layout of weights in panels nv vectors wide."""
+    """The Choice.layout of weights packed in panels nv vectors wide."""
     return "conv", arithmetic, (groups, nv)
 
 
 def at_width(choice: Choice, nv: int, places: Places, threads: int) -> Choice:
-    """The same with another width of tile, and what follows from it."""
+    """The choice with another tile width, and blocks that fit it."""
     return (THROUGH_BAND if choice.fields["band"] else IN_PLACE).at_width(choice.shape, places, threads, nv)
 
 
 def tile_widths(oc: int) -> list[int]:
-    """Vectors of the register tiles that there are for so many output channels."""
+    """Widths, in vectors, of the register tiles for this number of output channels."""
     return [nv for nv in range(1, MAX_NV + 1) if _native.gemm_max_mr(nv) and nv <= -(-oc // _native.vector_length())]
 
 
 def pairs_rows(shape: ConvShape, band: bool) -> bool:
-    """Whether tiles take two output rows at once: rows so narrow that weights would be read too often, both given the same runs of k.
+    """Whether a tile takes two output rows at once: rows so narrow that weights would be read too often, both with the same runs of k.
 
-    Zeros of the band are among them; read in place, no row may lie in padding.
+    In a band, its zeros count as input; in place, no row of the window may lie in padding.
     """
     if not _native.gemm_pair(shape.ow):
         return False
@@ -151,28 +154,28 @@ def pairs_rows(shape: ConvShape, band: bool) -> bool:
 
 
 def weight_bytes(shape: ConvShape, vector: int) -> int:
-    """Of the packed weights, whole vectors."""
+    """Bytes of the packed weights, rounded up to whole vectors of channels."""
     return shape.arithmetic.w.itemsize * shape.groups * shape.k * -(-shape.oc // vector) * vector
 
 
 def taps_of_all(shape: ConvShape) -> int:
-    """Window elements of all outputs, channels aside."""
+    """Number of window elements (taps) of all outputs, not counting channels."""
     return shape.n * shape.oh * shape.ow * shape.kh * shape.kw
 
 
 def _needs_band(shape: ConvShape, places: Places) -> bool:
-    """Windows reach into padding; or x lies in planes; or pixels are so short and far apart that a line of cache holds little of them."""
+    """Whether a band is needed: windows reach into padding, x lies in planes, or pixels use only a small part of each cache line."""
     dense = places[0][3] == shape.ic and shape.groups == 1
     return shape.splits_taps or lies_in_planes(shape, places) or (shape.kw > 1 and not dense and shape.ic < CACHE_LINE_FLOATS)
 
 
 def lies_in_planes(shape: ConvShape, places: Places) -> bool:
-    """Row-major x of several channels: only a band is made from it."""
+    """Whether x has several channels and is row-major, so that only a band can be made from it."""
     return shape.ic > 1 and places[0][1] > 1
 
 
 def _pair_nv(shape: ConvShape) -> int:
-    """The width of tile that takes two output rows at once where rows are that narrow; 0 where there is none.
+    """The width of the tile that takes two output rows at once, where rows are narrow enough; else 0.
 
     b is then read half as often: 512 to 512 channels, 3x3 on 7x7 1.26 -> 1.11 ms with weights in L2 (2026-11-21, Xeon, AVX-512).
     """

@@ -1,4 +1,4 @@
-"""Groups of one and a half vectors, two at a time as three vectors: no lane multiplies what is not there. RegNetY's 24 at AVX-512."""
+"""Groups of one and a half vectors (RegNetY's 24 channels at AVX-512), two at a time as three full vectors, so that no lane is empty."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ NV = 3          # vectors of two groups
 
 
 class JoinedGroups(Gemm):
-    """The implicit GEMM through a band, tiles of which the middle vector belongs half to each group."""
+    """Implicit GEMM through a band, with tiles of three vectors of which the middle one belongs half to each group."""
 
     name, computed_weights = "joined groups", False
 
@@ -41,10 +41,10 @@ JOINED_GROUPS = JoinedGroups()
 
 
 def joins(groups: int, ic: int, oc: int, vector: int) -> bool:
-    """Whether two groups at a time leave no lane empty where one leaves half a vector."""
+    """Whether one group leaves half a vector empty and two groups leave none."""
     return groups > 0 and groups % 2 == 0 and 2 * oc == NV * vector and 2 * ic % vector == 0
 
 
 def alternating(w: np.ndarray, oc: int) -> np.ndarray:
-    """w (M, C/group, kh, kw) with the filters of two groups, oc of them, in turn."""
+    """w (M, C/group, kh, kw) with the filters of each pair of groups (oc filters each) interleaved."""
     return np.ascontiguousarray(w.reshape(-1, 2, oc // 2, *w.shape[1:]).swapaxes(1, 2)).reshape(w.shape)

@@ -1,4 +1,4 @@
-"""Which tile width a layer keeps when a further shape would like another: each width has weights packed for it, the bits are the same."""
+"""Keeps a layer's tile width when a further input shape would prefer another, since each width needs a packed copy of the weights."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ KEEP_WIDTH = 1.15
 
 
 def keep_width(picked: Choice, places: Places, widths: Sequence[int], threads: int) -> Choice:
-    """The choice at one of these tile widths, for which its weights are packed already, unless that costs much.
+    """The choice at one of these tile widths, for which its weights are packed already, unless that is much slower.
 
-    What only streams weights from memory keeps any width: panels one vector wide gain it less than a second copy of the weights takes.
+    A layer that only streams weights from memory keeps any width: narrow panels gain less than a second copy of the weights costs.
     """
     if picked.kind != "conv" or picked.fields["interleaved"]:
         return picked
@@ -27,7 +27,7 @@ def keep_width(picked: Choice, places: Places, widths: Sequence[int], threads: i
 
 
 def kept_nv(oc: int, ow: int, k: int, best: int, widths: Sequence[int], limit: float = KEEP_WIDTH, streamed: int = 0) -> int:
-    """The cheapest of the widths that weights are packed for, or `best` where none comes within `limit` times its cost."""
+    """The cheapest of the widths that weights are packed for; `best` where none costs at most `limit` times as much as that."""
     if not widths or best in widths:
         return best
     cost = {nv: tile_cycles(oc, ow, k, nv, streamed) for nv in (*widths, best)}

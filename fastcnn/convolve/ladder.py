@@ -1,7 +1,7 @@
 """The ladder: everything that can compute a convolution, read top to bottom. The first rung that covers a problem and pays is picked.
 
-Tuning times what all rungs that cover it could do. What a rung says of itself is in its file: when it is right, when it pays, the
-fields of its step, its weights packed, its time by the cost model.
+Tuning times the candidates of all rungs that cover the problem. Each rung's file says when its result is right, when it pays, which fields
+its step has, how its weights are packed and what time the cost model predicts.
 """
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ BY_NAME = {rung.name: rung for rung in LADDER}
 
 @cached
 def choose(problem: Problem) -> Choice:
-    """The planner's pick for one convolution; of one on planes, what would compute it on pixels where no rung on planes pays."""
+    """The planner's pick for one convolution. On planes where no rung on planes pays, the pick for channels-last copies."""
     if problem.half:
         return BF16_GEMM.choose(problem)
     if problem.rounds:
@@ -69,12 +69,12 @@ def _rounding_pays(problem: Problem) -> bool:
 
 
 def covers_planes(problem: Problem) -> bool:
-    """Whether a problem on planes can be computed there."""
+    """Whether a rung can compute the problem on row-major planes."""
     return any(rung.on_planes and rung.takes(problem) for rung in LADDER)
 
 
 def candidates(problem: Problem) -> dict[str, Choice]:
-    """Name -> choice of all that every rung could do; the planner's pick is among them. Those on pixels of a problem on planes, too."""
+    """Name -> choice, for the candidates of every rung, the planner's pick among them; for planes, those on channels-last copies too."""
     listed = {name: choice for rung in LADDER if rung.takes(problem) for name, choice in rung.candidates(problem)}
     if problem.planes:
         listed |= candidates(problem.on_pixels())
@@ -85,7 +85,7 @@ def candidates(problem: Problem) -> dict[str, Choice]:
 
 
 def changes_layout(problem: Problem, choice: Choice) -> bool:
-    """Whether x and y of a problem on planes are copied to and from pixels for this choice."""
+    """Whether this choice for a problem on planes needs x and y copied to and from channels-last."""
     return problem.planes and not BY_NAME[choice.rung].on_planes
 
 
@@ -100,7 +100,7 @@ def pack(choice: Choice, w: np.ndarray) -> np.ndarray:
 
 
 def packed_spec(choice: Choice, w_shape: tuple[int, ...]) -> Spec | None:
-    """What pack() makes of weights of this shape, where its rung says."""
+    """The Spec of pack()'s result for weights of this shape, where the rung defines it."""
     return BY_NAME[choice.rung].packed_spec(choice, w_shape)
 
 
@@ -114,7 +114,7 @@ def cycles(choice: Choice, threads: int) -> float:
 
 
 def layout_cycles(problem: Problem, choice: Choice) -> float:
-    """Predicted time of those copies; 0 where there are none."""
+    """Predicted time of the copies to and from channels-last, in cycles; 0 where there are none."""
     if not changes_layout(problem, choice):
         return 0.0
     shape, vector = problem.shape, _native.vector_length()

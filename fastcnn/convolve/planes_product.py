@@ -17,7 +17,7 @@ MOST_GROUPS = 8              # a step each
 
 
 class PlanesProduct(Rung):
-    """The filters are the rows of the left matrix, the planes those of the right one: its vectors run along pixels."""
+    """A product with the filters as rows of the left matrix and the planes as rows of the right one: vectors run along pixels."""
 
     name, on_planes = "planes product", True
 
@@ -42,7 +42,7 @@ class PlanesProduct(Rung):
         return floats(w_shape[0] * pitch(choice.shape.ic))
 
     def product(self, choice: Choice) -> dict[str, Any]:
-        """Fields of the matmul step that each group has, the images of the batch its batch."""
+        """Fields of the matmul step of each group; the batch of the matmul is the batch of images."""
         shape, pixels = choice.shape, choice.shape.oh * choice.shape.ow
         return {"ndim": 1, "shape": (shape.n,), "y_strides": (shape.groups * shape.oc * pixels,), "a_strides": (0,),
                 "b_strides": (shape.groups * shape.ic * pixels,), "m": shape.oc, "n": pixels, "k": shape.ic, "a_m": pitch(shape.ic),

@@ -14,7 +14,7 @@ DOT = {"avx512": 1.45, "avx2": 1.25, "scalar": 2.4}
 
 
 class QuantizedDepthwise(Rung):
-    """Every window; rows are padded with the zero point and interleaved on the way."""
+    """Covers every depthwise window; rows are padded with the zero point and interleaved in a band."""
 
     name, arithmetic = "8-bit depthwise", U8S8
 

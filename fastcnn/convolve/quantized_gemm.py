@@ -24,7 +24,7 @@ EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
 
 
 class QuantizedGemm(Rung):
-    """What the two ways of reading x share. band: which of the two it is."""
+    """Base of the two rungs below: the qconv step, its weights, its time. band: whether x is read through a band."""
 
     arithmetic = U8S8
     band = False
@@ -34,7 +34,7 @@ class QuantizedGemm(Rung):
         return self.at_width(shape, min(tile_widths(shape.oc), key=lambda nv: work_cycles(shape, nv)), problem.threads)
 
     def at_width(self, shape: ConvShape, nv: int, threads: int, factor: float = 1) -> Choice:
-        """With tiles nv vectors wide, blocked for the caches."""
+        """The choice with tiles nv vectors wide, blocked for the caches."""
         rows = blocking.block_rows(shape, threads) if self.band else self.rows_in_place(shape)
         block = max(1, min(shape.oh, int(factor * rows)))
         units = shape.n * shape.oh * (1 if self.band else shape.ow // _native.qgemm_max_mr(nv))
@@ -74,7 +74,7 @@ class QuantizedGemm(Rung):
 
 
 class QuantizedInPlace(QuantizedGemm):
-    """Windows of one pixel, all of them inside x."""
+    """Tiles read x in place: windows of one pixel, all of them inside x."""
 
     name = "8-bit GEMM in place"
 
@@ -83,7 +83,7 @@ class QuantizedInPlace(QuantizedGemm):
 
 
 class QuantizedThroughBand(QuantizedGemm):
-    """The rows of x that a block of output rows needs are copied first, zero points around them."""
+    """The rows of x that a block of output rows needs are first copied to a band, with zero points around them."""
 
     name, band = "8-bit GEMM through a band", True
 
@@ -92,25 +92,25 @@ class QuantizedThroughBand(QuantizedGemm):
 
 
 def tile_widths(oc: int) -> list[int]:
-    """Vectors of the register tiles that there are for so many output channels."""
+    """Widths, in vectors, of the register tiles for this number of output channels."""
     vectors = -(-oc // _native.vector_length())
     return [nv for nv in range(1, MAX_NV + 1) if _native.qgemm_max_mr(nv) and (nv <= vectors or nv == 1)]
 
 
 def words(shape: ConvShape) -> int:
-    """Words of k of an output: each run is rounded up."""
+    """Words (of four values) of k that an output takes; each run is rounded up to whole words."""
     return shape.kh * -(-shape.kw * shape.ic // WORD) if shape.dw == 1 else shape.kh * shape.kw * -(-shape.ic // WORD)
 
 
 def work_cycles(shape: ConvShape, nv: int) -> float:
-    """Of the tiles of a convolution; the step takes the pixels of a 1x1 window one after the other, whatever their rows."""
+    """Cycles of all tiles of a convolution. With a 1x1 window, tiles run over pixels regardless of rows."""
     if shape.kernel == (1, 1) and (shape.sh, shape.sw) == (1, 1) and not shape.touches_padding:
         return shape.groups * shape.n * row_cycles(replace(shape, ow=shape.oh * shape.ow), nv)
     return shape.groups * shape.n * shape.oh * row_cycles(shape, nv)
 
 
 def row_cycles(shape: ConvShape, nv: int) -> float:
-    """Of a row of outputs of one group: dot products, loads, chains too few to fill them, epilogue, calls."""
+    """Cycles of a row of outputs of one group: dot products, loads, latency of few sums, epilogue, calls."""
     vector, machine = _native.vector_length(), current()
     core, dot, k = machine.core(vector), DOT.get(_native.current_isa(), DOT_SCALAR), words(shape)
     vectors = -(-shape.oc // vector)

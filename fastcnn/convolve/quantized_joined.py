@@ -1,4 +1,4 @@
-"""Narrow groups of bytes, several at a time as one: a block diagonal of weights, whose zeros cost less than empty lanes and tiles."""
+"""Narrow groups of bytes, several joined into one by block-diagonal weights: multiplying zeros costs less than empty lanes."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from fastcnn.ir.spec import Spec
 
 
 class QuantizedJoined(QuantizedGemm):
-    """The 8-bit GEMM of groups that are `together` groups each."""
+    """The 8-bit GEMM over joined groups, `together` groups each."""
 
     name = "8-bit GEMM of joined groups"
 

@@ -1,4 +1,4 @@
-"""Parts of a convolution that are steps of their own: columns that read the same taps, groups that different kernels compute best."""
+"""Cuts a convolution into several steps: output columns that read different taps, groups for which different kernels are best."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -15,9 +15,9 @@ LEAST_ALONE = 1_000_000
 
 
 def column_regions(shape: ConvShape) -> list[tuple[int, int]]:
-    """Output columns to compute one after the other so that each reads a kernel column wholly or not at all.
+    """Ranges of output columns, such that within a range a kernel column meets either only the input or only padding.
 
-    Worth it where dilation is so wide that a band would be mostly padding (atrous pyramids); else all columns at once.
+    Used where dilation is so wide that a band would be mostly padding (atrous pyramids); else one range has all columns.
     """
     if shape.dw == 1 or (shape.kw - 1) * shape.dw < shape.ow // 2:
         return [(0, shape.ow)]
@@ -26,9 +26,9 @@ def column_regions(shape: ConvShape) -> list[tuple[int, int]]:
 
 
 def without_unseen(shape: ConvShape) -> tuple[ConvShape, tuple[int, int]]:
-    """The convolution without the outer kernel rows and columns that meet nothing but padding, and the first row and column kept.
+    """(the convolution without outer kernel rows and columns that meet only padding, first row kept, first column kept).
 
-    One of each stays.
+    At least one row and one column stay.
     """
     r, kh = _seen(shape.kh, shape.sh, shape.dh, shape.pt, shape.ih, shape.oh)
     s, kw = _seen(shape.kw, shape.sw, shape.dw, shape.pl, shape.iw, shape.ow)
@@ -38,7 +38,7 @@ def without_unseen(shape: ConvShape) -> tuple[ConvShape, tuple[int, int]]:
 
 
 def _seen(kernel: int, stride: int, dilation: int, before: int, size: int, out: int) -> tuple[int, int]:
-    """(first, number) of the taps of an axis from the first to the last that meets the input in some output."""
+    """(first, number) of the taps of an axis, from the first to the last one that meets the input for some output."""
     def meets(k: int) -> bool:
         first = before - k * dilation
         o = max(0, -(-first // stride))
@@ -64,7 +64,7 @@ def group_regions(shape: ConvShape) -> list[tuple[int, int]]:
 
 
 def winograd_alone(shape: ConvShape, joined: bool) -> bool:
-    """Whether the groups one by one are quicker by Winograd's algorithm than by the implicit GEMM, joined or not."""
+    """Whether Winograd's algorithm, group by group, is predicted to be faster than the implicit GEMM over all groups, joined or not."""
     one = replace(shape, groups=1)
     best = best_form(one, 1) if is_winograd_window(one) and shape.dilations == (1, 1) else None
     if best is None or not joined:

@@ -1,4 +1,4 @@
-"""Groups of 2, 4 or 8 channels, several in a vector: sums for each rotation of the inputs within their group, then rotated into place."""
+"""Groups of 2, 4 or 8 channels, several in a vector: one sum for each rotation of inputs within their group, then rotated into place."""
 from __future__ import annotations
 
 import math
@@ -17,7 +17,7 @@ TOGETHER = 64               # channels of a band
 
 
 class RotatedGroups(Rung):
-    """As many outputs as inputs, in whole vectors (fastcnn_c/kernels/grouped.inc)."""
+    """Groups with as many outputs as inputs, in whole vectors of channels (fastcnn_c/kernels/grouped.inc)."""
 
     name = "rotated groups"
 
@@ -44,7 +44,7 @@ class RotatedGroups(Rung):
 
 
 def fills_vectors(groups: int, ic: int, oc: int, vector: int) -> bool:
-    """Whether groups fill vectors whole."""
+    """Whether the channels are whole vectors of whole groups."""
     return ic == oc and ic in WIDTHS and ic < vector and groups * ic % vector == 0
 
 

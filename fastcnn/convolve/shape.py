@@ -1,4 +1,4 @@
-"""A convolution as the rungs of the ladder see it: sizes, window and arithmetic, and where its operands lie."""
+"""ConvShape: sizes, window and arithmetic of a convolution. Problem: a ConvShape with its strides and surroundings, as rungs see it."""
 from __future__ import annotations
 
 from dataclasses import field, replace
@@ -47,7 +47,7 @@ class ConvShape:
 
     @property
     def window(self) -> dict[str, int]:
-        """The fields of a step that say what its window is, and the extents around it."""
+        """The step fields of the window and of the extents of x and y."""
         return {name: getattr(self, name) for name in WINDOW}
 
     @property
@@ -83,27 +83,27 @@ class ConvShape:
 
     @property
     def x_pixels(self) -> int:
-        """Pixels of an image that some window reads, about."""
+        """About how many pixels of an image are read by some window."""
         return min(self.ih * self.iw, self.oh * self.ow * self.kh * self.kw)
 
     @property
     def x_bytes(self) -> int:
-        """Of one group's part of an image that some window reads."""
+        """Bytes of x that windows read, for one group and one image."""
         return self.x_pixels * self.ic * self.arithmetic.x.itemsize
 
     @property
     def y_bytes(self) -> int:
-        """Of one group's part of an image of the output."""
+        """Bytes of y, for one group and one image."""
         return self.oh * self.ow * self.oc * self.arithmetic.y.itemsize
 
     @property
     def w_bytes(self) -> int:
-        """Of all groups' weights."""
+        """Bytes of the weights of all groups."""
         return self.groups * self.oc * self.k * self.arithmetic.w.itemsize
 
     @property
     def is_depthwise(self) -> bool:
-        """One input and one output channel a group."""
+        """Whether each group has one input and one output channel."""
         return self.ic == 1 and self.oc == 1 and self.groups > 1
 
     @property
@@ -115,9 +115,9 @@ class ConvShape:
 
     @property
     def splits_taps(self) -> bool:
-        """Whether in some kernel column part of the output reads padding and part does not; rows are looked at one by one anyway.
+        """Whether some kernel column meets padding for part of the output columns only. (Padded rows are skipped row by row.)
 
-        An undilated kernel row is one run: there any column in padding counts.
+        An undilated kernel row is one run of k, so there any column in padding counts.
         """
         ranges = [self.valid_columns(s) for s in range(self.kw)]
         if self.dw == 1:
@@ -142,11 +142,11 @@ class ConvShape:
 
 @dataclass(frozen=True)
 class Problem:
-    """One convolution to be computed, and what a plan knows of its surroundings.
+    """A convolution to compute, with what the plan knows of its surroundings.
 
-    places    strides (n, c, h, w) of x, y and a residual
-    threads   that will share it
-    constant  the weights are known when the plan is made; else what packs them is steps that move them
+    places    strides (n, c, h, w) of x, y and, if there is one, a residual
+    threads   number of threads that share it
+    constant  the weights are known when the plan is made; else steps of the run pack them
     planes    x lies row-major, y may be written so, and what follows the sum is a bias and an activation at most
     clamped   that activation is none, Relu or Clip
     rounds    x and w may be rounded to bfloat16
@@ -163,7 +163,7 @@ class Problem:
     half: bool = False
 
     def on_pixels(self) -> Problem:
-        """The same with x and y channels last, in tensors of their own."""
+        """The problem with x and y in channels-last tensors of their own."""
         return replace(self, planes=False, places=own_places(self.shape))
 
 
@@ -174,7 +174,7 @@ def own_places(shape: ConvShape) -> Places:
 
 
 def flatten(shape: ConvShape, places: Places) -> ConvShape:
-    """A 1x1 convolution that skips nothing as one long row of pixels; images join when they too lie evenly."""
+    """A 1x1 convolution of stride 1 as one long row of pixels, over all images if they are evenly spaced; others unchanged."""
     pointwise = (shape.kh, shape.kw, shape.sh, shape.sw) == (1, 1, 1, 1) and not shape.touches_padding
     if not pointwise or (shape.ih, shape.iw) != (shape.oh, shape.ow):
         return shape

@@ -1,4 +1,4 @@
-"""Sums so long that they are computed in pieces: the strips of inputs and weights that a tile walks along then stay in L2.
+"""Splits very long sums into pieces, so that the strips of inputs and weights that a tile walks along stay in L2.
 
 One core that other processes used too, AVX-512, 2026-11-21. 300 x 25088 x 512 in pieces of up to 512, 1024, 1536, 2048, 4096 and whole:
 77, 77, 76, 78, 94, 270 ms; 300 x 4096 x 1024: 27, 23, 22, 26, 30, 30 ms; with 12 rows no difference. 7x7 convolution of 512 channels to
@@ -19,7 +19,7 @@ CHANNELS = 16           # pieces of channels are multiples of this
 
 
 def of_columns(k: int, rows: int) -> list[tuple[int, int]]:
-    """(first, last) columns of the pieces of a matrix product of `rows` rows, k long."""
+    """(first, last) columns of each piece of a matrix product with `rows` rows and sums over k columns."""
     if k <= WHOLE_PRODUCT or rows < ROWS:
         return [(0, k)]
     count = -(-k // PIECE)
@@ -27,9 +27,9 @@ def of_columns(k: int, rows: int) -> list[tuple[int, int]]:
 
 
 def of_channels(ic: int, kernel: tuple[int, int], strides: tuple[int, int], pixels: int, strict: bool = False) -> list[tuple[int, int]]:
-    """(first, last) input channels of the pieces of a dense convolution of `pixels` pixels.
+    """(first, last) input channels of each piece of a dense convolution over `pixels` pixels.
 
-    Windows that may be Winograd's stay whole: its transforms of the output would be made for every piece.
+    Windows for which Winograd's algorithm may be used stay whole, as it would transform the output once for each piece.
     """
     taps, winograd = kernel[0] * kernel[1], has_transforms(kernel) and strides == (1, 1) and not strict
     if taps * ic <= (WHOLE_POINTWISE if taps == 1 else WHOLE_WINDOW) or pixels < ROWS or winograd:

@@ -1,4 +1,4 @@
-"""How wide the register tile of a matrix product is: a model of the slots in which a core issues its arithmetic."""
+"""The width of the register tile of a matrix product, by a model of a core's issue slots."""
 from __future__ import annotations
 
 import fastcnn._native as _native
@@ -15,7 +15,7 @@ MAX_NV = _native.GEMM_MAX_NV          # widest register tile in vectors
 
 
 def best_nv(oc: int, ow: int, k: int, streamed: int = 0) -> int:
-    """Tile width in vectors with the least modelled time; streamed: output-sized tensors too large for L2."""
+    """The tile width, in vectors, with the least predicted time. streamed: number of output-sized tensors too large for L2."""
     return _best_nv(oc, ow, k, streamed)
 
 

@@ -1,8 +1,8 @@
 """How a transposed convolution is computed: as one convolution a phase of the output lattice, or as one product and overlapping sums.
 
 A phase is the outputs q*stride + phase of an axis: they read the same kernel elements, so they are a convolution of stride 1 of their own.
-With few output channels its vectors are nearly empty, and with long strides there are many. The product instead multiplies each input
-pixel by all taps of all output channels, which fill vectors, and what overlaps is added up (fastcnn_c/ops/convolution/overlap_add.c).
+With few output channels the vectors of a phase are nearly empty, and long strides make many phases. The product instead multiplies each
+input pixel by all taps of all output channels, which fill vectors, and then adds up the overlaps (fastcnn_c/ops/convolution/overlap_add.c).
 """
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ class Run:
 
 @lru_cache(maxsize=256)
 def column_runs(axis: Axis, joins: bool) -> list[Run]:
-    """Every output column in one run. joins: neighbours that add neighbouring taps of the same inputs are taken together.
+    """Runs that cover every output column once. joins: neighbouring columns that add neighbouring taps of the same inputs share a run.
 
-    Runs begin where the taps jump, which is within a stride for most leading pads; what is before and after whole strides is apart.
+    A run begins where the taps jump, which for most leading pads is inside a stride; columns before and after whole strides have own runs.
     """
     stride, out = axis.stride, axis.out
     if not joins:
@@ -117,7 +117,7 @@ def _terms(axis: Axis, column: int) -> tuple[tuple[int, int], ...]:
 
 
 def _next(terms: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    """What the column after must add to belong to the same run."""
+    """The terms that the next column must have to belong to the same run."""
     return tuple((k + 1, i) for k, i in terms)
 
 
@@ -145,7 +145,8 @@ def product_shape(shape: ConvShape) -> ConvShape:
 
 @cached
 def takes_product(shape: ConvShape, joins: bool) -> bool:
-    """Whether one product and sums are quicker than a convolution a phase, on one thread: the bits are the same for any number.
+    """Whether one product with sums is predicted to be faster than a convolution per phase. It assumes one thread, so that the bits are
+    the same for any number.
 
     joins  the pixels of y are neighbours
     """
@@ -159,7 +160,7 @@ def takes_product(shape: ConvShape, joins: bool) -> bool:
 
 
 def product_cycles(shape: ConvShape, joins: bool) -> float:
-    """The product, the vectors that are added, and what passes L2 by between the two; what passes L3 by, too, is read from memory."""
+    """Cycles of the product, of adding overlaps, and of moving the result between the two through L3 or memory if it exceeds L2."""
     one, machine = product_shape(shape), current()
     width = shape.groups * one.oc
     places = tuple((shape.ih * shape.iw * c, 1, shape.iw * c, c) for c in (shape.groups * shape.ic, width))
@@ -175,7 +176,7 @@ def product_cycles(shape: ConvShape, joins: bool) -> float:
 
 
 def phase_cycles(shape: ConvShape) -> float:
-    """All phases; those of an axis with as many taps and outputs take the same time."""
+    """Cycles of all phases; phases with equal numbers of taps and outputs take the same time."""
     down, across = (Counter((len(part.taps), part.gap, part.count) for part in phases(axis)) for axis in axes_of(shape))
     x, y = shape.groups * shape.ic, shape.groups * shape.oc
     places = ((shape.ih * shape.iw * x, 1, shape.iw * x, x), (shape.oh * shape.ow * y, 1, shape.sh * shape.ow * y, shape.sw * y))

@@ -1,4 +1,4 @@
-"""Winograd's F(m, r) for windows of stride 1: fewer products, more additions, a larger rounding error; dilated windows phase by phase."""
+"""Winograd's algorithm F(m, r) for windows of stride 1: fewer products, more additions, a larger rounding error."""
 from __future__ import annotations
 
 import math
@@ -25,7 +25,7 @@ from fastcnn.ir.spec import Spec
 
 
 class Winograd(Rung):
-    """Tiles of m outputs along each axis where the window is wider than 1, transformed, multiplied and transformed back."""
+    """F(m, r): tiles of m outputs along each axis where the window is wider than 1 are transformed, multiplied and transformed back."""
 
     name = "Winograd"
 
@@ -47,7 +47,7 @@ class Winograd(Rung):
                 yield f"{self.name} m{m} t{tiles}", self.with_form(shape, m, tiles)
 
     def with_form(self, shape: ConvShape, m: int, tiles: int) -> Choice:
-        """F(m, r) in blocks of `tiles` tiles."""
+        """The choice of F(m, r) in blocks of `tiles` tiles."""
         fields = {"ic": shape.ic, "oc": shape.oc, "nv": TILE_VECTORS, "m": m, "tiles": tiles, "inner": max(shape.n, 1), "x_outer": 0,
                   "y_outer": 0, "r_outer": 0}
         return Choice(self.name, "winograd", shape, fields, (m, TILE_VECTORS))
@@ -66,7 +66,7 @@ class Winograd(Rung):
 
 
 class WinogradPhases(Winograd):
-    """A window dilated by dh and dw as dh*dw times as many images: every dh-th row and dw-th pixel is an undilated one of its own."""
+    """Dilated windows: every dh-th row and dw-th pixel form an undilated image, so one image becomes dh*dw images for Winograd."""
 
     name = "Winograd on phases"
 
@@ -93,20 +93,20 @@ WINOGRAD = Winograd()
 
 
 def is_winograd_window(shape: ConvShape) -> bool:
-    """Dense, stride 1, 3x3 and others that have a form for so many channels; whatever the dilation."""
+    """Whether a convolution is dense, of stride 1, with a window that has an F(m, r) for its channels; any dilation."""
     window = not shape.strict and shape.groups == 1 and (shape.sh, shape.sw) == (1, 1) and has_transforms(shape.kernel)
     return window and bool(forms(shape.kernel, shape.ic))
 
 
 def best_form(shape: ConvShape, threads: int) -> tuple[int, int] | None:
-    """(m, tiles a block), None where the direct kernel is as good."""
+    """(m, tiles per block) of the best form, None where the direct kernel is predicted to be as fast."""
     return choose_winograd(shape.kernel, shape.ic, shape.oc, shape.oh, shape.ow, shape.n, threads)
 
 
 def phase_of(shape: ConvShape) -> ConvShape | None:
-    """The convolution of all phases of a dilated one.
+    """The undilated convolution that stands for all phases of a dilated one.
 
-    None where the phases are not all alike (extents or padding no multiple of the dilation) and for batches dilated along both axes.
+    None where phases differ (extents or padding are no multiples of the dilation) and for batches dilated along both axes.
     """
     dh, dw = shape.dilations
     even = not any(v % dh for v in (shape.ih, shape.oh, shape.pt)) and not any(v % dw for v in (shape.iw, shape.ow, shape.pl))
@@ -117,7 +117,7 @@ def phase_of(shape: ConvShape) -> ConvShape | None:
 
 
 def on_phases(choice: Choice, dilated: ConvShape, places: Places) -> Choice:
-    """A choice for the phases of a dilated convolution, with the strides that walk them: runs of the phases of a row, or of an image."""
+    """A choice for the phases of a dilated convolution, with strides that step over the phases of a row or of an image."""
     dh, dw = dilated.dilations
     fields = {**choice.fields, "inner": dw if dw > 1 else dh}
     for prefix, (image, _, row, pixel) in zip("xyr", places):

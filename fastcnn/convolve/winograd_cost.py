@@ -1,4 +1,4 @@
-"""When Winograd's F(m, r) computes a convolution of stride 1, with which m and in blocks of how many tiles.
+"""Decides when Winograd's F(m, r) computes a convolution of stride 1, with which m and in blocks of how many tiles.
 
 Along both axes for windows of 2x2 to 5x5, along one for 1x2, 1x3, 1x5, 1x7 and their transposes. A cost model in cycles of one core,
 against that of the implicit GEMM in tile.py; the numbers are those of the machine (fastcnn/machine/table.py). On 64 3x3 layers of ResNet,
@@ -61,9 +61,9 @@ BLOCK_SIZES = (14, 28, 42, 56, 84, 112, 168)      # tiles; whole register tiles 
 
 @cached
 def choose_winograd(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int) -> tuple[int, int] | None:
-    """(m, tiles) or None for the direct kernel.
+    """(m, tiles per block), or None for the direct kernel.
 
-    m by what one thread would take, so that results are the same bits for any number of threads; tiles for `threads`.
+    m is chosen for one thread, so that the bits are the same for any number of threads; the block size is chosen for `threads`.
     """
     cost, m, alone = min(_candidates(kernel, ic, oc, oh, ow, n, 1), default=(inf, 0, 0))
     if cost >= WORTH_IT * direct_cycles(kernel, ic, oc, oh, ow, n, 1):
@@ -86,7 +86,7 @@ def has_transforms(kernel: tuple[int, int]) -> bool:
 
 
 def forms(kernel: tuple[int, int], ic: int) -> Sequence[int]:
-    """Every m of F(m, r) that keeps the error bound for so many input channels."""
+    """Every m for which F(m, r) keeps the error bound with this number of input channels."""
     return [m for m, fewest in FORMS.get((min(kernel), max(kernel)), {}).items() if ic >= fewest]
 
 
@@ -97,7 +97,7 @@ def tile_count(kernel: tuple[int, int], m: int, n: int, oh: int, ow: int) -> int
 
 
 def positions_of(kernel: tuple[int, int], m: int) -> int:
-    """Products a tile takes: m + r - 1 along each axis where the window is wider than 1."""
+    """Products per tile: m + r - 1 along each axis where the window is wider than 1."""
     rows, columns = (m + r - 1 if r > 1 else 1 for r in kernel)
     return rows * columns
 

@@ -7,7 +7,7 @@ from onnx import ModelProto
 from quantized_models import Quantised
 
 import fastcnn
-from fastcnn.operators.quantized import BYTES
+from fastcnn.operators.cards import FAMILIES
 from fastcnn.ops.quantized import in_floats
 from fastcnn.plan.lowering import StageLowering
 from fastcnn.reference import evaluate_graph
@@ -195,7 +195,7 @@ def test_a_batch_image_by_image(level):
     proto = q.model({"x": ["n", 8, 30, 30]}, q.bytes(y, 0.2113, 90), q.op("Tanh", d))
     x = np.random.default_rng(0).normal(size=(6, 8, 30, 30)).astype(np.float32)
     with fastcnn.load(proto, threads=2) as loaded:
-        made = {node.op_type for node in loaded._default.graph.nodes if node.op_type in BYTES}
+        made = {node.op_type for node in loaded._default.graph.nodes if node.op_type in FAMILIES["8 bits"]}
         assert made >= {"QConv", "QAdd", "QMul", "QAveragePool", "QGlobalAveragePool", "QMatMul"}
         whole = loaded.run(None, {"x": x})
         each = [loaded.run(None, {"x": x[k:k + 1]}) for k in range(6)]

@@ -86,3 +86,8 @@ def matmul(args: Args, batched: frozenset[int]) -> bool:
     stacks = 1 in batched and a.rank == b.rank >= 3
     return 0 in batched and 2 not in batched and (stacks or (1 not in batched and b.rank <= 2 <= a.rank)) \
         and (not args.has(3) or 3 in batched)
+
+
+def byte_product(args: Args, batched: frozenset[int]) -> bool:
+    """QConv, QConvTranspose, QMatMul: input 0 has images and so may input 4, a residual; weights are the same for all."""
+    return 0 in batched and batched <= {0, 4}

@@ -1,10 +1,10 @@
-"""The table of operators with native kernels, by family, in the order of README.md's list: the card of each."""
+"""The table of operators with native kernels: the card of each, by its family in README.md's list and the module that lowers it."""
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from fastcnn.ir.graph import Node
-from fastcnn.operators import batching, elementwise, quantized
+from fastcnn.operators import batching, elementwise
 from fastcnn.operators.card import Card, Formula
 from fastcnn.operators.elementwise import OWN_DOMAIN, ROUNDINGS
 
@@ -12,57 +12,90 @@ from fastcnn.operators.elementwise import OWN_DOMAIN, ROUNDINGS
 IMAGES = Card(batching.first_input)
 # Not cut: an output may depend on several images of the batch.
 WHOLE = Card()
-LAST_AXIS, FIRST_AXIS = Card(batching.along_axis(-1)), Card(batching.along_axis(0))
-SOFTMAX, REDUCED = Card(batching.softmax), Card(batching.reduce)
+CONVOLUTION, LAST_AXIS, FIRST_AXIS = Card(batching.convolution), Card(batching.along_axis(-1)), Card(batching.along_axis(0))
+ELEMENTWISE = "elementwise.elementwise"
 
-FAMILIES: Mapping[str, Mapping[str, Card]] = {
+# Family -> module of fastcnn/ops that lowers its operators, or some of them -> operator -> card. The one list of native operators.
+TABLE: Mapping[str, Mapping[str, Mapping[str, Card]]] = {
     "convolution, 1-D to 3-D": {
-        **dict.fromkeys(("Conv", "ConvTranspose"), Card(batching.convolution)),
-        **dict.fromkeys(("DeformConv", "LocallyConnected", "Col2Im"), WHOLE),
+        "convolution.conv": {"Conv": CONVOLUTION},
+        "convolution.conv_transpose": {"ConvTranspose": CONVOLUTION},
+        "convolution.deform_conv": {"DeformConv": WHOLE},
+        "convolution.local_conv": {"LocallyConnected": WHOLE},
+        "movement.col2im": {"Col2Im": WHOLE},
     },
-    "matrix products": {"Gemm": Card(batching.gemm), "MatMul": Card(batching.matmul), "Einsum": WHOLE},
+    "matrix products": {
+        "products.linear": {"Gemm": Card(batching.gemm), "MatMul": Card(batching.matmul)},
+        "products.einsum": {"Einsum": WHOLE},
+    },
     "pooling": {
-        **dict.fromkeys(("MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"), IMAGES),
-        "MaxUnpool": WHOLE,                                 # its indices count through the whole batch
+        "pooling.pool": dict.fromkeys(("MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"), IMAGES),
+        "pooling.unpool": {"MaxUnpool": WHOLE},             # its indices count through the whole batch
     },
-    "regions, warping": dict.fromkeys(("RoiAlign", "MaxRoiPool", "GridSample", "AffineGrid", "CenterCropPad"), WHOLE),
+    "regions, warping": {
+        "pooling.roi": {"RoiAlign": WHOLE, "MaxRoiPool": WHOLE},
+        "resampling.grid_sample": {"GridSample": WHOLE},
+        "resampling.affine_grid": {"AffineGrid": WHOLE},
+        "movement.center_crop_pad": {"CenterCropPad": WHOLE},
+    },
     "normalisation": {
-        "BatchNormalization": Card(batching.normalization),
-        **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "LRN"), IMAGES),
-        **dict.fromkeys(("LayerNormalization", "RMSNormalization"), LAST_AXIS),
-        **dict.fromkeys(("MeanVarianceNormalization", "LpNormalization"), WHOLE),
+        "reduction.normalization": {
+            "BatchNormalization": Card(batching.normalization),
+            **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), IMAGES),
+            **dict.fromkeys(("LayerNormalization", "RMSNormalization"), LAST_AXIS),
+            "LRN": IMAGES,
+        },
+        "reduction.normalization_over_axes": {"MeanVarianceNormalization": WHOLE, "LpNormalization": WHOLE},
     },
-    "activation": elementwise.ACTIVATIONS,
-    "softmax": dict.fromkeys(("Softmax", "LogSoftmax"), SOFTMAX),
-    "arithmetic": elementwise.ARITHMETIC,
-    "comparison, logic, bits": elementwise.LOGIC,
-    "reduction": dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
-                                "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"), REDUCED),
-    "recurrent": dict.fromkeys(("LSTM", "GRU", "RNN"), WHOLE),
-    "selection": dict.fromkeys(("ArgMax", "ArgMin", "Hardmax", "TopK", "NonMaxSuppression", "NonZero", "Compress"), WHOLE),
-    "indexing": dict.fromkeys(("GatherElements", "GatherND", "ScatterElements", "Scatter", "ScatterND", "OneHot", "CumSum", "CumProd",
-                               "Trilu", "Range", "ConstantOfShape"), WHOLE),
+    "activation": {ELEMENTWISE: elementwise.ACTIVATIONS},
+    "softmax": {"reduction.softmax": dict.fromkeys(("Softmax", "LogSoftmax"), Card(batching.softmax))},
+    "arithmetic": {ELEMENTWISE: elementwise.ARITHMETIC},
+    "comparison, logic, bits": {ELEMENTWISE: elementwise.LOGIC},
+    "reduction": {
+        "reduction.reduce": dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
+                                           "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"), Card(batching.reduce)),
+    },
+    "recurrent": {"recurrence.recurrent": dict.fromkeys(("LSTM", "GRU", "RNN"), WHOLE)},
+    "selection": {
+        "indexing.selection": dict.fromkeys(("ArgMax", "ArgMin", "Hardmax", "TopK", "NonMaxSuppression", "NonZero", "Compress"), WHOLE),
+    },
+    "indexing": {
+        "indexing.scatter": dict.fromkeys(("GatherElements", "GatherND", "ScatterElements", "Scatter", "ScatterND", "OneHot", "CumSum",
+                                           "CumProd"), WHOLE),
+        "movement.trilu": dict.fromkeys(("Trilu", "Range", "ConstantOfShape"), WHOLE),
+    },
     "shape": {
-        **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), IMAGES),
-        "Transpose": Card(batching.transpose),
-        **dict.fromkeys(("Expand", "Tile"), WHOLE),
-        "Identity": Card(batching.broadcast, 1),
-        "Dropout": IMAGES,
+        "movement.shape": {
+            **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), IMAGES),
+            "Transpose": Card(batching.transpose),
+            **dict.fromkeys(("Expand", "Tile"), WHOLE),
+            "Identity": Card(batching.broadcast, 1),
+            "Dropout": IMAGES,
+        },
     },
     "slicing, joining": {
-        "Concat": Card(batching.along_axis(0, every_input=True)),
-        "Split": FIRST_AXIS,
-        "Slice": Card(batching.slices),
-        "Gather": FIRST_AXIS,
-        "Pad": Card(batching.pad),
-        **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), IMAGES),
-        "ReverseSequence": WHOLE,
+        "movement.slicing": {
+            "Concat": Card(batching.along_axis(0, every_input=True)),
+            "Split": FIRST_AXIS,
+            "Slice": Card(batching.slices),
+            "Gather": FIRST_AXIS,
+            "Pad": Card(batching.pad),
+            **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), IMAGES),
+        },
+        "movement.reverse": {"ReverseSequence": WHOLE},
     },
-    "resampling": dict.fromkeys(("Resize", "Upsample"), Card(batching.resampled)),
-    "types": elementwise.TYPES,
-    "8 bits": quantized.BYTES,
+    "resampling": {"resampling.resize": dict.fromkeys(("Resize", "Upsample"), Card(batching.resampled))},
+    "types": {ELEMENTWISE: elementwise.TYPES},
+    "8 bits": {
+        "quantized.convert": dict.fromkeys(("QuantizeBytes", "DequantizeBytes", "ByteTable"), IMAGES),
+        "quantized.products": dict.fromkeys(("QConv", "QConvTranspose", "QMatMul"), Card(batching.byte_product)),
+        "quantized.binary": dict.fromkeys(("QAdd", "QMul"), Card(batching.broadcast)),
+        "quantized.pool": dict.fromkeys(("QAveragePool", "QGlobalAveragePool"), IMAGES),
+    },
 }
-OWN = frozenset((*ROUNDINGS.values(), "LocallyConnected", *quantized.BYTES))
+FAMILIES: Mapping[str, Mapping[str, Card]] = {
+    family: {name: card for cards in modules.values() for name, card in cards.items()} for family, modules in TABLE.items()}
+OWN = frozenset((*ROUNDINGS.values(), "LocallyConnected", *FAMILIES["8 bits"]))
 # (domain, operator) -> its card.
 CARDS: dict[tuple[str, str], Card] = {(OWN_DOMAIN if name in OWN else "", name): card
                                       for family in FAMILIES.values() for name, card in family.items()}

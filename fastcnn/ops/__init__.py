@@ -4,51 +4,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
-from fastcnn.operators.cards import FAMILIES, OWN
-from fastcnn.operators.elementwise import ACTIVATIONS, ARITHMETIC, LOGIC, OWN_DOMAIN, TYPES
+from fastcnn.operators.cards import OWN, TABLE
+from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.ops.base import Op
-
-# Module -> the operators of its table OPERATORS.
-MODULES: Mapping[str, tuple[str, ...]] = {
-    "convolution.conv": ("Conv",),
-    "convolution.conv_transpose": ("ConvTranspose",),
-    "convolution.deform_conv": ("DeformConv",),
-    "convolution.local_conv": ("LocallyConnected",),
-    "movement.col2im": ("Col2Im",),
-    "products.linear": ("Gemm", "MatMul"),
-    "products.einsum": ("Einsum",),
-    "pooling.pool": ("MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"),
-    "pooling.unpool": ("MaxUnpool",),
-    "pooling.roi": ("RoiAlign", "MaxRoiPool"),
-    "resampling.grid_sample": ("GridSample",),
-    "resampling.affine_grid": ("AffineGrid",),
-    "reduction.normalization": ("BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization",
-                                "RMSNormalization", "LRN"),
-    "reduction.normalization_over_axes": ("MeanVarianceNormalization", "LpNormalization"),
-    "resampling.resize": ("Resize", "Upsample"),
-    "movement.shape": ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Expand", "Tile"),
-    "movement.slicing": ("Concat", "Split", "Slice", "Gather", "Pad", "DepthToSpace", "SpaceToDepth"),
-    "movement.center_crop_pad": ("CenterCropPad",),
-    "movement.trilu": ("Trilu", "Range", "ConstantOfShape"),
-    "movement.reverse": ("ReverseSequence",),
-    "reduction.softmax": ("Softmax", "LogSoftmax"),
-    "quantized.convert": ("QuantizeBytes", "DequantizeBytes", "ByteTable"),
-    "quantized.products": ("QConv", "QConvTranspose", "QMatMul"),
-    "quantized.binary": ("QAdd", "QMul"),
-    "quantized.pool": ("QAveragePool", "QGlobalAveragePool"),
-    "elementwise.elementwise": (*ACTIVATIONS, *ARITHMETIC, *LOGIC, *TYPES),
-    "indexing.scatter": ("GatherElements", "GatherND", "ScatterElements", "Scatter", "ScatterND", "OneHot", "CumSum", "CumProd"),
-    "indexing.selection": tuple(FAMILIES["selection"]),
-    "recurrence.recurrent": tuple(FAMILIES["recurrent"]),
-    "reduction.reduce": tuple(FAMILIES["reduction"]),
-}
 
 
 class Operators(Mapping[tuple[str, str], Op]):
-    """The table. A module is imported when one of its operators is first asked for: a network has a few of all of them."""
+    """(domain, name) -> Op, from the table OPERATORS of the module that the card names; imported when an operator is first asked for."""
 
-    def __init__(self, modules: Mapping[str, tuple[str, ...]]) -> None:
-        self._module = {(OWN_DOMAIN if name in OWN else "", name): module for module, names in modules.items() for name in names}
+    def __init__(self) -> None:
+        self._module = {(OWN_DOMAIN if name in OWN else "", name): module
+                        for modules in TABLE.values() for module, cards in modules.items() for name in cards}
         self._found: dict[tuple[str, str], Op] = {}
 
     def __getitem__(self, key: tuple[str, str]) -> Op:
@@ -67,4 +33,4 @@ class Operators(Mapping[tuple[str, str], Op]):
         return len(self._module)
 
 
-OPS = Operators(MODULES)
+OPS = Operators()

@@ -1,4 +1,4 @@
-/* Which instruction set's kernels run, and the lists that Python reads names from. */
+/* Dispatch: selects the instruction set whose kernels run; and the lists of names that Python reads. */
 #include "kernels/kernels.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* The arena in a checked build: poisoned but for what a step's operands are views of. AddressSanitizer knows only the ends of the whole. */
+/* Checked builds poison all of the arena but the operands of the running step: AddressSanitizer by itself would check only its two ends. */
 #ifndef FC_GUARD_H
 #define FC_GUARD_H
 

@@ -1,4 +1,4 @@
-/* Mapped files that are cut short while somebody reads them: the pages that are gone become zeros, and it is noted that they are. */
+/* Handles mapped files that are cut short while they are read: a SIGBUS handler replaces missing pages by zeros and notes that it did. */
 #include "fastcnn.h"
 
 #include <errno.h>

@@ -1,1 +1,1 @@
-"""What a model is made of and what its layers do, as plain data: summaries, profiles, comparisons. The command line prints them."""
+"""Summaries, profiles and comparisons of models as plain data, which the command line prints."""

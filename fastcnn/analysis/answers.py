@@ -1,4 +1,4 @@
-"""What outputs say: the likeliest classes, pictures, and what numbers there are."""
+"""Reads meaning from outputs: the likeliest classes, pictures, or statistics of the numbers."""
 from __future__ import annotations
 
 import json
@@ -15,7 +15,7 @@ PICTURE = 16                    # pixels of a side that a picture has at least
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:
-    """Scores (K,) as they are where they are probabilities already, else their softmax."""
+    """The scores (K,) if they are probabilities already, else their softmax."""
     scores = scores.astype(np.float64)
     if scores.min() >= 0 and abs(scores.sum() - 1) < SURE:
         return scores
@@ -24,7 +24,7 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
 
 
 def is_scores(y: np.ndarray) -> bool:
-    """Whether an output is a vector of class scores an image."""
+    """Whether an output has a vector of class scores for each image."""
     return y.dtype.kind == "f" and y.ndim >= 2 and y.shape[1] > 1 and y[0].size == y.shape[1]
 
 
@@ -40,7 +40,7 @@ def top(y: np.ndarray, count: int, labels: Sequence[str] | None = None) -> list[
 
 
 def is_picture(y: np.ndarray, layout: str) -> bool:
-    """Whether an output is an image an image."""
+    """Whether an output has a picture for each image."""
     if y.ndim != 4 or y.dtype.kind not in "fu":
         return False
     channels, sides = (y.shape[1], y.shape[2:]) if layout == "NCHW" else (y.shape[3], y.shape[1:3])
@@ -48,7 +48,7 @@ def is_picture(y: np.ndarray, layout: str) -> bool:
 
 
 def statistics(name: str, y: Any) -> dict[str, Any]:
-    """Name, type, shape, and of numbers the least, the largest, the mean, and how many are not finite."""
+    """A dict of name, type and shape; for numbers also the least, the largest, the mean and how many are not finite."""
     if not isinstance(y, np.ndarray):
         return {"name": name, "type": type(y).__name__, "shape": [len(y)] if isinstance(y, (list, Mapping)) else []}
     found: dict[str, Any] = {"name": name, "type": str(y.dtype), "shape": list(y.shape)}
@@ -62,7 +62,7 @@ def statistics(name: str, y: Any) -> dict[str, Any]:
 
 
 def read_labels(path: str) -> list[str]:
-    """Names of classes: a line each, or JSON: a list, or {"0": name} or {"0": [id, name]}. Raises InputError."""
+    """The class names in a file: one per line, or JSON: a list, {"0": name} or {"0": [id, name]}. Raises InputError."""
     text = Path(path).read_text()
     if not text.lstrip().startswith(("[", "{")):
         return text.splitlines()

@@ -21,7 +21,7 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Difference:
-    """One value in both.
+    """The differences of one value between the two sides.
 
     layer, op_type, nodes   what makes it here; the nodes of the file that it stands for
     absolute, relative      largest |a - b|; that over the largest |b|
@@ -44,7 +44,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """first: the first value beyond the tolerance, in the order of the layers; None where there is none."""
+    """The differences of all values. first: the first one beyond the tolerance, in the order of the layers, or None."""
 
     against: str
     tolerance: float
@@ -65,7 +65,7 @@ class Comparison:
                  f"{d.cosine:.8f}", "beyond" if d.beyond else ""] for d in self.values]
 
     def lines(self) -> list[str]:
-        """What stands below the table."""
+        """The lines below the table."""
         worst = max(self.values, key=lambda d: d.relative, default=None)
         lines = [f"{len(self.values)} values against {self.against}; the largest difference is {worst.relative:.3g} of the largest value, "
                  f"at {worst.value!r}" if worst else "no value is in both"]
@@ -85,10 +85,10 @@ class Comparison:
 
 def compare(graph: Graph, engine: Engine, run: Callable[[Sequence[str]], Sequence[Any]], theirs: Callable[[Sequence[str]], Values],
             against: str, tolerance: float = TOLERANCE) -> Comparison:
-    """The values of an engine's layers, and its outputs as they come in an ordinary run, beside the same values elsewhere.
+    """Compares the values of all layers, and the outputs of an ordinary run, with those of another side.
 
-    run     our values by name, which keeps them from being fused away; without a name: the outputs of an ordinary run
-    theirs  those of the other side; it may leave out what it does not have
+    run     function of names: our values, which are then not fused away; without names: the outputs of an ordinary run
+    theirs  the same of the other side, which may leave out values that it does not have
     """
     if not tolerance >= 0:
         raise ConfigurationError(f"tolerance={tolerance!r}: expected a number that is not negative")
@@ -113,13 +113,13 @@ def compare(graph: Graph, engine: Engine, run: Callable[[Sequence[str]], Sequenc
 
 
 def by_reference(graph: Graph, feeds: Values) -> Callable[[Sequence[str]], Values]:
-    """Values of the graph as it was read, by fastcnn.reference: numpy, operator by operator."""
+    """Computes values of the original graph by fastcnn.reference: numpy, operator by operator."""
     return lambda names: evaluate_graph(graph, feeds, list(names))
 
 
 def difference(a: np.ndarray, b: np.ndarray, tolerance: float, value: str = "", layer: str = "", op_type: str = "",
                nodes: tuple[str, ...] = ()) -> Difference:
-    """Of a to the reference b."""
+    """The Difference of an array from the reference array."""
     if a.shape != b.shape or a.dtype.kind in "OSU" or b.dtype.kind in "OSU":
         same = a.shape == b.shape and bool((a == b).all())
         figures = (0.0, 0.0, 0.0, 1.0) if same else (np.inf, np.inf, np.inf, 0.0)

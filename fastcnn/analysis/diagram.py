@@ -1,4 +1,4 @@
-"""Diagram: a network as it is in the file and as it runs, as plain data, as a picture, and for Netron and Model Explorer."""
+"""Diagram: the network of the file and the network that runs, as plain data, as SVG, and for Model Explorer."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Diagram:
-    """before: the file's nodes; after: the layers as they run."""
+    """The network twice. before: the file's nodes; after: the layers that run."""
 
     model: str
     before: tuple[Box, ...]
@@ -40,12 +40,12 @@ class Diagram:
         return asdict(self)
 
     def explorer(self) -> dict[str, Any]:
-        """For Model Explorer: two graphs; what runs as one is a group."""
+        """JSON for Model Explorer: two graphs; nodes that run as one step form a group."""
         return {"graphs": [{"id": name, "nodes": [_explored(k, box, boxes) for k, box in enumerate(boxes)]}
                            for name, boxes in (("as it runs", self.after), ("as in the file", self.before))]}
 
     def svg(self) -> str:
-        """As it runs: boxes by their distance from the inputs; a frame around what runs as one is its colour, its time the shade."""
+        """The network that runs, as SVG: rows by distance from the inputs; equal frame colours mark one step, the shade its time."""
         return boxes_svg(self.after)
 
 

@@ -1,4 +1,4 @@
-"""Concrete shapes for the inputs of a model: those that the caller names, and what is taken for symbolic ones that nobody named."""
+"""Concrete shapes for a model's inputs: those given by the caller, and defaults for other symbolic axes."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ Shapes = Mapping[str, Sequence[int]]
 
 def input_specs(inputs: Sequence[ValueInfo], dtypes: Mapping[str, np.dtype | None],
                 shapes: Shapes | Sequence[int] | None = None, batch: int = BATCH) -> dict[str, Spec]:
-    """The spec of every input.
+    """The Spec of every input.
 
     shapes  by the name of the input, or one shape for the only input. Symbolic axes of the others: `batch` for the first, 224 for those of
             an image (N, 3, H, W) or (N, 1, H, W), 1 for any other that shares no name with a known one

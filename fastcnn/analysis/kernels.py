@@ -1,4 +1,4 @@
-"""Kernels at a shape: everything that could compute one convolution or matrix product, timed, with the planner's pick."""
+"""Times everything that can compute a given convolution or matrix product, beside the planner's pick."""
 from __future__ import annotations
 
 import re
@@ -19,7 +19,7 @@ HOW = "expected M,N,K for a product (rows, columns, sums) or HxWxC-M,KHxKW[,s2][
 
 @dataclass(frozen=True)
 class Kernel:
-    """A candidate: lower quartile of its times; gflops of the direct computation."""
+    """A candidate. seconds: lower quartile of its times; gflops: by the operations of the direct computation."""
 
     name: str
     ms: float
@@ -29,7 +29,7 @@ class Kernel:
 
 
 def parsed(text: str) -> ConvShape:
-    """The shape that a text says: "3136,64,256", "56x56x64-128,3x3,s1,p1", with a batch in front "8x56x56x64-...".
+    """Parses a shape: "3136,64,256", "56x56x64-128,3x3,s1,p1", with a batch in front "8x56x56x64-...".
 
     Raises ConfigurationError.
     """

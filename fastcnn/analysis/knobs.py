@@ -1,4 +1,4 @@
-"""Environment variables: every one that this package reads, with its type, default and meaning."""
+"""The table of all environment variables that this package reads, with type, default and meaning."""
 from __future__ import annotations
 
 import os
@@ -20,7 +20,7 @@ class Knob:
 
     @property
     def value(self) -> str | None:
-        """What the environment says, None where it says nothing."""
+        """The variable's present value, None where it is not set."""
         return os.environ.get(self.name)
 
     def to_dict(self) -> dict[str, Any]:
@@ -41,5 +41,5 @@ KNOBS = (
 
 
 def knobs() -> list[dict[str, Any]]:
-    """All of them as plain data, with what the environment says now."""
+    """All variables as plain data, with their present values."""
     return [knob.to_dict() for knob in KNOBS]

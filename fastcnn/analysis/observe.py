@@ -15,7 +15,7 @@ BY_LANES = ("groups by lanes", "rotated groups", "joined groups")        # algor
 
 
 def remarks(nodes: Sequence[BoundNode], layers: Sequence[Layer], outputs: Sequence[str], object_size: int | None) -> list[Remark]:
-    """All remarks of a network; layers: one for each of the nodes, in their order, and maybe more."""
+    """All remarks about a network. layers: those of the nodes, in the same order; there may be more of them."""
     found = [remark for b in nodes for remark in _borders(b)]
     total = sum(layer.macs for layer in layers)
     pairs = list(zip(nodes, layers))

@@ -1,4 +1,4 @@
-"""Origins: which nodes of the file each node of the optimised graph stands for, and the weights that those read."""
+"""Origins: for each node of the optimised graph, the nodes of the file that it replaces and the weights that these read."""
 from __future__ import annotations
 
 import math
@@ -35,9 +35,9 @@ class Origin:
 
 
 def origins(before: Graph, after: Sequence[Node]) -> list[Origin]:
-    """For each node of `after`, what the passes have made it of: the nodes between the values that are still there.
+    """For each node of `after`, the nodes of `before` between its output and the nearest values that exist in both graphs.
 
-    before  the graph as it was read. A node that only moves shapes about belongs to nobody.
+    before  the graph as it was read. Nodes that only compute shapes belong to no node.
     """
     order = {id(node): k for k, node in enumerate(before.nodes)}
     makers, moving = before.producers(), _moving(before)
@@ -61,14 +61,14 @@ def origins(before: Graph, after: Sequence[Node]) -> list[Origin]:
 
 
 def _stands_for(name: str, makers: Mapping[str, Node]) -> str:
-    """The value of the file that a value is, or that a pass has named it after (fresh_name, "x/unsigned"); "" where there is none."""
+    """The value of the file that a value stands for: itself, or the one a pass derived its name from ("x/unsigned"); "" for none."""
     while name and name not in makers:
         name = name[:max(name.rfind("/"), name.rfind("_"), 0)]
     return name
 
 
 def _moving(graph: Graph) -> set[int]:
-    """Nodes, by id, whose outputs depend on the elements of an input, or on chance."""
+    """The ids of nodes whose outputs depend on the elements of an input, or are random."""
     values = {info.name for info in graph.inputs}
     moving = set()
     for node in graph.nodes:
@@ -95,7 +95,7 @@ def _with_constants(body: Graph, graph: Graph) -> Graph:
 
 
 def _root(name: str, graph: Graph, makers: Mapping[str, Node], moving: Iterable[int]) -> tuple[str, int] | None:
-    """(name, elements) of the constant behind a value that does not depend on inputs; None for other values and for sizes (int64)."""
+    """(name, elements) of the constant that a value comes from; None for values that depend on inputs, and for sizes (int64)."""
     for _ in range(len(graph.nodes) + 1):
         if name in graph.constants:
             array = graph.constants[name]

@@ -1,4 +1,4 @@
-"""A profile as one HTML page that needs nothing else: a table to sort, bars, the roofline, the graph of the steps."""
+"""A profile as one self-contained HTML page: a table that can be sorted, bars, the roofline, the graph of steps."""
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""Profile: where the time of a run goes, step by step, beside what this machine could do at best."""
+"""Profile: the time of each step of a run, beside the best time that this machine's arithmetic and bandwidth allow."""
 from __future__ import annotations
 
 import time
@@ -32,7 +32,7 @@ QUICKEST = 4                    # one of so many runs counts
 
 @dataclass(frozen=True)
 class Candidate:
-    """What could compute a layer. predicted_ms by the cost model; measured_ms where tuning has timed it."""
+    """An algorithm that can compute a layer. predicted_ms: by the cost model; measured_ms: where tuning has timed it."""
 
     name: str
     predicted_ms: float | None
@@ -42,7 +42,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Timing:
-    """Nodes that run as one.
+    """The time of nodes that run as one step.
 
     ms             mean of the quickest quarter of the runs
     flops          two for each multiply-accumulate of the direct computation: Winograd's algorithm can exceed the peak
@@ -73,7 +73,7 @@ class Timing:
     candidates: tuple[Candidate, ...]
 
     def why(self) -> str:
-        """The pick and the next best in a few words."""
+        """The pick and the next best candidate, in words."""
         others = [c for c in self.candidates if not c.picked][:SHOWN]
         times = [f"{c.name} {c.measured_ms:.3g} ms measured" if c.measured_ms is not None else f"{c.name} {c.predicted_ms:.3g} ms"
                  for c in others if c.measured_ms is not None or c.predicted_ms is not None]
@@ -134,7 +134,7 @@ class Profile:
 
 
 def profile(graph: Graph, engine: Engine, feeds: Mapping[str, Any], runs: int = 20, seconds: float = 1.0) -> Profile:
-    """Time so many runs of an engine step by step, plain runs between them; fewer where they take longer than `seconds`.
+    """Times `runs` profiled runs with plain runs between them; fewer where they take longer than `seconds`.
 
     feeds  what the engine takes: checked inputs, in order
     """
@@ -166,7 +166,7 @@ def profile(graph: Graph, engine: Engine, feeds: Mapping[str, Any], runs: int = 
 
 
 def _quickest(seconds: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Places and times of the quickest quarter of the runs, which nothing disturbed: their steps add up to their mean."""
+    """Indices and times of the quickest quarter of the runs, which are the least disturbed; their steps add up to their mean."""
     order = sorted(range(len(seconds)), key=seconds.__getitem__)[:-(-len(seconds) // QUICKEST)]
     return order, [seconds[k] for k in order]
 
@@ -199,7 +199,7 @@ def _means(units: Sequence[Unit], plan: Plan, records: Sequence[Sequence[Timed]]
 
 
 def _later(records: Sequence[Sequence[Timed]], plan: Plan) -> list[Timing]:
-    """What ran after data had decided its shapes: an entry a stage, without a roof."""
+    """Stages that were planned during the run, as their shapes depend on data: one entry each, without a roofline."""
     known = {id(stage) for stage in plan.stages}
     found: dict[int, tuple[Any, list[float]]] = {}
     for record in records:
@@ -214,7 +214,7 @@ def _later(records: Sequence[Sequence[Timed]], plan: Plan) -> list[Timing]:
 
 @dataclass(frozen=True)
 class Work:
-    """Of a node: multiply-accumulates, bytes of the maps it reads and writes by value, bytes of its weights."""
+    """The work of a node: multiply-accumulates, bytes of each map it reads and writes, bytes of its weights."""
 
     node: Node
     operator: str
@@ -224,7 +224,7 @@ class Work:
 
 
 def _bound_nodes(graph: Graph, engine: Engine, specs: Mapping[str, Spec | None]) -> dict[str, Work]:
-    """Each value -> what makes it."""
+    """Value -> the bound node that makes it."""
     planning = engine.planning
     bound = bind(engine.graph.nodes, specs, planning.constants, {}, planning.opsets, planning.flows, planning.budget)
     kinds = {id(b.node): origin for b, origin in zip(bound.nodes, origins(graph, [b.node for b in bound.nodes]))}
@@ -241,7 +241,7 @@ def _bound_nodes(graph: Graph, engine: Engine, specs: Mapping[str, Spec | None])
 
 
 def _makers(units: Sequence[Unit], nodes: Mapping[str, Work]) -> dict[str, set[int]]:
-    """Value -> the units that it comes from: that of its node, or those before a node that has nothing to do."""
+    """Value -> the units that compute it; through nodes that have nothing to do, the units before them."""
     own = {made: k for k, unit in enumerate(units) for made in unit.made}
     found: dict[str, set[int]] = {}
     for work in nodes.values():
@@ -252,7 +252,7 @@ def _makers(units: Sequence[Unit], nodes: Mapping[str, Work]) -> dict[str, set[i
 
 
 def _resident(nodes: Mapping[str, Work], roofs: Roof) -> bool:
-    """Whether all weights and the maps of any node stay in the L2 of a core from run to run."""
+    """Whether all weights, together with the maps of any one node, fit the L2 cache of a core and so stay there between runs."""
     works = list({id(work.node): work for work in nodes.values()}.values())
     weights = sum(work.weights for work in works)
     return weights + max((sum(work.maps.values()) for work in works), default=0) <= roofs.near_bytes // roofs.threads

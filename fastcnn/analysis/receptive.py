@@ -21,7 +21,7 @@ Along = tuple[str, int]                 # an input of the graph and one of its a
 
 @dataclass(frozen=True)
 class Place:
-    """What a value sees of one axis of an input.
+    """The part of one axis of an input that a value's units see.
 
     size           pixels, None for all of them
     at             the axis of the value that runs along it, None where there is none any more
@@ -59,7 +59,7 @@ class Fields:
         self.spatial: set[Along] = set()
 
     def add(self, b: BoundNode, outputs: Sequence[Spec | None]) -> None:
-        """What the outputs of the next node see."""
+        """Adds the next node's outputs."""
         seen = _merged([self.values[name] for name in b.node.reads if name in self.values])
         if b.op_type in WINDOWS or b.op_type in POOLS:
             self.spatial |= {along for along, place in seen.items() if place.at is not None and place.at >= 2}
@@ -71,7 +71,7 @@ class Fields:
         self.values.update(dict.fromkeys(filter(None, b.node.outputs), found))
 
     def of(self, name: str) -> list[tuple[Along, Place]]:
-        """The axes that windows have run along, in the order of the inputs and their axes."""
+        """The receptive field of a value along each axis that windows run along, ordered by inputs and their axes."""
         return sorted((along, place) for along, place in self.values.get(name, {}).items() if along in self.spatial)
 
 
@@ -88,7 +88,7 @@ def _all(seen: Seen) -> Seen:
 
 
 def _merged(parts: Sequence[Seen]) -> Seen:
-    """Everything that any of the parts sees, unit by unit; where their steps differ, all of it."""
+    """The union of what several parts see, unit by unit; the whole axis where their strides differ."""
     found: Seen = {}
     for part in parts:
         for along, place in part.items():
@@ -107,7 +107,7 @@ def _union(a: Place, b: Place) -> Place:
 
 
 def _by_axis(seen: Seen, change: Callable[[Place, int], Place]) -> Seen:
-    """Places whose axis is known changed, the others kept. What changes along a merged axis is not followed."""
+    """Applies a change to the places along known axes, keeps the others. Changes along merged axes are not followed."""
     found = {}
     for along, place in seen.items():
         moved = change(place, place.at) if place.at is not None else place
@@ -138,12 +138,12 @@ def _elementwise(b: BoundNode, y: Spec | None, values: Mapping[str, Seen], seen:
 
 
 def _channels(seen: Seen) -> Seen:
-    """Every unit sees all channels."""
+    """Operators whose units see all channels."""
     return _by_axis(seen, lambda place, at: replace(place, size=None) if at == 1 else place)
 
 
 def window_of(b: BoundNode) -> Window:
-    """Of a convolution or pooling node."""
+    """The window of a convolution or pooling node."""
     x = b.args.spec(0)
     kernel = b.args.spec(WINDOWS[b.op_type]).shape[2:] if b.op_type in WINDOWS else tuple(b.node.attrs["kernel_shape"])
     return resolve(b.args, x.shape[2:], kernel)
@@ -202,7 +202,7 @@ def _everywhere(b: BoundNode, y: Spec | None, values: Mapping[str, Seen], seen: 
 
 
 def _along(b: BoundNode, axes: Sequence[int], y: Spec | None, seen: Seen, dropped: bool = False) -> Seen:
-    """All of these axes in every unit; dropped: they are gone from the output."""
+    """Operators whose units see the whole of these axes; dropped: the axes are gone from the output."""
     rank = b.args.spec(0).rank
     axes = [axis % rank for axis in axes]
 
@@ -249,7 +249,7 @@ def _transposed(b: BoundNode, y: Spec | None, values: Mapping[str, Seen], seen: 
 
 
 def _reshaped(b: BoundNode, y: Spec | None, values: Mapping[str, Seen], seen: Seen) -> Seen:
-    """An axis goes on, by itself or merged with others, where one of the output has all its steps; else units have no place."""
+    """Reshape: an axis continues, alone or merged with others, where an output axis has all of its steps; else its place is unknown."""
     x = b.args.spec(0).shape
     out = y.shape if y is not None else ()
 

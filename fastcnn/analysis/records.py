@@ -1,4 +1,4 @@
-"""What summaries are made of: a layer, what it sees, a remark about it."""
+"""The records of a summary: Layer, its ReceptiveField, and Remark."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Of one axis of an input. size: pixels that a unit sees, None for all; unit i sees those from offset + stride * i on."""
+    """The receptive field along one axis of an input. size: pixels, None for all; unit i sees pixels from offset + stride * i on."""
 
     input: str
     axis: int

@@ -1,4 +1,4 @@
-"""What this machine can do at best, measured: multiply-adds on operands in L1, copies in L2 and through memory."""
+"""Measures the machine's limits: multiply-adds on operands in L1, bandwidth of copies in L2 and through memory."""
 from __future__ import annotations
 
 import time
@@ -29,19 +29,19 @@ class Roof:
     near_bytes: int
 
     def seconds(self, flops: float, near: float, far: float) -> tuple[float, float]:
-        """(arithmetic, traffic): what each takes at least."""
+        """(arithmetic, traffic): the least seconds that each takes."""
         return flops / (1e9 * self.gflops), near / (1e9 * self.near_gbs) + far / (1e9 * self.far_gbs)
 
 
 @cache
 def roof(threads: int) -> Roof:
-    """Measured at the first call, in half a second, for so many threads."""
+    """The Roof for this number of threads, measured by the first call in half a second."""
     l2 = current().l2_bytes
     return Roof(threads, peak_gflops() * threads, threads * _copy(1, l2 // 2), _copy(threads, FAR_BYTES), int(l2 * threads))
 
 
 def _copy(threads: int, nbytes: int) -> float:
-    """GB/s read and written by a copy step whose two arrays have so many bytes together."""
+    """GB/s, read plus written, of a copy step whose two arrays have this many bytes together."""
     row = nbytes // (8 * ROWS) // 16 * 16
     x, y = np.ones(ROWS * row, np.float32), np.zeros(ROWS * row, np.float32)
     given = {**dict.fromkeys(_native.step_fields()["copy"], 0), "ndim": 2, "shape": (ROWS, row), "y_strides": (row, 1),
@@ -51,7 +51,7 @@ def _copy(threads: int, nbytes: int) -> float:
 
 
 def settled_seconds(run: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """The shortest of the runs within SECONDS, or of more where few come near to it: threads that wait for a CPU make most runs long."""
+    """The shortest run within SECONDS, or within more time while few runs come near it: waiting for a CPU makes most runs long."""
     taken, begin = list[float](), clock()
     while True:
         start = clock()

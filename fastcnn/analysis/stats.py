@@ -1,4 +1,4 @@
-"""Stats: what a loaded model has done so far and what it holds, counted while it runs."""
+"""Stats: counters of a loaded model: runs, latencies, plans, memory."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,11 +28,11 @@ class Latencies:
 
     @property
     def mean(self) -> float:
-        """Seconds; exact. 0 before the first run."""
+        """The exact mean in seconds; 0 before the first run."""
         return self.seconds / self.runs if self.runs else 0.0
 
     def quantile(self, share: float) -> float:
-        """Seconds that this share of the runs took at most: the upper bound of a bucket. 0 before the first run."""
+        """An upper bound, in seconds, of this share of the latencies: the upper bound of a bucket. 0 before the first run."""
         if not 0 <= share <= 1:
             raise ValueError(f"share={share!r}: expected 0 to 1")
         if not self.runs:
@@ -41,7 +41,7 @@ class Latencies:
         return self.bounds[int(np.searchsorted(below, max(1, np.ceil(share * below[-1]))))]
 
     def cumulative(self, bounds: Sequence[float] = EXPORTED) -> list[int]:
-        """How many runs took at most so many seconds, for each bound; a bucket that a bound cuts counts for the next."""
+        """For each bound, the number of runs that took at most that many seconds; a bucket that a bound cuts counts for the next."""
         below = np.cumsum(self.counts)
         at = np.searchsorted(self.bounds, np.asarray(bounds) * (1 + 1e-9), side="right")
         return [int(below[k - 1]) if k else 0 for k in at]
@@ -71,7 +71,7 @@ class Stats:
 
     @property
     def plan_hits(self) -> int:
-        """Runs whose shapes were planned already."""
+        """Number of runs whose shapes were planned already."""
         return max(0, self.runs + self.failed - self.plan_misses)
 
     def to_dict(self) -> dict[str, object]:
@@ -93,7 +93,7 @@ class Stats:
 
 
 def stats_of(engines: Iterable[Engine], weight_bytes: int) -> Stats:
-    """The sum over engines that have nothing in common but their weights."""
+    """The Stats summed over several engines of a model, which share only their weights."""
     engines = list(engines)
     pools = [engine.workspaces for engine in engines]
     counted = sum((pool.counted() for pool in pools), Counted())

@@ -1,4 +1,4 @@
-"""Steps of a plan, joined to the nodes that they compute: which of them run as one, and by what."""
+"""Units: the steps of a plan joined with the nodes that they compute, and with the choices that were made for them."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Unit:
 
     @property
     def algorithm(self) -> str:
-        """What computes it, in words; "" where nothing has to be done."""
+        """The algorithm in words; "" where nothing has to be computed."""
         if self.fallback is not None:
             return "body" if is_control_flow(self.fallback) else "onnx.reference"
         decided = list(dict.fromkeys(choice.algorithm for choice in self.choices if choice.source != "fused"))
@@ -43,7 +43,7 @@ class Unit:
 
 
 def units_of(plan: Plan) -> list[Unit]:
-    """What a plan runs, in order."""
+    """The units of a plan in the order in which they run."""
     units: list[Unit] = []
     for k, stage in enumerate(plan.stages):
         if not isinstance(stage, Stage):
@@ -60,7 +60,7 @@ def units_of(plan: Plan) -> list[Unit]:
 
 
 def _add_choices(stage: Stage, units: Sequence[Unit]) -> None:
-    """Each choice to the unit with a step of its kind for its node."""
+    """Assigns each choice to the unit that has a step of its kind for its node."""
     places: dict[tuple[str, str], Unit] = {}
     for unit in units:
         for index, _ in unit.steps:

@@ -1,4 +1,4 @@
-"""Summary: a row for each layer as the model runs, totals, and what deserves a second look."""
+"""Summary: a row for each layer that runs, totals, and remarks."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -71,7 +71,7 @@ class Summary:
         return layer_rows(self.layers)
 
     def lines(self) -> list[str]:
-        """What stands below the table."""
+        """The lines below the table."""
         inputs = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in self.inputs.items())
         shared = f" ({self.shared_parameters:,} more where layers share them)" if self.shared_parameters else ""
         lines = [f"{len(self.layers)} layers for {inputs}{' (assumed)' if self.assumed else ''}; {self.instruction_set}, "
@@ -147,7 +147,7 @@ def _layer(node: Node, b: BoundNode | None, bound: Bound, origin: Origin, fields
 
 
 def _fused(node: Node, origin: Origin) -> tuple[str, ...]:
-    """Operators of the file besides the node's own; what the node says of itself where none of the file's is known."""
+    """Operators of the file that the node computes beside its own; by its epilogue where the file's nodes are not known."""
     kinds = [part.op_type for part in origin.nodes if part.op_type not in IDLE or part.op_type == node.op_type]
     if node.op_type in kinds:
         kinds.remove(node.op_type)

@@ -1,4 +1,4 @@
-"""Layers as rows of words: for terminals, notebooks and Markdown alike."""
+"""Formats layers and numbers as text for terminals, notebooks and Markdown."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ RIGHT = ("weights", "biases", "MACs", "activations", "tile", "ms", "share", "GFL
 
 
 def amount(count: float, unit: str = "") -> str:
-    """1234567 -> "1.23 M": three digits."""
+    """A number with three digits and a unit: 1234567 -> "1.23 M"."""
     for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= size:
             return f"{count / size:.3g} {prefix}{unit}" if count < 1000 * size else f"{count / size:.0f} {prefix}{unit}"
@@ -22,7 +22,7 @@ def amount(count: float, unit: str = "") -> str:
 
 
 def operator(layer: Layer) -> str:
-    """Conv + BatchNormalization + Relu."""
+    """The operators of a layer: "Conv + BatchNormalization + Relu"."""
     names = [layer.op_type]
     for name in layer.fused:
         if names[-1] == name or names[-1].startswith(f"{name} x"):

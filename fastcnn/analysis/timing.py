@@ -1,4 +1,4 @@
-"""Timing a run: an engine that notes when each thread began and ended each step, for profiles and traces."""
+"""TimedEngine: an engine that records when each thread begins and ends each step, for profiles and traces."""
 from __future__ import annotations
 
 import time
@@ -21,7 +21,7 @@ MOST = 20_000                   # stages that are kept
 
 @dataclass(frozen=True)
 class Timed:
-    """A stage or a fallback as it ran. Times are seconds of time.monotonic().
+    """The times of a stage or a fallback in one run, in seconds of time.monotonic().
 
     spans  of a native stage: (threads, steps, 2), begin and end of a thread's part of a step; 0 for threads that had none
     """
@@ -32,7 +32,7 @@ class Timed:
     spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 2)))
 
     def seconds(self) -> np.ndarray:
-        """Of each step, from its begin on the thread that comes first to that of the next: they add up to the time of the stage."""
+        """Seconds of each step: from its first thread's begin to the next step's. They add up to the time of the stage."""
         begins = np.where(self.spans[..., 1] > 0, self.spans[..., 0], np.inf).min(axis=0)
         return np.diff(begins, append=self.spans[:, -1:, 1].max())
 

@@ -1,4 +1,4 @@
-"""A run as a Chrome trace: one track for the run's stages, one for each thread's part of every step."""
+"""Converts a timed run to a Chrome trace: one track for its stages, and one for each thread with its part of every step."""
 from __future__ import annotations
 
 import os
@@ -12,7 +12,7 @@ STAGES = 0                      # the track of stages; thread t of the engine ha
 
 
 def trace_events(record: Sequence[Timed], began: float | None = None) -> list[dict[str, Any]]:
-    """Events in microseconds from `began`, by default from the first stage's begin."""
+    """Trace events, in microseconds since `began` or else since the first stage's begin."""
     if not record:
         return []
     zero = record[0].begin if began is None else began

@@ -1,4 +1,4 @@
-"""Multiply-accumulates: one per product of a convolution, matrix product or recurrent layer; the rest is free, as published."""
+"""Counts multiply-accumulates as papers do: one per product in convolutions, matrix products and recurrent layers, nothing else."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ Rule = Callable[[BoundNode, Spec], int]
 
 
 def macs(bound: BoundNode, output: Spec | None) -> int:
-    """Of one run. output: the spec of the node's first output."""
+    """The multiply-accumulates of a node in one run. output: Spec of its first output."""
     rule = RULES.get(bound.op_type)
     return rule(bound, output) if rule is not None and output is not None else 0
 
 
 def _convolution(weights: int) -> Rule:
-    """Each output sees ic / group * kh * kw products; the weights stand at this input."""
+    """Each output element takes ic / group * kh * kw products. weights: the position of the weights among the inputs."""
     return lambda b, y: y.size * prod(b.args.spec(weights).shape[1:])
 
 
 def _transposed(b: BoundNode, y: Spec) -> int:
-    """Each input feeds oc / group * kh * kw products."""
+    """Each input element takes part in oc / group * kh * kw products."""
     return b.args.spec(0).size * prod(b.args.spec(1).shape[1:])
 
 

@@ -1,1 +1,1 @@
-"""Networks timed in several engines: a process for each, interleaved and pinned; tables, pictures, load as MLPerf describes it."""
+"""Times networks in several engines: one pinned process for each, in turn; tables, plots, and MLPerf's load scenarios."""

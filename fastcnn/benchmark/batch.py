@@ -1,4 +1,4 @@
-"""A model of fixed batch size with another one."""
+"""Changes the batch size of a model."""
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a result has to say about where it came from."""
+"""The provenance of a result: processor, versions, commit, command."""
 from __future__ import annotations
 
 import datetime
@@ -18,7 +18,7 @@ TOP = Path(__file__).parent.parent.parent
 
 
 def cpu_model() -> str:
-    """The processor's name, and its numbers where the name says little."""
+    """The processor's name, family and model number."""
     facts: dict[str, str] = {}
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -31,7 +31,7 @@ def cpu_model() -> str:
 
 
 def commit() -> str | None:
-    """The commit of this tree where it is a clone, with + when files differ from it."""
+    """The commit of this tree, with + where files differ from it; None outside of a clone."""
     try:
         if not (TOP / ".git").exists():
             return None
@@ -46,7 +46,7 @@ def _git(*arguments: str) -> str:
 
 
 def describe(engines: Sequence[str] = ("fastcnn",), **more: Any) -> dict[str, Any]:
-    """Machine, date, versions (of engines as they are installed here), settings, commit, command, load; and what else is to be said."""
+    """A dict of date, machine, load, installed versions and settings of the engines, commit and command, and `more`."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
@@ -63,7 +63,7 @@ def describe(engines: Sequence[str] = ("fastcnn",), **more: Any) -> dict[str, An
 
 
 def command_line() -> str:
-    """What was typed: `fastcnn ...`, or a module of a clone's bench/."""
+    """The command line: `fastcnn ...`, or `python -m bench. ...`."""
     path = Path(sys.argv[0])
     if path.stem in ("fastcnn", "fastcnn_cli") or path.parts[-2:] == ("fastcnn", "__main__.py"):
         return " ".join(["fastcnn", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""Times beside each other, as a picture."""
+"""Plots results: each peer's time over ours, or bars where there is no peer."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What was measured, as rows and as Markdown."""
+"""Turns measurements into statistics, rows of tables and Markdown."""
 from __future__ import annotations
 
 import json
@@ -18,7 +18,7 @@ LOAD_COLUMNS = ("network", "batch", "threads", "engine", "runs", "result")
 
 
 def summarise(engines: dict[str, Row], batch: int) -> None:
-    """Adds the least, percentiles in ms, images a second, each peer's median over the first engine's: of all, lowest, highest round."""
+    """Adds min and percentiles in ms, images per second, and each peer's median over the first engine's (overall, worst, best round)."""
     for entry in engines.values():
         times = np.concatenate([np.asarray(r) for r in entry["rounds"]]) * 1e3 if entry["rounds"] else None
         if times is not None:
@@ -58,7 +58,7 @@ def geometric_mean(values: Iterable[float]) -> float | None:
 
 
 def read(paths: Iterable[Path]) -> tuple[dict[str, Any], list[Row]]:
-    """The machine of the first file and the results of all. Raises ValueError where machine or versions differ."""
+    """(machine of the first file, results of all files). Raises ValueError where machine or versions differ."""
     facts: dict[str, Any] = {}
     results = []
     for path in paths:
@@ -120,17 +120,17 @@ def _told(entry: Row) -> str:
 
 
 def per_second(rate: float) -> str:
-    """Three digits, thousands apart."""
+    """A rate with three digits and separated thousands."""
     return f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
 
 
 def milliseconds(ms: float) -> str:
-    """Three digits."""
+    """A time in ms with three digits."""
     return f"{ms:.3g}" if ms < 1000 else f"{ms:.0f}"
 
 
 def remarks(results: Sequence[Row]) -> list[str]:
-    """What to know of the figures: a busy machine, engines that failed."""
+    """Notes below the table: a busy machine, engines that failed."""
     everyone = [(row, entry) for row in results for entry in row["engines"].values()]
     lowest = min((share for row, entry in everyone for share in entry.get("cpu_share", []) if row["threads"] == 1), default=1.0)
     busy = [f"warning: the machine was busy: in the worst round an engine had {lowest:.0%} of its CPU"] if lowest < BUSY else []

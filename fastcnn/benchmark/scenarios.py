@@ -14,7 +14,7 @@ HALVINGS = 6                    # of the range of rates, after which the highest
 
 
 def measured(worker: Worker, images: int, settings: Settings) -> Row:
-    """An engine under the load of the scenario; images: in a query."""
+    """Measures an engine under a scenario's load. images: number of images per query."""
     if settings.scenario == SERVER:
         return _server(worker, settings)
     seconds, least = settings.rounds * settings.seconds, settings.rounds * settings.runs if settings.runs else LEAST
@@ -26,7 +26,7 @@ def measured(worker: Worker, images: int, settings: Settings) -> Row:
 
 
 def _server(worker: Worker, settings: Settings) -> Row:
-    """At the given rate, or at the highest that keeps p99 within the limit."""
+    """The server scenario, at the given rate or at the highest that keeps p99 within the limit."""
     def trial(rate: float) -> Sequence[float]:
         return worker.serve(arrivals(rate, settings.rounds * settings.seconds))
 

@@ -1,4 +1,4 @@
-"""fastcnn.bench(): networks in several engines, side by side."""
+"""fastcnn.bench(): times networks in several engines, side by side."""
 from __future__ import annotations
 
 import hashlib
@@ -78,7 +78,7 @@ def found_models(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 
 def name_of(path: Path) -> str:
-    """A network's name: its file's, or its folder's where the file is called like all of them."""
+    """A network's name: that of its file, or of its folder where the file has a generic name such as model.onnx."""
     return path.stem if path.stem != "model" else path.resolve().parent.name or path.stem
 
 
@@ -93,7 +93,7 @@ def random_feeds(file: Path, images: int = 1) -> dict[str, np.ndarray]:
 
 
 def quantized(file: Path, feeds: Mapping[str, np.ndarray], folder: Path) -> Path:
-    """The network in 8 bits, calibrated with feeds and a few as random ones: for how long it takes, not for its accuracy."""
+    """The network in 8 bits, calibrated with random feeds: good for timing it, not for its accuracy."""
     from fastcnn.post_training import quantize
     rng = np.random.default_rng(1)
     others = [{name: rng.permuted(x.reshape(-1)).reshape(x.shape) for name, x in feeds.items()} for _ in range(CALIBRATION - 1)]
@@ -140,7 +140,7 @@ def _measured(name: str, files: Mapping[str, Path], feeds: dict[str, np.ndarray]
 
 def _rounds(workers: Mapping[str, Worker], entries: dict[str, Row], images: int, threads: int, how: Settings,
             advance: Callable[[], None]) -> None:
-    """Every engine's turns; one that fails drops out."""
+    """Runs the rounds of turns; an engine that fails drops out."""
     failed = set[str]()
     for k in range(how.turns()):
         for label in [label for label in workers if label not in failed]:

@@ -1,4 +1,4 @@
-"""Who is timed and how."""
+"""Settings of a benchmark, and the engines and precisions that take part."""
 from __future__ import annotations
 
 import os
@@ -16,7 +16,7 @@ SAME_PRECISION = {"f32": "float32", "fp32": "float32", "bfloat16": "bf16"}
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and in which way is measured.
+    """How measurements are taken.
 
     rounds    in each of which every engine has a turn              seconds   of measurement of an engine in a round
     runs      instead of seconds: so many runs of an engine in a round
@@ -41,19 +41,19 @@ class Settings:
     limit_ms: float = 15.0
 
     def cpus_for(self, threads: int) -> list[int]:
-        """The CPUs for engines of so many threads."""
+        """The CPUs that engines with this number of threads are pinned to."""
         if self.cpus is not None:
             return list(self.cpus)
         return sorted(os.sched_getaffinity(0))[:threads] if hasattr(os, "sched_getaffinity") else []
 
     def turns(self) -> int:
-        """Times that an engine has a turn with a network."""
+        """How many turns an engine has with a network."""
         return self.rounds if self.scenario == LATENCY else 1
 
 
 @dataclass(frozen=True)
 class Contender:
-    """An engine at a precision."""
+    """An engine at one precision."""
 
     engine: str
     precision: str
@@ -64,7 +64,7 @@ class Contender:
 
 
 def contenders(against: Sequence[str], precisions: Sequence[str]) -> list[Contender]:
-    """fastcnn at each precision, then the others at those that they have, else at their own. Raises ConfigurationError."""
+    """fastcnn at each precision; each other engine at those of them that it has, or else at its default. Raises ConfigurationError."""
     wanted = [SAME_PRECISION.get(precision.lower(), precision.lower()) for precision in precisions]
     found = []
     for engine in [OURS, *(name for name in against if name != OURS)]:

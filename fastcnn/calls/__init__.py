@@ -1,1 +1,1 @@
-"""Other ways to call a model than run(): from coroutines, and as requests that are collected into batches."""
+"""Other ways to call a model than run(): coroutines (arun), and requests collected into batches (Batcher)."""

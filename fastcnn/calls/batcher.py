@@ -1,4 +1,4 @@
-"""Batcher: single requests, from any number of threads and coroutines, run as batches."""
+"""Batcher: collects single requests from any number of threads and coroutines and runs them as batches."""
 from __future__ import annotations
 
 import asyncio
@@ -28,7 +28,7 @@ MOST_KINDS = 1024               # shapes of which it is remembered whether they 
 
 @dataclass(frozen=True)
 class Calls:
-    """What a batcher knows of its model.
+    """The calls into the model that a batcher needs.
 
     run(feeds, until)  outputs in order
     check(feeds)       the feeds as arrays of the inputs' types; raises InputError
@@ -59,13 +59,13 @@ class Batcher:
         self._end = weakref.finalize(self, _State.close, self._state, True)
 
     def submit(self, feeds: Mapping[str, Any], *, timeout: float | Deadline | None = None) -> Future[list[Any]]:
-        """A future of the outputs, at once. Raises InputError, and OverloadedError when max_queue requests wait already."""
+        """Queues a request; a future of its outputs. Raises InputError, and OverloadedError where max_queue requests are waiting."""
         request = self._state.request(feeds, deadline_of(timeout))
         self._state.add(request)
         return request.future
 
     def run(self, feeds: Mapping[str, Any], *, timeout: float | Deadline | None = None) -> list[Any]:
-        """The outputs; waits for a place in the queue too. Raises what Model.run() raises."""
+        """Runs a request and returns its outputs; waits while the queue is full. Raises what Model.run() raises."""
         request = self._state.request(feeds, deadline_of(timeout))
         while True:
             place = self._state.add_or_wait(request)
@@ -74,7 +74,7 @@ class Batcher:
             _wait(place, request.until)
 
     async def arun(self, feeds: Mapping[str, Any], *, timeout: float | Deadline | None = None) -> list[Any]:
-        """run() for coroutines. One that is cancelled while it waits is not run."""
+        """run() for coroutines. A request that is cancelled while it waits is not run."""
         request = self._state.request(feeds, deadline_of(timeout))
         while True:
             place = self._state.add_or_wait(request)
@@ -87,15 +87,15 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue."""
+        """Number of requests in the queue."""
         return self._state.requests.count
 
     def stats(self) -> dict[str, int]:
-        """requests and images that were run, the batches they took, and requests that were refused."""
+        """Counts of requests and images that were run, of their batches, and of refused requests."""
         return dict(self._state.counts)
 
     def close(self, cancel: bool = False) -> None:
-        """Refuse new requests, run those that wait, or cancel them, and end. Closing twice is fine."""
+        """Refuses new requests, runs or cancels those that wait, and ends the threads. Closing twice is fine."""
         self._end.detach()
         self._state.close(cancel)
 
@@ -110,7 +110,7 @@ class Batcher:
 
 
 class _State:
-    """What the threads of a batcher know: not the batcher, which so goes when nobody holds it any more."""
+    """The state that a batcher's threads share. They hold no reference to the Batcher, so that it is freed when its users drop it."""
 
     def __init__(self, calls: Calls, requests: Requests, workers: int):
         self.calls, self.requests, self.workers = calls, requests, workers
@@ -121,7 +121,7 @@ class _State:
         _STATES.add(self)
 
     def _begin(self) -> None:
-        """No thread, nothing waits: at the beginning and in a forked child."""
+        """Starts with no threads and an empty queue, at first and in a forked child."""
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._places: deque[Future[None]] = deque()
@@ -151,7 +151,7 @@ class _State:
                 raise OverloadedError(f"{self.requests.count} requests wait already (max_queue)")
 
     def add_or_wait(self, request: Request) -> Future[None] | None:
-        """None when it is in the queue, else what is done as soon as one may try again."""
+        """None where the request was queued, else a future that is done when there may be room to try again."""
         with self._changed:
             if self._add(request):
                 return None
@@ -172,7 +172,7 @@ class _State:
         return True
 
     def close(self, cancel: bool) -> None:
-        """Ends when the threads have."""
+        """Returns when the threads have ended."""
         with self._changed:
             self.closed = True
             cancelled = list(self.requests.clear()) if cancel else []
@@ -186,7 +186,7 @@ class _State:
                 thread.join()
 
     def _work(self) -> None:
-        """A thread's life."""
+        """The loop of a worker thread."""
         while (batch := self._next()) is not None:
             live = []
             for request in batch:
@@ -198,7 +198,7 @@ class _State:
                 self._run(live)
 
     def _next(self) -> list[Request] | None:
-        """The next batch, as soon as one is due; None: the end."""
+        """Waits for the next batch that is due; None when the batcher is closed."""
         with self._changed:
             while True:
                 due = self.requests.due_in()
@@ -214,7 +214,7 @@ class _State:
         return batch
 
     def _run(self, batch: Sequence[Request]) -> None:
-        """Every request gets its outputs or its error."""
+        """Runs a batch and gives each of its requests its outputs or its error."""
         try:
             results = self._results(batch)
         except BaseException as error:
@@ -241,14 +241,14 @@ class _State:
 
 
 def _latest(deadlines: Sequence[Deadline | None]) -> Deadline | None:
-    """A batch runs as long as one of its requests waits."""
+    """The deadline of a batch: that of the request that waits longest."""
     ends = [deadline.remaining() if deadline is not None else None for deadline in deadlines]
     known = [end for end in ends if end is not None]
     return Deadline(max(known)) if len(known) == len(ends) else None
 
 
 def _offer(place: Future[None]) -> bool:
-    """Whether somebody still waited for it."""
+    """Offers a place in the queue; returns whether somebody was still waiting for it."""
     wanted = place.set_running_or_notify_cancel()
     if wanted:
         place.set_result(None)
@@ -256,7 +256,7 @@ def _offer(place: Future[None]) -> bool:
 
 
 def _wait(place: Future[None], until: Deadline | None) -> None:
-    """Until there may be a place in the queue. Raises TimeLimitError."""
+    """Waits until there may be a place in the queue. Raises TimeLimitError."""
     try:
         place.result(until.remaining() if until is not None else None)
     except FutureTimeoutError:

@@ -1,4 +1,4 @@
-"""Requests: what waits to be run, in groups whose images can be run together. Bounded; not safe for threads by itself."""
+"""Requests: the bounded queue of a batcher, in groups whose images can run together. Not thread-safe by itself."""
 from __future__ import annotations
 
 import time
@@ -34,12 +34,12 @@ class Request:
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether nobody waits for the request any more."""
         return self.future.cancelled() or (self.until is not None and self.until.passed())
 
 
 def images_of(feeds: Feeds) -> tuple[int, Kind | None]:
-    """How many images, and the types and shapes of one of them; (1, None) where the inputs have no first axis in common."""
+    """(number of images, types and shapes of one of them); (1, None) where the inputs have no first axis in common."""
     arrays = list(feeds.values())
     if not arrays or not all(isinstance(array, np.ndarray) and array.ndim and len(array) == len(arrays[0]) for array in arrays):
         return 1, None
@@ -55,7 +55,7 @@ class Requests:
         self._groups: dict[Hashable, deque[Request]] = {}
 
     def add(self, request: Request) -> bool:
-        """False when there are too many, not counting those that nobody waits for any more."""
+        """Adds a request. False where the queue is full, not counting requests that nobody waits for any more."""
         if self.count >= self.most and not self._drop_over():
             return False
         self._groups.setdefault(request if request.group is None else request.group, deque()).append(request)
@@ -63,13 +63,13 @@ class Requests:
         return True
 
     def due_in(self) -> float | None:
-        """Seconds until take() has a batch, 0: now. None when nothing waits."""
+        """Seconds until take() returns a batch; None where nothing waits."""
         if not self._groups:
             return None
         return max(0.0, min(self._due(group) for group in self._groups.values()) - time.monotonic())
 
     def take(self) -> list[Request]:
-        """The batch that is due first. Its requests are no longer waiting."""
+        """Takes the batch that is due first out of the queue."""
         key, group = min(self._groups.items(), key=lambda item: self._due(item[1]))
         batch = [group.popleft()]
         images = batch[0].images
@@ -82,19 +82,19 @@ class Requests:
         return batch
 
     def clear(self) -> Iterator[Request]:
-        """All that wait, out of the queue."""
+        """Takes all requests out of the queue."""
         groups, self._groups, self.count = self._groups, {}, 0
         for group in groups.values():
             yield from group
 
     def _due(self, group: deque[Request]) -> float:
-        """When a group is to be run: what is full or has nothing to wait for at once, the rest `delay` after its oldest came."""
+        """When a group must run: at once if it is full or cannot grow, else `delay` seconds after its oldest request came."""
         head = group[0]
         full = head.group is None or sum(request.images for request in group) >= self.max_batch
         return head.came if full else head.came + self.delay
 
     def _drop_over(self) -> int:
-        """How many there were that nobody waited for: their callers are told."""
+        """Drops requests that nobody waits for, tells their callers, and returns how many there were."""
         over = 0
         for key, group in list(self._groups.items()):
             left = deque[Request]()
@@ -113,6 +113,6 @@ class Requests:
 
 
 def expire(request: Request) -> None:
-    """Its time was over before it was its turn."""
+    """Fails a request whose timeout passed before it was run."""
     if request.future.set_running_or_notify_cancel():
         request.future.set_exception(TimeLimitError("the request waited for its turn until its timeout"))

@@ -1,4 +1,4 @@
-"""Threads that run models for coroutines: as many as CPUs, shared by all models of the process, started when they are needed."""
+"""The threads that run models for coroutines: as many as CPUs, shared by all models of the process, started at first use."""
 from __future__ import annotations
 
 import asyncio
@@ -15,7 +15,7 @@ _pool: ThreadPoolExecutor | None = None
 
 
 async def in_worker(call: Callable[[Deadline], Result], until: Deadline | None) -> Result:
-    """call(until) in a thread. When the coroutine is cancelled, a call that has not begun never does, and one that has is cut short."""
+    """Runs call(until) in a thread. If the coroutine is cancelled, a call that has not begun never does; one under way is cut short."""
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(default_threads(), "fastcnn.arun")
@@ -29,7 +29,7 @@ async def in_worker(call: Callable[[Deadline], Result], until: Deadline | None) 
 
 
 def _in_child() -> None:
-    """A forked child has none of the threads."""
+    """In a forked child, which has none of the threads: starts anew."""
     global _pool
     _pool = None
 

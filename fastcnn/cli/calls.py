@@ -1,4 +1,4 @@
-"""Calls of a model on what the command line names: images in batches, arrays, random numbers; how images become feeds."""
+"""Turns the command line's files into calls of a model: images in batches, arrays, or random numbers."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,20 +28,20 @@ IMAGE_OPTIONS = (
 
 
 def image_options(function: Function) -> Function:
-    """How images become feeds, where it is not as guessed: --size, --crop, --stretch, --scale, --mean, --std, --layout, --colour."""
+    """Options that override the guessed preprocessing: --size, --crop, --stretch, --scale, --mean, --std, --layout, --colour."""
     for option in reversed(IMAGE_OPTIONS):
         function = option(function)
     return function
 
 
 def has_images(files: Sequence[str], inputs: Sequence[str] = ()) -> bool:
-    """Whether there are files that are no arrays, in the options --input NAME=FILE too."""
+    """Whether any file, those of --input NAME=FILE included, is an image rather than an array."""
     names = [str(file) for file in found_files(files)] if files else []
     return any(Path(name).suffix.lower() not in ARRAYS for name in [*names, *(option.partition("=")[2] for option in inputs)])
 
 
 def preprocess_of(model: Model, image: Mapping[str, Any]) -> Preprocess:
-    """How images become feeds by the image options, what they do not say guessed from the model."""
+    """The Preprocess by the image options; the rest is guessed from the model."""
     known = {"size": _size(image["size"]), "crop": image["crop"], "scale": image["scale"], "mean": _numbers(image["mean"]),
              "std": _numbers(image["std"]), "layout": image["layout"], "colour": image["colour"]}
     guessed = Preprocess.guess(model, **known)
@@ -49,13 +49,13 @@ def preprocess_of(model: Model, image: Mapping[str, Any]) -> Preprocess:
 
 
 def described(preprocess: Preprocess) -> str:
-    """How images become feeds, in a line."""
+    """The preprocessing in a line of text."""
     return "images: " + ", ".join(f"{name}={value}" for name, value in preprocess.to_dict().items() if value is not None)
 
 
 def calls(model: Model, files: Sequence[str], inputs: Sequence[str], random: bool, batch: int, shapes: Sequence[str],
            preprocess: Preprocess | None) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(sources, what makes the feeds) for each call. Raises InputError."""
+    """(sources, function that makes the feeds) for each call. Raises InputError."""
     infos = model.get_inputs()
     names = [info.name for info in infos]
     if random:

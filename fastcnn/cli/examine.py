@@ -1,4 +1,4 @@
-"""Doctor: the machine as fastcnn sees it, how many threads it takes and why, what it reaches, and whether its kernels are right here."""
+"""The facts of `fastcnn doctor`: the machine, the number of threads and why, measured rates, and whether the kernels are right."""
 from __future__ import annotations
 
 import os
@@ -16,7 +16,7 @@ PACKAGES = ("numpy", "onnx", "click", "rich", "pillow", "onnxruntime", "openvino
 
 
 def doctor(measure: bool = True, check: bool = True) -> dict[str, Any]:
-    """Everything as plain data: "machine", "threads", "versions", with measure "reach", with check "kernels" (`ok` of
+    """All facts as plain data: "machine", "threads", "versions", with measure "reach", with check "kernels" (`ok` of
     each and of all) and "steps", the kinds of steps that these reached at each instruction set."""
     info = cpu_info()
     found: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Feeds of a model from the command line: files of arrays, images, seeded random numbers."""
+"""Reads feeds named on the command line: files of arrays, images, seeded random numbers."""
 from __future__ import annotations
 
 import glob
@@ -24,7 +24,7 @@ def random_feeds(model: Model, shapes: Mapping[str, Sequence[int]] | None = None
 
 
 def found_files(patterns: Sequence[str]) -> list[Path]:
-    """Files, those in folders that are images, those that globs match; sorted within each. Raises InputError for what is not there."""
+    """The given files, the images in given folders and the matches of globs, each sorted. Raises InputError for missing ones."""
     found: list[Path] = []
     for pattern in patterns:
         path = Path(pattern)

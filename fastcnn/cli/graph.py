@@ -43,7 +43,7 @@ def command(path: str, shapes: Sequence[str], threads: int | None, tune: bool, a
 
 
 def page(drawn: Diagram) -> str:
-    """Both graphs in one page."""
+    """An HTML page with both graphs."""
     title = escape(drawn.model or "model")
     return (f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{title}</title></head><body style='font:14px system-ui'>"
             f"<h1>{title}</h1><h2>As it runs</h2>{drawn.svg()}<details><summary>As in the file</summary>{boxes_svg(drawn.before)}</details>"
@@ -51,7 +51,7 @@ def page(drawn: Diagram) -> str:
 
 
 def _annotate(path: str, drawn: Diagram, out: str) -> None:
-    """The file again; a node's note says in which step it runs, with what, and how long that takes."""
+    """A copy of the model whose nodes have notes: the step in which they run, its algorithm and its time."""
     import onnx
     proto = onnx.load(path)
     notes = {name: box for box in drawn.after for name in box.nodes}

@@ -1,4 +1,4 @@
-"""Options that several subcommands have, and the model that they speak of."""
+"""Options that several subcommands share, and loading the model."""
 from __future__ import annotations
 
 import warnings
@@ -30,7 +30,7 @@ def model_options(function: Function) -> Function:
 
 def load(path: str, threads: int | None = None, tune: bool = False, accuracy: str = "fast",
          precision: str = "fp32") -> Model:
-    """The model; warnings become a line each."""
+    """Loads the model; warnings are printed as one line each."""
     warnings.showwarning = lambda message, *_, **__: click.echo(f"fastcnn: warning: {message}", err=True)
     return loading.load(path, threads=threads, tune=tune, accuracy=accuracy, precision=precision)
 

@@ -64,7 +64,7 @@ def command(path: str, output: str, files: Sequence[str], samples: int | None, b
 
 
 def _pieces(feeds: Mapping[str, Any], batch: int) -> Iterator[dict[str, Any]]:
-    """An array of many images as feeds of a batch each."""
+    """Cuts an array of many images into feeds of one batch each."""
     counts = {np.shape(value)[:1] for value in feeds.values()}
     count = next(iter(counts))[0] if len(counts) == 1 and counts != {()} else 1
     for first in range(0, count, batch):

@@ -27,7 +27,7 @@ STATISTICS = ("output", "type", "shape", "min", "max", "mean", "not finite")
 
 @dataclass(frozen=True)
 class Part:
-    """One call of the model: where its feeds come from, and they."""
+    """One call of the model: the sources of its feeds, and the feeds."""
 
     sources: tuple[str, ...]
     feeds: Mapping[str, Any]
@@ -70,7 +70,7 @@ def command(path: str, shapes: Sequence[str], threads: int | None, tune: bool, a
 
 
 def _answers(part: Part, outputs: Mapping[str, Any], count: int, labels: Sequence[str] | None) -> list[dict[str, Any]]:
-    """An entry an image for a classifier, else one a call."""
+    """Answers: one for each image of a classifier, else one for each call."""
     scores = [y for y in outputs.values() if isinstance(y, np.ndarray) and is_scores(y)]
     if len(scores) == 1 and len(outputs) == 1:
         best = top(scores[0], count, labels)
@@ -80,7 +80,7 @@ def _answers(part: Part, outputs: Mapping[str, Any], count: int, labels: Sequenc
 
 
 def _kept(part: Part, outputs: Mapping[str, Any], output: str, preprocess: Preprocess | None, total: int) -> list[tuple[str, np.ndarray]]:
-    """(name in the output, array) of what is to be written."""
+    """(name in the output file, array) for everything that is to be written."""
     if output.endswith(".npz"):
         return [(name, np.asarray(y)) for name, y in outputs.items()]
     layout, undo = (preprocess.layout, preprocess) if preprocess is not None else ("NCHW", Preprocess())

@@ -56,7 +56,7 @@ def command(models: Sequence[str], host: str, port: int, threads: int | None, wo
 
 
 def _token(file: str | None) -> str | None:
-    """Of the file, else of the environment. Raises ConfigurationError."""
+    """The bearer token in the file, else of the environment. Raises ConfigurationError."""
     if file is None:
         return os.environ.get(TOKEN) or None
     token = (Path(file).read_text().splitlines() or [""])[0].strip()

@@ -1,4 +1,4 @@
-"""How results reach the terminal: tables, lines below them, JSON."""
+"""Prints results: tables, lines below them, JSON."""
 from __future__ import annotations
 
 import json
@@ -21,13 +21,13 @@ NAMES = ("layer", "value", "operator")
 
 
 def console() -> Console:
-    """Standard output; lines are not broken where it is no terminal."""
+    """The console of standard output; where that is no terminal, lines are not wrapped."""
     wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(width=PIPED_WIDTH if wide else None, highlight=False, soft_wrap=wide)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A table as wide as it has to be."""
+    """Prints a table in its natural width."""
     shown = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1), pad_edge=False)
     for name in columns:
         shown.add_column(name, justify="right" if name in RIGHT else "left", overflow="fold")
@@ -37,7 +37,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | No
 
 
 def shortened(cell: str, column: str) -> str:
-    """A long name without its middle; JSON has it whole."""
+    """A long name with its middle cut out (JSON has the whole name)."""
     if column not in NAMES or len(cell) <= LONG_NAME:
         return cell
     half = (LONG_NAME - 1) // 2
@@ -45,18 +45,18 @@ def shortened(cell: str, column: str) -> str:
 
 
 def lines(texts: Sequence[str]) -> None:
-    """Lines as they are; warnings stand out."""
+    """Prints lines; warnings are highlighted."""
     for text in texts:
         click.secho(text, fg="yellow" if text.startswith("warning") else None)
 
 
 def as_json(value: Any) -> None:
-    """One JSON document."""
+    """Prints one JSON document."""
     click.echo(json.dumps(value, indent=1, default=_plain))
 
 
 def _plain(value: Any) -> Any:
-    """numpy's numbers and arrays as Python's."""
+    """Converts numpy's numbers and arrays to Python's, for JSON."""
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value)
@@ -64,7 +64,7 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def progress(total: int, least: int, quiet: bool) -> Iterator[Callable[..., None]]:
-    """What to call after one of `total` parts, or after so many: a bar on standard error, where there are `least` and somebody looks."""
+    """A function to call after each of `total` parts: a progress bar on standard error, on terminals and for at least `least` parts."""
     if quiet or total < least or not sys.stderr.isatty():
         yield lambda count=1: None
         return
@@ -76,7 +76,7 @@ def progress(total: int, least: int, quiet: bool) -> Iterator[Callable[..., None
 
 @contextmanager
 def stages(quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
-    """What to call with (stage, done, total) as something goes on: a bar a stage on standard error, where somebody looks."""
+    """A function to call with (stage, done, total): one progress bar per stage on standard error, on terminals."""
     if quiet or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return

@@ -1,4 +1,4 @@
-"""What `import fastcnn as ort` finds under onnxruntime's names."""
+"""onnxruntime's names for `import fastcnn as ort`. Names added here appear in fastcnn.capi too; fastcnn.__all__ lists public ones."""
 from fastcnn.compat.devices import OrtArenaCfg, OrtDevice, OrtMemoryInfo, create_and_register_allocator, create_and_register_allocator_v2
 from fastcnn.compat.environment import (
     cuda_version,

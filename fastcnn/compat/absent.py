@@ -1,4 +1,4 @@
-"""What onnxruntime has and fastcnn has not, each with the reason: what the error says, and what a test counts."""
+"""onnxruntime's names that fastcnn does not have, each with the reason, which the AttributeError gives. A test keeps the list complete."""
 from __future__ import annotations
 
 _ADAPTERS = "adapters of weights (LoRA) are not loaded: merge them into the model"

@@ -51,7 +51,7 @@ class OrtDevice:
         return self.type_number
 
     def device_id(self) -> int:
-        """Which of several."""
+        """The number of the device: 0."""
         return self.number
 
     def device_mem_type(self) -> int:
@@ -74,9 +74,9 @@ class OrtMemoryInfo:
 
 
 class OrtArenaCfg:
-    """Sizes of an arena, by position (max_mem, arena_extend_strategy, initial_chunk_size_bytes, max_dead_bytes_per_chunk) or in a dict.
+    """Sizes of an arena, kept without effect.
 
-    Kept and without effect.
+    By position (max_mem, arena_extend_strategy, initial_chunk_size_bytes, max_dead_bytes_per_chunk) or in a dict.
     """
 
     def __init__(self, *sizes: Any) -> None:

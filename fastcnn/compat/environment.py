@@ -1,4 +1,4 @@
-"""The functions of the module onnxruntime: what there is to run on, and settings that mean nothing here."""
+"""Functions of the module onnxruntime: providers, versions, and settings that have no effect here."""
 from __future__ import annotations
 
 from collections.abc import Callable

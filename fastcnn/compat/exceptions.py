@@ -14,7 +14,7 @@ __all__ = [
 
 
 class Fail(FastCNNError):
-    """What no other class fits."""
+    """An error without a class of its own."""
 
 
 class ShapeFail(Fail, ShapeError):
@@ -101,7 +101,7 @@ def translated(error: FastCNNError) -> FastCNNError:
 
 @contextmanager
 def onnxruntime_errors() -> Iterator[None]:
-    """Errors of fastcnn come out as onnxruntime's."""
+    """Context manager: raises fastcnn's errors as onnxruntime's classes."""
     try:
         yield
     except FastCNNError as error:

@@ -1,4 +1,4 @@
-"""onnxruntime's option objects and enumerations. What means something here says so; the rest is kept and has no effect."""
+"""onnxruntime's options and enumerations. The docstrings say what has an effect here; everything else is kept and ignored."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""onnxruntime's enable_profiling: what a session ran, written as a Chrome trace when profiling ends."""
+"""SessionOptions.enable_profiling: records the runs of a session and writes them as a Chrome trace at the end."""
 from __future__ import annotations
 
 import json
@@ -11,7 +11,7 @@ from fastcnn.plan.executor import Engine
 
 
 class SessionProfile:
-    """Engines of a session that note what they do; prefix: of the file's name, the rest is the time."""
+    """Records the engines of a session. prefix: start of the trace's file name, which ends in the time."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix, self.began = prefix, time.monotonic()
@@ -19,11 +19,11 @@ class SessionProfile:
         self.engines: dict[int, TimedEngine] = {}
 
     def watched(self, engine: Engine) -> TimedEngine:
-        """The engine, noting."""
+        """A TimedEngine in place of the engine."""
         return self.engines.setdefault(id(engine), TimedEngine(engine, self.timed))
 
     def write(self) -> str:
-        """The name of the file with all events so far: a list of them, as onnxruntime writes it."""
+        """Writes the events so far as a list, in onnxruntime's format, and returns the file's name."""
         file = Path(f"{self.prefix}_{time.strftime('%Y-%m-%d_%H-%M-%S')}.json")
         file.write_text(json.dumps(trace_events(self.timed, self.began)))
         return str(file)

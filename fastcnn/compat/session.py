@@ -184,7 +184,7 @@ class InferenceSession(Model):
         return variant
 
     def _watched(self, engine: Engine) -> Engine:
-        """The engine, noting what it does while the session is profiled."""
+        """The engine, or one that records its runs while the session is profiled."""
         return engine if self._profile is None else self._profile.watched(engine)
 
     def get_profiling_start_time_ns(self) -> int:
@@ -205,7 +205,7 @@ def _node_arg(info: ValueInfo) -> NodeArg:
 
 
 def _own(options: Any) -> SessionOptions:
-    """The options as ours: onnxruntime's do not pickle."""
+    """A copy of the options as our class, since onnxruntime's do not pickle."""
     if isinstance(options, SessionOptions):
         return options
     own = SessionOptions()
@@ -220,7 +220,7 @@ def _own(options: Any) -> SessionOptions:
 
 
 def _kept(options: Any, name: str) -> dict[str, Any]:
-    """What was added to our own options; onnxruntime's do not give it away."""
+    """Initializers and sizes added to our options; onnxruntime's options do not expose them."""
     return getattr(options, name, {})
 
 

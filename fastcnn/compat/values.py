@@ -21,14 +21,14 @@ class Named(Protocol):
 
 
 class Session(Protocol):
-    """What a binding asks of a session."""
+    """The part of a session that an IOBinding uses."""
 
     def get_inputs(self) -> Sequence[Named]: ...
     def get_outputs(self) -> Sequence[Named]: ...
 
 
 def dtype_of(element_type: Any) -> np.dtype:
-    """numpy dtype of what users give as an element type: a numpy type or the number of an ONNX type."""
+    """The numpy dtype of an element type given as a numpy type or as the number of an ONNX type."""
     return numpy_type(ELEMENT_NAMES[element_type]) if isinstance(element_type, int) else np.dtype(element_type)
 
 
@@ -134,7 +134,7 @@ class OrtValue:
 
 
 def copy_tensors(src: Sequence[OrtValue], dst: Sequence[OrtValue], stream: object = None) -> None:
-    """The elements of each value into the one at the same place, which has its type and shape."""
+    """Copies each source value into the destination at the same position, which has the same type and shape."""
     if len(src) != len(dst):
         raise InvalidArgument(f"{len(src)} values to copy into {len(dst)}")
     for value, target in zip(src, dst):

@@ -1,4 +1,4 @@
-"""The bytes of a compiled file: a prelude of fixed form, arrays, a header in JSON, and perhaps the ONNX file that all was made from.
+"""The format of a compiled file: a fixed prelude, arrays, a JSON header and, optionally, the ONNX file that it was made from.
 
     prelude    64 bytes: MAGIC, format, CRC-32 of the header, offset and size of the header, size of the file, offset and size of the
                ONNX file (0: none), CRC-32 of what is before it. Every version writes it so: any finds the ONNX file of any other
@@ -41,7 +41,7 @@ Entry = dict[str, Any]          # of an array in the header
 
 @dataclass(frozen=True)
 class Container:
-    """An open compiled file: the header's value, and what gives the arrays of the table that is in it.
+    """An open compiled file: the parsed header, and access to the arrays of its table.
 
     data  the mapped file, or a copy of the bytes     source  offset and size of the ONNX file in it
     """
@@ -77,7 +77,7 @@ class Container:
         return array.reshape(shape)
 
     def verify(self, entries: Iterable[Entry]) -> None:
-        """Reads the arrays. Raises FormatError where one is not what was written."""
+        """Reads all arrays. Raises FormatError where a checksum does not match."""
         for entry in entries:
             if "strings" not in entry and _sum_of(self.array(entry)) != entry["crc"]:
                 raise self.damaged(f"the array at {entry['offset']} has another checksum than was written")
@@ -92,7 +92,7 @@ class Container:
 
 
 def is_compiled(data: bytes) -> bool:
-    """Whether a file that begins so is a compiled one."""
+    """Whether a file that begins with these bytes is a compiled model."""
     return data[:len(MAGIC)] == MAGIC
 
 
@@ -137,7 +137,7 @@ def _opened(data: mmap.mmap, path: str) -> Container:
 
 
 def _in_pages(data: bytes) -> mmap.mmap:
-    """A copy that begins where a mapped file does: kernels rely on the alignment of arrays."""
+    """A copy that is aligned to a page as a mapped file is: kernels rely on the alignment of arrays."""
     pages = mmap.mmap(-1, len(data), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     pages.write(data)
     return pages
@@ -152,7 +152,7 @@ def _sum_of(array: np.ndarray) -> int:
 
 
 class Writer:
-    """Arrays to a new file, one after the other; finish() puts header and prelude to them and the file to its place."""
+    """Writes arrays to a temporary file one by one; finish() adds header and prelude and renames the file."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(path)
@@ -169,7 +169,7 @@ class Writer:
             os.unlink(self.name)
 
     def array(self, array: np.ndarray) -> Entry:
-        """Writes an array; its entry for the header."""
+        """Writes an array and returns its entry for the header."""
         if array.dtype.kind in "OUST":
             return {"strings": [str(value) for value in array.reshape(-1)], "shape": list(array.shape)}
         recall(array)

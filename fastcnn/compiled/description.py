@@ -1,4 +1,4 @@
-"""A Graph as plain data for a header, its constants in a table of arrays, and back: checked then like a model that is read."""
+"""Converts a Graph to plain data for the header and back; a graph that comes back is checked like a model file."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +23,7 @@ Fetch = Callable[[int], np.ndarray]
 
 
 def described(graph: Graph, store: Store) -> dict[str, Any]:
-    """The graph for JSON. store: puts an array into the table and says where. Raises ConfigurationError for what has no place in it."""
+    """The graph as data for JSON. store: writes an array, returns its entry. Raises ConfigurationError for values that do not fit."""
     return {
         "name": graph.name, "opsets": graph.opsets, "inputs": _infos(graph.inputs), "outputs": _infos(graph.outputs),
         "constants": {name: store(array) for name, array in graph.constants.items()},

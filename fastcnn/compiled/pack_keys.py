@@ -1,4 +1,4 @@
-"""What packed weights depend on. Their keys as plain data: tuples of names, numbers and kinds of arithmetic."""
+"""The keys of packed weights as plain data (tuples of names, numbers and arithmetics), and the build that packs were made for."""
 from __future__ import annotations
 
 from collections.abc import Hashable
@@ -11,7 +11,7 @@ MOST_DEPTH = 16
 
 
 def made_for() -> dict[str, str]:
-    """What packs depend on beside the weights and their keys: how long vectors are, and the sources that this build was made of."""
+    """What packs depend on beside weights and keys: the vector length, and the sources of this build."""
     return {"instruction_set": _native.current_isa(), "build": _native.BUILD}
 
 
@@ -23,7 +23,7 @@ def plain(key: Hashable) -> Any:
 
 
 def key_of(data: Any, depth: int = 0) -> Hashable:
-    """The key of which plain() made this. Raises ValueError, TypeError or KeyError for what is none."""
+    """The inverse of plain(). Raises ValueError, TypeError or KeyError for data that is no key."""
     if isinstance(data, list) and depth < MOST_DEPTH:
         return tuple([key_of(part, depth + 1) for part in data])
     if isinstance(data, dict):

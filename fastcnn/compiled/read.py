@@ -35,7 +35,7 @@ class Compiled:
 
 
 def opened(model: str | os.PathLike[str] | bytes, verify: bool = False) -> Compiled | None:
-    """The compiled model at a path or in bytes; None for what is none, whatever else it is. Raises FormatError.
+    """The compiled model at a path or in bytes; None for any other file. Raises FormatError.
 
     verify  compare the checksum of every array
     """

@@ -1,1 +1,1 @@
-"""What the layers of a network detect: patches that activate a channel most, filters, feature maps, evidence for a class."""
+"""Shows what the layers of a network detect: strongest patches of each channel, filters, feature maps, evidence for a class."""

@@ -30,7 +30,7 @@ class Ending:
 
 
 def ending(graph: Graph, output: str) -> Ending | None:
-    """How the scores are made of a map, None where they are not: global average pooling, then at most one linear layer."""
+    """The Ending of a graph: global average pooling, then at most one linear layer; None for other graphs."""
     makers = {name: node for node in graph.nodes for name in node.outputs}
     weight, name = None, output
     for _ in range(len(graph.nodes)):

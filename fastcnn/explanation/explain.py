@@ -1,4 +1,4 @@
-"""fastcnn.explain(): what the layers of a network look for, on the images of a caller."""
+"""fastcnn.explain(): finds what the layers of a network respond to on given images."""
 from __future__ import annotations
 
 import os
@@ -36,7 +36,7 @@ class Explanation(Found):
 def explain(model: Model | str | os.PathLike[str], images: Sequence[Any], *, layers: Sequence[str] | None = None,
             channels: Sequence[int] | None = None, classes: Sequence[int] | None = None, patches: int = PATCHES, shown: int = SHOWN,
             preprocess: Preprocess | None = None, batch: int = BATCH, advance: Callable[[int], None] = lambda count: None) -> Explanation:
-    """What channels detect, the first filters, feature maps of the first image, and what speaks for a class.
+    """Finds the patches that channels respond to, the first filters, feature maps of the first image, and evidence for classes.
 
     images      paths, PIL images or arrays (H, W) or (H, W, C) of uint8; opened one by one, and again where a patch is cut
     layers      names of layers or of the file's nodes; by default four convolutions from the first to the last

@@ -1,4 +1,4 @@
-"""The filters that look at the image itself."""
+"""The filters of the convolution that reads the image."""
 from __future__ import annotations
 
 import numpy as np

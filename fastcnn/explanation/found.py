@@ -1,4 +1,4 @@
-"""What an explanation is made of."""
+"""The data of an explanation: Found, Detected layers, their Detectors."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from fastcnn.preprocess import Preprocess
 
 @dataclass(frozen=True)
 class Detector:
-    """A channel of a layer and the patches that activate it most, from the strongest; none where nothing did."""
+    """A channel of a layer and the patches that activate it most, strongest first; empty where nothing activates it."""
 
     channel: int
     patches: tuple[Patch, ...]
@@ -33,7 +33,7 @@ class Detected:
 
 @dataclass(frozen=True)
 class Found:
-    """All of it.
+    """An explanation.
 
     filters  name of the first convolution and its weights (M, C / groups, KH, KW), None where no convolution reads the image
     images   how many were looked at; first: pixels of the first one as the network saw it

@@ -1,4 +1,4 @@
-"""Neighbours that run as one step on this machine, in the order in which they are looked for."""
+"""The list of fusions: neighbouring nodes that run as one step on this machine, in the order in which they are tried."""
 from __future__ import annotations
 
 from fastcnn.fusions.conv_depthwise import ConvDepthwise

@@ -1,7 +1,7 @@
-"""ConvDepthwise: a dense Conv, the depthwise Conv that alone reads it and maybe the 1x1 Conv after: inverted bottlenecks, first layers.
+"""ConvDepthwise: a dense Conv, the depthwise Conv that alone reads it and perhaps the 1x1 Conv after it, as one step.
 
-The wide maps between them never leave the cache: rows of the first lie in a ring that the depthwise convolution reads, its rows in a
-strip that the last one reads.
+Found in inverted bottlenecks and first layers. The wide maps between them never leave the cache: rows of the first convolution lie in a
+ring that the depthwise convolution reads, and its rows in a strip that the last one reads.
 """
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ class ConvDepthwise(Fused):
 
     @property
     def skips(self) -> bool:
-        """Whether the residual is what the first convolution makes, read from the ring."""
+        """Whether the residual is the first convolution's output, read from the ring."""
         return self.last is not None and self.last.node.input(3) == self.first.outputs[0]
 
     def _takes(self, last: BoundNode, near: Neighbours) -> bool:
-        """Whether the 1x1 Conv after may be part: all channels between are one panel of the first, or it skips."""
+        """Whether the 1x1 Conv can be part of the step: the channels between are one panel of the first convolution, or skips holds."""
         if self.last is not None or not near.is_private(self.depthwise.outputs[0]) or not is_pointwise(last, 4):
             return False
         return last.node.input(3) == self.first.outputs[0] or self._channels <= self._first_choice().fields["nv"] * _native.vector_length()
@@ -94,7 +94,7 @@ class ConvDepthwise(Fused):
         return self.first.args.spec(1).shape[0]
 
     def _first_choice(self, widths: Sequence[int] = ()) -> Choice:
-        """How the first convolution is computed row by row; what it writes has no place: rows that stay in cache."""
+        """The choice for the first convolution, row by row; its output is no tensor, only rows in cache."""
         shape = replace(conv_shape(self.first), n=1)
         places = ((0, 1, shape.iw * shape.ic, shape.ic),)
         return keep_width(implicit_gemm(shape, places, 1), places, widths, 1)
@@ -161,12 +161,12 @@ def _is_first(unit: Unit) -> TypeGuard[BoundNode]:
 
 
 def _is_large(depthwise: BoundNode, near: Neighbours) -> bool:
-    """What the depthwise convolution reads."""
+    """Whether the map that the depthwise convolution reads exceeds a share of L2 that makes fusing worthwhile."""
     return depthwise.args.spec(0).nbytes > (SHARE_PROPOSED if near.proposes else SHARE_OF_L2) * current().l2_bytes
 
 
 def first_fields(dense: Window, x: Tensor, fields: Mapping[str, Any], *names: str) -> dict[str, int]:
-    """Step fields of the convolution that x goes through first."""
+    """Step fields of the first convolution."""
     return {**{f"first_{name}": fields[name] for name in names},
             "first_kh": dense.kernel[0], "first_kw": dense.kernel[1], "first_sh": dense.strides[0], "first_sw": dense.strides[1],
             "first_pt": dense.before[0], "first_pl": dense.before[1], "first_ih": x.shape[2], "first_iw": x.shape[3]}

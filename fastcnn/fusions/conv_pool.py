@@ -1,4 +1,4 @@
-"""ConvPool: a dense Conv and the pooling that alone reads it: first layers write maps that outgrow L2, of which pooling keeps a quarter."""
+"""ConvPool: a dense Conv and the pooling that alone reads it, as one step: the map between them often exceeds L2 in first layers."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -81,5 +81,5 @@ def _fits(conv: BoundNode, window: Window) -> bool:
 
 
 def _covered(window: Window) -> int:
-    """Rows of a window."""
+    """Rows that a window covers, dilation counted."""
     return (window.kernel[0] - 1) * window.dilations[0] + 1

@@ -1,4 +1,4 @@
-"""Fused: neighbours that run as one, named by what each of them does there; absorb: the loop that offers neighbours to a fusion."""
+"""Fused: the base of fusions, nodes that run as one step. absorb(): the loop that offers pairs of neighbours to a fusion."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -16,9 +16,9 @@ ROWS_FACTORS = (0.5, 2)          # tried when tuning
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What decides whether a fusion pays: who reads the values of a stage, `outputs` those outside of it too; threads.
+    """What a fusion's rule may ask about a stage: readers of each value, values read outside of it (`outputs`), threads.
 
-    proposes  whether a measurement decides: then fusions offer more than they would do by themselves
+    proposes  whether measurements will decide; fusions then also offer what they do not expect to pay
     """
 
     nodes: Sequence[BoundNode]
@@ -28,7 +28,7 @@ class Neighbours:
 
     @lazy
     def readers(self) -> dict[str, list[BoundNode]]:
-        """A node once for each time that it reads the value."""
+        """The nodes that read the value, once for each time they read it."""
         found: dict[str, list[BoundNode]] = {}
         for b in self.nodes:
             for name in b.reads:
@@ -36,15 +36,15 @@ class Neighbours:
         return found
 
     def is_private(self, name: str) -> bool:
-        """Whether one node reads the value, once, and nobody else."""
+        """Whether the value has exactly one reader, which reads it once, and is no output."""
         return len(self.readers.get(name, ())) == 1 and name not in self.outputs
 
 
 class Fused(ABC):
-    """Neighbours that run as one.
+    """Nodes that run as one step.
 
-    A fusion is a subclass: a frozen dataclass of its parts, in the order that they have without it, and its options; with the rule that
-    makes it and its lowering. readers: the operators of the nodes that `of` may take as reader.
+    A fusion is a subclass: a frozen dataclass of its nodes, in their original order, and its options, with the rule `of` that makes it
+    and its lowering. readers: operators of the nodes that `of` may take as reader.
     """
 
     readers: ClassVar[frozenset[str]]
@@ -52,14 +52,14 @@ class Fused(ABC):
     @classmethod
     @abstractmethod
     def of(cls, maker: Unit, reader: BoundNode, near: Neighbours) -> Fused | None:
-        """Both as one; None where that cannot be or does not pay. reader reads what maker makes as its first input."""
+        """The fusion of two nodes, None where it is not possible or does not pay. reader's first input is maker's output."""
 
     @abstractmethod
     def lower(self, low: Lowering) -> None:
-        """Emit the steps; low.part(node) reads and writes what that part does."""
+        """Emits the steps. low.part(node) gives access to the inputs and outputs of one of the nodes."""
 
     def alternatives(self) -> Mapping[str, Sequence[Unit]] | None:
-        """Other ways to compute the same bits, by name, for tuning to try beside itself and its parts. None: tuning leaves it alone."""
+        """Name -> another way to compute the same bits, which tuning times beside this one and the separate nodes. None: not tuned."""
         return None
 
     @lazy
@@ -89,9 +89,9 @@ class Fused(ABC):
 
 
 def absorb(fusion: type[Fused], units: Sequence[Unit], near: Neighbours) -> Sequence[Unit]:
-    """The units of a stage in topological order, every pair of which the fusion makes one as one.
+    """The units of a stage after one fusion was applied to every pair that it accepts, in topological order.
 
-    It stands where the reader stood; where the maker did if what that makes has other readers, which come later.
+    A fused unit stands at the reader's place, or at the maker's if the maker's output has other, later readers.
     """
     offered = [(k, unit) for k, unit in enumerate(units) if isinstance(unit, BoundNode) and unit.node.op_type in fusion.readers]
     if not offered:
@@ -115,12 +115,12 @@ def absorb(fusion: type[Fused], units: Sequence[Unit], near: Neighbours) -> Sequ
 
 
 def fuse(fusions: Sequence[type[Fused]], units: Sequence[Unit], near: Neighbours) -> Sequence[Unit]:
-    """The units with all that these fusions make of them, one fusion after the other."""
+    """The units after all of these fusions were applied, one after the other."""
     for fusion in fusions:
         units = absorb(fusion, units, near)
     return units
 
 
 def by_rows(fused: Fused) -> dict[str, list[Unit]]:
-    """Alternatives of a fusion with the option rows_factor: of the rows at a time that the caches suggest."""
+    """Alternatives of a fusion with the option rows_factor: more or fewer rows at a time than its default for the caches."""
     return {f"{TOGETHER}, {factor} of the rows": [replace(fused, rows_factor=factor)] for factor in ROWS_FACTORS}    # type: ignore[type-var]

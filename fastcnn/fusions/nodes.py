@@ -1,4 +1,4 @@
-"""What several fusions ask of a node."""
+"""Predicates on nodes that several fusions share."""
 from __future__ import annotations
 
 from typing import TypeGuard
@@ -13,7 +13,7 @@ POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 
 
 def is_native(unit: Unit, op_type: str) -> TypeGuard[BoundNode]:
-    """A node of ONNX by itself, with a kernel."""
+    """Whether a unit is a single ONNX node with a kernel, not fused yet."""
     return isinstance(unit, BoundNode) and unit.op is not None and unit.node.op_type == op_type and not unit.node.domain
 
 
@@ -50,7 +50,7 @@ def conv_window(b: BoundNode) -> Window:
 
 
 def conv_shape(b: BoundNode) -> ConvShape:
-    """What a Conv computes."""
+    """The ConvShape of a Conv."""
     (n, _, h, w), (oc, ic, *_), window, groups = b.args.spec(0).shape, b.args.spec(1).shape, conv_window(b), b.node.attrs.get("group", 1)
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
     return ConvShape(n, groups, ic, oc // groups, kh, kw, sh, sw, dh, dw, pt, pl, h, w, *window.out)

@@ -1,4 +1,4 @@
-"""NormalizedConv: a 1x1 Conv and the BatchNormalization that it alone reads: DenseNet normalises all that came before in every layer."""
+"""NormalizedConv: a BatchNormalization and the 1x1 Conv that alone reads it, as one step; DenseNet has one in every layer."""
 from __future__ import annotations
 
 import math
@@ -29,7 +29,7 @@ MUCH_SLOWER = 1.15         # times the cycles that the cost model gives its own 
 
 @dataclass(frozen=True)
 class NormalizedConv(Fused):
-    """y = act(w clamp(scale x + shift) + bias + residual): x is normalised on its way to the rows that the GEMM reads.
+    """y = act(w clamp(scale x + shift) + bias + residual): x is normalised while it is copied to the band that the GEMM reads.
 
     nv           tile width in vectors, 0: by the cost model
     rows_factor  of the rows at a time that the caches suggest
@@ -86,7 +86,7 @@ def limits(activation: Activation | None) -> tuple[float, float] | None:
 
 
 def affine_of(norm: Lowering) -> Tensor:
-    """What a BatchNormalization does to a channel, as the steps take it."""
+    """(scale, shift) per channel of a BatchNormalization, as steps take them."""
     epsilon, clamp = norm.node.attrs.get("epsilon", 1e-5), limits(norm.node.activation)
     assert clamp is not None
     return norm.packed(("affine", *norm.node.inputs[1:5], epsilon, clamp),

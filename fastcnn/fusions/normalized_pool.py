@@ -1,4 +1,4 @@
-"""NormalizedPool: a pooling and the BatchNormalization that it alone reads: DenseNet's transitions, where passes have put pooling first."""
+"""NormalizedPool: a BatchNormalization and the pooling that alone reads it (DenseNet's transitions after the pass pool_first)."""
 from __future__ import annotations
 
 from fastcnn.fusions.fused import Fused, Neighbours

@@ -1,4 +1,4 @@
-"""RowMeans: a depthwise Conv and the global averages of its map: squeeze-and-excitation's pooling while rows are in cache."""
+"""RowMeans: fuses the global average pooling of a squeeze-and-excitation block into the depthwise Conv before it."""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""ScaledConv: a 1x1 Conv and the Mul by one number a channel before it: squeeze-and-excitation scales weights instead of a whole map."""
+"""ScaledConv: a Mul by one number per channel and the 1x1 Conv after it: the scale goes into the weights instead of the whole map."""
 from __future__ import annotations
 
 from fastcnn.fusions.fused import Fused, Neighbours

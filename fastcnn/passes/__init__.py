@@ -1,4 +1,4 @@
-"""Graph rewrites that are true on every machine, in the order they run."""
+"""The list of passes: rewrites of the graph that hold on every machine, in the order in which they run."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -113,7 +113,7 @@ MAX_ROUNDS = 50
 
 
 def run_passes(graph: Graph) -> Graph:
-    """The graph rewritten until no pass changes it; the given one stays as it is."""
+    """A copy of the graph, rewritten until no pass changes it."""
     graph = replace(graph, constants=dict(graph.constants), types=dict(graph.types), shapes=dict(graph.shapes),
                     contents=None if graph.contents is None else dict(graph.contents))
     start_knowledge(graph)

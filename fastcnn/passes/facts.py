@@ -1,4 +1,4 @@
-"""Facts about nodes that several rewrites ask for."""
+"""Predicates and queries on nodes that several passes share, and the loops that replace nodes."""
 from __future__ import annotations
 
 import math
@@ -16,7 +16,7 @@ FLOATS = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)", "tenso
 
 
 def is_float(graph: Graph, value: str) -> bool:
-    """Certainly a tensor of floats."""
+    """Whether a value is known to be a tensor of floats."""
     return type_of(graph, value) in FLOATS
 
 
@@ -40,7 +40,7 @@ def reduced_axes(graph: Graph, node: Node) -> list[int] | None:
 
 
 def sole_reader(node: Node, consumers: Mapping[str, list[Node]], outputs: set[str]) -> Node | None:
-    """The one node that reads the only output of `node`, reading it once; None where there are others."""
+    """The node that alone reads the only output of `node`, once; None where there are other readers."""
     value = node.outputs[0]
     readers = consumers.get(value)
     if readers is None or len(readers) != 1 or value in outputs or (len(node.outputs) > 1 and any(node.outputs[1:])):
@@ -49,14 +49,14 @@ def sole_reader(node: Node, consumers: Mapping[str, list[Node]], outputs: set[st
 
 
 def has_epilogue(node: Node) -> bool:
-    """Something is fused onto the node that comes after its sum."""
+    """Whether something is fused onto the node's result (residual, activation, slope)."""
     if node.op_type in ("Conv", "ConvTranspose", "MatMul") and any(node.inputs[3:]):
         return True
     return node.activation is not None
 
 
 def has_slope(node: Node) -> bool:
-    """A PRelu is fused onto the node."""
+    """Whether a PRelu is fused onto the node."""
     return node.op_type in ("Conv", "ConvTranspose") and bool(node.input(4))
 
 
@@ -115,21 +115,21 @@ def affine(
 
 
 def replace_nodes(graph: Graph, changed: Mapping[int, Node | None]) -> bool:
-    """By id: the node that stands in the place of another, None for nothing. True when there were any."""
+    """Replaces nodes: id of the old node -> the new node, or None to remove it. True if there were any."""
     if changed:
         graph.nodes = [m for m in [changed.get(id(n), n) for n in graph.nodes] if m is not None]
     return bool(changed)
 
 
 def replace_by_several(graph: Graph, changed: Mapping[int, Sequence[Node]]) -> bool:
-    """By id: the nodes that stand in the place of another. True when there were any."""
+    """Replaces nodes: id of the old node -> the new nodes. True if there were any."""
     if changed:
         graph.nodes = [m for n in graph.nodes for m in changed.get(id(n), (n,))]
     return bool(changed)
 
 
 def absorb_readers(graph: Graph, absorb: Callable[[Node, Node], Node | None], starts: Container[str], taken_in: Container[str]) -> bool:
-    """Every node of the operators `starts` takes in its only reader as absorb(node, reader), again and again until that is None.
+    """Merges nodes of the operators `starts` with their only readers: absorb(node, reader) returns the merged node, or None to stop.
 
     taken_in  the operators of such readers
 

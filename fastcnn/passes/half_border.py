@@ -1,7 +1,6 @@
-"""float16 at the border of a graph that computes in float32: casts where its inputs are read and where its outputs are made.
+"""Adds casts at the border of a graph that computes in float32, for inputs and outputs of float16.
 
-Once, after all passes: none of them meets a value of half precision. The casts are steps like any other, so that an input or output is
-converted in the one pass over it that a cast takes.
+It runs once, after all passes, so that these meet no half precision. The casts are ordinary steps.
 """
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ def _cast(x: str, y: str, to: int) -> Node:
 
 
 def _of_input(node: Node, inputs: list[str]) -> Node | None:
-    """What is the same as a half input, as a float, is cast from it."""
+    """The Cast that makes a float32 value from a float16 input."""
     same = node.op_type == "Identity" or (node.op_type == "Cast" and node.attrs["to"] == FLOAT)
     same = same and not node.domain and node.activation is None and node.inputs[0] in inputs
     return _cast(node.inputs[0], node.outputs[0], FLOAT) if same else None

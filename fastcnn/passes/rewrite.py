@@ -1,4 +1,4 @@
-"""What rewrites share: values under new names, nodes taken out, facts about values."""
+"""Helpers of rewrites: constants of nodes, renaming values, taking nodes out."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -17,17 +17,17 @@ def static_shape(graph: Graph, value: str) -> tuple[int, ...] | None:
 
 
 def same_shape(a: Shape | None, b: Shape | None) -> bool:
-    """Certainly equal sizes: equal numbers or equal symbols."""
+    """Whether two shapes are known to be equal: by numbers or by symbols."""
     return a is not None and b is not None and None not in a and a == b
 
 
 def constant(graph: Graph, node: Node, i: int) -> np.ndarray | None:
-    """Input i as an array when it is a constant."""
+    """The array of input i if it is constant, else None."""
     return graph.constants.get(node.input(i))
 
 
 def scalar(graph: Graph, node: Node, i: int) -> float | None:
-    """Input i as a number when it is a constant of one element."""
+    """The number that input i is if it is a constant of one element, else None."""
     array = constant(graph, node, i)
     return float(array.reshape(())) if array is not None and array.size == 1 and array.dtype.kind in "fiu" else None
 
@@ -41,7 +41,7 @@ def describe(graph: Graph, value: str, like: str) -> None:
 
 
 def renamed(node: Node, names: Mapping[str, str]) -> Node:
-    """The node reading other values; names inside its bodies stay."""
+    """The node with inputs renamed; names inside its bodies stay."""
     if not any(v in names for v in node.reads):
         return node
     return node.but(inputs=tuple(names.get(v, v) for v in node.inputs),
@@ -49,7 +49,7 @@ def renamed(node: Node, names: Mapping[str, str]) -> Node:
 
 
 class Bypass:
-    """Nodes to take out whose output is one of their inputs, applied together.
+    """Collects nodes whose output equals one of their inputs, and takes them out together.
 
     A graph output keeps its name: the producer of the input writes it instead, and where that cannot be (the input is a
     graph input, a constant or another output) the node becomes an Identity.

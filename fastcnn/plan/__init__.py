@@ -1,1 +1,1 @@
-"""The machine half of fastcnn/: bind shapes, lower to steps, plan memory, run."""
+"""Planning for one machine: bind shapes, lower nodes to steps, plan memory, run."""

@@ -1,4 +1,4 @@
-"""Values in memory of their own: what a run hands out belongs to the caller alone."""
+"""Copies outputs that share memory with other values, since outputs of a run belong to the caller."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,14 +8,14 @@ import numpy as np
 
 
 def copied(value: Any) -> Any:
-    """An array, or a sequence of them, in memory of its own; anything else as it is."""
+    """A copy of an array or of a sequence of arrays; other values unchanged."""
     if isinstance(value, list):
         return [copied(element) for element in value]
     return np.array(value) if isinstance(value, np.ndarray) else value
 
 
 def apart(values: Sequence[Any], others: Iterable[Any]) -> list[Any]:
-    """The values, copied where they share memory with `others` or with a value before."""
+    """The values; those that share memory with `others` or with an earlier value are copied."""
     taken, kept = list(_arrays(others)), []
     for value in values:
         shared = any(array is other or np.may_share_memory(array, other) for array in _arrays([value]) for other in taken)

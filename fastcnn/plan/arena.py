@@ -1,4 +1,4 @@
-"""Arena offsets from lifetimes: largest buffer first, each at the lowest offset free for as long as it lives.
+"""Places buffers in the arena by their lifetimes: largest first, each at the lowest offset that is free during its lifetime.
 
 Greedy by size after Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020.
 """
@@ -17,7 +17,7 @@ MOST_COMPARED = 10_000_000
 
 
 def place(buffers: Iterable[Buffer], gap: int = 0) -> int:
-    """Set .offset of every buffer that some step touches; returns the arena's size in bytes. gap: bytes after each that nobody has."""
+    """Sets .offset of every buffer that some step touches; returns the arena's size in bytes. gap: unused bytes after each buffer."""
     placed: list[Buffer] = []
     long: list[Buffer] = []                      # of these
     at: dict[int, list[Buffer]] = {}             # step -> the others of these that live then

@@ -1,4 +1,4 @@
-"""Large batches in parts: how many images run through which nodes at a time, so that activations stay in L2 and weights are read seldom.
+"""Splits large batches: decides how many images run through which nodes at a time, so that activations stay in L2.
 
 Layer by layer, a batch of 32 sends every map through memory: MobileNetV2 takes 1.4 times as long per image as with a batch of one. Image
 by image, the weights of late layers come from memory 32 times. So the nodes of a graph are cut into segments, each with a part of the
@@ -50,7 +50,7 @@ class Segment:
 
 
 def run_stage(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray], until: _native.Deadline | None = None) -> int:
-    """The status of the native program, run as often as the stage says."""
+    """Runs a stage's native program as often as the stage says; returns its status."""
     if not isinstance(stage, Repeated):
         return stage.program.run(workspace, arrays, None, until)
     images = len(arrays[0]) // stage.times
@@ -63,7 +63,7 @@ def run_stage(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarra
 
 def lower_in_parts(planning: Planning, bound: Bound, nodes: Sequence[Node], inputs: Mapping[str, Spec | None],
                    outputs: Sequence[str]) -> list[Stage] | None:
-    """Stages for a graph that is bound to its end and all native; None where one stage for the whole batch is as good.
+    """The stages of a graph that is fully bound and native, cut by batches; None where one stage for the whole batch is as good.
 
     nodes  the graph's, from which parts are bound; inputs: their specs for the whole batch
     """
@@ -98,7 +98,7 @@ def _batch_of(inputs: Mapping[str, Spec | None]) -> int:
 
 
 def _segments(bound: Bound, inputs: set[str], batch: int) -> list[Segment]:
-    """The cheapest cut into segments: none where all maps of the whole batch cost nothing, because parts only read weights more often."""
+    """The cheapest cut into segments. One segment where all maps of the batch fit L2, as parts would only read weights more often."""
     if all(_maps(bound, b) <= FITS * current().l2_bytes for b in bound.nodes):
         return [Segment(0, len(bound.nodes), batch)]
     sizes = [n for n in range(1, batch + 1) if batch % n == 0]
@@ -119,7 +119,7 @@ def _segments(bound: Bound, inputs: set[str], batch: int) -> list[Segment]:
 
 
 def _costs(bound: Bound, inputs: set[str], batch: int, sizes: Sequence[int]) -> np.ndarray:
-    """Bytes per image from beyond L2, a row a node and a column a size; infinite for parts of what is not separable."""
+    """Bytes per image from beyond L2: a row per node, a column per part size; infinite where a node cannot be cut."""
     counts, batched = np.array(sizes), set(inputs)
     maps, weights = np.zeros((len(bound.nodes), 1)), np.zeros((len(bound.nodes), 1))
     whole = np.ones(len(bound.nodes), bool)
@@ -136,7 +136,7 @@ def _costs(bound: Bound, inputs: set[str], batch: int, sizes: Sequence[int]) -> 
 
 
 def _crossing_names(bound: Bound, segments: Sequence[Segment], outputs: Sequence[str]) -> dict[str, str]:
-    """The maps that one segment makes and others read, but for the graph's outputs, with layouts to be decided."""
+    """The maps that one segment makes and others read, without the graph's outputs, each with "" for a layout to be decided."""
     names = set()
     for segment in segments:
         later = {name for b in bound.nodes[segment.end:] for name in b.node.reads}
@@ -146,7 +146,7 @@ def _crossing_names(bound: Bound, segments: Sequence[Segment], outputs: Sequence
 
 
 def is_separable(b: BoundNode, bound: Bound, batched: set[str], batch: int) -> bool:
-    """Whether each image of a node's outputs is made of the same image of those inputs that are `batched`, and of nothing else of them."""
+    """Whether image k of a node's outputs depends, of the inputs in `batched`, on image k alone."""
     own = frozenset(i for i, name in enumerate(b.node.inputs) if name in batched)
     constant = all(name in batched or name in bound.values for name in b.node.reads)
     whole = all(spec.rank and spec.shape[0] == batch for spec in (bound.spec(name) for name in b.node.outputs if name))
@@ -156,7 +156,7 @@ def is_separable(b: BoundNode, bound: Bound, batched: set[str], batch: int) -> b
 
 
 def _crossing(bound: Bound, batch: int) -> list[float]:
-    """Bytes per image of what nodes before the i-th make and others from there on read."""
+    """For each node i: bytes per image of the values that nodes before it make and it or later nodes read."""
     last = {name: i for i, b in enumerate(bound.nodes) for name in b.node.reads}
     live = np.zeros(len(bound.nodes) + 1)
     for i, b in enumerate(bound.nodes):
@@ -167,7 +167,7 @@ def _crossing(bound: Bound, batch: int) -> list[float]:
 
 
 def _maps(bound: Bound, b: BoundNode) -> int:
-    """Bytes of what a node reads and writes and a run computes."""
+    """Bytes of the values that a node reads and writes, constants left out."""
     return sum(_nbytes(bound, name) for name in {*b.node.inputs, *b.node.outputs} if name and name not in bound.values)
 
 

@@ -1,6 +1,6 @@
-"""Binding: concrete shapes for every value of a graph, shape arithmetic evaluated away, native or fallback decided per node.
+"""Binding: gives every value of a graph a concrete shape, evaluates shape arithmetic, and decides per node: native or fallback.
 
-Goes as far as shapes are known. Where one depends on data the rest of the nodes is left for the run, when it is known.
+Where a shape depends on data, the remaining nodes are left to be bound during the run.
 """
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Bound:
     awaited: tuple[str, ...] = ()
 
     def known(self, name: str) -> Spec | None:
-        """Spec of a value, None where only the run will tell."""
+        """The Spec of a value, None where it depends on data."""
         return spec_of(self.values[name]) if name in self.values else self.specs.get(name)
 
     def spec(self, name: str) -> Spec:
-        """Spec of a value of a native node: known, or the node would not be native."""
+        """The Spec of a value of a native node, which is always known."""
         spec = self.specs[name]
         assert spec is not None, f"{name} has no known shape"
         return spec
@@ -141,7 +141,7 @@ def _check_budget(node: Node, outputs: Sequence[Spec | None], budget: Budget) ->
 
 
 def _nothing(node: Node, outputs: Sequence[Spec | None]) -> bool:
-    """Whether every output is known to have no elements: then there is nothing to compute, with kernel or without."""
+    """Whether every output is known to have no elements, so that there is nothing to compute."""
     counted = [spec is not None and 0 in spec.shape and not isinstance(spec, Capped) for spec in outputs]
     return all(counted) and len(counted) == len(node.outputs) and all(node.outputs)
 
@@ -151,7 +151,7 @@ def _empties(outputs: Sequence[Spec | None]) -> list[np.ndarray]:
 
 
 def _folded(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> Sequence[Any] | None:
-    """The outputs of a node whose inputs are known, None where they are better computed by the run."""
+    """The outputs of a node whose inputs are constant, None where the run should compute them (they are large)."""
     if node.op_type in GENERATED and not node.domain:
         return GENERATED[node.op_type](node, args, bound.budget)
     read = sum(value.nbytes for value in args.values if value is not None)
@@ -199,7 +199,7 @@ def _keep(bound: Bound, node: Node, results: Sequence[np.ndarray]) -> None:
 
 
 def _few_axes(specs: Sequence[Spec | None]) -> bool:
-    """Whether steps can walk the values: axes of one element are none to them."""
+    """Whether the values have few enough axes for steps, not counting axes of extent 1."""
     return all([spec is None or len(spec.shape) - spec.shape.count(1) <= _native.MAX_DIMS for spec in specs])
 
 

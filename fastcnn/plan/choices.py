@@ -1,4 +1,4 @@
-"""Choices to look at: for each convolution step of a plan what computes it, why, and how long that should take."""
+"""Model.choices(): for each convolution step of a plan, its algorithm, the reason and the predicted time."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -103,7 +103,7 @@ def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
 
 
 def _layer(fields: Mapping[str, Any]) -> str:
-    """The shapes of a step without a decision, as far as its fields have them."""
+    """The shapes of a step without a decision, from its fields."""
     if {"m", "n", "k"} <= fields.keys():
         return f"{fields['m']}x{fields['k']} by {fields['k']}x{fields['n']}"
     sizes = [f"{fields['ih']}x{fields['iw']}x{fields['ic']}"] if {"ih", "iw", "ic"} <= fields.keys() else []

@@ -1,4 +1,4 @@
-"""If, Loop and Scan: bodies are engines of their own, called from Python; a round costs a call and its kernels."""
+"""Runs If, Loop and Scan: each body has an engine of its own, which Python calls once per round."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ Specs = Sequence["Spec | None"]
 
 
 class Runner(Protocol):
-    """What runs a body's graph: plan.executor.Engine."""
+    """The interface of plan.executor.Engine, which runs a body's graph."""
 
     def plan(self, specs: Mapping[str, Spec | None]) -> Plan: ...
 
@@ -82,7 +82,7 @@ def _source(name: str, same: Mapping[str, str]) -> str:
 
 
 def needed(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:
-    """The nodes that outputs depend on."""
+    """The nodes that the outputs depend on."""
     read, kept = set(outputs), []
     for node in reversed(nodes):
         if not read.isdisjoint(node.outputs):

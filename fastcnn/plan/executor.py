@@ -161,7 +161,7 @@ class Engine:
         return (self, plan) if found is None else (other, found)
 
     def _touch(self, key: Hashable) -> bool:
-        """Makes a plan the most recently used; False when another thread has just dropped it."""
+        """Marks a plan as the most recently used; False where another thread has just dropped it."""
         try:
             self.plans.move_to_end(key)
         except KeyError:
@@ -193,7 +193,7 @@ class Engine:
             return self.plans[key]
 
     def _plan_rest(self, plan: Plan, env: dict[str, Any]) -> Plan:
-        """The plan for what follows, now that the values it depends on exist."""
+        """The plan for the remaining nodes, once the values that their shapes depend on exist."""
         env.update((name, value) for name, value in plan.values.items() if name not in self.graph.constants)
         needed = sorted({name for node in plan.rest for name in node.reads if name in env})
         specs = {name: spec_of(env[name]) for name in needed}
@@ -211,7 +211,7 @@ class Engine:
         return stage.trimmed(results) if stage.trims else results
 
     def _handed_on(self, stage: Stage) -> list[np.ndarray]:
-        """Memory for what one of several stages makes; maps for the next stage begin at a vector, as in the arena."""
+        """Arrays for values between stages; maps are aligned to a vector as in the arena."""
         names = (*stage.outputs, *[""] * len(stage.trims))
         return [aligned(shape, dtype) if name and name not in self.outputs and dtype == F32 else empty(shape, dtype)
                 for name, (shape, dtype) in zip(names, stage.allocations)]
@@ -253,14 +253,14 @@ class Engine:
 
 
 def _fresh(stage: Stage, small: bool) -> list[np.ndarray]:
-    """Memory for what a stage makes for the caller alone."""
+    """Arrays for the outputs of a stage, which belong to the caller."""
     if small:
         return [np.empty(shape, dtype) for shape, dtype in stage.allocations]
     return [empty(shape, dtype) for shape, dtype in stage.allocations]
 
 
 def _failed_node(stage: Stage, workspace: _native.Workspace, arrays: list[np.ndarray]) -> str:
-    """The node whose step fails when a stage that has failed runs again."""
+    """The node of the failing step, found by running a failed stage again."""
     seconds = np.zeros(len(stage.steps))
     stage.program.run(workspace, arrays, seconds)
     failed = [info for info, time in zip(stage.steps, seconds) if time < 0]

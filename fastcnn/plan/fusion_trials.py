@@ -1,4 +1,4 @@
-"""Tuning of fusions: neighbours as one step, by other numbers of rows, in part, or each by itself; all compute the same bits."""
+"""Tuning of fusions: times neighbours as one step, with other numbers of rows, partly fused, and separately. All give the same bits."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ SMALLEST = 2_000_000        # multiply-adds: what is smaller takes a few microse
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbours that can run as one; picked: the planner's variant."""
+    """Neighbours that can run as one step. picked: the planner's variant."""
 
     fused: Fused
     picked: str
@@ -45,7 +45,7 @@ class Group:
 
 
 def groups(picked: Sequence[Unit], proposed: Sequence[Unit]) -> list[Group]:
-    """What the planner has fused, and what it has not and could have.
+    """The groups that the planner has fused, and those that it could have fused.
 
     picked  a stage's units as the planner fuses its nodes       proposed  with more of them fused
     """
@@ -56,7 +56,7 @@ def groups(picked: Sequence[Unit], proposed: Sequence[Unit]) -> list[Group]:
 
 
 def replaced(units: Sequence[Unit], group: Group, chosen: Sequence[Unit]) -> list[Unit]:
-    """The stage's units with these for the group."""
+    """The stage's units with the group's units replaced by these."""
     gone = {name for part in group.fused.parts for name in part.outputs}
     return [new for unit in units for new in (chosen if unit.outputs[0] == group.fused.outputs[0]
                                               else [] if unit.outputs[0] in gone else [unit])]

@@ -1,4 +1,4 @@
-"""Values that convolutions in bfloat16 make for others of their kind lie in memory as bfloat16: half the bytes, and nothing to round."""
+"""Decides which values are stored as bfloat16: those that only convolutions in bfloat16 make and read, to halve their bytes."""
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
@@ -17,7 +17,7 @@ CLAMPS = ("Relu", "Clip")               # activations that a convolution applies
 
 
 def half_values(units: Sequence[Unit], kept: Collection[str], accuracy: Accuracy, threads: int) -> frozenset[str]:
-    """Names of such values among those that units make; kept: values that somebody else reads, or that lie in others."""
+    """Names of the values to store as bfloat16. kept: values that are read elsewhere or lie inside other values."""
     rounding = [(unit, _rounds(unit, accuracy, threads)) for unit in units]
     made = {unit.outputs[0] for unit, rounds in rounding if rounds and isinstance(unit, BoundNode) and _may_narrow(unit)}
     for unit, rounds in rounding:

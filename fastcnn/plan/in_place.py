@@ -1,4 +1,4 @@
-"""Residuals that nobody reads later are added where they lie: the result takes their place in the arena.
+"""Adds residuals in place: where a residual is not read later, the output takes over its place in the arena.
 
 A map of the output's size is then read and written instead of one read, another fetched to be written over and stored.
 """
@@ -16,7 +16,7 @@ Step = tuple[str, Sequence["Tensor | None"], int, Mapping[str, Any]]
 
 
 def add_in_place(steps: Sequence[Step]) -> None:
-    """Sets .shared of the buffers of such outputs, and how long what they share lives. The buffers' .first and .last are set."""
+    """Sets .shared of the buffers of such outputs and extends the lifetimes of shared places. Requires .first and .last to be set."""
     for index, (kind, operands, _, _) in enumerate(steps):
         at = RESIDUAL_OF.get(kind)
         y, residual = operands[0], operands[at] if at is not None and at < len(operands) else None

@@ -1,4 +1,4 @@
-"""Whether several images may run as one batch: that no node of a graph lets one have a part in what is computed of another."""
+"""Decides whether several requests may run as one batch: no node may let one image influence another."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ IMAGES = 2
 
 
 def mixing(engine: Engine, specs: Mapping[str, Spec]) -> str | None:
-    """What keeps images apart from running together, in words; None where the outputs of each depend on no other.
+    """The reason, in words, why images must not run together; None where each image's outputs depend on it alone.
 
     specs  of every input; the extents of their first axes do not count
     """

@@ -1,4 +1,4 @@
-"""Layouts by name: the strides of a value that is to lie so, and whether one does.
+"""Named layouts: strides for each, and tests whether a tensor has one.
 
 "dense", "channels_last", "depth_inner"; where a value is only read, "rows" (the last axis without gaps) and "any" too.
 """

@@ -57,7 +57,7 @@ SLACK = 3
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What a step is and for which node, for profiles and summaries; unit: a value that each of the nodes makes that run with it as one."""
+    """A step's kind and node, for profiles and summaries. unit: one output of each node that runs as part of the same step."""
 
     kind: str
     node: str
@@ -82,7 +82,7 @@ class Stage:
     chosen: tuple[Chosen, ...] = ()
 
     def trimmed(self, results: list[np.ndarray]) -> list[np.ndarray]:
-        """The outputs at the extents they came to, from all that the program wrote."""
+        """The outputs cut to the extents that the run found, from everything that the program wrote."""
         kept = results[:len(self.outputs)]
         for (k, axis), count in zip(self.trims, results[len(self.outputs):]):
             shape = (*kept[k].shape[:axis], int(count[0]), *kept[k].shape[axis + 1:])
@@ -274,7 +274,7 @@ class StageLowering:
     # ---- inside ----
 
     def _turn_to(self, unit: Unit, name: str) -> None:
-        """What is asked from here on is asked by this unit; of fused nodes each has its part, so there is no one node."""
+        """Starts lowering a unit. Fused nodes are asked through part(), so there is no single node then."""
         self.unit, self.name = unit, name
         if isinstance(unit, BoundNode):
             self.node, self.args = unit.node, unit.args
@@ -306,7 +306,7 @@ class StageLowering:
                 recall(value)
 
     def _forget_weights(self) -> None:
-        """What was just packed is not needed twice in memory."""
+        """Releases the pages of weights that have just been packed."""
         for value in self.recalled:
             give_back(value)
         self.recalled.clear()

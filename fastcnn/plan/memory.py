@@ -1,4 +1,4 @@
-"""Memory for what a program hands out."""
+"""Allocates arrays for the outputs of a program."""
 from __future__ import annotations
 
 import math
@@ -14,15 +14,15 @@ LARGE_BYTES = 1 << 15
 
 
 def is_large(shape: tuple[int, ...], dtype: np.dtype) -> bool:
-    """Whether such an array is to begin at a vector's boundary."""
+    """Whether an array of this shape should be aligned to a vector."""
     return math.prod(shape) * dtype.itemsize >= LARGE_BYTES
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array; a large one begins at a vector's boundary."""
+    """An uninitialised array; a large one is aligned to a vector."""
     return aligned(shape, dtype) if is_large(shape, dtype) else np.empty(shape, dtype)
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array that begins at a vector's boundary."""
+    """An uninitialised array aligned to a vector."""
     return _native.aligned_empty(math.prod(shape), dtype).reshape(shape)

@@ -1,4 +1,4 @@
-"""Packs: the packed weights of a model, by what they depend on, shared by all of its plans."""
+"""Packs: the packed weights of a model by key, shared by all of its plans."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
@@ -11,10 +11,10 @@ from fastcnn.plan.pages import Pages
 
 
 class Packs(dict[Hashable, np.ndarray]):
-    """Those that plans made so far have asked for.
+    """Key -> packed weights that plans have asked for.
 
-    stored  what a compiled file has: packs of it are taken where somebody says what they must be, and they are that
-    specs   what was said so far: a compiled file may hold these
+    stored  packs of a compiled file, used where the caller gives a Spec and the pack has it
+    specs   key -> Spec given so far: these packs can be written to a compiled file
     """
 
     def __init__(self, stored: Mapping[Hashable, np.ndarray] = MappingProxyType({})):
@@ -24,7 +24,7 @@ class Packs(dict[Hashable, np.ndarray]):
         self.pages = Pages()
 
     def takes(self, key: Hashable, spec: Spec | None) -> bool:
-        """Whether a stored pack is what was asked for: then it is one of these from now on."""
+        """Takes over a stored pack if it has the Spec; returns whether it did."""
         if spec is None:
             return False
         self.specs[key] = spec
@@ -35,5 +35,5 @@ class Packs(dict[Hashable, np.ndarray]):
         return True
 
     def has(self, key: Hashable) -> bool:
-        """Whether nothing has to be packed for this key."""
+        """Whether the pack of this key exists already."""
         return key in self or key in self.stored

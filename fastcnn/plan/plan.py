@@ -1,4 +1,4 @@
-"""Plan: what runs for one set of input shapes: native stages and fallback nodes in turn, and how to go on where shapes wait for data."""
+"""Plan: the native stages and fallback nodes that run for one set of input shapes, and the nodes still to be planned during the run."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ def make_plan(planning: Planning, nodes: Sequence[Node], specs: Mapping[str, Spe
 
 def _kept(bound: Bound, stages: Sequence[Stage | Node], outputs: Sequence[str],
           packs: Packs) -> dict[str, np.ndarray]:
-    """The known values that a run looks at, in memory of their own: what fallback nodes read, what waits for data, outputs."""
+    """Copies of the constant values that a run reads: inputs of fallback nodes and of nodes not planned yet, and outputs."""
     nodes = [*(stage for stage in stages if isinstance(stage, Node)), *bound.rest]
     kept = {name: bound.values[name] for name in {*outputs, *(name for node in nodes for name in node.reads)} if name in bound.values}
     for name in kept:
@@ -95,7 +95,7 @@ def _direct(stages: Sequence[Stage | Node], rest: Sequence[Node], inputs: tuple[
 
 
 def _runs(nodes: Sequence[BoundNode]) -> list[list[BoundNode]]:
-    """Consecutive native nodes together, each fallback alone."""
+    """Groups nodes into runs of consecutive native nodes and single fallback nodes."""
     runs: list[list[BoundNode]] = []
     for bound_node in nodes:
         if bound_node.op is not None and runs and runs[-1][0].op is not None:

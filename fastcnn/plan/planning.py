@@ -1,4 +1,4 @@
-"""Planning: what every plan of a graph is made with."""
+"""Planning: the settings and shared objects with which all plans of a graph are made."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -32,7 +32,8 @@ class Planning:
 
     @property
     def sharing(self) -> int:
-        """How many threads share a step: no more than there are CPUs now. What blocks, tiles and fusions are chosen for; no bit of a
-        result depends on it, and where there are more CPUs later more threads work on the same blocks.
+        """The number of threads that share a step, at most the CPUs there are now: blocks, tiles and fusions are chosen for it.
+
+        No bit of a result depends on it; if there are more CPUs later, more threads share the same blocks.
         """
         return min(self.threads, self.share, _native.cpus())

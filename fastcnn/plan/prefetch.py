@@ -1,4 +1,4 @@
-"""Prefetch: earlier steps touch the weights that later steps need. A matrix times a vector takes as long as the matrix from beyond L2."""
+"""Prefetch: earlier steps touch the weights that later steps need, since a matrix-vector product waits for its matrix."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Workspaces: the memory that the runs of one engine work in, and how many run at once: all while that memory is small, else take turns.
+"""Workspaces: the memory of an engine's runs. While it is small all runs go at once, else they take turns.
 
 A run beyond the number of CPUs takes time from the others and an arena of its own: a hundred callers of a model whose activations take
 10 MB would hold a gigabyte. Taking turns costs a switch of threads a run, which small models would feel: two runs a CPU hide it.
@@ -23,7 +23,7 @@ A_CPU, SMALL = 2, 64 << 20
 
 
 class Turn:
-    """A run that waits: woken with the workspace that it gets."""
+    """A waiting run; it is woken with the workspace that it gets."""
 
     def __init__(self) -> None:
         self.workspace: Workspace | None = None
@@ -31,7 +31,7 @@ class Turn:
         self._came.acquire()
 
     def wait(self, seconds: float | None) -> None:
-        """Until it is its turn, so long at most."""
+        """Waits for the turn, at most this many seconds."""
         self._came.acquire(timeout=-1 if seconds is None else seconds)
 
     def come(self, workspace: Workspace) -> None:
@@ -40,7 +40,7 @@ class Turn:
 
 
 class Workspaces(_native.WorkspacePool):
-    """take(until) for one run, then give(workspace, succeeded). Who waits longest is the next.
+    """A pool: take(until) before a run, give(workspace, succeeded) after it. Waiting runs are served in order.
 
     made  all there are, those in use included. A thread that is in a run of this engine already, with a signal handler above it, gets one
           beyond the bound: it cannot wait for itself.

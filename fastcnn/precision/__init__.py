@@ -1,1 +1,1 @@
-"""Which layers compute in which precision, by what values are on calibration data. Graphs in, graphs out; running them is the caller's."""
+"""Chooses the precision of layers from values on calibration data. Takes graphs and returns graphs; the caller runs them."""

@@ -1,4 +1,4 @@
-"""Bias correction: rounded weights move the mean of what a product makes; its bias takes that back."""
+"""Bias correction: rounding weights shifts the mean of a product's output; its bias is corrected by that shift."""
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Calibration: what values are like while data streams through the float network, in memory that does not grow with the data."""
+"""Calibration: records ranges and histograms of values while data streams through the float network, in bounded memory."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ SAMPLES, SAMPLE_BYTES = 32, 64 << 20        # feeds that are kept to measure err
 
 @dataclass
 class Observed:
-    """What has been seen of the values that are to be bytes.
+    """Statistics of the values that are to become bytes.
 
     means    of inputs of products, a channel each
     shapes   of values, of the first feeds

@@ -1,4 +1,4 @@
-"""Cross-layer equalisation: channels between two products are scaled so that both have weights of alike size for them."""
+"""Cross-layer equalisation: scales each channel between two products so that its weights in both have equal ranges."""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Errors: of one layer by itself, of a network's outputs."""
+"""Measures errors: of a network's outputs, and of each layer by itself."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 
 @dataclass(frozen=True)
 class Watch:
-    """The values by which a network is told from another: its outputs and, where those are flat functions, what these are of.
+    """The values by which two networks are compared: outputs and, where an output ends in a Softmax or Sigmoid, the input of that.
 
     before  (place among outputs, largest slope) of each value that is watched besides
     """

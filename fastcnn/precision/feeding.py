@@ -1,4 +1,4 @@
-"""Calibration data, in the forms that callers have it in, as feeds one after the other."""
+"""Feeding: calibration data, in any form that callers may pass, as an iterable of feeds."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,5 +36,5 @@ class Feeding:
 
     @property
     def total(self) -> int | None:
-        """How many there are, None where the data does not say."""
+        """The number of feeds, None where the data does not say."""
         return len(self.data) if hasattr(self.data, "__len__") else None

@@ -1,4 +1,4 @@
-"""What is remembered of a value while calibration data streams by: least, largest and a histogram, in memory that does not grow."""
+"""Histogram: least, largest and counts of a value's elements while calibration data streams by, in bounded memory."""
 from __future__ import annotations
 
 import numpy as np
@@ -23,7 +23,7 @@ class Histogram:
 
     @property
     def width(self) -> float:
-        """Of a bin."""
+        """The width of a bin."""
         return 2.0 ** (self.exponent or 0)
 
     def centres(self) -> np.ndarray:
@@ -48,7 +48,7 @@ class Histogram:
         self.total += x.size
 
     def _widen(self, low: float, high: float) -> None:
-        """Bins for all of [low, high], and for what there has been."""
+        """Extends the bins to cover [low, high]."""
         if self.exponent is None:
             spread = max(abs(low), abs(high))
             self.exponent = max(int(np.ceil(np.log2(spread))) - BINS.bit_length() + 3, SMALLEST_EXPONENT)
@@ -61,7 +61,7 @@ class Histogram:
             self._move(begin - (BINS - 1 - (end - begin)) // 2)
 
     def _join(self) -> None:
-        """Bins twice as wide."""
+        """Joins neighbouring bins, doubling their width."""
         joined = np.zeros(BINS, np.int64)
         begin = self.first // 2
         np.add.at(joined, (self.first + np.arange(BINS)) // 2 - begin, self.counts)

@@ -1,4 +1,4 @@
-"""A network that runs, as the search for precisions measures it."""
+"""Network: a runnable model, as the search for precisions measures it."""
 from __future__ import annotations
 
 import time
@@ -11,7 +11,7 @@ TURN = 2e-3             # seconds
 
 
 class Timing(Protocol):
-    """What of fastcnn.analysis.profile.Timing is looked at."""
+    """The fields of fastcnn.analysis.profile.Timing that are read here."""
 
     @property
     def nodes(self) -> tuple[str, ...]: ...
@@ -21,7 +21,7 @@ class Timing(Protocol):
 
 
 class Choice(Protocol):
-    """Of fastcnn.plan.choices.LayerChoice."""
+    """The fields of fastcnn.plan.choices.LayerChoice that are read here."""
 
     @property
     def node(self) -> str: ...
@@ -31,14 +31,14 @@ class Choice(Protocol):
 
 
 class Profile(Protocol):
-    """Of fastcnn.analysis.profile.Profile."""
+    """The fields of fastcnn.analysis.profile.Profile that are read here."""
 
     @property
     def timings(self) -> Sequence[Timing]: ...
 
 
 class Runs(Protocol):
-    """Of fastcnn.Model, which stands above this room."""
+    """The methods of fastcnn.Model that are called here; Model itself is in a room above."""
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[Any]: ...
 
@@ -48,7 +48,7 @@ class Runs(Protocol):
 
 
 class Network:
-    """Values, and times, of a model."""
+    """Values and times of a model."""
 
     def __init__(self, model: Runs):
         self.model = model
@@ -73,7 +73,7 @@ class Network:
         return {choice.node for choice in self.model.choices() if choice.precision == precision}
 
     def layer_ms(self, feeds: Feeds) -> dict[str, float]:
-        """Of each node, by its name; what runs as one is shared among its nodes."""
+        """Node name -> ms; the time of a fused step is divided among its nodes."""
         shared: dict[str, float] = {}
         for timing in self.model.profile(feeds, runs=9, seconds=0.5).timings:
             for name in timing.nodes:

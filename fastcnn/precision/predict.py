@@ -1,4 +1,4 @@
-"""What a product is predicted to take in floats and on bytes: by the cost model that chooses algorithms."""
+"""Predicts the time of a product in floats and on bytes, by the cost model that chooses algorithms."""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The float graph that is quantised: standard operators, scale and shift of normalisations in the weights before them."""
+"""Prepares a float graph for quantising: standard operators, with normalisations folded into weights."""
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Products that integer sums can compute: Conv, Gemm and MatMul with constant weights; which of their axes is that of outputs."""
+"""The products that can be computed on bytes: Conv, Gemm and MatMul with constant weights; and their axis of outputs."""
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""A float graph, and what its values are on calibration data, as a graph on bytes with a report: the stages in visible calls."""
+"""The stages of fastcnn.quantize(): calibrate a float graph, choose layers, write the graph on bytes, report."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
@@ -25,7 +25,7 @@ TRIALS = 8                              # whole networks that are measured to ge
 
 @dataclass(frozen=True)
 class Options:
-    """How to quantise: fastcnn.quantize() has the words."""
+    """Options of quantising; fastcnn.quantize() documents them."""
 
     method: str = "mse"
     activations: str = "uint8"
@@ -41,7 +41,7 @@ class Options:
 
 @dataclass
 class Calibrated:
-    """A float graph with what has been learnt of it.
+    """A float graph with its calibration.
 
     watched      what it is told from others by
     exact        these values for the samples

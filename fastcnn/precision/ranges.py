@@ -1,4 +1,4 @@
-"""From histograms to ranges: which values 256 levels should tell apart, by what is known of how often each comes."""
+"""Methods that choose, from a histogram, the range of values that 256 levels cover."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ Range = tuple[float, float]
 
 
 def minmax(seen: Histogram) -> Range:
-    """All there is."""
+    """The range of all values."""
     return seen.low, seen.high
 
 
 def percentile(seen: Histogram) -> Range:
-    """All but the outermost: half of what is left out on each side."""
+    """The range without the outermost values, half of them left out on each side."""
     if not seen.total:
         return 0.0, 0.0
     sums = np.cumsum(seen.counts)

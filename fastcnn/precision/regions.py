@@ -1,4 +1,4 @@
-"""Which nodes compute on bytes: products with constant weights, and what stands between them."""
+"""Decides which nodes compute on bytes: products with constant weights, and the nodes between them."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What quantising has done to each layer and to the whole, as plain data."""
+"""Report: the error, time and reason of each layer after quantising, and of the whole network."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass

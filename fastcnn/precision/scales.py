@@ -1,4 +1,4 @@
-"""Scales: of values, from their ranges; of weights, an output channel each; of biases, those of the sums they are added to."""
+"""Computes scales: of values from their ranges, of weights per output channel, of biases from both."""
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which layers stay in floats: those that lose by bytes, in time or in accuracy."""
+"""Decides which layers stay in floats because bytes would cost time or accuracy."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ def times(found: Regions, seen: Observed, threads: int) -> dict[str, Predicted]:
 
 
 def slower(found: Regions, predictions: Mapping[str, Predicted]) -> Kept:
-    """Products that would not be faster on bytes, what it takes to make bytes of a float input included."""
+    """Products that would not be faster on bytes, the quantising of float inputs included."""
     kept = {}
     for node in found.products():
         time = predictions[node.outputs[0]]

@@ -1,4 +1,4 @@
-"""Q/DQ: QuantizeLinear and DequantizeLinear at every value that is stored as bytes, weights as signed bytes, biases as int32."""
+"""Writes the quantised graph: Q/DQ at every value that is stored as bytes, weights as signed bytes, biases as int32."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace

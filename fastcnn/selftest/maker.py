@@ -1,4 +1,4 @@
-"""Small networks with seeded numbers, and what they are fed."""
+"""Makes small networks with seeded weights, and feeds for them."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is tested: operators whose kernels differ between instruction sets, at sizes beside their tiles."""
+"""The self-test's operators: those whose kernels differ between instruction sets, at sizes around their tiles."""
 from __future__ import annotations
 
 import numpy as np
@@ -7,7 +7,7 @@ from fastcnn.selftest.maker import Make, Maker
 
 
 def layers(m: Maker) -> dict[str, Make]:
-    """What networks are made of."""
+    """The operators that most networks consist of."""
     return {
         "Conv 1x1": lambda: m.one("Conv", (1, 19, 7, 9), m.normal(35, 19, 1, 1), m.normal(35)),
         "Conv 3x3 (Winograd)": lambda: m.one("Conv", (1, 32, 29, 29), m.normal(48, 32, 3, 3), pads=[1, 1, 1, 1]).but(prefers="winograd"),
@@ -38,7 +38,7 @@ def layers(m: Maker) -> dict[str, Make]:
 
 
 def others(m: Maker) -> dict[str, Make]:
-    """Other forms of it, bytes and integers, casts, indexing, sampling, recurrence."""
+    """Other forms of these; bytes and integers, casts, indexing, sampling, recurrence."""
     return {
         "ConvTranspose, long strides": lambda: m.one("ConvTranspose", (1, 9, 37), m.normal(9, 1, 32), strides=[8]),
         "BatchNormalization": lambda: m.one("BatchNormalization", (1, 21, 5, 7), m.normal(21), m.normal(21), m.normal(21), m.positive(21)),

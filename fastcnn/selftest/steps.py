@@ -1,4 +1,4 @@
-"""What is tested besides: the kinds of steps that no single operator with constant operands reaches."""
+"""The self-test's networks for kinds of steps that no single operator with constant operands reaches."""
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The server as an ASGI application: routes, who may ask, what is answered when something is wrong."""
+"""The server as an ASGI application: routes, authorisation, error responses."""
 from __future__ import annotations
 
 import asyncio

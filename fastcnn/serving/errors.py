@@ -1,4 +1,4 @@
-"""What a request can be answered with instead of results."""
+"""Errors that are answered with an HTTP status."""
 from __future__ import annotations
 
 from fastcnn.ir.errors import (
@@ -25,7 +25,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 
 def as_request_error(error: Exception) -> RequestError | None:
-    """None for what is a fault of the server."""
+    """The RequestError for an exception; None where the exception is a fault of the server."""
     if isinstance(error, RequestError):
         return error
     status = next((status for kind, status in STATUS if isinstance(error, kind)), None)

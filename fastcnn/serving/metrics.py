@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests and their answers, and each model's own counts."""
+"""Metrics for Prometheus: requests by status, and each model's counters."""
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The server's description of itself: OpenAPI 3.1."""
+"""The OpenAPI 3.1 description of the server."""
 from __future__ import annotations
 
 from typing import Any

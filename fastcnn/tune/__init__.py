@@ -1,1 +1,1 @@
-"""Choices by measurement: candidates timed on this machine with weights from memory, answers kept on disk. Knows shapes, no graph."""
+"""Tuning: chooses by timing candidates on this machine, with weights from memory, and keeps the answers on disk."""

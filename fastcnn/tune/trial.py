@@ -1,4 +1,4 @@
-"""Trials: the candidates of one convolution as native steps of their own, or whatever else runs, timed in interleaved rounds.
+"""Trials: times the candidates of one convolution, each as a native step, in interleaved rounds.
 
 In a network the weights of a layer come from beyond L2, while its input has just been written and the kernel has run before: a warm
 loop flatters the algorithms with large packed weights. So every candidate has weights of its own, before each round other memory

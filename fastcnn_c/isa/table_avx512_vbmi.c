@@ -1,4 +1,4 @@
-/* The lookup of bytes for processors with AVX-512 VBMI, which dispatch.c asks for: the other kernels have no use for it. */
+/* Table lookup of bytes with AVX-512 VBMI, the only kernel that uses this extension; dispatch.c picks it where the CPU has VBMI. */
 #define FC_ISA avx512_vbmi
 
 #include "../simd/avx512.h"

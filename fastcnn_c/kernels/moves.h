@@ -1,4 +1,4 @@
-/* Contracts of the families that move or convert elements and compute nothing; the rest of families.h. */
+/* Contracts of the kernel families that only move or convert elements; families.h has the others. */
 #ifndef FC_MOVES_H
 #define FC_MOVES_H
 

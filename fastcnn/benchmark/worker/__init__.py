@@ -1,1 +1,1 @@
-"""What runs in the process of an engine. It imports nothing of fastcnn outside of this folder: that may be another Python."""
+"""The code that runs in an engine's process. It imports nothing else of fastcnn, since the process may be another Python."""

@@ -1,4 +1,4 @@
-"""ONNX to what other engines read, once per network and converter version: the results stay in the folder for temporary files."""
+"""Converts ONNX files for engines that read other formats; results are cached in the temporary folder by file and converter version."""
 from __future__ import annotations
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Queries that arrive by themselves, as at a server."""
+"""Serves queries that arrive at given times, as at a server."""
 from __future__ import annotations
 
 import time

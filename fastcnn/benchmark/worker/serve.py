@@ -1,4 +1,4 @@
-"""The side of the pipe where the engine is: commands come in, plain data goes out."""
+"""The engine's process: reads commands from a pipe and answers with plain data."""
 from __future__ import annotations
 
 import gc

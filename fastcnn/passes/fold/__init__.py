@@ -1,1 +1,1 @@
-"""What constants can take in."""
+"""Passes that fold nodes into constants: weights, biases, padding, known shapes."""

@@ -18,7 +18,7 @@ from fastcnn.passes.rewrite import constant
 
 
 def affine_after(graph: Graph) -> bool:
-    """Folds one affine node after another into the linear operator that only it reads."""
+    """Folds affine nodes, one after another, into the linear operator whose result they alone read."""
     def fold(node: Node, reader: Node) -> Node | None:
         return None if has_epilogue(node) else FOLDS[node.op_type](graph, node, reader)
 
@@ -46,7 +46,7 @@ def _with_weights(graph: Graph, node: Node, w: np.ndarray, factors: np.ndarray, 
 
 
 def _scale(fill: Callable[[np.ndarray], None], factors: np.ndarray, out: np.ndarray) -> None:
-    """out = what `fill` writes there, times factors; products in float64, without an array of them."""
+    """Fills `out` by `fill` and multiplies it by factors, in float64 but without a float64 copy of the whole array."""
     fill(out)
     np.multiply(out, factors, out=out, dtype=np.float64, casting="unsafe")
 

@@ -1,4 +1,4 @@
-"""Nodes whose value does not depend on the graph's inputs, computed once; sizes that are known, known as constants."""
+"""Computes nodes that do not depend on the graph's inputs once, at load; known sizes become constants too."""
 from __future__ import annotations
 
 import math
@@ -68,7 +68,7 @@ def _folded(graph: Graph, node: Node) -> list[np.ndarray] | None:
 
 
 def _rounds(node: Node, inputs: list[np.ndarray | None]) -> float:
-    """How often the bodies of a node run at most; infinite where nobody knows."""
+    """The most rounds that the bodies of a node can run; infinite where that is not known."""
     if any(is_control_flow(inner) and inner.op_type != "If" for body in node.bodies.values() for inner in body.nodes):
         return math.inf                      # loops in loops multiply
     if node.op_type == "Loop":
@@ -90,7 +90,7 @@ def _constant_of_shape(node: Node, shape: np.ndarray) -> list[np.ndarray] | None
 
 
 def _loops(shape: tuple[int, ...]) -> int:
-    """How many elements a tensor has, or would have if its extents of 0 were 1: what takes time."""
+    """The number of elements with extents of 0 counted as 1, a bound for the time of loops over the tensor."""
     return math.prod([max(extent, 1) for extent in shape])
 
 
@@ -99,7 +99,7 @@ def _affordable(size: int | None, read: int) -> bool:
 
 
 def _inferred_bytes(node: Node, inputs: list[np.ndarray | None]) -> int | None:
-    """What the outputs take, and what inputs without elements would take; None where nobody knows."""
+    """Bytes of the outputs, and of empty inputs if their extents of 0 were 1; None where shapes are unknown."""
     specs = tuple(None if x is None else Spec(x.dtype, x.shape) for x in inputs)
     try:
         outputs = infer_outputs(Args(node, specs, tuple(inputs)))

@@ -83,7 +83,7 @@ def _conv(graph: Graph, pad: Node, node: Node, producers: Mapping[str, Node]) ->
 
 
 def _average_pool(graph: Graph, pad: Node, node: Node, producers: Mapping[str, Node]) -> Node | None:
-    """Elements of a Pad count: count_include_pad=1, which must not make the pool's own padding count that did not."""
+    """Average pooling: a Pad's zeros count, so count_include_pad becomes 1; not if the pool's own padding did not count."""
     own = _explicit_pads(node, len(node.attrs["kernel_shape"]))
     if node.attrs.get("ceil_mode", 0) or own is None or (any(own) and not node.attrs.get("count_include_pad", 0)):
         return None

@@ -1,4 +1,4 @@
-"""What the other passes know about shapes, kept up to date."""
+"""Keeps the inferred shapes of the graph up to date while passes rewrite it."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ NUMBERS = frozenset({int})
 
 
 def shape_knowledge(graph: Graph) -> bool:
-    """Infers shapes anew where some are not fully known; True when more sizes are known than before."""
+    """Infers shapes again where some are not fully known; True if more sizes are known than before."""
     shapes, before = graph.shapes, graph.inferred_from
     values = [v for node in graph.nodes for v in node.outputs if v]
     if all([_is_known(shapes.get(v)) for v in values]):
@@ -31,13 +31,13 @@ def shape_knowledge(graph: Graph) -> bool:
 
 
 def start_knowledge(graph: Graph) -> None:
-    """Before the passes run: what is known was inferred from the graph as it is, if it was inferred."""
+    """Before the passes: notes that the graph's present shapes were inferred from its present nodes."""
     if graph.contents is not None:
         graph.inferred_from = source_of(graph)
 
 
 def end_knowledge(graph: Graph) -> None:
-    """After them: the nodes that facts were inferred from are let go."""
+    """After the passes: releases the nodes that shapes were inferred from."""
     graph.inferred_from = None
 
 

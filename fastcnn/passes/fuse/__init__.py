@@ -1,1 +1,1 @@
-"""A node takes in the one behind it."""
+"""Passes that fuse a node into the epilogue of the node before it."""

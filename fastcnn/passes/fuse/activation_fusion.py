@@ -39,7 +39,7 @@ def _fused(graph: Graph, node: Node, reader: Node) -> Node | None:
 
 
 def activation_of(graph: Graph, node: Node, card: Card) -> Activation | None:
-    """What a node would be as an epilogue; None where it cannot be one or its parameters are not constants."""
+    """The Activation that a node would be as an epilogue; None where it cannot be one or its parameters are not constant."""
     if card.function is None or not card.function.fused:
         return None
     if node.op_type != "Clip":
@@ -51,7 +51,7 @@ def activation_of(graph: Graph, node: Node, card: Card) -> Activation | None:
 
 
 def composed(first: Activation, second: Activation) -> Activation | None:
-    """One activation equal to second(first(x)): both have to be limits."""
+    """One Activation equal to second(first(x)), for limits (Relu, Clip); None for others."""
     a, b = _limits(first), _limits(second)
     if a is None or b is None or b[0] > b[1]:
         return None

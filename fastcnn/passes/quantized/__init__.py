@@ -1,1 +1,1 @@
-"""Quantised operators become 8-bit ones: regions in which no value is a float."""
+"""Passes that turn quantised operators into operators on bytes, in regions without float values."""

@@ -1,4 +1,4 @@
-"""Nodes on bytes that take in the one behind them."""
+"""Merges nodes on bytes with the nodes behind them: tables, limits, sums."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -33,7 +33,7 @@ def absorbed(graph: Graph) -> None:
 
 
 def _floats(graph: Graph) -> None:
-    """A product whose bytes, or sums, are only made floats of makes these."""
+    """A product whose bytes are only dequantised makes floats itself."""
     consumers, outputs = graph.consumers(), graph.output_names()
     changed: dict[int, Node | None] = {}
     for node in graph.nodes:
@@ -80,7 +80,7 @@ def _composed(graph: Graph, first: Node, second: Node, table: np.ndarray) -> Nod
 
 
 def _limited(node: Node, reader: Node, table: np.ndarray) -> Node | None:
-    """The node with other limits where the table says min(max(u, low), high)."""
+    """The node with the limits of a table that is min(max(u, low), high)."""
     if node.attrs.get("to") != "uint8" or node.input(TABLE) or table.dtype != np.uint8:
         return None
     low, high = int(table[0]), int(table[255])
@@ -91,7 +91,7 @@ def _limited(node: Node, reader: Node, table: np.ndarray) -> Node | None:
 
 
 def _looked_up(node: Node, reader: Node, table: np.ndarray) -> Node | None:
-    """The product that looks up what it makes."""
+    """The product with a table applied to its result."""
     if node.op_type not in PRODUCTS or node.attrs["to"] != "uint8" or node.input(TABLE) or table.dtype != np.uint8:
         return None
     inputs = (*node.inputs, *[""] * (TABLE - len(node.inputs)), reader.inputs[1])

@@ -1,4 +1,4 @@
-"""Values of 8 bits while regions are made: unsigned inside, whatever they are in the file, with one scale and zero point each."""
+"""Region: the rewriting of a graph onto bytes. Values are unsigned bytes inside, each with one scale and zero point."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -61,15 +61,15 @@ class Region:
     changed: bool = False
 
     def producer(self, value: str) -> Node | None:
-        """The node that makes a value, as it is by now."""
+        """The node that makes a value, in its present form."""
         return self.made.get(value) or self.graph.producers().get(value)
 
     def is_read_once(self, value: str) -> bool:
-        """By one node of the graph as it was, and by nobody outside."""
+        """Whether one node of the original graph reads a value, and no output is it."""
         return len(self.graph.consumers().get(value, ())) == 1 and value not in self.graph.output_names()
 
     def keep(self, node: Node) -> None:
-        """A node stays as it is."""
+        """Keeps a node unchanged."""
         self.rewritten.append(node)
 
     def add(self, op_type: str, inputs: Sequence[str], output: str, like: str, kind: str = "uint8", name: str = "", **attrs: Any) -> str:
@@ -88,11 +88,11 @@ class Region:
         self.changed = True
 
     def rank(self, value: str) -> int:
-        """Of a value, 0 where it is not known."""
+        """The rank of a value, 0 where it is not known."""
         return len(shape_of(self.graph, value) or ())
 
     def fresh(self, stem: str) -> str:
-        """A name for a value that is new."""
+        """A new name for a value."""
         name, k = stem, 0
         while name in self.made or name in self.unsigned.values() or self.graph.fresh_name(name) != name:
             k += 1
@@ -100,11 +100,11 @@ class Region:
         return name
 
     def constant(self, stem: str, array: np.ndarray) -> str:
-        """A new constant."""
+        """Adds a constant and returns its name."""
         return add_constant(self.graph, stem, np.ascontiguousarray(array))
 
     def kind_of(self, value: str, zero: str = "") -> str:
-        """"uint8", "int8"... of a value, or of its zero point where that is a constant; "" where it is not known."""
+        """The element type ("uint8", "int8" ...) of a value, or of its constant zero point; "" where unknown."""
         kind = type_of(self.graph, zero if zero in self.graph.constants else value) or ""
         return kind[7:-1] if kind.startswith("tensor(") else ""
 
@@ -119,7 +119,7 @@ class Region:
         return Scale(number, point + (128 if kind == "int8" else 0)) if np.isfinite(number) and number > 0 else None
 
     def operand(self, value: str) -> Operand | None:
-        """What a float value is made of where that is bytes, or a constant of the file that is stored as bytes."""
+        """The bytes that a float value is dequantised from, constants of the file included; None where there are none."""
         node = self.producer(value)
         if node is None:
             return None
@@ -133,7 +133,7 @@ class Region:
         return Operand(self.bytes_of(node.input(0), kind), at) if at is not None else None
 
     def bytes_of(self, value: str, kind: str) -> str:
-        """The unsigned bytes of a value of that kind."""
+        """The name of the unsigned bytes of a value; signed ones are converted."""
         if kind == "uint8":
             return value
         if value not in self.unsigned:
@@ -145,11 +145,11 @@ class Region:
         return self.unsigned[value]
 
     def target(self, value: str, kind: str) -> str:
-        """Under which name unsigned bytes are made for a value of that kind."""
+        """The name under which unsigned bytes for a value of this kind are made."""
         return value if kind == "uint8" else self.fresh(f"{value}/unsigned")
 
     def give(self, value: str, kind: str, made: str) -> None:
-        """The value of the file whose unsigned bytes were made under a name of target()."""
+        """Makes the file's value from the unsigned bytes that were made under the name of target()."""
         if kind == "int8":
             self.unsigned[value] = made
             self.add("ByteTable", [made, self._flips("int8")], value, value, "int8")

@@ -1,4 +1,4 @@
-"""What a node on bytes is to make."""
+"""Goal: the result that a node on bytes has to make."""
 from __future__ import annotations
 
 from math import inf
@@ -15,7 +15,7 @@ ALL_FLOATS = (-inf, inf)
 
 @dataclass(frozen=True)
 class Goal:
-    """A result by name.
+    """A result: its name, scale and limits.
 
     target  its scale as bytes; None: it stays a float
     limits  the least and the largest value, as floats

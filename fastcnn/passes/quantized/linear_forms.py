@@ -1,4 +1,4 @@
-"""Operators that have scales and zero points among their inputs: QLinearConv, QLinearMatMul, and those that onnxruntime has added."""
+"""Rewrites operators with scales and zero points among their inputs: QLinearConv, QLinearMatMul, and those of onnxruntime."""
 from __future__ import annotations
 
 from collections.abc import Callable

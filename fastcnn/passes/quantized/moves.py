@@ -1,4 +1,4 @@
-"""Operators that move elements, or pick the largest of them: the same on bytes as on what these stand for."""
+"""Rewrites operators that move elements, or pick the largest: they give the same result on bytes."""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Sums, products and means of bytes, and what is joined of bytes at several scales."""
+"""Rewrites Add, Sub, Mul, average pooling, and Concat of bytes at several scales."""
 from __future__ import annotations
 
 from collections.abc import Sequence

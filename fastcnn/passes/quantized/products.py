@@ -1,4 +1,4 @@
-"""Convolutions and matrix products of bytes with constant weights of signed bytes."""
+"""Rewrites convolutions and matrix products of bytes with constant weights of signed bytes."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ WINDOW = ("strides", "dilations", "pads", "auto_pad", "kernel_shape", "group")
 
 
 def conv(region: Region, node: Node, goal: Goal) -> bool:
-    """Conv of what is bytes."""
+    """Rewrites a Conv whose input is made from bytes."""
     x, w = region.operand(node.input(0)), region.weights(node.input(1), 0)
     if x is None or w is None or not is_covered(node, w, goal.target is None):
         return False

@@ -1,4 +1,4 @@
-"""Quantised operators on bytes: what is quantised, computed and quantised again becomes one node that never makes a float.
+"""Rewrites quantised operators onto bytes: DequantizeLinear, operator, QuantizeLinear become one node that makes no float.
 
 Two forms of models come to the same nodes: operators between DequantizeLinear and QuantizeLinear, and those that have scales among their
 inputs (QLinearConv and its like). Activations are unsigned bytes inside; signed ones get 128 added where they enter, zero points too.

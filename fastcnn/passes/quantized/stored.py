@@ -1,4 +1,4 @@
-"""Constants that a file stores as integers: taken as they are by quantised operators, else made floats."""
+"""Constants that a file stores as integers: quantised operators read them directly; for others they become floats."""
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Functions of one byte: whatever floats are computed from it, what is stored in the end is one of 256 bytes."""
+"""Functions of one byte as tables: whatever is computed in floats between two bytes, the result is one of 256 bytes."""
 from __future__ import annotations
 
 import numpy as np

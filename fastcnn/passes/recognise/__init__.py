@@ -1,1 +1,1 @@
-"""Several nodes that spell one operator become it."""
+"""Passes that recognise one operator spelled out in several nodes."""

@@ -1,4 +1,4 @@
-"""Channel shuffles as what they are: a fixed order of channels, Gather along axis 1 (ShuffleNet: Zhang et al., CVPR 2018).
+"""Recognises channel shuffles: they become a Gather along axis 1 (ShuffleNet: Zhang et al., CVPR 2018).
 
 Reshape (N, C, ...) to (N, g, C/g, ...), Transpose of the two, Reshape back: y[:, i*g + k] = x[:, k*C/g + i].
 """

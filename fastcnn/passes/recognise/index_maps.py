@@ -1,4 +1,4 @@
-"""Where the elements of a value come from, when all between is the moving of elements: Pad, Slice, Gather, Reshape, Transpose ..."""
+"""Follows elements of a value back through nodes that only move them (Pad, Slice, Gather, Reshape, Transpose ...)."""
 from __future__ import annotations
 
 import math

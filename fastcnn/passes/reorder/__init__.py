@@ -1,1 +1,1 @@
-"""Nodes change places where that is cheaper."""
+"""Passes that swap nodes where the other order is cheaper."""

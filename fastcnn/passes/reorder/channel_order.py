@@ -1,4 +1,4 @@
-"""Orders of channels go into the weights on either side, so that what a convolution reads lies in one run.
+"""Moves channel permutations into the weights of neighbouring convolutions, so that what a convolution reads lies in one run.
 
 A Gather along channels moves memory. A dense Conv reads its channels in any order with permuted weights, and a Conv before a
 Concat can write them in any order: in ShuffleNet V2 each unit's convolutions then read a slice of a Concat, and only the

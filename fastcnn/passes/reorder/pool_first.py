@@ -1,4 +1,4 @@
-"""The average of what a 1x1 convolution makes becomes the convolution of the average, which has fewer pixels."""
+"""Swaps a 1x1 convolution and the average pooling after it: the convolution then has fewer pixels."""
 from __future__ import annotations
 
 from math import prod

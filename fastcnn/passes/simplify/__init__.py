@@ -1,1 +1,1 @@
-"""What computes nothing goes."""
+"""Passes that remove nodes that compute nothing."""

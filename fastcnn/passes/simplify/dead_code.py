@@ -1,11 +1,11 @@
-"""Nodes without readers, constants without readers."""
+"""Removes nodes and constants that nothing reads."""
 from __future__ import annotations
 
 from fastcnn.ir.graph import Graph
 
 
 def dead_code(graph: Graph) -> bool:
-    """Keeps what a graph output depends on."""
+    """Keeps the nodes and constants that a graph output depends on."""
     needed = graph.output_names()
     kept = []
     for node in reversed(graph.nodes):

@@ -1,4 +1,4 @@
-"""Nodes that compute what another one does already."""
+"""Removes nodes that compute the same as another node."""
 from __future__ import annotations
 
 from typing import Any

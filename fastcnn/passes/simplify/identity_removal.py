@@ -1,4 +1,4 @@
-"""Nodes that hand on their input as it is."""
+"""Removes nodes whose output equals their input."""
 from __future__ import annotations
 
 from collections.abc import Callable

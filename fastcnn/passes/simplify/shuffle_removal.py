@@ -1,4 +1,4 @@
-"""Transposes and reshapes that undo or repeat each other."""
+"""Merges successive transposes and successive reshapes."""
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""Other spellings become the one that later passes know."""
+"""Passes that rewrite variants of operators into the one form that later passes and kernels know."""

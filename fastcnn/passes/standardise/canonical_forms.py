@@ -1,4 +1,4 @@
-"""One spelling for what exporters spell differently, so that later rewrites and kernels look for one only."""
+"""Rewrites equivalent forms into one (Sum of two into Add ...), so that later passes and kernels look for one form only."""
 from __future__ import annotations
 
 from collections.abc import Callable

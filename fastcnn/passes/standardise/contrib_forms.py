@@ -1,4 +1,4 @@
-"""Operators of com.microsoft that onnxruntime's optimiser and quantiser write: as the standard operators they are made of."""
+"""Rewrites operators of com.microsoft, which onnxruntime's optimiser and quantiser write, into standard operators."""
 from __future__ import annotations
 
 from typing import Any

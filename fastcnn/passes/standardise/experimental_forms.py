@@ -1,4 +1,4 @@
-"""Experimental operators of opsets before 10, which old converters wrote: as the standard operators that they abbreviate.
+"""Rewrites experimental operators of opsets before 10, which old converters wrote, into standard operators.
 
 Their texts are in onnx 1.2 to 1.4; onnxruntime still runs all but GivenTensorFill and ConstantFill.
 """

@@ -1,4 +1,4 @@
-"""Rare forms of operators that have kernels for their common form only: spelled out in common ones."""
+"""Rewrites rare forms of operators, for which there are no kernels, into common operators."""
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Quantised operators spelled out: integers exactly in int32, scales in float32."""
+"""Rewrites quantised operators that no region has taken: integers exactly in int32, scales in float32."""
 from __future__ import annotations
 
 import numpy as np

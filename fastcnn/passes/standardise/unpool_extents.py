@@ -1,4 +1,4 @@
-"""MaxUnpool is told the shape that its indices count in: that of what the MaxPool before it read."""
+"""Gives MaxUnpool the shape that its indices refer to: that of the input of the MaxPool before it."""
 from __future__ import annotations
 
 from fastcnn.ir.graph import Graph, Node

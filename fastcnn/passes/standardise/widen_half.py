@@ -1,4 +1,4 @@
-"""float16 and bfloat16 arithmetic in float32: weights widened at load, casts to half turned into roundings of floats.
+"""Turns float16 and bfloat16 arithmetic into float32: widens weights, and makes casts to half precision roundings of floats.
 
 Exact for the weights. Results of arithmetic keep more digits than half precision would; a Cast or CastLike asks for the rounding and gets
 it, up to infinity. The graph's inputs and outputs keep their types: passes/half_border.py casts float16 there, Model converts bfloat16.

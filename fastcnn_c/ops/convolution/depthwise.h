@@ -1,4 +1,4 @@
-/* What the steps with a depthwise convolution share. */
+/* Declarations that the steps with a depthwise convolution share. */
 #ifndef FC_DEPTHWISE_H
 #define FC_DEPTHWISE_H
 

@@ -1,4 +1,4 @@
-/* How the channels and rows of a depthwise convolution of 8-bit values are taken together: its step and the packing of its weights agree. */
+/* The grouping of channels and rows in a depthwise convolution of 8-bit values, which its step and the packing of its weights share. */
 #ifndef FC_QDEPTHWISE_H
 #define FC_QDEPTHWISE_H
 

@@ -1,4 +1,4 @@
-/* What steps of 8-bit values say of their results to the kernels. */
+/* Bounds of results that steps of 8-bit values hand to their kernels. */
 #ifndef FC_REQUANTISE_H
 #define FC_REQUANTISE_H
 

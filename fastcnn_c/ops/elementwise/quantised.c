@@ -1,4 +1,4 @@
-/* Elementwise steps of 8-bit values: to them, from them, tables, sums and products. */
+/* Elementwise steps of 8-bit values: quantise, dequantise, tables, sums and products. */
 #include <string.h>
 
 #include "kernels/kernels.h"

@@ -1,4 +1,4 @@
-/* Results as long as the data say: the indices of what is not zero, and the slices that a condition keeps. Both write `count`,
+/* NonZero and Compress, whose output extent depends on the data: indices of non-zero elements, slices that a condition keeps. Both write `count`,
  * the extent they came to, and their output without gaps for that extent.
  */
 #include <string.h>

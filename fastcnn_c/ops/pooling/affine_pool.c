@@ -1,4 +1,4 @@
-/* Pooling of x scaled, shifted and clamped, a channel at a time the same: a normalisation, its activation and the pooling that
+/* Pooling of clamp(x * scale + shift), a pair per channel: a normalisation, its activation and the pooling that
  * alone reads them. For each output row what its windows cover is written to a strip of `block` channels in L1, on which the
  * pooling step runs as on an image whose first row is the strip's.
  */

@@ -1,4 +1,4 @@
-"""What fastcnn does, on this machine, in about two minutes:  python -m bench.demo  (or `make demo`)
+"""Demo of fastcnn on this machine, in about two minutes:  python -m bench.demo  (or `make demo`)
 
 The shipped digit classifier on shipped images, the shipped super-resolution network on photographs (a PNG in out/),
 and ResNet-18, MobileNetV2 and LeNet-5 beside onnxruntime. Ends with a summary.
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def progress_bar() -> Progress:
-    """One bar a task, gone when it is done."""
+    """A progress bar per task, removed when the task is done."""
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                     console=console, transient=True)
 
@@ -109,7 +109,7 @@ def classify(progress: Progress, options: Options) -> list[str]:
 
 
 def drawing(image: np.ndarray) -> str:
-    """Half a character a pixel. image: (8, 8) in 0..1."""
+    """An image as text, two pixels per character. image: (8, 8) in 0..1."""
     ink = image > INK
     return "\n".join("".join(" ▀▄█"[int(a) + 2 * int(b)] for a, b in zip(*rows, strict=True))
                      for rows in zip(ink[::2], ink[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""Kinds of convolution beside onnxruntime:  python -m bench.kinds [NAMES] [--write]
+"""Times every kind of convolution beside onnxruntime:  python -m bench.kinds [NAMES] [--write]
 
 A model of the few nodes that make each kind, batch 1, inputs and outputs as ONNX has them. The two engines take turns; the least time of
 each counts. --write puts the times into the table of fastcnn/ops/README.md, whose rows are these kinds.
@@ -68,7 +68,7 @@ def deformable() -> Net:
 
 
 def unshared() -> Net:
-    """What torch's exporter writes for F.unfold, and a matrix a position."""
+    """Unshared convolution as torch's exporter writes it: F.unfold, and a matrix per position."""
     net, at = Net(1, 16, 16, 16), np.arange(3)[:, None] + np.arange(16)
     net.add("Pad", net.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1]))).add("Gather", net.constant(at), axis=2)
     net.add("Gather", net.constant(at), axis=4).add("Transpose", perm=[0, 1, 2, 4, 3, 5])
@@ -110,7 +110,7 @@ KINDS: dict[str, Callable[[], Net]] = {
 
 
 def least_ms(runs: Sequence[Callable[[], object]], seconds: float) -> list[float]:
-    """The least time of each of them, taking turns."""
+    """The least time in ms of each function; they take turns."""
     best = [float("inf")] * len(runs)
     end = time.perf_counter() + seconds * len(runs)
     while time.perf_counter() < end:
@@ -141,7 +141,7 @@ def measure(name: str, seconds: float) -> tuple[float, float]:
 
 
 def filled(text: str, times: dict[str, tuple[float, float]]) -> str:
-    """The text with the last three cells of these rows between BEGIN and END written anew."""
+    """The text with new values in the last three cells of these rows between BEGIN and END."""
     head, table, tail = re.split(f"(?<={BEGIN})|(?={END})", text)
     lines = table.split("\n")
     for k, line in enumerate(lines):
@@ -154,7 +154,7 @@ def filled(text: str, times: dict[str, tuple[float, float]]) -> str:
 
 
 def rows(text: str) -> list[str]:
-    """The kinds that the table has."""
+    """The kinds in the table."""
     table = text.split(BEGIN, 1)[1].split(END, 1)[0]
     return [line.split(" | ")[0].removeprefix("| ") for line in table.strip().splitlines()[2:]]
 

@@ -1,4 +1,4 @@
-"""Single operators and small models beside onnxruntime:  python -m bench.lone [WORDS] [FILE.onnx ...]
+"""Times single operators and small models beside onnxruntime:  python -m bench.lone [WORDS] [FILE.onnx ...]
 
 Each case is a model of one layer, or of the few nodes that an exporter writes for it, batch 1, inputs and outputs as ONNX has them; WORDS
 select those whose name has one of them. The two engines take turns on one thread; the least time of each counts. Exits with 1 when a case
@@ -98,7 +98,7 @@ def cast(source: int, target: int) -> onnx.ModelProto:
 
 
 def normed_between(groups: int, channels: int, side: int) -> Net:
-    """A group normalisation where it stands in networks: on what a convolution made, read by another."""
+    """A group normalisation between two convolutions, as in networks."""
     net = Net(1, channels, side, side).conv(channels, channels, 1, 1)
     net.add("Reshape", net.constant(np.array([0, groups, -1])))
     net.add("InstanceNormalization", net.constant(np.ones(groups, np.float32)), net.constant(np.zeros(groups, np.float32)))

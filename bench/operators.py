@@ -1,4 +1,4 @@
-"""python -m bench.operators: onnx's generated node tests by fastcnn and by onnxruntime, counted.
+"""python -m bench.operators: counts which of onnx's generated node tests fastcnn and onnxruntime pass.
 
 Each engine runs in a process of its own. A case that takes too long or brings the process down is counted as such, and
 a new process goes on with the next one. Tolerances are those of onnx's own runner.
@@ -67,7 +67,7 @@ def typed(y: Any, expected: Any) -> Any:
 
 
 def array_of(value: Any) -> Any:
-    """What newer loaders give as a TensorProto, as an array."""
+    """A value of a case as an array; newer loaders of onnx return a TensorProto."""
     import onnx
 
     return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value

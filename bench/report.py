@@ -1,4 +1,4 @@
-"""What bench.models found, as Markdown:  python -m bench.report RESULTS.json ...  (several files: one table of all)"""
+"""Formats results of bench.models as Markdown:  python -m bench.report RESULTS.json ...  (several files: one table of all)"""
 from __future__ import annotations
 
 import argparse

@@ -1,4 +1,4 @@
-"""What a service asks of an engine: python -m bench.service CHECK MODEL.onnx [--rounds 3], a table of both engines.
+"""Measures what services need of an engine: python -m bench.service CHECK MODEL.onnx [--rounds 3], a table of both engines.
 
 CHECK: threads  eight Python threads on one model, and on a model of one thread each: runs a second; every result is compared bit by bit
        idle     CPU milliseconds in the ten seconds after a burst of runs

@@ -1,4 +1,4 @@
-"""How soon the first answer is there:  python -m bench.start MODEL.onnx ... [--threads 1]
+"""Times the way to the first answer:  python -m bench.start MODEL.onnx ... [--threads 1]
 
 Import of what loads models, load, first and second run, and the peak of memory after a third, each in a fresh process that has imported
 nothing else; engines take turns, medians of --rounds processes. The files lie in the page cache and modules are compiled, as in an

@@ -1,4 +1,4 @@
-"""What lower precision costs trained networks: `python -m models.accuracy [--write] [FOLDER]` prints the table of README.md.
+"""Measures the accuracy of trained networks in lower precision: `python -m models.accuracy [--write] [FOLDER]` prints README.md's table.
 
 A row a network, its own metric in float32, in bfloat16, in 8 bits and with precision="auto", beside onnxruntime's own quantiser and
 OpenVINO. Data is what wheels carry (models.data); scikit-learn, scikit-image, Pillow and onnxruntime are needed, OpenVINO is used where it

@@ -1,4 +1,4 @@
-"""What is known about a network that can be built."""
+"""Builder: how to write one of the networks, and the published facts about it."""
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Single convolutions by every algorithm: the layers of real networks, one text file each, and what can compute them."""
+"""Single convolutions: the layers of real networks, one text file per network, and how to read them."""
 from __future__ import annotations
 
 import os
@@ -81,7 +81,7 @@ def parse_line(line: str, origin: str = "") -> Layer:
 
 @contextmanager
 def pinned(isa: str | None, cpus: Sequence[int] | None, count: int = 1) -> Iterator[None]:
-    """At an instruction set, if one is named, and on these CPUs, or the first `count` allowed ones; then on all of them again."""
+    """Context manager: uses an instruction set, if one is named, and pins the process to these CPUs or the first `count` allowed ones."""
     if isa:
         _native.set_isa(isa)
     if not hasattr(os, "sched_setaffinity"):

@@ -1,4 +1,4 @@
-"""The layers that hold a network back:  python -m bench.layers.held FILE.onnx ... [--aim 1.5] [--worst 6] [--write SECTION]
+"""Finds the layers that hold a network back:  python -m bench.layers.held FILE.onnx ... [--aim 1.5] [--worst 6] [--write SECTION]
 
 Times every step of fastcnn and every node of onnxruntime (its profiler) in the whole network, in turns, one thread, and joins both by the
 values they make. A layer's loss is what it takes beyond onnxruntime's time over the aim: the sum of all losses, less the gains, is what
@@ -38,7 +38,7 @@ LAYOUT = frozenset(["ReorderInput", "ReorderOutput", "Transpose", "Reshape"])
 
 @dataclass(frozen=True)
 class Layer:
-    """What fastcnn runs as one. ours: its us; theirs: those of onnxruntime's nodes that make the same; macs: 0 where none are known."""
+    """A step of fastcnn. ours: its us; theirs: us of onnxruntime's nodes that compute the same; macs: 0 where not known."""
 
     name: str
     algorithm: str
@@ -71,7 +71,7 @@ class Ours:
         self.times.append(seconds)
 
     def units(self) -> list[tuple[Unit, float, int]]:
-        """What runs as one, its us, its multiply-adds."""
+        """The units of the network with their us and multiply-adds."""
         us, steps = 1e6 * np.percentile(self.times, QUARTILE, axis=0), self.stage.steps
         found = []
         for unit in units_of(self.plan):
@@ -104,7 +104,7 @@ class Theirs:
 
 
 def owners(graph: onnx.GraphProto, units: Sequence[Unit]) -> dict[str, int]:
-    """Value or name of a node -> index of the unit that computes it: what is made on the way to a unit's values is that unit's."""
+    """Value or node name -> index of the unit that computes it; a value inside a unit belongs to that unit."""
     values = {name for node in graph.node for name in node.output}
     owner: dict[str, int] = {}
     for k, unit in enumerate(units):

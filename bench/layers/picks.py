@@ -1,4 +1,4 @@
-"""How near the planner's picks are to the best candidates:  python -m bench.layers.picks [NETWORK | FILE] ...   (make picks)
+"""Compares the planner's picks with the best candidates:  python -m bench.layers.picks [NETWORK | FILE] ...   (make picks)
 
 The layers of the networks in this folder, weights cold. The best of many noisy times is too low, so the pick is not held against it:
 every candidate is timed in a few rounds, the fastest and the pick in more, and at last the pick beside the winner alone, with their weights

@@ -1,4 +1,4 @@
-"""Tables by which a vector of channels is picked out of others: the operand of the pick step and of groups narrower than a vector."""
+"""Tables that pick each lane of a vector of channels from other vectors, for the pick step and for groups narrower than a vector."""
 from __future__ import annotations
 
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""The operators with native kernels: (domain, ONNX name) -> Op. Everything else runs in the fallback."""
+"""OPS: the operators with native kernels, (domain, ONNX name) -> Op. Everything else runs in the fallback."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

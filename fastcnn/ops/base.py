@@ -1,4 +1,4 @@
-"""What an operator is to the planner: when its kernels cover a node, and a lowering; and what a lowering may ask.
+"""Op: an operator as the planner sees it. Lowering: the interface through which an operator emits its steps.
 
 An operator family is one file; fastcnn.ops.OPS maps ONNX names to one instance of Op each.
 """
@@ -18,7 +18,7 @@ from fastcnn.ir.tensor import Strides, Tensor
 
 
 class Unit(Protocol):
-    """What is lowered as one: a BoundNode, or neighbours that run as one step (fastcnn.fusions)."""
+    """Something that is lowered as one: a BoundNode, or nodes fused into one step (fastcnn.fusions)."""
 
     @property
     def name(self) -> str: ...
@@ -31,19 +31,19 @@ class Unit(Protocol):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The values it needs, one for each time that it reads it."""
+        """The names of the values that it reads, once for each time."""
 
     def where(self) -> str:
-        """How errors name it."""
+        """The name for error messages."""
 
     def lower(self, low: Lowering) -> None:
-        """Emit its steps."""
+        """Emits its steps."""
 
 
 class Lowering(Protocol):
-    """What the planner offers an operator while it lowers one node of a bound graph.
+    """The interface to the planner while an operator lowers one node of a bound graph.
 
-    threads  at most so many will run its steps
+    threads  the most threads that will run the steps
     """
 
     threads: int
@@ -59,14 +59,14 @@ class Lowering(Protocol):
     def args(self) -> Args: ...
 
     def part(self, unit: Unit, name: str = "") -> Lowering:
-        """This lowering for one of the nodes that run as one step: its inputs, outputs and name; name: another for its steps."""
+        """This interface for one of several fused nodes: its inputs, outputs and name; name: another name for its steps."""
 
     @property
     def strict(self) -> bool:
         """Whether the node's convolutions must be direct (fastcnn.convolve.accuracy)."""
 
     def read(self, i: int, layout: str = "any") -> Tensor:
-        """Input i in a layout, copied only if it does not lie so already.
+        """Input i in a layout; copied only if it has another one.
 
         any            as it lies           dense   row-major
         channels_last  channels contiguous, other strides arbitrary (rank >= 3)
@@ -84,70 +84,70 @@ class Lowering(Protocol):
         """
 
     def alias(self, i: int, tensor: Tensor) -> None:
-        """Output i is this view of something that exists."""
+        """Makes output i a view of an existing tensor."""
 
     def count(self, i: int) -> Tensor:
-        """One int64 for the extent of output i, which is Capped and written "dense"."""
+        """A tensor of one int64, for the actual extent of output i, which is Capped and written "dense"."""
 
     def temp(self, shape: tuple[int, ...], dtype: np.dtype = F32, layout: str | Strides = "dense") -> Tensor:
-        """Memory for the time between this node's own steps."""
+        """Temporary memory, used only by this node's own steps."""
 
     def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        """make(), which emits steps, or what it made for another node with this key before."""
+        """The result of make(), which emits steps; for a key that was used before, the earlier result."""
 
     def constant(self, array: np.ndarray) -> Tensor:
-        """An array that lives as long as the program, as it lies."""
+        """A tensor over an array that lives as long as the program."""
 
     def packed(self, key: Hashable, make: Callable[[], np.ndarray], spec: Spec | None = None) -> Tensor:
-        """make(), computed once per model: key names the weights and everything the result depends on.
+        """The result of make(), computed once per model; key: the weights' name and everything else that the result depends on.
 
-        spec  what it makes: then it may come from a compiled file, if it is so there
+        spec  the result's Spec; if given, a pack of a compiled file that has this Spec may be used
         """
 
     def contents(self, i: int) -> np.ndarray:
         """args.constant(i), reloaded if its pages were released; for reading values outside packed()."""
 
     def copy(self, target: Tensor, source: Tensor) -> None:
-        """target = source, element by element, any strides."""
+        """Emits target = source, element by element, for any strides."""
 
     def widths(self, key: Hashable, groups: int = 1) -> list[int]:
-        """Tile widths in vectors for whose panels the constant weights named so are packed already, by an earlier plan or another node."""
+        """Tile widths, in vectors, for which these constant weights have been packed already, by an earlier plan or for another node."""
 
     def decide(self, problem: Problem, key: Hashable) -> Choice:
-        """What computes a convolution of this node.
+        """Decides how a convolution of this node is computed.
 
-        key  names constant weights: a tile width that they are packed for is kept where it costs little
+        key  names the constant weights: a tile width for which they are packed already is kept where that costs little
         """
 
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
-        """Append a step (fastcnn_c/steps.h); operands[0] is its output. work: about how many multiply-adds or elements it costs."""
+        """Appends a step (fastcnn_c/steps.h); operands[0] is its output. work: about how many multiply-adds or elements it takes."""
 
     def dense_output(self, i: int = 0) -> bool:
-        """Output i leaves the program row-major: writing it so saves a copy."""
+        """Whether output i leaves the program row-major, so that writing it row-major saves a copy."""
 
 
 class Op:
     """One ONNX operator."""
 
     def native(self, args: Args) -> bool:
-        """Whether lower() covers this node: dtypes, ranks, attributes. Everything else goes to the fallback.
+        """Whether lower() covers this node (dtypes, ranks, attributes); other nodes go to the fallback.
 
-        Raises DataDependent where lower() needs a value that the shape rule does not ask for and that only the run will tell.
+        Raises DataDependent where lower() needs a value that only the run computes, beyond those that the shape rule needs.
         """
         return all(spec is None or spec.dtype == F32 for spec in args.specs)
 
     def capped(self, args: Args) -> Spec | None:
-        """The one output where data decide how long it is: as long as it can be. Of all others fastcnn.inference knows the shapes."""
+        """The Capped output of operators like NonZero, with its largest possible extent; None for others, whose shapes are inferred."""
         return None
 
     def lower(self, low: Lowering) -> None:
-        """Emit the steps that compute the node's outputs. Not for operators whose outputs are known before any run: they are folded."""
+        """Emits the steps that compute the node's outputs."""
         raise AssertionError(f"{type(self).__name__} is folded when it is bound, or has a lowering")
 
 
 @dataclass(frozen=True)
 class BoundNode:
-    """A node with what is known of its inputs; op is None for a fallback."""
+    """A node with the Specs and values of its inputs; op is None for a fallback node."""
 
     node: Node
     op: Op | None

@@ -1,4 +1,4 @@
-"""Tensors as images: what steps over (n, h, w, c) read and write, whatever number of spatial axes the value has."""
+"""Views of tensors with any number of spatial axes as images (N, C, H, W), for steps over (n, h, w, c)."""
 from __future__ import annotations
 
 import math
@@ -37,7 +37,7 @@ def as_image(t: Tensor, flat: bool) -> Tensor | None:
 
 
 def _own_image(t: Tensor, flat: bool) -> Tensor:
-    """as_image of a tensor that was allocated as one: it has no gaps between rows."""
+    """as_image() of a tensor without gaps between rows, for which it cannot fail."""
     image = as_image(t, flat)
     assert image is not None
     return image
@@ -50,7 +50,7 @@ def image_fields(y: Tensor, x: Tensor) -> dict[str, int]:
 
 
 def is_image(spec: Spec, ranks: tuple[int, ...] = (3, 4)) -> bool:
-    """A tensor with channels and pixels, and something in them."""
+    """Whether a tensor has channels and pixels, and at least one element."""
     return spec.rank in ranks and spec.size > 0
 
 

@@ -1,4 +1,4 @@
-"""How elementwise operators choose the layout of their output and read operands to fit it; numbers of element types."""
+"""Layouts of elementwise operators: choosing that of the output, and reading operands to fit it; codes of element types."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ COMPUTED = frozenset(dtype for dtype in DTYPE_CODES if dtype != np.float16)
 
 
 def movable(*specs: Spec | None) -> bool:
-    """Values that copies can carry: plain numbers of few dimensions."""
+    """Whether copy steps can move a value: plain numbers of few dimensions."""
     return all(s is None or (s.dtype in DTYPE_CODES and s.rank <= _native.MAX_DIMS) for s in specs)
 
 
 def elementwise_strides(tensors: Sequence[Tensor], shape: tuple[int, ...]) -> Strides:
-    """Where an elementwise result should lie: channels last when an operand of its shape does, else like the first such operand."""
+    """Strides for an elementwise result: channels-last if an operand of its shape is, else those of the first such operand."""
     whole = [t for t in tensors if t.shape == shape and 0 not in t.strides]
     for t in whole:
         if len(shape) >= 3 and is_channels_last(shape, t.strides) and not is_dense(shape, t.strides):
@@ -33,7 +33,7 @@ def elementwise_strides(tensors: Sequence[Tensor], shape: tuple[int, ...]) -> St
 
 
 def operand(low: Lowering, i: int, y: Tensor) -> Tensor:
-    """Input i broadcast to y; when y lies channels last so does it, or is one vector of channels, or one value a pixel."""
+    """Input i broadcast to y. Where y is channels-last, so is the result, or it is a vector of channels or one value per pixel."""
     t = low.read(i)
     aligned = aligned_to(t, len(y.shape))
     if not is_channels_last(y.shape, y.strides) or is_dense(y.shape, y.strides) or is_channels_last(aligned.shape, aligned.strides):
@@ -52,19 +52,19 @@ def operand(low: Lowering, i: int, y: Tensor) -> Tensor:
 
 
 def aligned_to(t: Tensor, rank: int) -> Tensor:
-    """The view with axes of extent one in front."""
+    """A view with axes of extent 1 added in front."""
     lead = rank - len(t.shape)
     return Tensor(t.buffer, (1,) * lead + t.shape, (0,) * lead + t.strides, t.offset)
 
 
 def scalar(low: Lowering, value: float, dtype: np.dtype = F32) -> Tensor:
-    """One number as a tensor of rank 0."""
+    """A number as a tensor of rank 0."""
     t = low.constant(np.array([value], dtype))
     return Tensor(t.buffer, (), ())
 
 
 def own_output(low: Lowering, i: int, strides: Strides | None = None) -> Tensor:
-    """Memory for output i with just these strides (default row-major), never a slice of a Concat's output. Sets the output."""
+    """Memory for output i with exactly these strides (default row-major), never a slice of a Concat's output. Sets the output."""
     spec = low.output_spec(i)
     wanted = dense_strides(spec.shape) if strides is None else strides
     if low.dense_output(i):

@@ -1,4 +1,4 @@
-"""Windows shared by convolution and pooling: kernel, strides, dilations, pads of ONNX and the extents that follow from them."""
+"""Window: kernel, strides, dilations and pads of convolution and pooling, and the output extents that follow."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def resolve(args: Args, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> Wi
 @lru_cache(maxsize=512)
 def _resolved(spatial: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...],
               pads: tuple[int, ...], auto_pad: str, ceil_mode: bool) -> Window:
-    """resolve(), asked for several times while a node is planned; () stands for the default. Raises Mismatch."""
+    """resolve() with a cache; () stands for the default of an attribute. Raises Mismatch."""
     rank = len(spatial)
     attrs = {"strides": strides, "dilations": dilations, "pads": pads, "auto_pad": auto_pad, "ceil_mode": ceil_mode}
     out = numbers(window_extents(attrs, spatial, kernel))
@@ -50,7 +50,7 @@ def _resolved(spatial: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[
 
 
 def shared(total: Sequence[int], auto_pad: str) -> tuple[int, ...]:
-    """Pads before and after each axis: halves, the odd one after with SAME_UPPER, else before."""
+    """Pads before and after each axis for a given total: halves, the odd one after (SAME_UPPER) or before."""
     small, large = [t // 2 for t in total], [t - t // 2 for t in total]
     return (*small, *large) if auto_pad == "SAME_UPPER" else (*large, *small)
 

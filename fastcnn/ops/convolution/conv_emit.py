@@ -1,4 +1,4 @@
-"""What every convolution-like lowering shares: places and epilogues as step fields, and the step for one 2-D convolution."""
+"""Helpers of all convolution-like lowerings: places and epilogues as step fields, and emit_conv() for one 2-D convolution."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def two_dimensional(t: Tensor) -> Tensor:
 
 
 def weights_of(low: Lowering) -> np.ndarray | Tensor:
-    """Input 1 with at least two kernel axes: an array where it is constant, else where the run will find it."""
+    """Input 1 with at least two kernel axes: an array where it is constant, else a Tensor."""
     w = low.args.values[1]
     if w is None:
         computed = low.read(1, "dense")
@@ -39,7 +39,7 @@ def weights_of(low: Lowering) -> np.ndarray | Tensor:
 
 
 def three_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
-    """Input 0 where it lies as three row-major planes, which the conv step interleaves on the way to its band; None: it must be copied.
+    """Input 0 if it lies as three row-major planes, which the conv step interleaves into its band; None if it must be copied.
 
     Not for 3x3 kernels of stride 1: these may be Winograd's, which reads pixels.
     """
@@ -51,7 +51,7 @@ def three_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
 
 
 def banded_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
-    """Input 0 where it lies in row-major planes that the conv step will lay out in its band, row by row; None: it must be copied.
+    """Input 0 if it lies in row-major planes, which the conv step transposes into its band; None if it must be copied.
 
     Windows of several pixels: those of one are computed as one long row, which has no band.
     """
@@ -82,7 +82,7 @@ def epilogue(activation: Activation | None) -> dict[str, float]:
 
 
 def vector_of(low: Lowering, i: int, count: int) -> Tensor | None:
-    """Input i as `count` contiguous floats: a bias or a slope, constant or computed; None when omitted."""
+    """Input i, a bias or a slope, as `count` contiguous floats, constant or computed; None where it is omitted."""
     if not low.args.has(i):
         return None
     value = low.args.values[i]
@@ -99,7 +99,7 @@ def _repeated(value: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Term:
-    """Which part of the node's sum a step adds: the first brings the bias, the last the slope and the activation."""
+    """The part of a node's sum that a step adds: the first step adds the bias, the last applies slope and activation."""
 
     first: bool = True
     last: bool = True
@@ -148,7 +148,7 @@ def emit_unseen(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, na
 
 def _emit_pieces(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, window: Window,
                  pieces: list[tuple[int, int]], term: Term) -> None:
-    """The convolution of some input channels after the other, each added to what the ones before it left in y."""
+    """Emits a convolution in pieces of input channels, each added to the sum of those before it in y."""
     for i, (first, last) in enumerate(pieces):
         part = Term(term.first and i == 0, term.last and i == len(pieces) - 1)
         emit_conv(low, y, x.slice(1, first, last - first), y if i else residual, w[:, first:last], f"{name}@{first}", window, 1, part)
@@ -176,7 +176,7 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 
 def conv_fields(picked: Choice, x: Tensor, y: Tensor, residual: Tensor | None,
                 activation: Mapping[str, float]) -> dict[str, Any]:
-    """Step fields of a convolution as it was chosen."""
+    """Step fields of a convolution by its choice."""
     return {**picked.shape.window, **place("x", x), **place("y", y), **place("r", residual), **activation, **picked.fields}
 
 

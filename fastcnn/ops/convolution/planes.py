@@ -1,4 +1,4 @@
-"""Convolutions whose input and output are row-major anyway: the rungs that work on planes, without two changes of layout."""
+"""Convolutions of row-major tensors by the rungs on planes, without two changes of layout."""
 from __future__ import annotations
 
 import math
@@ -16,7 +16,7 @@ CLAMPS = ("Relu", "Clip")   # activations that clamp
 
 
 def problem_on_planes(low: Lowering, window: Window, group: int) -> Problem | None:
-    """The node's convolution with x and y as planes; None where they do not lie so, or no rung on planes computes it.
+    """The Problem of the node's convolution on planes; None where x or y are not row-major, or no rung on planes covers it.
 
     A window of one tap is one over a single long row, whatever the number of axes.
     """
@@ -43,7 +43,7 @@ def problem_on_planes(low: Lowering, window: Window, group: int) -> Problem | No
 
 
 def lower_on_planes(low: Lowering, problem: Problem, name: str) -> bool:
-    """The steps of a rung on planes; False, and nothing done, where one on pixels was chosen."""
+    """Emits the steps of a rung on planes; returns False, without a step, where a channels-last rung was chosen."""
     choice = low.decide(problem, name)
     if ladder.changes_layout(problem, choice):
         return False

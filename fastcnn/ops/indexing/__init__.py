@@ -1,1 +1,1 @@
-"""What finds elements, or places them, by index."""
+"""Operators that find or place elements by index."""

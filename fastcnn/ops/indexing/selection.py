@@ -1,4 +1,4 @@
-"""The best of many: ArgMax, ArgMin, Hardmax, TopK, NonMaxSuppression; what data select: NonZero, Compress."""
+"""ArgMax, ArgMin, Hardmax, TopK, NonMaxSuppression, NonZero, Compress."""
 from __future__ import annotations
 
 import math

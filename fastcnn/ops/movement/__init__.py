@@ -1,1 +1,1 @@
-"""What only moves elements."""
+"""Operators that only move elements."""

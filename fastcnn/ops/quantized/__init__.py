@@ -1,1 +1,1 @@
-"""This package's operators on bytes (fastcnn.reference.bytes defines them): what quantised operators become."""
+"""This package's operators on bytes, which passes make from quantised operators; fastcnn.reference.bytes defines them."""

@@ -1,4 +1,4 @@
-"""What every operator on bytes shares: results within limits, layouts, operands in memory that kernels may read past."""
+"""Helpers of all operators on bytes: limits of results, layouts, operands that kernels may read past their end."""
 from __future__ import annotations
 
 from collections.abc import Sequence

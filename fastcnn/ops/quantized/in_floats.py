@@ -1,4 +1,4 @@
-"""A product of bytes by float kernels, where the instruction set has no dot products of bytes: Winograd outruns exact sums three times.
+"""Computes a product of bytes by float kernels where the instruction set has no dot products of bytes and floats are faster.
 
 What is computed is what the operator says, with sums of float32.
 """

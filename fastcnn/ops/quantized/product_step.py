@@ -1,4 +1,4 @@
-"""What all products of bytes with constant weights share: the steps of one two-dimensional convolution, its offsets and its epilogue."""
+"""Emits one two-dimensional convolution of bytes, with its offsets and epilogue, for all products with constant weights."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ def _epilogue(attrs: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _offset(low: Lowering, w: np.ndarray, name: str) -> Tensor:
-    """What the zero point of x adds to every sum of these weights, padding included, and the bias."""
+    """The offset of each output channel: bias, less the zero point of x times the sum of the weights, padding included."""
     zero = low.node.attrs["x_zero"]
 
     def make() -> np.ndarray:

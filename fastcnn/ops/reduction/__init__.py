@@ -1,1 +1,1 @@
-"""What takes one number of many: reductions, softmax, normalisations."""
+"""Reductions, softmax, normalisations."""

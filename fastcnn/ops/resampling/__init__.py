@@ -1,1 +1,1 @@
-"""Images at other sizes and places."""
+"""Resize, GridSample, AffineGrid: images sampled at other positions."""

@@ -1,4 +1,4 @@
-"""The steps of Resize over float32, and what goes where a coordinate lies outside."""
+"""Emits the steps of a float32 Resize, and extrapolation outside of x."""
 from __future__ import annotations
 
 import math

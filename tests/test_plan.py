@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import fastcnn
+from fastcnn.ir.errors import ModelError
+from fastcnn.ir.graph import Graph, Node, ValueInfo
 from fastcnn.ir.tensor import Buffer
 from fastcnn.plan import arena, executor
 from fastcnn.plan.lowering import Stage
+from fastcnn.plan.packs import Packs
 
 F32 = np.dtype(np.float32)
 rng = np.random.default_rng(0)
@@ -224,3 +227,13 @@ def test_planes_of_an_input_need_no_copy_of_their_own(channels, strides, copies)
     np.testing.assert_allclose(y[1:], loaded(x[1:]), rtol=1e-6)
     expected = fastcnn.load(model(nodes[:1], {"x": ["n", channels, 31, 45]}, {"c": TensorProto.FLOAT}, {"w": w}))(x)
     np.testing.assert_allclose(y, expected.max(axis=(2, 3), keepdims=True), rtol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [["y", "y"], ["x"], ["w"]], ids=["by two nodes", "an input", "a constant"])
+def test_a_value_that_is_made_twice_is_no_plan(outputs: list[str]) -> None:
+    """The reader refuses such files; a graph that was written wrongly inside the package would write beyond its memory."""
+    nodes = [Node("Add", ("x", "w"), (name,), {}, f"node_{k}", "", 14) for k, name in enumerate(outputs)]
+    graph = Graph(nodes, [ValueInfo("x", "tensor(float)", (2,))], [ValueInfo(outputs[0], "tensor(float)", (2,))],
+                  {"w": np.ones(2, np.float32)}, {"": 14})
+    with pytest.raises(ModelError, match=rf"'node_{len(outputs) - 1}': value '{outputs[0]}' is assigned twice"):
+        executor.Engine(graph, 1, Packs())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn.ir.errors import ModelError
 from fastcnn.ir.lazy import lazy
 from fastcnn.ir.record import dataclass
 
@@ -211,6 +212,16 @@ class Graph:
         known = set(self.constants) | {i.name for i in self.inputs} | {v for n in self.nodes for v in n.outputs}
         reads = [v for n in self.nodes for v in n.reads] + [o.name for o in self.outputs]
         return list(dict.fromkeys(v for v in reads if v not in known))
+
+    def check_assignments(self) -> None:
+        """Raises ModelError naming the node for a value that is made twice: a plan has memory for one."""
+        made = {*self.constants, *(info.name for info in self.inputs)}
+        for node in self.nodes:
+            for value in node.outputs:
+                if value in made:
+                    raise ModelError(f"{node.where()}: value {value!r} is assigned twice")
+                if value:
+                    made.add(value)
 
     def fresh_name(self, stem: str) -> str:
         """A value name that starts with `stem` and is not in use."""

@@ -67,6 +67,7 @@ class Engine:
         self.graph = graph
         self.max_plans = MAX_PLANS
         self.fallbacks: dict[int, Node] = {} if fallbacks is None else fallbacks
+        graph.check_assignments()
         check_operators(graph)
         for name, array in graph.constants.items():
             if not array.size:

@@ -65,10 +65,7 @@ def normalized(site: Site) -> Outputs:
     x = site.shape(0)
     if x is None:
         return site.outputs(None)
-    axis = site.attrs.get("axis", -1)
-    if not -len(x) <= axis < max(len(x), 1):
-        raise Mismatch(f"axis={axis}")
-    axis %= max(len(x), 1)
+    axis = site.axis(site.attrs.get("axis", -1), len(x))
     for i in (1, 2):
         scale = site.shape(i)
         if scale is not None and not _broadcasts(scale, x[axis:]):

@@ -123,8 +123,11 @@ def _args(node: Node, bound: Bound) -> Args:
     specs, values = [], []
     for name in node.inputs:
         value = bound.values.get(name) if name else None
+        spec = spec_of(value) if value is not None else bound.specs.get(name) if name else None
+        if value is None and spec is not None and 0 in spec.shape and not isinstance(spec, Capped):
+            value = np.empty(spec.shape, spec.dtype)        # without elements it is known before it is computed
         values.append(value)
-        specs.append(spec_of(value) if value is not None else bound.specs.get(name) if name else None)
+        specs.append(spec)
     return Args(node, tuple(specs), tuple(values))
 
 

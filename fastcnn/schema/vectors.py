@@ -18,14 +18,22 @@ COUNTS: dict[str, dict[int, int]] = {
     "Clip": {1: 1, 2: 1}, "CumProd": {1: 1}, "CumSum": {1: 1}, "Dropout": {1: 1, 2: 1}, "NonMaxSuppression": {2: 1, 3: 1, 4: 1},
     "OneHot": {1: 1, 2: 2}, "Pad": {2: 1}, "Range": {0: 1, 1: 1, 2: 1}, "TopK": {1: 1}, "Trilu": {1: 1}}
 
+# Operator -> which of its inputs have elements for axes of the first: none where that is a number. No shape waits for those.
+OF_AXES: dict[str, tuple[int, ...]] = {
+    "Pad": (1, 3), "Slice": (1, 2, 3, 4), "Tile": (1,),
+    **{f"Reduce{kind}": (1,) for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")}}
+
 
 def wrong_count(node: Node, shape_of: Callable[[int], Shape | None]) -> str | None:
-    """The error text for an input with more or fewer elements than COUNTS says; None where no input is known to have."""
-    for i, count in COUNTS.get(node.op_type, {}).items() if not node.domain else ():
+    """The error text for an input with more or fewer elements than COUNTS and OF_AXES say; None where no input is known to have."""
+    counts = COUNTS.get(node.op_type, {})
+    if node.op_type in OF_AXES and shape_of(0) == ():
+        counts = {**counts, **dict.fromkeys(OF_AXES[node.op_type], 0)}
+    for i, count in counts.items() if not node.domain else ():
         shape = shape_of(i) if node.input(i) else None
         sizes = [size for size in shape or () if isinstance(size, int)]
         if shape is not None and len(sizes) == len(shape) and prod(sizes) != count:
-            return f"input {i} ({node.inputs[i]!r}) has shape {list(shape)}, not {count} element{'s' * (count > 1)}"
+            return f"input {i} ({node.inputs[i]!r}) has shape {list(shape)}, not {count} element{'s' * (count != 1)}"
     return None
 
 

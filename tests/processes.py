@@ -1,6 +1,7 @@
 """Processes started while four threads of the parent load, plan and run: python tests/processes.py METHOD COUNT [THREADS].
 
 METHOD is fork, spawn or forkserver, THREADS how many each model may take. Every child runs the parent's model and one that it loads itself.
+The parent's threads rest while it waits for the children: what they do then no child sees.
 """
 from __future__ import annotations
 
@@ -16,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
 
 sys.path[:0] = [str(Path(__file__).parent.parent)]
 import fastcnn  # noqa: E402
@@ -27,17 +26,20 @@ METHODS = [method for method in ("fork", "spawn", "forkserver") if method in mul
 SIDE_BY_SIDE = 8
 # A child that takes longer hangs: on a busy machine it imports for some seconds. In slices, as all may be stopped for a while.
 PATIENCE_SECONDS, SLICES = 5, 24
+# The threads work so long before each child is started, which is in the midst of it.
+AT_WORK_SECONDS = 0.005
 OTHER_BITS, SAME_BITS = 3, 0
 
 
-def network() -> onnx.ModelProto:
-    """Two convolutions on a map of any height."""
+def network() -> bytes:
+    """A model of two convolutions on a map of any height."""
+    from onnx import helper, numpy_helper  # by the parent alone
     rng = np.random.default_rng(0)
     weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in (("a", (32, 16, 3, 3)), ("b", (16, 32, 1, 1)))}
     nodes = [helper.make_node("Conv", ["x", "a"], ["t"], pads=[1] * 4), helper.make_node("Conv", ["t", "b"], ["y"])]
     graph = helper.make_graph(nodes, "network", [helper.make_tensor_value_info("x", 1, ["n", 16, "h", 29])],
                               [helper.make_tensor_value_info("y", 1, None)], [numpy_helper.from_array(w, n) for n, w in weights.items()])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
 
 
 def image(height: int) -> np.ndarray:
@@ -46,12 +48,12 @@ def image(height: int) -> np.ndarray:
 
 
 @contextmanager
-def four_threads_at_work(loaded: fastcnn.Model, proto: bytes) -> Iterator[None]:
-    """They plan new heights, run, forget, and load, until the block ends. What one of them raises comes out of the block."""
-    stop = threading.Event()
+def four_threads(loaded: fastcnn.Model, proto: bytes) -> Iterator[threading.Event]:
+    """While the event is set they plan new heights, run, forget, and load. What one of them raises comes out of the block."""
+    at_work, stop = threading.Event(), threading.Event()
 
     def work(first: int) -> None:
-        while not stop.is_set():
+        while at_work.wait() and not stop.is_set():
             for height in range(first, first + 5):
                 loaded(image(height))
             loaded.trim()
@@ -60,9 +62,10 @@ def four_threads_at_work(loaded: fastcnn.Model, proto: bytes) -> Iterator[None]:
     with ThreadPoolExecutor(4) as pool:
         working = [pool.submit(work, 8 + 5 * k) for k in range(4)]
         try:
-            yield
+            yield at_work
         finally:
             stop.set()
+            at_work.set()
         for thread in working:
             thread.result()
 
@@ -76,15 +79,20 @@ def child(loaded: fastcnn.Model, proto: bytes, want: np.ndarray) -> None:
 def outcomes(method: str, count: int, threads: int) -> Counter[str]:
     """How so many children ended: "same bits", "hang", or the code they exited with."""
     context = multiprocessing.get_context(method)
-    proto = network().SerializeToString()
+    if method == "forkserver":
+        context.set_forkserver_preload(["fastcnn", "onnx"])
+    proto = network()
     loaded = fastcnn.load(proto, threads=threads)
     want = loaded(image(40))
     ended: Counter[str] = Counter()
-    with four_threads_at_work(loaded, proto):
+    with four_threads(loaded, proto) as at_work:
         while ended.total() < count:
             children = [context.Process(target=child, args=(loaded, proto, want)) for _ in range(min(SIDE_BY_SIDE, count - ended.total()))]
+            at_work.set()
             for process in children:
+                time.sleep(AT_WORK_SECONDS)
                 process.start()
+            at_work.clear()
             ended.update([_end_of(process) for process in children])
     return ended
 

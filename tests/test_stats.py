@@ -138,7 +138,7 @@ def test_nothing_prints_but_programs_for_a_terminal():
 
 def test_import_load_and_run_open_no_socket_start_no_program_and_say_nothing(tmp_path):
     """Python tells an audit hook of every socket and process; what C would open shows among the descriptors."""
-    (tmp_path / "m.onnx").write_bytes(network().SerializeToString())
+    (tmp_path / "m.onnx").write_bytes(network())
     program = """
         import os, sys
         calls = []

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from fastcnn.ir.errors import LimitError
+from fastcnn.ir.lazy import lazy
 from fastcnn.ir.record import dataclass
 
 # Axes of a tensor: numpy knows no more.
@@ -20,17 +22,32 @@ MOST_WORK = 1 << 50
 MOST_FOLDED_ROUNDS = 1000
 # Known values, computed when shapes are bound: larger ones are computed by the run, in the arena.
 MOST_FOLDED_BYTES = 256 << 20
+# What any process may have that runs Python.
+FREE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
 class Budget:
-    """memory: most bytes for each of these: one value, the activations of one plan, the packed weights of the model."""
+    """What each of these may take at most: one value, the activations of one plan, the packed weights of the model.
 
-    memory: int
+    limit   bytes, or who knows them: asked when something is larger than `free`, because the answer takes reading a dozen files
+    memory  bytes
+    free    so many bytes are within any limit that is not known yet
+    """
+
+    limit: int | Callable[[], int]
+
+    @lazy
+    def memory(self) -> int:
+        return self.limit if isinstance(self.limit, int) else self.limit()
+
+    @lazy
+    def free(self) -> int:
+        return min(self.limit, FREE_BYTES) if isinstance(self.limit, int) else FREE_BYTES
 
     def check(self, nbytes: int, where: str) -> None:
         """Raises LimitError where nbytes is more than the budget; `where` says in the message who asks for them."""
-        if nbytes > self.memory:
+        if nbytes > self.free and nbytes > self.memory:
             raise LimitError(f"{where} takes {nbytes} bytes, at most {self.memory} are allowed (max_memory)")
 
     def check_value(self, dtype: np.dtype, shape: tuple[int, ...], where: str) -> None:
@@ -41,6 +58,8 @@ class Budget:
         if len(shape) > MAX_RANK:
             raise LimitError(f"{where} has {len(shape)} axes, at most {MAX_RANK} are possible")
         nbytes = math.prod(shape) * dtype.itemsize
+        if 0 < nbytes <= self.free:
+            return
         if nbytes > self.memory:
             self.check(nbytes, f"{where}: {dtype}{list(shape)}")
         elif not nbytes and math.prod([max(extent, 1) for extent in shape]) * dtype.itemsize > self.memory:

@@ -50,7 +50,7 @@ class Model:
                  max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST,
                  packs: Mapping[Hashable, np.ndarray] | None = None):
         """packs: packed weights of a compiled model, whose graph has been through the passes already."""
-        self._budget, self._max_memory = Budget(max_memory or default_memory()), max_memory
+        self._budget, self._max_memory = Budget(max_memory or default_memory), max_memory
         self._graph, self._threads, self._tune = graph, threads, tune
         self._compiled = packs is not None
         names = graph.node_names().union(*((accuracy, precision) if self._compiled else ()))        # passes may have removed some

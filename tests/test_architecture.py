@@ -52,7 +52,7 @@ ARROWS = {
     "calls": {"base", "cpu", "plan"},
     "model": {"base", "analysis", "calls", "compiled", "cpu", "inference", "reader", "passes", "precision", "convolve", "tune", "plan"},
     "backend": {"base", "model", "onnx_proto"},
-    "compat": {"base", "analysis", "model", "plan", "reader", "cpu", "onnx_proto"},
+    "compat": {"base", "analysis", "model", "passes", "plan", "reader", "cpu", "onnx_proto"},
     "capi": {"compat"},
     "preprocess": {"base", "model"},
     "comparison": {"base", "analysis", "model"},

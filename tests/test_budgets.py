@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import fastcnn
 from fastcnn import cpu
-from fastcnn.budget import MOST_NODES
+from fastcnn.budget import FREE_BYTES, MOST_NODES, Budget
 from fastcnn.ir.tensor import Buffer
 from fastcnn.ops.convolution import conv_transpose
 from fastcnn.plan import arena
@@ -254,3 +254,17 @@ def test_tensor_of_repeated_elements_takes_no_memory():
     proto = model([node("ConstantOfShape", ["s"], ["c"], value=numpy_helper.from_array(np.array([3], F32))), node("Shape", ["c"], ["y"])],
                   {"x": [1]}, ["y"], {"s": np.array([1 << 20, 1 << 10])})
     assert fastcnn.load(proto).run(None, {"x": np.ones(1, F32)})[0].tolist() == [1 << 20, 1 << 10]
+
+
+def test_budget_asks_for_the_limit_only_where_a_value_is_large():
+    asked = []
+    budget = Budget(lambda: asked.append(1) or 2 * FREE_BYTES)
+    budget.check(FREE_BYTES, "x")
+    budget.check_value(np.dtype(np.uint8), (FREE_BYTES,), "x")
+    assert not asked
+    with pytest.raises(fastcnn.LimitError, match="at most"):
+        budget.check(2 * FREE_BYTES + 1, "x")
+    budget.check_value(np.dtype(np.uint8), (2 * FREE_BYTES,), "x")
+    assert asked == [1]
+    with pytest.raises(fastcnn.LimitError):
+        Budget(5).check(6, "x")

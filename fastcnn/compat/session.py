@@ -16,7 +16,10 @@ from fastcnn.compat.values import IOBinding, OrtValue
 from fastcnn.cpu import default_threads
 from fastcnn.ir.errors import ConfigurationError, FastCNNError, warn_user
 from fastcnn.ir.graph import Dim, Graph, ValueInfo
+from fastcnn.locks import uncollected, uncut
+from fastcnn.mapping import reading
 from fastcnn.model import Model
+from fastcnn.passes import run_passes  # noqa: F401   every session runs them: imported with the class, not by the first load
 from fastcnn.plan.deadline import Deadline
 from fastcnn.reader import read, with_constants, with_sizes
 
@@ -67,7 +70,7 @@ class InferenceSession(Model):
         if path_or_bytes is None or isinstance(path_or_bytes, (int, float)):
             raise TypeError(f"Unable to load from type {type(path_or_bytes)!r}")
         threads = getattr(self._options, "intra_op_num_threads", 0) or default_threads()
-        with onnxruntime_errors():
+        with onnxruntime_errors(), uncut(), uncollected(), reading():
             graph = path_or_bytes if isinstance(path_or_bytes, Graph) else read(path_or_bytes)
             graph = with_constants(graph, {name: np.asarray(value) for name, value in _kept(self._options, "initializers").items()})
             graph = with_sizes(graph, _kept(self._options, "free_dimensions"))

@@ -1,6 +1,7 @@
 """Tensor data in files next to the model, never outside of the model's folder."""
 from __future__ import annotations
 
+import ntpath
 import os
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from fastcnn.mapping import bytes_at, mapped, open_regular
 from fastcnn.onnx_proto.types import text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from onnx import TensorProto
 
 
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
 LONGEST_NAME, LONGEST_PATH = 255, 4095
 
 
-def model_folders(path: str) -> tuple[Path, ...]:
+def model_folders(path: str) -> tuple[str, ...]:
     """The folder the model is named in and the one its file really lies in (they differ when the model is a link)."""
-    from pathlib import Path
-    return tuple(dict.fromkeys((Path(os.path.realpath(Path(path).parent)), Path(os.path.realpath(path)).parent)))
+    return tuple(dict.fromkeys((os.path.realpath(os.path.dirname(path)), os.path.dirname(os.path.realpath(path)))))
 
 
 def read_external(tensor: TensorProto, beside: str | None, byte_count: int, where: str) -> np.ndarray:
@@ -65,19 +63,18 @@ def _number(entries: dict[str, str], key: str, default: int, where: str) -> int:
     return int(text)
 
 
-def locate(location: str, folders: tuple[Path, ...], where: str) -> Path:
+def locate(location: str, folders: tuple[str, ...], where: str) -> str:
     """The real path of a relative location inside the model's folder; absolute ones, ".." and links out are refused."""
-    from pathlib import Path, PurePosixPath, PureWindowsPath
     parts = location.replace("\\", "/").split("/")
     if not location or "\0" in location or ".." in parts:
         raise ModelError(f"{where}: external data location {location!r} leads out of the model's folder")
-    if PurePosixPath(location).is_absolute() or PureWindowsPath(location).drive or PureWindowsPath(location).root:
+    if not parts[0] or ntpath.splitdrive(location)[0]:
         raise ModelError(f"{where}: external data location {location!r} is absolute")
     if max(map(len, map(os.fsencode, parts))) > LONGEST_NAME or len(os.fsencode(location)) > LONGEST_PATH:
         raise ModelError(f"{where}: external data location {location[:40]!r}... of {len(location)} characters")
-    path = Path(os.path.realpath(folders[0] / location))
-    if not any(path.is_relative_to(folder) for folder in folders):
+    path = os.path.realpath(os.path.join(folders[0], location))
+    if not any(os.path.commonpath((path, folder)) == folder for folder in folders):
         raise ModelError(f"{where}: external data location {location!r} is a link out of the model's folder")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelError(f"{where}: external data file {location!r} not found in {folders[0]}")
     return path

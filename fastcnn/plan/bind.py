@@ -139,7 +139,7 @@ def _foldable(node: Node, args: Args) -> bool:
 
 def _check_budget(node: Node, outputs: Sequence[Spec | None], budget: Budget) -> None:
     for spec in outputs:
-        if spec is not None and not (0 < spec.size * spec.dtype.itemsize <= budget.memory and spec.rank <= MAX_RANK):
+        if spec is not None and not (0 < spec.size * spec.dtype.itemsize <= budget.free and spec.rank <= MAX_RANK):
             budget.check_value(spec.dtype, spec.shape, node.where())
 
 

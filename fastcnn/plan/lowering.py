@@ -223,7 +223,7 @@ class StageLowering:
             for value in self.recalled:           # a pack of what was changed meanwhile is not kept
                 check_file(value)
             self.packs[key] = pack = self.packs.pages.placed(pack)
-            held = sum(pack.nbytes for pack in self.packs.values()) if self.packs[key].nbytes > self.bound.budget.memory >> 8 else 0
+            held = sum(pack.nbytes for pack in self.packs.values()) if pack.nbytes > self.bound.budget.free >> 8 else 0
             self.bound.budget.check(held, f"{self.node.where()}: with its weights the model")
         return self.constant(self.packs[key])
 

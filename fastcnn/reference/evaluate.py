@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastcnn.inference.concrete import infer_outputs as infer_by_rules
+from fastcnn.inference.infer import rule_of
 from fastcnn.ir.errors import ExecutionError, FastCNNError, ShapeError
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.ir.spec import Args, Spec
@@ -127,9 +128,9 @@ def _values_of(graph: Graph, feeds: Mapping[str, Value], names: Sequence[str]) -
 
 
 def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | None]:
-    """What fastcnn.inference says; of operators of other domains, which have no rules there, what a run on zeros makes."""
+    """What fastcnn.inference says; of operators of other domains that have no rule there, what a run on zeros makes."""
     node = args.node
-    if not node.domain or (node.domain, node.op_type) not in _other_domains():
+    if not node.domain or rule_of(node) is not None or (node.domain, node.op_type) not in _other_domains():
         return infer_by_rules(args, asked)
     if any(name and spec is None for name, spec in zip(node.inputs, args.specs)):
         return [None] * len(node.outputs)

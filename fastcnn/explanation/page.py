@@ -1,4 +1,4 @@
-"""An explanation as PNG files and one HTML page that shows them and needs nothing else."""
+"""Writes an explanation as PNG files and one HTML page that shows them."""
 from __future__ import annotations
 
 import base64
@@ -24,7 +24,7 @@ h2{margin-top:28px}p{max-width:760px}"""
 
 
 def save(found: Found, folder: Path, labels: Sequence[str] | None) -> list[Path]:
-    """Everything into a folder; the page is the last of the files."""
+    """Writes all files to a folder, the page last."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, pixels in _sheets(found):
@@ -36,7 +36,7 @@ def save(found: Found, folder: Path, labels: Sequence[str] | None) -> list[Path]
 
 
 def _sheets(found: Found) -> Iterator[tuple[str, np.ndarray]]:
-    """(file name, pixels) of the pictures of their own."""
+    """(file name, pixels) of the separate pictures."""
     if found.filters is not None:
         yield "filters.png", filter_sheet(found)
     for k, layer in enumerate(found.layers):

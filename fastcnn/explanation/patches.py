@@ -22,7 +22,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Patch:
-    """Where a channel was strongly activated.
+    """A place where a channel was strongly activated.
 
     source  the image          value   the activation          unit  (row, column) in the map, () where it has no places
     box     (top, left, bottom, right) of the receptive field in pixels of the image as the network saw it; parts may lie in the padding

@@ -1,4 +1,4 @@
-"""Patches, filters, maps and evidence as pictures: arrays (H, W, 3) of uint8."""
+"""Draws patches, filters, maps and evidence as pictures: arrays (H, W, 3) of uint8."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ STRENGTH = 0.75                 # of the colour of the strongest evidence
 
 
 def coloured(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 1) or (H, W, 3) as (H, W, 3)."""
+    """An image (H, W, 1) or (H, W, 3) as (H, W, 3)."""
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
 

@@ -1,4 +1,4 @@
-"""This package's operators on bytes, exactly: sums are whole numbers, factors the float32 given, halves go to the even neighbour.
+"""The exact definition of this package's operators on bytes: sums are integers, factors float32, results round half to even.
 
 They are what quantised operators become (fastcnn.passes.quantized). An unsigned byte u stands for (u - zero) * scale. Sums are kept in
 float64, which holds whole numbers up to 2^53.

@@ -1,4 +1,4 @@
-"""Operators that onnx.reference does not know: quantised ones of com.microsoft and our own. (Those on floats are rewritten by passes.)
+"""Operators that onnx.reference lacks: quantised ones of com.microsoft, and LocallyConnected. Passes rewrite those on floats.
 
 They compute on real values (x - zero_point) * scale and round the result half to even, as in onnxruntime.
 """

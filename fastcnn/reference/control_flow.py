@@ -1,4 +1,4 @@
-"""If, Loop, Scan and optionals, whatever runs their bodies: evaluate() node by node, or the planner's programs.
+"""If, Loop, Scan and optionals. The caller says how a body runs: by evaluate(), node by node, or by the planner's programs.
 
 onnx.reference runs bodies by its own operators only, glues the scan outputs of a Loop together along their first axis,
 and knows no Scan-8, no axes or directions of Scan and no empty optional out of an If. Here an optional that holds x is
@@ -107,7 +107,7 @@ def optional(node: Node, inputs: Sequence[Value], run: Run) -> list[Value]:
 
 
 def has_element(node: Node, inputs: Sequence[Value], run: Run) -> list[Value]:
-    """Whether an optional holds something."""
+    """Whether an optional has a value."""
     return [np.array(bool(inputs) and inputs[0] is not None)]
 
 

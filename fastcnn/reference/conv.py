@@ -19,7 +19,7 @@ Inputs = Sequence[Any]
 
 
 def wide(x: np.ndarray) -> np.ndarray:
-    """16-bit floats as float32: sums are not kept in 16 bits."""
+    """x in float32 if it is a 16-bit float, so that sums are not rounded to 16 bits."""
     return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
 
 
@@ -141,7 +141,7 @@ def _transpose_extents(
 
 
 def numbers(x: np.ndarray) -> np.ndarray:
-    """x with -inf for NaN, as max pooling takes it."""
+    """x with -inf in place of NaN, as in max pooling."""
     return x if x.dtype.kind in "iu" else np.where(np.isnan(x), x.dtype.type(-np.inf), x)
 
 

@@ -1,6 +1,6 @@
-"""One node, or a whole graph, computed by numpy: slow, plain, and right for every ONNX operator.
+"""Computes one node, or a whole graph, in numpy: slow, plain, and right for every ONNX operator.
 
-Looked up in this order: shape arithmetic (fast), contributed operators, corrections of onnx.reference, onnx.reference.
+Implementations are looked up in this order: shape arithmetic (fast), contributed operators, corrections of onnx.reference, onnx.reference.
 A node with a fused epilogue is computed as ONNX's node followed by the residual and the activation.
 """
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _direct(node: Node) -> Callable[[Node, list[Value]], list[np.ndarray] | None
 
 @cache
 def _other_domains() -> Mapping[tuple[str, str], Callable[[Node, list[Value]], list[np.ndarray] | None]]:
-    """Imported when a node is computed here: most plans do without."""
+    """The operators of other domains, imported when one is first computed."""
     from fastcnn.reference.bytes import BYTES
     from fastcnn.reference.contrib import CONTRIB
     from fastcnn.reference.ml import ML
@@ -86,12 +86,12 @@ def _overrides() -> Mapping[str, Callable[[Node, list[Value]], list[np.ndarray] 
 
 
 def run_control_flow(node: Node, inputs: Sequence[Value], run: Run) -> list[Value]:
-    """Outputs of If, Loop, Scan and the like; run(body, inputs) -> outputs runs a body as often as it takes."""
+    """Outputs of If, Loop, Scan and the like; run(body, inputs) -> outputs is called for each round of a body."""
     return CONTROL_FLOW[node.op_type](node, inputs, run)
 
 
 def _run_body(body: Graph, inputs: Sequence[Value], captured: Mapping[str, Value]) -> list[Value]:
-    """Outputs for inputs in order; the body's own names hide those of the graph around it."""
+    """The outputs of a body for its inputs in order; its own names hide those of the graph around it."""
     values = {**captured, **dict(zip((info.name for info in body.inputs), inputs))}
     return _values_of(body, values, [info.name for info in body.outputs])
 
@@ -128,7 +128,7 @@ def _values_of(graph: Graph, feeds: Mapping[str, Value], names: Sequence[str]) -
 
 
 def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | None]:
-    """What fastcnn.inference says; of operators of other domains that have no rule there, what a run on zeros makes."""
+    """Output types and shapes by fastcnn.inference; for operators of other domains without a rule there, by a run on zeros."""
     node = args.node
     if not node.domain or rule_of(node) is not None or (node.domain, node.op_type) not in _other_domains():
         return infer_by_rules(args, asked)

@@ -1,4 +1,4 @@
-"""onnx.reference's evaluators of single nodes, kept as long as their nodes live."""
+"""Cached onnx.reference evaluators for single nodes."""
 from __future__ import annotations
 
 import weakref
@@ -66,7 +66,7 @@ class Evaluator:
         return [self._typed(y, inputs[i] if i >= 0 else None) for y, i in zip(outputs, self.same_type)]
 
     def _typed(self, y: Value, like: Value) -> Value:
-        """Some implementations compute in float64 or int64 and return it."""
+        """Casts results to the output's type, since some implementations return float64 or int64."""
         if isinstance(y, np.generic):
             y = np.asarray(y)
         if isinstance(y, np.ndarray) and y.dtype.kind in "UST":      # strings are objects, as they are fed
@@ -124,7 +124,7 @@ def _make_evaluator(node: Node, opsets: Mapping[str, int]) -> Evaluator:
 
 
 def _add_old_defaults(node: Node, proto: onnx.NodeProto) -> None:
-    """Writes down defaults that newer opsets changed: onnx.reference takes all defaults from the newest schema."""
+    """Adds attributes whose defaults newer opsets changed, since onnx.reference takes all defaults from the newest schema."""
     try:
         own = onnx.defs.get_schema(node.op_type, node.version, node.domain).attributes
         newest = onnx.defs.get_schema(node.op_type, onnx.defs.onnx_opset_version(), node.domain).attributes

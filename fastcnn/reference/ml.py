@@ -1,6 +1,6 @@
 """Operators of ai.onnx.ml around a classifier: features before it, labels and scores after it.
 
-The texts are ONNX's; what they leave open is as in onnxruntime, which tests compare with.
+Where ONNX's text leaves something open, results are as in onnxruntime, with which tests compare.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What classifiers and regressors of ai.onnx.ml make of their scores: post_transform, and one score as those of two classes."""
+"""From scores of classifiers and regressors of ai.onnx.ml to outputs: post_transform, and one score as those of two classes."""
 from __future__ import annotations
 
 from collections.abc import Callable

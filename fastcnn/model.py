@@ -199,7 +199,7 @@ class Model:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the file says of itself: producer_name, graph_name, doc_string, model_version, custom_metadata_map, ..."""
+        """The file's metadata: producer_name, graph_name, doc_string, model_version, custom_metadata_map, ..."""
         return self._graph.metadata
 
     @property
@@ -242,7 +242,7 @@ class Model:
         return diagram(self._graph, [named[layer.name] for layer in rows], rows, times)
 
     def choices(self) -> list[LayerChoice]:
-        """What computes each convolution and constant matrix product, and why: a row a step, of all plans made so far.
+        """The algorithm of each convolution and constant matrix product, and the reason: a row per step of all plans made so far.
 
         Plans are made at load where all input shapes are fixed, else by the first run with a shape.
         """
@@ -300,7 +300,7 @@ class Model:
         return f"<fastcnn.Model{name} ({inputs}) -> ({outputs}), {len(self._default.graph.nodes)} nodes, {self._threads} threads>"
 
     def _repr_html_(self) -> str:
-        """What notebooks show: the summary, or the line of repr() where its shapes cannot be told."""
+        """HTML for notebooks: the summary, or repr() where shapes are not known."""
         try:
             return self.summary()._repr_html_()
         except FastCNNError:

@@ -22,14 +22,14 @@ Batch = dict[str, np.ndarray]
 
 
 def own_threads() -> int:
-    """As many as the CPUs that Ray gave to the actor or task that asks; 1 outside of both and for a part of a CPU."""
+    """The number of CPUs that Ray gave to the calling actor or task; 1 outside of both and for a fraction of a CPU."""
     if not ray.is_initialized():
         return 1
     return max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))
 
 
 class Predictor:
-    """What Dataset.map_batches() calls: each batch comes back with the model's outputs as more columns.
+    """A class for Dataset.map_batches(): adds the model's outputs to each batch as columns.
 
     model       path, or a Model, which pickles; it is loaded once an actor, with as many threads as that has CPUs
     columns     input -> column with its images, or the column of the only input; None: columns are called as the inputs
@@ -73,7 +73,7 @@ def predict(dataset: Dataset, model: str | os.PathLike[str] | Model, column: str
 
 
 class Served:
-    """What a replica of a deployment is: feeds in, outputs by name out, single requests run as batches."""
+    """A replica of a deployment: takes feeds, returns outputs by name, and runs single requests as batches."""
 
     def __init__(self, model: str | os.PathLike[str] | Model, max_batch: int, max_delay_ms: float, max_queue: int, timeout: float):
         self.model = model if isinstance(model, Model) else load(model, threads=own_threads())

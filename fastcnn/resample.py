@@ -49,7 +49,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How coordinates become weights: the attributes of Resize, with the defaults of its opset."""
+    """The attributes of a Resize that determine its weights, with the defaults of its opset."""
 
     mode: str
     coordinates: str

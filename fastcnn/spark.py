@@ -18,7 +18,7 @@ Predict = Callable[..., "np.ndarray | dict[str, np.ndarray]"]
 
 
 def predict_batch_fn(model: str | os.PathLike[str] | Model, threads: int = 1) -> Callable[[], Predict]:
-    """What predict_batch_udf takes: called once a Python worker, it loads the model and returns the function of a batch.
+    """The function for predict_batch_udf: called once in each Python worker, it loads the model and returns a function of a batch.
 
     model    a path that every worker sees, or a Model, which travels with the function
     threads  of each worker: Spark starts one a task slot

@@ -111,7 +111,7 @@ class Profile:
                  t.algorithm + (f" {t.tile[0]}x{t.tile[1]}" if t.tile else ""), t.why()] for t in self.timings]
 
     def lines(self) -> list[str]:
-        """What stands below the table."""
+        """The lines below the table."""
         whole, perfect = sum(t.ms for t in self.timings), sum(t.perfect_ms for t in self.timings)
         flops = sum(t.flops for t in self.timings)
         return [f"{whole:.4g} ms in {len(self.timings)} steps, {self.outside_ms:.3g} ms around them; {self.plain_ms:.4g} ms a run without "

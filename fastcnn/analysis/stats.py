@@ -82,7 +82,7 @@ class Stats:
                 "latency": {"mean": of.mean, **{f"p{100 * q:g}": of.quantile(q) for q in (0.5, 0.9, 0.99)}}}
 
     def openmetrics(self, model: str = "") -> str:
-        """The same as text for Prometheus and whatever else reads OpenMetrics; model: a label, where one process has several."""
+        """The counters as OpenMetrics text, for Prometheus; model: a label, where one process has several models."""
         return openmetrics({model: self})
 
     def __str__(self) -> str:

@@ -73,7 +73,7 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same as HTML."""
+    """The columns as an HTML table."""
     def line(tag: str, cells: Sequence[str]) -> str:
         return "<tr>" + "".join(f"<{tag} style=\"text-align:{'right' if name in RIGHT else 'left'}\">{escape(cell)}</{tag}>"
                                 for cell, name in zip(cells, columns)) + "</tr>"

@@ -21,7 +21,7 @@ START = ("import sys; home, top = sys.argv[1:3]; del sys.argv[1:3]; sys.path[0] 
 
 
 class EngineError(FastCNNError):
-    """What an engine raised in its process."""
+    """An error that an engine raised in its process."""
 
 
 class Worker:
@@ -45,7 +45,7 @@ class Worker:
         return self._call("load", path, feeds, precision)
 
     def outputs(self) -> tuple[list[np.ndarray], float]:
-        """What one run returns, and its seconds."""
+        """Runs once: (outputs, seconds)."""
         return self._call("outputs")
 
     def peak(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What onnxruntime's native module exports, under the name that users import it from: exceptions, classes, functions."""
+"""The names that onnxruntime's native module exports: classes and functions of fastcnn.compat, and its exceptions."""
 import fastcnn.compat as compat
 import fastcnn.compat.exceptions as exceptions
 from fastcnn.compat import *

@@ -97,7 +97,7 @@ class SessionOptions:
         self._config[key] = value
 
     def get_session_config_entry(self, key: str) -> str:
-        """What add_session_config_entry was given; MissingEntry otherwise."""
+        """The value given to add_session_config_entry. Raises MissingEntry."""
         if key not in self._config:
             raise MissingEntry(f"SessionOptions does not have configuration with key: {key}")
         return self._config[key]
@@ -151,7 +151,7 @@ class RunOptions:
         self._config[key] = value
 
     def get_run_config_entry(self, key: str) -> str:
-        """What add_run_config_entry was given; MissingEntry otherwise."""
+        """The value given to add_run_config_entry. Raises MissingEntry."""
         if key not in self._config:
             raise MissingEntry(f"RunOptions does not have configuration with key: {key}")
         return self._config[key]

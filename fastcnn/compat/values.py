@@ -179,7 +179,7 @@ class IOBinding:
         return [OrtValue(result) for result in self.results]
 
     def copy_outputs_to_cpu(self) -> list[Any]:
-        """The same as arrays."""
+        """The results of the last run as arrays."""
         return list(self.results)
 
     def clear_binding_inputs(self) -> None:

@@ -16,7 +16,7 @@ from fastcnn.ir.spec import F32, Spec
 
 @dataclass(frozen=True)
 class Choice:
-    """How a rung computes a convolution.
+    """A rung's way to compute one convolution.
 
     rung       its name                    kind     of the step (fastcnn_c/steps.h)
     shape      as the step sees it         fields   the step's own, beside window, places and epilogue

@@ -64,7 +64,7 @@ def choose(problem: Problem) -> Choice:
 
 
 def _rounding_pays(problem: Problem) -> bool:
-    """Of a problem for one thread, so that results are the same bits for any number of them."""
+    """Whether bfloat16 is predicted to be faster; asked for one thread, so that results are the same bits for any number of threads."""
     return BF16_GEMM.takes(problem) and cycles(BF16_GEMM.choose(problem), 1) <= cycles(choose(replace(problem, rounds=False)), 1)
 
 

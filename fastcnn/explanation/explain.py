@@ -26,7 +26,7 @@ BATCH = 16
 
 
 class Explanation(Found):
-    """What explain() found; save() writes it as pictures and a page."""
+    """The result of explain(); save() writes it as pictures and a page."""
 
     def save(self, folder: str | os.PathLike[str], labels: Sequence[str] | None = None) -> list[Path]:
         """index.html and a PNG for everything on it. labels: names of the classes. Needs Pillow."""

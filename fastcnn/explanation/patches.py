@@ -69,7 +69,7 @@ class Strongest:
         self.values, self.images, self.units = (np.take_along_axis(part, order, 1) for part in everything)
 
     def _hide(self, maps: np.ndarray, at: np.ndarray) -> None:
-        """What lies around the units found does not count any more."""
+        """Excludes activations near the units that were found."""
         shape = maps.shape[2:]
         for n, c in np.ndindex(*at.shape):
             unit = np.unravel_index(at[n, c], shape)

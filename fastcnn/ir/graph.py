@@ -100,7 +100,7 @@ class Node:
         return {name: value for name, value in self.attrs.items() if type(value) is Graph}
 
     def where(self) -> str:
-        """How errors name the node: "Conv 'layer1.0'"."""
+        """The node's name in error messages: "Conv 'layer1.0'"."""
         operator = f"{self.domain}::{self.op_type}" if self.domain else self.op_type
         return f"{operator} {self.name!r}"
 

@@ -36,7 +36,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """What computes a convolution or a matrix product with constant weights.
+    """The choice made for a convolution or a matrix product with constant weights.
 
     layer         the shapes in words
     algorithm     a rung of fastcnn.convolve.ladder: GEMM in place, Winograd F(m,r), depthwise ring ...; the kind of a step that fuses

@@ -26,7 +26,7 @@ def half_values(units: Sequence[Unit], kept: Collection[str], accuracy: Accuracy
 
 
 def _rounds(unit: Unit, accuracy: Accuracy, threads: int) -> bool:
-    """Whether it is a Conv that is computed in bfloat16, or begins with one."""
+    """Whether the unit is a Conv in bfloat16, or begins with one."""
     if isinstance(unit, ConvDepthwise):
         name = unit.first.node.name
         return accuracy.rounds(name) and unit.rounds(threads, accuracy.is_strict(name))
@@ -45,7 +45,7 @@ def _may_narrow(unit: BoundNode) -> bool:
 
 
 def _takes(unit: Unit, name: str) -> bool:
-    """Whether it reads the value as its map or its residual alone, several convolutions together as the map of the first."""
+    """Whether the unit reads the value only as its map or residual; several fused convolutions, only as the map of the first."""
     if isinstance(unit, ConvDepthwise):
         return [value for part in unit.parts for value in part.reads].count(name) == 1 and unit.first.node.inputs[X] == name
     return isinstance(unit, BoundNode) and all(k in (X, RESIDUAL) for k, value in enumerate(unit.node.inputs) if value == name)

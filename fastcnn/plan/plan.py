@@ -116,7 +116,7 @@ def _stage_inputs(bound: Bound, run: Sequence[BoundNode]) -> list[str]:
 
 
 def small_values(env: Mapping[str, object], names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Those of the named values that a shape may depend on: small integers and booleans, and any scalar."""
+    """The named values that a shape may depend on: small integer and boolean tensors, and scalars."""
     found = {}
     for name in names:
         value = env.get(name)

@@ -90,7 +90,7 @@ class Workspaces(_native.WorkspacePool):
                 self.made.remove(workspace)
 
     def nbytes(self) -> int:
-        """Of all of them."""
+        """Bytes of all workspaces."""
         return sum(workspace.nbytes for workspace in list(self.made))
 
     def counted(self) -> Counted:

@@ -123,11 +123,11 @@ class Search:
         return [layer[k].name for layer, k in zip(options, chosen)]
 
     def single(self, precision: str) -> Trial:
-        """All layers in one precision, as far as it is an option."""
+        """A trial with all layers in one precision, where they have it as an option."""
         return self.trial([layer.option(precision).name for layer in self.layers])
 
     def fastest(self) -> Trial:
-        """Of all that was tried and keeps within the bound."""
+        """The fastest trial that keeps within the bound."""
         predictions = self.known.predictions
         for precision in (FP32, BF16, INT8):
             self.single(precision)

@@ -28,7 +28,7 @@ class Watch:
     before: tuple[tuple[int, float], ...]
 
     def values(self, run: Run, samples: Sequence[Feeds], guarded: bool = True) -> Values:
-        """What a network makes of each sample; guarded: inner values too."""
+        """The watched values of a network for each sample; guarded: inner values too."""
         names = [*self.outputs, *self.inner] if guarded and self.inner else ()
         return [[np.asarray(y) for y in run(names, feeds)] for feeds in samples]
 
@@ -49,7 +49,7 @@ class Watch:
 
 
 def watch(graph: Graph) -> Watch:
-    """Of the outputs of a graph."""
+    """The Watch of a graph's outputs."""
     producers, inner, before = graph.producers(), list[str](), list[tuple[int, float]]()
     names = tuple(info.name for info in graph.outputs)
     for place, name in enumerate(names):

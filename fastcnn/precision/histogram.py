@@ -68,7 +68,7 @@ class Histogram:
         self.counts, self.first, self.exponent = joined, begin, (self.exponent or 0) + 1
 
     def _move(self, first: int) -> None:
-        """The same bins, with another at the beginning: what is taken off the ends is empty."""
+        """Shifts the range of bins; only empty ones are dropped at the ends."""
         moved = np.zeros(BINS, np.int64)
         shift = self.first - first
         source = self.counts[max(0, -shift):BINS - max(0, shift)]

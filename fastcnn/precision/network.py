@@ -58,7 +58,7 @@ class Network:
         return self.model.run(list(names) or None, feeds)
 
     def seconds(self, feeds: Feeds) -> float:
-        """Of the shortest of the runs that fit into two milliseconds, of one at least."""
+        """Seconds of the shortest run among those that fit into two milliseconds, at least one."""
         end, shortest = time.perf_counter() + TURN, float("inf")
         while True:
             start = time.perf_counter()

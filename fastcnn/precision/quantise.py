@@ -67,7 +67,7 @@ class Calibrated:
         return quantised(found, scales, self.options.per_channel, moved), found
 
     def error(self, graph: Graph, most: int | None = None, guarded: bool = True) -> float:
-        """Of the outputs of a graph on the samples, so many at most; guarded: no less than on samples that the network is unsure of."""
+        """The error of a graph's outputs on at most so many samples; guarded: also for samples that the network would be unsure of."""
         return self.watched.error(self.watched.values(self.make(graph), self.seen.samples[:most], guarded), self.exact)
 
 

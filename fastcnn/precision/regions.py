@@ -20,7 +20,7 @@ DEEPEST = 16                    # functions in a row that one table stands for
 
 @dataclass
 class Regions:
-    """Of a graph: what is computed on bytes, and which values are stored as bytes.
+    """The nodes of a graph that compute on bytes, and the values that are stored as bytes.
 
     kinds    node, by id, that computes on bytes -> what it is there; functions, whether they do or not
     limits   value -> that value after a Relu or Clip, where nothing else reads it and what makes it takes that in
@@ -37,7 +37,7 @@ class Regions:
     rounded: set[str] = field(default_factory=set)
 
     def kind(self, node: Node | None) -> str:
-        """What a node is on bytes, "" where it computes floats."""
+        """The kind of a node on bytes, "" where it computes floats."""
         return "" if node is None else self.kinds.get(id(node), "")
 
     def on_bytes(self, node: Node | None) -> bool:
@@ -54,7 +54,7 @@ class Regions:
 
 
 def regions(graph: Graph, kept: frozenset[str] = frozenset()) -> Regions:
-    """What computes on bytes when the nodes that make the values of these names stay in floats. graph: of prepare.prepared()."""
+    """The Regions of a graph when the nodes that make the named values stay in floats. graph: of prepare.prepared()."""
     found = Regions(graph)
     _functions(found)
     for node in graph.nodes:

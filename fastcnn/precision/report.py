@@ -46,7 +46,7 @@ class Report:
                 for row in self.layers]
 
     def lines(self) -> list[str]:
-        """What stands below the table."""
+        """The lines below the table."""
         count = sum(layer.precision == "int8" for layer in self.layers)
         return [f"{count} of {len(self.layers)} layers in int8; their products predicted to take {self.int8_ms:.3g} ms where floats take "
                 f"{self.fp32_ms:.3g} ms", f"outputs differ from the float network's by at most {self.error:.3g} of its largest value, on "

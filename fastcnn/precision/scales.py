@@ -34,7 +34,7 @@ def value_scale(low: float, high: float, kind: str) -> Scale:
 
 
 def weight_scales(rows: np.ndarray, bias: np.ndarray | None, x_scale: float, per_channel: bool) -> np.ndarray:
-    """Of weights (outputs, what each sums over): max |w| / 127 a row, or one for all; larger where a bias needs it to fit 32 bits."""
+    """Scales of weights (outputs, inputs): max |w| / 127 per row, or one for all; larger where a bias would not fit 32 bits."""
     largest = np.abs(rows).max(1, initial=0.0).astype(np.float64)
     scales = np.maximum(largest if per_channel else np.full_like(largest, largest.max(initial=0.0)), SMALLEST) / LARGEST
     if bias is not None:

@@ -33,7 +33,7 @@ class Writer:
 
     @property
     def version(self) -> int:
-        """Of the nodes that are added: the graph's own where it is later; what they say has meant the same since VERSION."""
+        """The opset version of added nodes: the graph's own if later than VERSION, since when their meaning is the same."""
         return max(self.graph.opsets.get("", VERSION), VERSION)
 
     def fresh(self, stem: str) -> str:

@@ -98,7 +98,7 @@ def average(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 
 def global_average(node: Node, inputs: Inputs) -> list[np.ndarray]:
-    """The same over whole planes."""
+    """average() over whole planes."""
     x = inputs[0].astype(np.float64) - node.attrs["x_zero"]
     return [_rounded(node, x.mean(tuple(range(2, x.ndim)), keepdims=True) * node.attrs["factor"])]
 

@@ -15,7 +15,7 @@ MANY = (1 << 31) - 1
 
 
 class Signature(NamedTuple):
-    """What a schema says, as plain data: arity, positions of required inputs, (kind, required) by attribute."""
+    """A schema as plain data: arity, positions of required inputs, (kind, required) by attribute."""
 
     min_inputs: int
     max_inputs: int

@@ -124,7 +124,7 @@ class Server:
         return answer({"name": "fastcnn", "version": __version__, "extensions": list(EXTENSIONS)})
 
     async def health(self, request: Request) -> Response:
-        """All models are loaded before the server listens."""
+        """Answers health checks: always ready, as all models are loaded before the server listens."""
         return answer({"live": True} if request.url.path.endswith("live") else {"ready": True})
 
     async def model_metadata(self, request: Request) -> Response:
@@ -222,5 +222,5 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    """What nobody foresaw is in the log, and no word of it in the answer."""
+    """The answer to an unexpected exception, which is logged and not shown to the client."""
     return answer({"error": "the server failed; its log says how"}, 500)

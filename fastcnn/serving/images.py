@@ -16,7 +16,7 @@ MOST_PIXELS = 50_000_000            # of a decoded image: a small file can claim
 
 
 def preprocess_of(model: Model) -> Preprocess | None:
-    """How pixels become its input; None where it has no other than an image."""
+    """The Preprocess of an image model; None where the model has other inputs than one image."""
     try:
         image_input(model.get_inputs())
         return Preprocess.guess(model) if len(model.get_inputs()) == 1 else None

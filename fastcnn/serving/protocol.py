@@ -151,7 +151,7 @@ def encoded(model: str, version: str, request: Inference, results: dict[str, Any
 
 
 def _as_json(array: np.ndarray) -> Any:
-    """What orjson writes as a flat list; NaN and infinities become null."""
+    """An array in a form that orjson writes as a flat list; NaN and infinities become null."""
     flat = np.ascontiguousarray(array).reshape(-1)
     if flat.dtype == np.object_:
         return [str(value) for value in flat]

@@ -27,7 +27,7 @@ log = logging.getLogger("fastcnn.serve")
 
 @dataclass(frozen=True)
 class Loading:
-    """How models are loaded and their requests collected: arguments of fastcnn.load() and Model.batcher().
+    """Arguments of fastcnn.load() and Model.batcher() for all models.
 
     threads, workers  threads of a run, and runs at once; None: see sharing()
     """

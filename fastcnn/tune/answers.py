@@ -70,7 +70,7 @@ class Answers:
         self.fresh: dict[str, Answer] = {}
 
     def get(self, layer: str) -> Answer | None:
-        """What was measured for this layer."""
+        """The answer for this layer, None where there is none."""
         return self.known.get(layer)
 
     def put(self, layer: str, answer: Answer) -> None:

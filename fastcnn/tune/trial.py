@@ -59,7 +59,7 @@ RELU = {"fn": _native.UNARY["Relu"], "alpha": 0.0, "beta": 0.0}
 
 
 def _steps(problem: Problem, picked: Choice, buffers: Sequence[np.ndarray | None], weights: np.ndarray) -> list[Step]:
-    """What the choice's lowering emits: (kind, operands, fields) of one step, or more for a problem on planes."""
+    """The steps of a choice: (kind, operands, fields) of one step, or of several for a problem on planes."""
     if ladder.changes_layout(problem, picked):
         return _on_pixels(problem, picked, buffers, weights)
     y, x, bias, residual = buffers

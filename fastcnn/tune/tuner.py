@@ -118,7 +118,7 @@ class Tuner:
 
 
 def others_megabytes(weight_bytes: int) -> int:
-    """What to write between two runs of a layer: 12, 24, 48, 96 or 192, about what a whole run of the network reads and writes."""
+    """Megabytes to write between two runs of a layer: 12, 24, 48, 96 or 192, about what a run of the whole network reads and writes."""
     megabytes = SMALLEST_MEGABYTES
     while megabytes < MEMORY_MEGABYTES and megabytes * 2 ** 20 < RUN_OVER_WEIGHTS * weight_bytes:
         megabytes *= 2

@@ -41,7 +41,7 @@ def _commit_before(package: str) -> str | None:
 
 @dataclass(frozen=True)
 class Engine:
-    """How to run networks in an engine.
+    """An engine that can be timed.
 
     load        (path, threads, precision) -> runner
     packages    what pip installs, the engine first

@@ -57,7 +57,7 @@ def memory(name: str) -> int | None:
 
 
 class Session:
-    """What a worker does for each command."""
+    """The commands of a worker."""
 
     def __init__(self, engine: str, threads: int):
         self.name, self.engine, self.threads = engine, ENGINES[engine], threads
@@ -83,7 +83,7 @@ class Session:
         return {"load_seconds": time.perf_counter() - start, "before_bytes": before}
 
     def outputs(self) -> tuple[list[np.ndarray], float]:
-        """What one run returns, and its seconds."""
+        """Runs once: (outputs, seconds)."""
         start = time.perf_counter()
         results = self.run(self.feeds)
         seconds = time.perf_counter() - start

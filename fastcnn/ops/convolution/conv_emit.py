@@ -92,7 +92,7 @@ def vector_of(low: Lowering, i: int, count: int) -> Tensor | None:
 
 
 def _repeated(value: np.ndarray, count: int) -> np.ndarray:
-    """As so many floats: the elements, or the one that there is."""
+    """The elements as `count` floats; a single element is repeated."""
     flat = np.asarray(value, F32).ravel()
     return np.ascontiguousarray(flat if flat.size == count else np.broadcast_to(flat, (count,)))
 

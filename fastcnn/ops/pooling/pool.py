@@ -97,7 +97,7 @@ def emit_pool(low: Lowering, y: Tensor, x: Tensor, window: Window, kind: int) ->
 
 def emit_byte_pool(low: Lowering, y: Tensor, x: Tensor, window: Window, kind: int, x_zero: int = 0, zero: int = 0,
                    factor: float = 1.0) -> None:
-    """The same of unsigned bytes: the largest, or the mean of x - x_zero times a factor, rounded, plus zero."""
+    """The pooling step of unsigned bytes: the largest, or the mean of x - x_zero times a factor, rounded, plus zero."""
     fields = {name: value for name, value in pool_fields(low.args, window, kind).items() if name != "p"}
     low.emit("qpool", [y, x], y.size * math.prod(window.kernel), n=y.shape[0], c=y.shape[1], ih=x.shape[2], iw=x.shape[3],
              x_zero=x_zero, zero=zero, factor=factor, **fields, **place("x", x), **place("y", y))
@@ -148,7 +148,7 @@ def _lower_volume(low: Lowering, window: Window, kind: int) -> None:
 
 
 def _slices(low: Lowering, t: Tensor, inner: bool) -> Tensor:
-    """All depths as images of their own, or as channels of one image where they lie in the pixel."""
+    """All depths as separate images, or as channels of one image where the layout has them inside the pixel."""
     n, c, d, h, w = t.shape
     if inner:
         return Tensor(t.buffer, (n, d * c, h, w), (t.strides[0], 1, *t.strides[3:]), t.offset)

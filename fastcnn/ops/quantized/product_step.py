@@ -95,6 +95,6 @@ def _row_sums(low: Lowering, w: np.ndarray, name: str, problem: Problem) -> Tens
 
 
 def factor_of(low: Lowering) -> Tensor:
-    """What the sums of each output channel are multiplied by."""
+    """The factor of each output channel's sums."""
     factor = low.args.constant(FACTOR)
     return low.packed((low.node.input(FACTOR), "factor"), lambda: np.ascontiguousarray(factor, F32))

@@ -41,7 +41,7 @@ class QConv(Op):
 
 
 class QConvTranspose(Op):
-    """The same with windows of y: y[.., p*stride + k*dilation - pad] gets (x[.., p] - x_zero) * w[.., k]. ONNX ConvTranspose.
+    """As QConv, transposed: y[.., p*stride + k*dilation - pad] gets (x[.., p] - x_zero) * w[.., k]. ONNX ConvTranspose.
 
     x: (N, C, L) or (N, C, H, W); w: (C, M/group, k...).
     """
@@ -68,7 +68,7 @@ class QConvTranspose(Op):
 
 
 class QMatMul(Op):
-    """The same for the rows of x: (..., K), w: (N, K)."""
+    """As QConv for the rows of x: (..., K), w: (N, K)."""
 
     def native(self, args: Args) -> bool:
         return are_bytes(args, 0) and args.values[1] is not None and args.spec(0).size > 0

@@ -138,7 +138,7 @@ class Recurrent(Op):
         return (wb + rb)[:, :, None]
 
     def _computed_bias(self, low: Lowering, blocks: _Blocks, linear: bool) -> Tensor:
-        """The same of biases that the run computes."""
+        """_input_bias() for biases that the run computes."""
         rows = blocks.gates * blocks.hidden
         wb, rb = (low.read(3, "dense").slice(1, first, rows) for first in (0, rows))
         both = low.temp(wb.shape)

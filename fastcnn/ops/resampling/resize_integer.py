@@ -172,7 +172,7 @@ def term_table(axis: Axis, how: Sampling, fixed: bool) -> tuple[np.ndarray, np.n
 
 
 def column_table(terms: Terms, how: Sampling) -> tuple[np.ndarray, np.ndarray]:
-    """The same of rows as they lie: (2 or 4, ow). Of two axes, the last one's taps run fastest."""
+    """(index, weight) of the terms of a row, (2 or 4, ow) each. With two axes, the last one's taps run fastest."""
     index, weights = term_table(terms.columns[-1], how, terms.fixed)
     if len(terms.columns) == 2:
         others, factors = term_table(terms.columns[0], how, terms.fixed)

@@ -49,7 +49,7 @@ def _floats(graph: Graph) -> None:
 
 
 def _first(product: Node) -> dict[str, Any]:
-    """What a product has rounded its sums to before more is done with them."""
+    """Attributes for the first rounding of a product's sums, before a residual is added."""
     return {f"first_{name}": product.attrs[key] for name, key in (("zero", "y_zero"), ("lo", "lo"), ("hi", "hi"))}
 
 

@@ -49,7 +49,7 @@ def is_covered(node: Node, w: Weights, floats: bool) -> bool:
 
 
 def _is_covered_transposed(w: np.ndarray, group: int, floats: bool) -> bool:
-    """The same of w (C, M/group, k...)."""
+    """is_covered() for a transposed convolution, w (C, M/group, k...)."""
     each, outputs = w.shape[0] // group, w.shape[1]
     return w.ndim in (3, 4) and (group == 1 or each > 1 or (outputs == 1 and not floats))
 

@@ -102,7 +102,7 @@ def _made(region: Region, value: str, target: Scale, output: str) -> str:
 
 
 def _without_limits(region: Region, value: str) -> tuple[str, tuple[float, float]]:
-    """What a Relu or Clip is applied to, and its limits."""
+    """(value that a Relu or Clip is applied to, its limits)."""
     node = region.producer(value)
     if node is None or node.domain or node.activation is not None:
         return value, ALL_FLOATS

@@ -34,7 +34,7 @@ def _is_repeatable(node: Node) -> bool:
 
 
 def _rest(node: Node) -> Any:
-    """What nodes of one operator and the same inputs may differ in."""
+    """A key of everything in which two nodes with equal operator and inputs may differ."""
     return node.version, node.activation, tuple(sorted((k, _key(v)) for k, v in node.attrs.items()))
 
 

@@ -87,7 +87,7 @@ def _trained(e: Expansion, rank: int) -> tuple[str, ...]:
 
 
 def _max_pool(e: Expansion) -> tuple[str, ...] | None:
-    """Of 8-bit integers: in float32, which holds them exactly. Unsigned ones have a kernel over one and two axes."""
+    """MaxPool of 8-bit integers: in float32, which holds them exactly. Unsigned ones have a kernel over one and two axes."""
     kind = type_of(e.graph, e.input(0))
     if kind not in ("tensor(int8)", "tensor(uint8)") or (kind == "tensor(uint8)" and e.rank(0) in (3, 4) and not any(e.node.outputs[1:])):
         return None
@@ -97,7 +97,7 @@ def _max_pool(e: Expansion) -> tuple[str, ...] | None:
 
 
 def _global_average(e: Expansion) -> tuple[str, ...] | None:
-    """Of doubles: the mean over the spatial axes."""
+    """GlobalAveragePool of doubles: the mean over the spatial axes."""
     rank = e.rank(0)
     if rank is None or rank < 3 or type_of(e.graph, e.input(0)) != "tensor(double)":
         return None
@@ -105,13 +105,13 @@ def _global_average(e: Expansion) -> tuple[str, ...] | None:
 
 
 def _relu(e: Expansion) -> tuple[str, ...] | None:
-    """Of doubles and integers: the larger of x and 0."""
+    """Relu of doubles and integers: the larger of x and 0."""
     kind = type_of(e.graph, e.input(0))
     return (e.add("Max", e.input(0), e.constant(0)),) if kind in TYPED else None
 
 
 def _clip(e: Expansion) -> tuple[str, ...] | None:
-    """Of doubles and integers: the larger of x and min, the smaller of that and max."""
+    """Clip of doubles and integers: the larger of x and min, the smaller of that and max."""
     if type_of(e.graph, e.input(0)) not in TYPED:
         return None
     y = e.input(0)
@@ -130,7 +130,7 @@ def _dropout(e: Expansion) -> tuple[str, ...] | None:
 
 
 def _is_inf(e: Expansion) -> tuple[str, ...] | None:
-    """Of one sign only."""
+    """IsInf of one sign only."""
     if e.attr("detect_negative", 1) == e.attr("detect_positive", 1) or type_of(e.graph, e.input(0)) != "tensor(float)":
         return None
     sign = e.add("Less" if e.attr("detect_negative", 1) else "Greater", e.input(0), e.constant(0.0))

@@ -59,15 +59,15 @@ static fc_conv first_params(const fc_conv_depthwise *p, const layout *l, int64_t
                      .block = p->first_band ? 1 : (to - from) * tiles};
 }
 
-/* The same in bfloat16. A 1x1 window starts at the row's own place in x, so that it meets no padding. */
+/* The same in bfloat16. A 1x1 window starts at the row's own place in x, so that it meets no padding; one row of it is cut into blocks of pixels. */
 static fc_conv_bf16 first_in_bf16(const fc_conv_depthwise *p, const fc_conv *first)
 {
-    const int64_t skipped = p->first_kh == 1 ? -first->pt : 0;
+    const int64_t skipped = p->first_kh == 1 ? -first->pt : 0, pixels = p->first_kh == 1 && first->oh == 1;
     return (fc_conv_bf16){.n = 1, .kh = first->kh, .kw = first->kw, .sh = first->sh, .sw = first->sw, .dh = 1, .dw = 1, .pt = first->pt + skipped,
                           .pl = first->pl, .ih = first->ih - skipped, .iw = first->iw, .oh = first->oh, .ow = first->ow, .x_row = first->x_row,
                           .x_pixel = first->x_pixel, .y_row = first->y_row, .y_pixel = first->y_pixel, .y_gap = first->y_gap, .groups = 1,
                           .ic = first->ic, .oc = first->oc, .fn = first->fn, .alpha = first->alpha, .beta = first->beta, .nv = first->nv,
-                          .block = first->oh, .x_half = p->x_half};
+                          .block = pixels ? first->ow : first->oh, .x_half = p->x_half};
 }
 
 /* The 1x1 convolution of `rows` rows of the block; a skipped connection lies in the ring. */

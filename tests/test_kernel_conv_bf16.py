@@ -18,6 +18,7 @@ WINDOWS = [
     Case(4, 8, 3, 3, oh=5, ow=9, groups=4, pt=1, pl=1, pb=1, pr=1, y_gap=1),
     Case(2, 3, 5, 3, oh=4, ow=6, sh=2, pt=-1, pl=2, pb=0, pr=-1), Case(10, 33, 1, 3, oh=3, ow=31, pl=1, pr=1),
     Case(3, 21, 7, 4, oh=6, ow=15, sh=2, sw=2, pt=3, pl=2, pb=2, pr=1), Case(2, 2, 3, 3, oh=9, ow=12, pt=4, pl=5, pb=4, pr=5),
+    Case(8, 24, 3, 3, oh=4, ow=5, sh=2, dh=3, pt=7, pb=6), Case(6, 70, 5, 3, oh=7, ow=7, groups=2, dh=2, pt=4, pb=4, pl=1, pr=1),
 ]
 
 

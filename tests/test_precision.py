@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.convolve.bf16_gemm import Bf16Gemm
+from fastcnn.convolve.bf16_gemm import Bf16Gemm, rounded
 
 
 @pytest.mark.parametrize("level", ["scalar", "avx512_vnni", "avx512_amx"])
@@ -39,6 +39,25 @@ def test_load_precision_bf16_rounds_operands_alone(level, monkeypatch):
         np.testing.assert_allclose(strict.run(None, {"x": x})[0], exact, rtol=1e-4, atol=1e-4)
     finally:
         _native.set_isa(before)
+
+
+@pytest.mark.parametrize("dilation", [6, 8, 11])
+def test_load_precision_bf16_of_windows_that_reach_far_into_padding(dilation, monkeypatch):
+    """Taps that meet nothing but padding are left out: of columns by what they see, of rows one by one."""
+    monkeypatch.setattr(Bf16Gemm, "cycles", lambda self, choice, threads: 0.0)
+    if not _native.pgemm_max_mr(1):
+        pytest.skip(f"this CPU has no products of bfloat16 at {_native.current_isa()}")
+    rng = np.random.default_rng(dilation)
+    x, w = (rounded(rng.standard_normal(size, np.float32)) for size in ((1, 8, 12, 12), (20, 8, 3, 3)))
+    x, w = ((a.astype(np.uint32) << 16).view(np.float32) for a in (x, w))
+    node = helper.make_node("Conv", ["x", "w"], ["y"], "conv", pads=[dilation] * 4, dilations=[dilation] * 2)
+    borders = [[helper.make_tensor_value_info(*border)] for border in (("x", 1, x.shape), ("y", 1, (1, 20, 12, 12)))]
+    model = helper.make_model(helper.make_graph([node], "g", *borders, [numpy_helper.from_array(w, "w")]),
+                              opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    loaded = fastcnn.load(model, precision="bf16", threads=1)
+    got = loaded.run(None, {"x": x})[0]
+    assert {row.algorithm for row in loaded.choices()} == {"GEMM in bfloat16"}
+    np.testing.assert_allclose(got, fastcnn.load(model, threads=1).run(None, {"x": x})[0], rtol=1e-5, atol=1e-4)
 
 
 def two_convolutions() -> onnx.ModelProto:

@@ -9,6 +9,7 @@ import numpy as np
 
 import fastcnn._native as _native
 from fastcnn.convolve import ladder, regions, split_sums
+from fastcnn.convolve.bf16_gemm import BF16_GEMM
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.depthwise import lane_tables
 from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem, own_places
@@ -159,7 +160,7 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     places = tuple(t.strides for t in (x, y, residual) if t is not None)
     half = {f"{place}_half": int(t is not None and t.dtype == HALF) for place, t in (("x", x), ("y", y), ("r", residual))}
     problem = Problem(shape, places, low.threads, isinstance(w, np.ndarray), rounds=low.rounds, half=any(half.values()))
-    picked = low.decide(problem, name)
+    picked, w, name = _decided(low, problem, w, name)
     if isinstance(w, Tensor):
         packed = pack_at_run_time(low, picked, w)
     else:
@@ -172,6 +173,18 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     lanes = lane_tables(picked)
     tables = scale if rounded else None if lanes is None else low.constant(lanes)
     low.emit(picked.kind, [y, x, packed, bias, residual, slope, tables], picked.shape.macs, **fields)
+
+
+def _decided(low: Lowering, problem: Problem, w: np.ndarray | Tensor, name: str) -> tuple[Choice, np.ndarray | Tensor, str]:
+    """What computes it, of which weights: in bfloat16 those that some window sees; kernels of floats leave the others out by themselves."""
+    seen, (r, s) = regions.without_unseen(problem.shape)
+    if isinstance(w, Tensor) or not problem.rounds or seen.kernel == problem.shape.kernel:
+        return low.decide(problem, name), w, name
+    part = f"{name}@{r}+{seen.kh},{s}+{seen.kw}"
+    picked = low.decide(replace(problem, shape=seen), part)
+    if picked.rung == BF16_GEMM.name:
+        return picked, w[:, :, r:r + seen.kh, s:s + seen.kw], part
+    return low.decide(replace(problem, rounds=False), name), w, name
 
 
 def conv_fields(picked: Choice, x: Tensor, y: Tensor, residual: Tensor | None,

@@ -119,6 +119,21 @@ static void run_row(pconv_run *c, fc_pgemm_args *args, const uint16_t *a, int64_
         activate(p, (float *)(void *)y, count, (int64_t)args->n, c->slope ? c->slope + column : NULL);
 }
 
+/* A panel for output row oy: without the outer kernel rows that see nothing but padding, whose products are zero. */
+static fc_pgemm_args args_for_row(const pconv_run *c, const fc_pgemm_args *whole, int64_t oy)
+{
+    const fc_conv_bf16 *p = c->p;
+    const int64_t v = fc_active->vector_length, top = oy * p->sh - p->pt, runs = c->count / p->kh;
+    const int64_t first = top < 0 ? fc_ceil_div(-top, p->dh) : 0, end = fc_min(p->kh, fc_ceil_div(fc_max(p->ih - top, 0), p->dh));
+    fc_pgemm_args args = *whole;
+    if (first >= end)
+        return args;
+    args.run += first * runs;
+    args.runs = (size_t)((end - first) * runs);
+    args.b += first * runs * c->words * PAIR * fc_ceil_div((int64_t)args.n, v) * v;
+    return args;
+}
+
 /* Output rows [oy, oy + rows), pixels [first, last) of each, times the panels of this thread; a begins with these. */
 static void run_block(pconv_run *c, const uint16_t *a, int64_t image, int64_t oy, int64_t rows, int64_t first, int64_t last)
 {
@@ -133,8 +148,10 @@ static void run_block(pconv_run *c, const uint16_t *a, int64_t image, int64_t oy
             args.n = (size_t)fc_min(nr, p->oc - i * nr);
             args.b = c->w + g * packed + i * nr * k;
             args.bias = c->bias ? c->bias + column : NULL;
-            for (int64_t r = 0; r < rows; r++)
-                run_row(c, &args, a + g * c->group + r * p->sh * c->row, image, oy + r, first, last, column);
+            for (int64_t r = 0; r < rows; r++) {
+                fc_pgemm_args row = args_for_row(c, &args, oy + r);
+                run_row(c, &row, a + g * c->group + r * p->sh * c->row, image, oy + r, first, last, column);
+            }
         }
 }
 

@@ -141,5 +141,5 @@ def _row_cycles(ow: int, nv: int, runs: int, words: int) -> float:
         chunks = runs * -(-words // TILE_WORDS)
         multiplied = tiles * chunks * max(MULTIPLY * nv, LOAD * (nv + 1))
     else:
-        multiplied = ow * nv * runs * words + 0.5 * tiles * (runs * words)
+        multiplied = (2 * ow * nv + tiles) * runs * words / current().core(_native.vector_length()).fmas / 2
     return multiplied + ow * nv * RESULT + TILE * tiles

@@ -17,9 +17,8 @@ from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 
 # FMAs of a whole vector in whose time all lanes multiply their four values and add them: one instruction where there are dot products of
-# bytes, else they are widened. Products of whole tiles take as long as they have rows.
-DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "avx512": 5.1, "avx2": 3.8}
-DOT_SCALAR = 9.0
+# bytes; else they are widened, which the machine's numbers know of vectors. Products of whole tiles take as long as they have rows.
+DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "scalar": 9.0}
 EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
 
 
@@ -112,7 +111,8 @@ def work_cycles(shape: ConvShape, nv: int) -> float:
 def row_cycles(shape: ConvShape, nv: int) -> float:
     """Cycles of a row of outputs of one group: dot products, loads, latency of few sums, epilogue, calls."""
     vector, machine = _native.vector_length(), current()
-    core, dot, k = machine.core(vector), DOT.get(_native.current_isa(), DOT_SCALAR), words(shape)
+    core, k = machine.core(vector), words(shape)
+    dot = DOT.get(_native.current_isa(), core.widened)
     vectors = -(-shape.oc // vector)
     full, last = divmod(vectors, nv)
     spent = 0.0

@@ -27,6 +27,7 @@ class Core:
     band        per tap, pixel and vector of input channels that a convolution copies to a band and reads back
     depthwise   per tap and vector of the output, border rows and stores included
     gather      per vector that im2col copies into the matrix of windows
+    widened     FMAs in whose time a vector of sums takes four products of bytes a lane, where no instruction does it
     """
 
     fmas: float
@@ -41,6 +42,7 @@ class Core:
     band: float
     depthwise: float
     gather: float
+    widened: float
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fastcnn.convolve.accuracy import AUTO, BF16, FAST
+from fastcnn.convolve.accuracy import AUTO, BF16, FAST, FP32
 from fastcnn.cpu import default_threads
 from fastcnn.ir.errors import ConfigurationError
 from fastcnn.ir.graph import Graph
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str | Mapping[str, str] = "fp32",
          tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
-         accuracy: str | Mapping[str, str] = FAST, max_error: float | None = None, calibration: Any = None,
-         verify: bool = False) -> Model:
+         accuracy: str | Mapping[str, str] = FAST, weights: str | Mapping[str, str] = FP32, max_error: float | None = None,
+         calibration: Any = None, verify: bool = False) -> Model:
     """Read an ONNX model, or one that Model.save() wrote, and prepare it to run.
 
     model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
@@ -37,6 +37,9 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
                the machine, the cgroup and ulimit allow
     accuracy   "fast": Winograd's algorithm where it is quicker; "strict": every convolution sums over its window alone, so that NaN,
                infinities and enormous values touch no output that does not see them. {name of a node: "strict"} for some nodes
+    weights    "fp32": as they are; "bf16", "int8" (with a scale an output channel): weights of convolutions and of constant matrices
+               are so in memory where layers wait for them, and float32 where they are multiplied, by float32. Each is off by at most
+               1/256 of itself as "bf16", by 1/254 of its channel's largest as "int8". {name of a node: "int8"} for some nodes
     max_error  with "auto": the most that an output may differ from the float32 network's, as a share of its largest value
     calibration  with "auto": what inputs look like, an iterable of feeds or of arrays for the only input. Measuring layers takes from
                seconds to minutes; a pickled model does not measure again. `Model.choices()` says why each layer is as it is
@@ -54,14 +57,14 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
         from fastcnn.reader import read
         with uncut(), reading():
             graph = prepared(read(model))
-        return _automatic(graph, threads or default_threads(), max_error, calibration, tune, max_memory, accuracy)
+        return _automatic(graph, threads or default_threads(), max_error, calibration, tune, max_memory, accuracy, weights)
     if max_error is not None or calibration is not None:
         raise ConfigurationError(f"max_error and calibration are for precision={AUTO!r}, not {precision!r}")
-    return loaded(model, threads or default_threads(), precision, tune, max_memory, accuracy, verify)
+    return loaded(model, threads or default_threads(), precision, tune, max_memory, accuracy, verify, weights)
 
 
 def _automatic(graph: Graph, threads: int, max_error: float | None, calibration: Any, tune: bool | str | os.PathLike[str],
-               max_memory: int | None, accuracy: str | Mapping[str, str]) -> Model:
+               max_memory: int | None, accuracy: str | Mapping[str, str], weights: str | Mapping[str, str]) -> Model:
     """A model whose layers have the precisions that precision="auto" picks. graph: as prepare.prepared() returns it."""
     from fastcnn.precision.auto import automatic
     from fastcnn.precision.feeding import Feeding
@@ -70,9 +73,10 @@ def _automatic(graph: Graph, threads: int, max_error: float | None, calibration:
         raise ConfigurationError(f"precision={AUTO!r} wants calibration, feeds, and max_error, a positive number: got {max_error!r}")
 
     def made(part: Graph, rounded: frozenset[str], tune: bool | str | os.PathLike[str] = False) -> Model:
-        kept = accuracy if isinstance(accuracy, str) else {name: v for name, v in accuracy.items() if name in part.node_names()}
+        kept, compressed = (given if isinstance(given, str) else {name: v for name, v in given.items() if name in part.node_names()}
+                            for given in (accuracy, weights))
         with uncut(), uncollected(), reading():
-            return Model(part, threads, dict.fromkeys(rounded, BF16), None, tune, max_memory, kept)
+            return Model(part, threads, dict.fromkeys(rounded, BF16), None, tune, max_memory, kept, weights=compressed)
 
     found = automatic(graph, Feeding(calibration, graph.inputs, "calibration"), max_error, lambda *part: Network(made(*part)), threads)
     model = made(found.graph, found.rounded, tune)

@@ -12,7 +12,7 @@ import numpy as np
 from fastcnn.boundary import foreseen, unforeseen
 from fastcnn.budget import Budget
 from fastcnn.compiled import save
-from fastcnn.convolve.accuracy import FAST, Accuracy, accuracy_of
+from fastcnn.convolve.accuracy import FAST, FP32, Accuracy, accuracy_of
 from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.cpu import default_memory, respect_quota
 from fastcnn.feeds import Feeder, dims, narrowed
@@ -48,15 +48,14 @@ class Model:
     def __init__(self, graph: Graph, threads: int, precision: str | Mapping[str, str] = "fp32",
                  source: str | os.PathLike[str] | None = None, tune: bool | str | os.PathLike[str] = False,
                  max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST,
-                 packs: Mapping[Hashable, np.ndarray] | None = None):
+                 packs: Mapping[Hashable, np.ndarray] | None = None, weights: str | Mapping[str, str] = FP32):
         """packs: packed weights of a compiled model, whose graph has been through the passes already."""
         self._budget, self._max_memory = Budget(max_memory or default_memory), max_memory
         self._graph, self._threads, self._tune = graph, threads, tune
         self._compiled = packs is not None
-        names = graph.node_names().union(*((accuracy, precision) if self._compiled else ()))        # passes may have removed some
-        checked = accuracy_of(accuracy, names, precision)
-        self._precision = precision if isinstance(precision, str) else dict(precision)
-        self._accuracy = accuracy if isinstance(accuracy, str) else dict(accuracy)
+        names = graph.node_names().union(*((accuracy, precision, weights) if self._compiled else ()))        # passes may have removed some
+        checked = accuracy_of(accuracy, names, precision, weights)
+        self._precision, self._accuracy, self._weights = (o if isinstance(o, str) else dict(o) for o in (precision, accuracy, weights))
         self._chooser = _tuner(tune, graph, checked) if tune else CostModel(checked)
         respect_quota()
         self._source = os.path.abspath(source) if source is not None else None
@@ -146,7 +145,7 @@ class Model:
         if shapes is not None or self._default is None or not self._default.plans:
             self.prepare(shapes)
         assert self._default is not None
-        options = {"precision": self._precision, "accuracy": self._accuracy, "why": dict(self._why)}
+        options = {"precision": self._precision, "accuracy": self._accuracy, "weights": self._weights, "why": dict(self._why)}
         graph = replace(self._default.graph, outputs=self._outputs, metadata=self._graph.metadata, name=self._graph.name)
         with uncut(), reading(mappings_of(graph.constants.values())):
             save(path, graph, self._packs, options, embeddable(None if self._compiled else self._source, self._graph, source))
@@ -288,8 +287,8 @@ class Model:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self._source or self._graph, self._threads, self._precision, self._tune, self._max_memory,
-                        self._accuracy, self._compiled, self._why)
+        return _again, (self._source or self._graph, self._threads, self._precision, self._tune, self._max_memory, self._accuracy,
+                        self._compiled, self._why, self._weights)
 
     def __repr__(self) -> str:
         if self._default is None:
@@ -349,8 +348,8 @@ class Model:
             if fed not in self._variants:
                 from fastcnn.reader import with_inputs
                 graph = with_inputs(self._graph, sorted(fed))
-                self._variants[fed] = Model(graph, self._threads, self._precision, None, self._tune, self._max_memory,
-                                             self._accuracy)
+                self._variants[fed] = Model(graph, self._threads, self._precision, None, self._tune, self._max_memory, self._accuracy,
+                                            weights=self._weights)
             return self._variants[fed]
 
     def _plan_ahead(self, engine: Engine) -> dict[str, Shape]:
@@ -381,20 +380,21 @@ def _tuner(tune: bool | str | os.PathLike[str], graph: Graph, accuracy: Accuracy
 
 def _again(source: str | Graph, threads: int, precision: str | Mapping[str, str], tune: bool | str | os.PathLike[str] = False,
            max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST, compiled: bool = False,
-           why: Mapping[str, str] = MappingProxyType({})) -> Model:
+           why: Mapping[str, str] = MappingProxyType({}), weights: str | Mapping[str, str] = FP32) -> Model:
     """Restores a pickled model."""
     if not isinstance(source, Graph):
-        return loaded(source, threads, precision, tune, max_memory, accuracy)
-    model = Model(source, threads, precision, None, tune, max_memory, accuracy, {} if compiled else None)
+        return loaded(source, threads, precision, tune, max_memory, accuracy, weights=weights)
+    model = Model(source, threads, precision, None, tune, max_memory, accuracy, {} if compiled else None, weights)
     model._why = dict(why)
     return model
 
 
 def loaded(model: str | os.PathLike[str] | bytes | ModelProto, threads: int, precision: str | Mapping[str, str],
-           tune: bool | str | os.PathLike[str], max_memory: int | None, accuracy: str | Mapping[str, str], verify: bool = False) -> Model:
+           tune: bool | str | os.PathLike[str], max_memory: int | None, accuracy: str | Mapping[str, str], verify: bool = False,
+           weights: str | Mapping[str, str] = FP32) -> Model:
     """load() after its options have been checked."""
     with uncut(), uncollected(), reading():
-        found = sourced(model, precision, accuracy, verify)
-        made = Model(found.graph, threads, found.precision, found.path, tune, max_memory, found.accuracy, found.packs)
+        found = sourced(model, precision, accuracy, verify, weights)
+        made = Model(found.graph, threads, found.precision, found.path, tune, max_memory, found.accuracy, found.packs, found.weights)
     made._why = found.why
     return made

@@ -29,6 +29,7 @@ class Source:
     accuracy: str | Mapping[str, str]
     packs: Mapping[Hashable, np.ndarray] | None = None
     why: Mapping[str, str] = field(default_factory=dict)
+    weights: str | Mapping[str, str] = FP32
 
 
 def check_options(threads: Any, max_memory: Any) -> None:
@@ -40,17 +41,18 @@ def check_options(threads: Any, max_memory: Any) -> None:
 
 
 def sourced(model: str | os.PathLike[str] | bytes | ModelProto, precision: str | Mapping[str, str],
-            accuracy: str | Mapping[str, str], verify: bool = False) -> Source:
+            accuracy: str | Mapping[str, str], verify: bool = False, weights: str | Mapping[str, str] = FP32) -> Source:
     """Reads a model. Raises ModelError, and ConfigurationError for options that a compiled one was not saved with."""
     path = model if isinstance(model, (str, os.PathLike)) else None
     compiled = opened(model, verify) if path is not None or isinstance(model, (bytes, bytearray, memoryview)) else None    # type: ignore[arg-type]
     if compiled is not None:
         precision, accuracy = _as_saved("precision", precision, FP32, compiled), _as_saved("accuracy", accuracy, FAST, compiled)
+        weights = _as_saved("weights", weights, FP32, compiled)
         if compiled.graph is not None:
-            return Source(compiled.graph, path, precision, accuracy, compiled.packs, compiled.options.get("why", {}))
+            return Source(compiled.graph, path, precision, accuracy, compiled.packs, compiled.options.get("why", {}), weights)
         model = compiled.onnx or b""
     from fastcnn.reader import read  # which compiled models do without
-    return Source(read(model), path, precision, accuracy)
+    return Source(read(model), path, precision, accuracy, weights=weights)
 
 
 def _as_saved(name: str, asked: Any, default: Any, compiled: Compiled) -> Any:

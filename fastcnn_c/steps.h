@@ -27,6 +27,10 @@
 #define FC_FIELDS_conv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) \
     I(nv) I(band) I(block) I(split_columns) I(y_gap) I(interleaved) I(pair)
+/* y, x, w (packed as below), bias?, residual?, slope? ; the same of one group with weights that take w_bytes in memory: 2, bfloat16, or 1, int8 times
+ * a scale an output channel. They are floats while they are multiplied. Threads share panels. Weights: panels of nv vectors of oc, nv <=
+ * FC_COMPRESSED_MAX_NV, each [scale float, int8 only][`chunk` of ic][kh][kw][channel of the chunk][column]. */
+#define FC_FIELDS_conv_compressed(I, F, V) FC_FIELDS_conv(I, F, V) I(w_bytes) I(chunk)
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
 /* y, x, w (bfloat16, packed), bias?, residual?, slope?, scale? ; the same with x (times scale, one number an input channel) and w rounded to
@@ -275,7 +279,7 @@
 
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
-    X(conv, fc_scratch_conv) X(conv_bf16, fc_scratch_conv_bf16) X(qconv, fc_scratch_qconv) X(quantise, fc_scratch_none) X(dequantise, fc_scratch_none) X(table, fc_scratch_none) \
+    X(conv, fc_scratch_conv) X(conv_compressed, fc_scratch_conv_compressed) X(conv_bf16, fc_scratch_conv_bf16) X(qconv, fc_scratch_qconv) X(quantise, fc_scratch_none) X(dequantise, fc_scratch_none) X(table, fc_scratch_none) \
     X(qadd, fc_scratch_none) X(qdepthwise, fc_scratch_qdepthwise) X(qpool, fc_scratch_none) X(qmul, fc_scratch_none) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
     X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \

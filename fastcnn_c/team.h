@@ -18,6 +18,7 @@ typedef struct fc_team {
     fc_barrier *barrier;    /* NULL: one thread may do several shares, one after the other, and none can wait for another */
     void *scratch;          /* this thread's own scratch_bytes, FC_ALIGN aligned, undefined on entry */
     void *shared;           /* thread 0's scratch: what the team writes together (with fc_team_wait between) */
+    int apart;              /* of the weights of conv: they are one panel, which no other follows in memory */
 } fc_team;
 
 /* All threads of the team have arrived. Only for the steps that fc_step_together names: they get a thread a share. */

@@ -287,7 +287,7 @@ def test_architecture_every_operator_appears_in_a_test():
 
 def test_architecture_every_kernel_belongs_to_a_tested_family():
     text = text_of_tests("test_kernel_*.py")
-    families = {re.match(r"fc_(\w+?)(_f32\w*|_u8\w*|_widen|_narrow)?__", name)[1] for isa in _native.isas()
+    families = {re.match(r"fc_(\w+?)(_f32\w*|_u8\w*|_s8\w*|_bf16\w*|_widen|_narrow)?__", name)[1] for isa in _native.isas()
                 for name in _native.kernels(isa)}
     missing = sorted(f for f in families if not re.search(rf"(_|\b){TESTED_THROUGH.get(f, f)}(_|\b)", text))
     assert not missing, f"no tests/test_kernel_*.py runs {missing}"

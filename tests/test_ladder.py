@@ -43,6 +43,7 @@ def problems(threads: int = 1) -> Iterator[Problem]:
         yield Problem(of_bytes, own_places(of_bytes), threads)
         yield Problem(shape, own_places(shape), threads)
         yield Problem(shape, own_places(shape), threads, rounds=True)
+        yield Problem(shape, own_places(shape), threads, weights="int8")
         yield Problem(shape, (dense_strides(shape.x_extents), dense_strides(shape.y_extents)), threads, planes=True)
 
 

@@ -35,8 +35,8 @@ def bench(models: Sequence[str | os.PathLike[str]], against: Sequence[str] = (),
 
     models     .onnx files and folders of them         against    names of engines: onnxruntime, openvino, ncnn, torch, litert
     threads    numbers of threads, batch  numbers of images in a run: each network is measured at each of them
-    precision  "float32", "bf16", "strict" (fastcnn's accuracy="strict"), "int8": what fastcnn.quantize makes of the network, with random
-               inputs, in all engines that run it; other engines run those that they have
+    precision  "float32", "bf16", "strict" (fastcnn's accuracy="strict"), "weights-bf16" and "weights-int8" (its weights=), "int8": what
+               fastcnn.quantize makes of the network, with random inputs, in all engines that run it; other engines run those that they have
     shapes     of inputs, where the file leaves them open         advance    called after each turn of an engine
     Returns {"machine": where and with what, "results": a row for each network, batch and number of threads}; row["engines"] has for
     each engine the seconds of every run by rounds, min, median, p10, p90 and p99 in ms, images a second, seconds of loading and of the

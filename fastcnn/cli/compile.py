@@ -21,9 +21,10 @@ The weights are packed for the shapes given, and packed anew by whoever runs oth
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="The compiled file, MODEL.fcnn say.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="As for fastcnn.load().")
 @click.option("--accuracy", type=click.Choice(["fast", "strict"]), default="fast", show_default=True, help="As for fastcnn.load().")
+@click.option("--weights", type=click.Choice(["fp32", "bf16", "int8"]), default="fp32", show_default=True, help="As for fastcnn.load().")
 @click.option("--source/--no-source", default=None,
               help="Whether MODEL goes into the file too, for other versions of fastcnn. By default where it is one file.")
-def command(path: str, shapes: Sequence[str], output: str, precision: str, accuracy: str, source: bool | None) -> None:
-    with load(path, accuracy=accuracy, precision=precision) as model:
+def command(path: str, shapes: Sequence[str], output: str, precision: str, accuracy: str, weights: str, source: bool | None) -> None:
+    with load(path, accuracy=accuracy, precision=precision, weights=weights) as model:
         model.save(output, shapes=shapes_of(shapes, [info.name for info in model.get_inputs()]), source=source)
     click.echo(f"{output}: {os.path.getsize(output) / 1e6:.1f} MB")

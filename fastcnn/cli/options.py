@@ -29,10 +29,10 @@ def model_options(function: Function) -> Function:
 
 
 def load(path: str, threads: int | None = None, tune: bool = False, accuracy: str = "fast",
-         precision: str = "fp32") -> Model:
+         precision: str = "fp32", weights: str = "fp32") -> Model:
     """Loads the model; warnings are printed as one line each."""
     warnings.showwarning = lambda message, *_, **__: click.echo(f"fastcnn: warning: {message}", err=True)
-    return loading.load(path, threads=threads, tune=tune, accuracy=accuracy, precision=precision)
+    return loading.load(path, threads=threads, tune=tune, accuracy=accuracy, precision=precision, weights=weights)
 
 
 def shapes_of(options: Sequence[str], names: Sequence[str]) -> dict[str, list[int]] | None:

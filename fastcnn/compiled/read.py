@@ -19,6 +19,10 @@ from fastcnn.version import __version__
 NONSENSE = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError)
 
 
+# Options of load() that decide results.
+DECIDING = ("precision", "accuracy", "weights")
+
+
 @dataclass(frozen=True)
 class Compiled:
     """A compiled model.
@@ -82,12 +86,12 @@ def _of_source(container: Container, version: Any) -> Compiled:
 
 
 def _options(found: Any) -> dict[str, Any]:
-    """precision and accuracy, at whose values load() looks, and why the precision of nodes is what it is."""
-    if not all(isinstance(found.get(name, ""), str) or _is_map(found[name]) for name in ("precision", "accuracy")):
+    """precision, accuracy and weights, at whose values load() looks, and why the precision of nodes is what it is."""
+    if not all(isinstance(found.get(name, ""), str) or _is_map(found[name]) for name in DECIDING):
         raise ValueError("options")
     if not _is_map(found.get("why", {})):
         raise ValueError("options")
-    return {name: found[name] for name in ("precision", "accuracy", "why") if name in found}
+    return {name: found[name] for name in (*DECIDING, "why") if name in found}
 
 
 def _metadata(found: Any) -> dict[str, Any]:

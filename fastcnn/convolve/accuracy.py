@@ -7,8 +7,9 @@ from dataclasses import field
 from fastcnn.ir.errors import ConfigurationError
 from fastcnn.ir.record import dataclass
 
-FP32, BF16 = "fp32", "bf16"
+FP32, BF16, INT8 = "fp32", "bf16", "int8"
 PRECISIONS = (FP32, BF16)
+WEIGHTS = (FP32, BF16, INT8)
 AUTO = "auto"           # a choice of these, and of 8-bit integers, for each layer: fastcnn.precision.auto
 
 FAST, STRICT = "fast", "strict"
@@ -24,12 +25,14 @@ class Accuracy:
 
     precision  "bf16": operands of convolutions and of products with constant matrices may be rounded to bfloat16 where that is quicker
     rounded    names of the nodes for which that is so; None: all, by precision
+    weights    what weights of convolutions and of constant matrices may be in memory where that is quicker: of all nodes, or by name
     """
 
     level: str = FAST
     nodes: Mapping[str, str] = field(default_factory=dict)
     precision: str = FP32
     rounded: frozenset[str] | None = None
+    weights: str | Mapping[str, str] = FP32
 
     def is_strict(self, name: str) -> bool:
         """Whether a node computes directly."""
@@ -44,33 +47,33 @@ class Accuracy:
         """Whether there are nodes whose operands may be rounded."""
         return self.precision == BF16 if self.rounded is None else bool(self.rounded)
 
+    def weights_of(self, name: str) -> str:
+        """What the weights of a node may be in memory."""
+        return self.weights if isinstance(self.weights, str) else self.weights.get(name, FP32)
+
 
 FASTEST = Accuracy()
 
 
-def accuracy_of(given: str | Mapping[str, str], names: Collection[str], precision: str | Mapping[str, str] = FP32) -> Accuracy:
+def accuracy_of(given: str | Mapping[str, str], names: Collection[str], precision: str | Mapping[str, str] = FP32,
+                weights: str | Mapping[str, str] = FP32) -> Accuracy:
     """The arguments of fastcnn.load for a model whose nodes have these names. Raises ConfigurationError."""
-    whole, rounded = _precision_of(precision, names)
-    levels = {"": given} if isinstance(given, str) else given
-    if not isinstance(levels, Mapping):
-        raise ConfigurationError(f"accuracy={given!r}: expected one of {', '.join(LEVELS)}, or a mapping from names of nodes to these")
-    for name, level in levels.items():
-        if level not in LEVELS:
-            raise ConfigurationError(f"accuracy={given!r}: {level!r} is none of {', '.join(LEVELS)}")
-        if levels is given and name not in names:
-            raise ConfigurationError(f"accuracy: the model has no node {name!r}")
-    return Accuracy(given, {}, whole, rounded) if isinstance(given, str) else Accuracy(FAST, dict(levels), whole, rounded)
+    levels, precisions = _checked("accuracy", given, LEVELS, names), _checked("precision", precision, PRECISIONS, names)
+    kept = _checked("weights", weights, WEIGHTS, names)
+    whole = precisions if isinstance(precisions, str) else FP32
+    rounded = None if isinstance(precisions, str) else frozenset(name for name, value in precisions.items() if value == BF16)
+    return Accuracy(levels, {}, whole, rounded, kept) if isinstance(levels, str) else Accuracy(FAST, levels, whole, rounded, kept)
 
 
-def _precision_of(given: str | Mapping[str, str], names: Collection[str]) -> tuple[str, frozenset[str] | None]:
-    """Accuracy's precision, and its rounded."""
-    if isinstance(given, str) and given in PRECISIONS:
-        return given, None
+def _checked(option: str, given: str | Mapping[str, str], values: Collection[str], names: Collection[str]) -> str | dict[str, str]:
+    """One of the values, or one for each node that is named."""
+    if isinstance(given, str) and given in values:
+        return given
     if not isinstance(given, Mapping):
-        raise ConfigurationError(f"precision={given!r}: expected one of {', '.join(PRECISIONS)}, or a mapping from names of nodes to these")
+        raise ConfigurationError(f"{option}={given!r}: expected one of {', '.join(values)}, or a mapping from names of nodes to these")
     for name, value in given.items():
-        if value not in PRECISIONS:
-            raise ConfigurationError(f"precision={given!r}: {value!r} is none of {', '.join(PRECISIONS)}")
+        if value not in values:
+            raise ConfigurationError(f"{option}={given!r}: {value!r} is none of {', '.join(values)}")
         if name not in names:
-            raise ConfigurationError(f"precision: the model has no node {name!r}")
-    return FP32, frozenset(name for name, value in given.items() if value == BF16)
+            raise ConfigurationError(f"{option}: the model has no node {name!r}")
+    return dict(given)

@@ -11,8 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 import fastcnn._native as _native
+from fastcnn.convolve.accuracy import FP32
 from fastcnn.convolve.bf16_gemm import BF16_GEMM
 from fastcnn.convolve.choice import Choice, Rung
+from fastcnn.convolve.compressed_gemm import COMPRESSED_GEMM
 from fastcnn.convolve.depthwise import DepthwiseDirect, DepthwiseRing, GroupsByLanes
 from fastcnn.convolve.im2col import Im2col
 from fastcnn.convolve.implicit_gemm import IN_PLACE, THROUGH_BAND
@@ -30,6 +32,7 @@ from fastcnn.machine.current import cached, current
 
 LADDER: list[Rung] = [
     BF16_GEMM,         # where a model is loaded so, and faster than what the rungs below would do
+    COMPRESSED_GEMM,   # likewise
     PLANES_PRODUCT,    # on planes first: two changes of layout cost more than all but the shortest planes lose
     PlanesDepthwise(),
     DepthwiseDirect(),  # one channel a group: nothing for a GEMM to gain, the work is in the loads
@@ -58,21 +61,22 @@ def choose(problem: Problem) -> Choice:
     """The planner's pick for one convolution. On planes where no rung on planes pays, the pick for channels-last copies."""
     if problem.half:
         return BF16_GEMM.choose(problem)
-    if problem.rounds:
-        return BF16_GEMM.choose(problem) if _rounding_pays(replace(problem, threads=1)) else choose(replace(problem, rounds=False))
+    if problem.rounds or problem.weights != FP32:
+        rung = _shorter(replace(problem, threads=1))
+        return rung.choose(problem) if rung is not None else choose(replace(problem, rounds=False, weights=FP32))
     for rung in LADDER:
         if rung.takes(problem) and rung.pays(problem):
             return rung.choose(problem)
     return choose(problem.on_pixels())
 
 
-def _rounding_pays(problem: Problem) -> bool:
-    """Whether bfloat16 is predicted to be faster; asked for one thread, so that results are the same bits for any number of threads."""
-    if not BF16_GEMM.takes(problem):
-        return False
-    exact = choose(replace(problem, rounds=False))
+def _shorter(problem: Problem) -> Rung | None:
+    """The rung of bfloat16 or compressed weights that is faster than float32. For one thread, so that any number has the same bits."""
+    exact = choose(replace(problem, rounds=False, weights=FP32))
     taken = WINOGRAD_TAKES if exact.rung == WINOGRAD.name else 1.0
-    return cycles(BF16_GEMM.choose(problem), 1) <= taken * cycles(exact, 1)
+    times = {rung: cycles(rung.choose(problem), 1) for rung in (BF16_GEMM, COMPRESSED_GEMM) if rung.takes(problem) and rung.pays(problem)}
+    fastest = min(times, key=lambda rung: times[rung], default=None)
+    return fastest if fastest is not None and times[fastest] <= taken * cycles(exact, 1) else None
 
 
 def covers_planes(problem: Problem) -> bool:

@@ -151,6 +151,7 @@ class Problem:
     clamped   that activation is none, Relu or Clip
     rounds    x and w may be rounded to bfloat16
     half      x, y or the residual lie in memory as bfloat16
+    weights   "bf16" or "int8": what w may be in memory; x, products and sums stay float32
     """
 
     shape: ConvShape
@@ -161,6 +162,7 @@ class Problem:
     clamped: bool = True
     rounds: bool = False
     half: bool = False
+    weights: str = "fp32"
 
     def on_pixels(self) -> Problem:
         """The problem with x and y in channels-last tensors of their own."""

@@ -53,6 +53,10 @@ class Lowering(Protocol):
         """Whether operands of the node's convolutions may be rounded to bfloat16 (fastcnn.convolve.accuracy)."""
 
     @property
+    def weights(self) -> str:
+        """What the node's weights may be in memory (fastcnn.convolve.accuracy)."""
+
+    @property
     def node(self) -> Node: ...
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Any
 
 import fastcnn._native as _native
-from fastcnn.convolve import ladder
+from fastcnn.convolve import compressed_gemm, ladder
 from fastcnn.convolve.decision import Decision
 from fastcnn.ir.record import dataclass
 from fastcnn.machine.clock import cycles_per_second
@@ -49,6 +49,8 @@ class LayerChoice:
     predicted_ms  by the cost model, None for steps that it does not know
     measured_ms   of the candidates that were timed, by name; empty unless tuned
     precision     "fp32", "bf16" or "int8": what is multiplied; "" for products of other types
+    weights       the same of the weights in memory. "bf16" for "fp32": each is off by 1/256 of itself at most, "int8" by 1/254 of the
+                  largest of its output channel
     why           of a model that was loaded with precision="auto": the reason for the precision, with figures
     """
 
@@ -63,6 +65,7 @@ class LayerChoice:
     measured_ms: dict[str, float]
     precision: str = "fp32"
     why: str = ""
+    weights: str = "fp32"
 
     def __str__(self) -> str:
         tile = f" {self.tile[0]}x{self.tile[1]}" if self.tile else ""
@@ -70,11 +73,14 @@ class LayerChoice:
         predicted = f", {self.predicted_ms:.4f} ms predicted" if self.predicted_ms is not None else ""
         measured = f", {min(self.measured_ms.values()):.4f} ms the best of {len(self.measured_ms)}" if self.measured_ms else ""
         why = f": {self.why}" if self.why else ""
-        return f"{self.node}: {self.layer}: {self.algorithm}{tile}{blocking} ({self.source}{predicted}{measured}){why}"
+        weights = f", weights {self.weights}" if self.weights != self.precision else ""
+        return f"{self.node}: {self.layer}: {self.algorithm}{weights}{tile}{blocking} ({self.source}{predicted}{measured}){why}"
 
 
 # What steps multiply that do not multiply floats.
 PRECISIONS = {"conv_bf16": "bf16", "qconv": "int8", "qdepthwise": "int8", "typed_matmul": ""}
+# By bytes, where the step makes floats of them.
+COMPRESSED = {size: name for name, size in compressed_gemm.BYTES.items()}
 # Register tiles that are not float32's.
 TALLEST = {"conv_bf16": _native.pgemm_max_mr, "qconv": _native.qgemm_max_mr}
 
@@ -99,7 +105,12 @@ def _row(step: Chosen, ms_per_cycle: float) -> LayerChoice:
         layer, source, predicted = str(decision.problem.shape), decision.source, ms_per_cycle * ladder.cycles(decision.choice, step.threads)
     measured = {key: 1e3 * seconds for key, seconds in (step if decision is None else decision).seconds.items()}
     return LayerChoice(step.node, step.op_type, layer, name, tile, blocking, source, predicted, measured,
-                       PRECISIONS.get(step.kind, "fp32"))
+                       PRECISIONS.get(step.kind, "fp32"), weights=_weights(step))
+
+
+def _weights(step: Chosen) -> str:
+    """What they are in memory."""
+    return COMPRESSED[step.fields["w_bytes"]] if "w_bytes" in step.fields else PRECISIONS.get(step.kind, "fp32")
 
 
 def _layer(fields: Mapping[str, Any]) -> str:

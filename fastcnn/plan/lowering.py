@@ -155,6 +155,10 @@ class StageLowering:
     def rounds(self) -> bool:
         return self.chooser.accuracy.rounds(self.node.name)
 
+    @property
+    def weights(self) -> str:
+        return self.chooser.accuracy.weights_of(self.node.name)
+
     def read(self, i: int, layout: str = "any") -> Tensor:
         name = self.node.input(i)
         tensor = self._tensor(name)

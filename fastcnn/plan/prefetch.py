@@ -10,7 +10,8 @@ import fastcnn._native as _native
 from fastcnn.machine.current import current
 
 # Which operand are the weights of the steps that read them faster than they come; of conv only what has one row of x.
-WEIGHTS = {"conv": 2, "depthwise": 2, "conv_depthwise": 4, "scale_weights": 1}
+WEIGHTS = {"conv": 2, "conv_compressed": 2, "depthwise": 2, "conv_depthwise": 4, "scale_weights": 1}
+ROWS = ("conv", "conv_compressed")
 # The steps that prefetch while they compute.
 PREFETCHING = ("conv", "conv_depthwise")
 # What the last REACH steps have prefetched altogether lies in at most this share of L2; the rest is for what they compute.
@@ -44,12 +45,12 @@ def prefetches(steps: Sequence[tuple[str, tuple[Any, ...], int, dict[str, Any]]]
 def _is_row(step: tuple[str, tuple[Any, ...], int, dict[str, Any]]) -> bool:
     """A convolution of one pixel: a matrix times a vector."""
     kind, _, _, fields = step
-    return kind == "conv" and fields["n"] * fields["oh"] * fields["ow"] == 1
+    return kind in ROWS and fields["n"] * fields["oh"] * fields["ow"] == 1
 
 
 def _weights(step: tuple[str, tuple[Any, ...], int, dict[str, Any]]) -> np.ndarray | None:
     kind, operands = step[:2]
-    if kind not in WEIGHTS or (kind == "conv" and not _is_row(step)):
+    if kind not in WEIGHTS or (kind in ROWS and not _is_row(step)):
         return None
     weights = operands[WEIGHTS[kind]]
     return weights if isinstance(weights, np.ndarray) else None

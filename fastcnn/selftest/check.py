@@ -90,7 +90,7 @@ def _cases() -> Iterator[tuple[str, Case]]:
 
 
 def _checked(name: str, level: str, case: Case, wanted: dict[str, Any]) -> Line:
-    accuracy = Accuracy(precision=case.precision)
+    accuracy = Accuracy(precision=case.precision, weights=case.weights)
     chooser = Preferring(case.prefers, accuracy) if case.prefers else CostModel(accuracy)
     engine = Engine(run_passes(case.graph), 1, Packs(), None, chooser)
     with using(replace(current(), l2_bytes=SMALL_L2) if case.small_cache else current()):

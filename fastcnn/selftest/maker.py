@@ -21,7 +21,7 @@ class Case:
 
     prefers      the kind of step that computes its convolutions where it can, whether it pays or not; "": the planner decides
     small_cache  planned for a machine whose second cache its maps outgrow, as large networks do on every machine
-    precision    of fastcnn.load
+    precision, weights  of fastcnn.load
     """
 
     graph: Graph
@@ -29,6 +29,7 @@ class Case:
     prefers: str = ""
     small_cache: bool = False
     precision: str = "fp32"
+    weights: str = "fp32"
 
     def but(self, **changes: Any) -> Case:
         """The case with some fields changed."""

@@ -18,6 +18,8 @@ def convolutions(m: Maker) -> dict[str, Make]:
         "Conv, im2col": lambda: _between_poolings(m, m.normal(1, 17, 12, 13), m.normal(19, 17, 3, 3)).but(prefers="im2col"),
         "Conv in bfloat16": lambda: _between_poolings(m, m.halves(1, 16, 10, 12), m.halves(37, 16, 3, 3)).but(
             prefers="conv_bf16", precision="bf16"),
+        "Conv, compressed weights": lambda: _between_poolings(m, m.halves(2, 16, 10, 12), m.halves(37, 16, 3, 3)).but(
+            prefers="conv_compressed", weights="bf16"),
         "Conv, computed weights": lambda: m.several("Conv", [m.normal(1, 9, 7, 11), m.normal(21, 9, 3, 3)], pads=[1, 1, 1, 1]),
         "Conv and pooling": lambda: m.chain(
             m.normal(1, 3, 28, 30), ("Conv", [m.normal(21, 3, 3, 3), m.normal(21)], {"pads": [1, 1, 1, 1]}), ("Relu", [], {}),

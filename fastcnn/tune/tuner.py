@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from fastcnn.convolve.accuracy import FASTEST, Accuracy
+from fastcnn.convolve.accuracy import FASTEST, FP32, Accuracy
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.decision import Decision, Selection, Timed
 from fastcnn.convolve.ladder import candidates, choose, cycles, layout_cycles, name_of
@@ -160,6 +160,7 @@ def layer_key(problem: Problem) -> str:
     numbers = " ".join(f"{field.name}{getattr(problem.shape, field.name)}" for field in fields(problem.shape))
     strides = " ".join(f"{prefix}[{','.join(map(str, place))}]" for prefix, place in zip("xyr", problem.places))
     kind = f"{' planes' if problem.planes else ''}{'' if problem.clamped else ' not clamped'}{' bf16' if problem.rounds else ''}"
+    kind += f" weights {problem.weights}" if problem.weights != FP32 else ""
     return f"{numbers} {strides}{kind} threads{problem.threads}"
 
 

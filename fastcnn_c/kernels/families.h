@@ -5,6 +5,7 @@
 #ifndef FC_FAMILIES_H
 #define FC_FAMILIES_H
 
+#include "compressed.h"
 #include "moves.h"
 #include "winograd.h"
 
@@ -369,7 +370,7 @@ typedef struct fc_arg_kernels {
 
 /* The families: a row makes the slot in fc_kernels, its value and the kernels' names in every instruction set. */
 #define FC_FAMILIES(X) \
-    X(matvec) X(scale_shift) X(half) X(cast) X(transpose) X(reduce) X(softmax) X(winograd) X(depthwise) X(depthwise_rows) X(grouped) \
+    X(matvec) X(compressed) X(scale_shift) X(half) X(cast) X(transpose) X(reduce) X(softmax) X(winograd) X(depthwise) X(depthwise_rows) X(grouped) \
     X(overlap_add) X(pool) X(pool_rows) X(norm) X(resize) X(recurrent) X(arg)
 #define FC_FAMILY_SLOT(family) const fc_##family##_kernels *family;
 
@@ -378,6 +379,7 @@ typedef struct fc_arg_kernels {
 /* Read a second time by isa.inc, which has no other list of them. */
 #ifdef FC_COMPILE_FAMILIES
 #include "matvec.inc"
+#include "compressed.inc"
 #include "scale_shift.inc"
 #include "half.inc"
 #include "cast.inc"

@@ -22,6 +22,7 @@
  *   v_load_even(p)   p[0], p[2], p[4] ...; 2*V_LEN floats are read
  *   v_load3/store3   3*V_LEN floats as triples: lane i of a, b, c is p[3i], p[3i+1], p[3i+2]
  *   v_load_half/store_half   V_LEN IEEE halves, rounded to nearest even
+ *   v_load_bfloat            V_LEN bfloat16 numbers
  *   v_load_u8/i8/i32/i64     V_LEN integers as floats
  *   v_store_i32/i64          V_LEN integers, truncated; what does not fit is the smallest of them
  *   v_store_low_byte         the low bytes of what v_store_i32 stores
@@ -94,6 +95,7 @@ static inline void v_load3(const float *p, v_f32 *a, v_f32 *b, v_f32 *c) { *a = 
 static inline void v_store3(float *p, v_f32 a, v_f32 b, v_f32 c) { p[0] = a; p[1] = b; p[2] = c; }
 static inline v_f32 v_load_half(const uint16_t *p) { return fc_float_of_half(*p); }
 static inline void v_store_half(uint16_t *p, v_f32 x) { *p = fc_half_of_float(x); }
+static inline v_f32 v_load_bfloat(const uint16_t *p) { return fc_float_of_bits((uint32_t)*p << 16); }
 static inline v_f32 v_load_u8(const uint8_t *p) { return *p; }
 static inline v_f32 v_load_i8(const int8_t *p) { return *p; }
 static inline v_f32 v_load_i32(const int32_t *p) { return (float)*p; }

@@ -70,7 +70,8 @@ class Engine:
 
 def load_fastcnn(path: str, threads: int, precision: str) -> Run:
     """fastcnn of this process."""
-    options = {"bf16": {"precision": "bf16"}, "strict": {"accuracy": "strict"}}.get(precision, {})
+    options = {"bf16": {"precision": "bf16"}, "strict": {"accuracy": "strict"}, "weights-bf16": {"weights": "bf16"},
+               "weights-int8": {"weights": "int8"}}.get(precision, {})
     model = import_module(OURS).load(path, threads=threads, **options)
     return lambda feeds: model.run(None, feeds)
 
@@ -205,9 +206,10 @@ def load_litert(folder: str, threads: int, precision: str) -> Run:
     return run
 
 
+OWN_PRECISIONS = ("float32", "bf16", "strict", "int8", "weights-bf16", "weights-int8")
 ENGINES: dict[str, Engine] = {
-    OURS:          Engine(load_fastcnn, (OURS,), ("fastcnn.model",), "threads", ("float32", "bf16", "strict", "int8")),
-    "before":      Engine(load_before, (OURS,), (), f"threads, of the clone at {BEFORE}", ("float32", "bf16", "strict", "int8"),
+    OURS:          Engine(load_fastcnn, (OURS,), ("fastcnn.model",), "threads", OWN_PRECISIONS),
+    "before":      Engine(load_before, (OURS,), (), f"threads, of the clone at {BEFORE}", OWN_PRECISIONS,
                           version_of=_commit_before),
     "onnxruntime": Engine(load_onnxruntime, ("onnxruntime",), ("onnxruntime",),
                           "CPUExecutionProvider, intra_op_num_threads, inter_op_num_threads=1", ("float32", "int8")),

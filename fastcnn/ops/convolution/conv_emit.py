@@ -9,6 +9,7 @@ import numpy as np
 
 import fastcnn._native as _native
 from fastcnn.convolve import ladder, regions, split_sums
+from fastcnn.convolve.accuracy import FP32
 from fastcnn.convolve.bf16_gemm import BF16_GEMM
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.depthwise import lane_tables
@@ -159,7 +160,8 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
                  shape: ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]], scale: Tensor | None) -> None:
     places = tuple(t.strides for t in (x, y, residual) if t is not None)
     half = {f"{place}_half": int(t is not None and t.dtype == HALF) for place, t in (("x", x), ("y", y), ("r", residual))}
-    problem = Problem(shape, places, low.threads, isinstance(w, np.ndarray), rounds=low.rounds, half=any(half.values()))
+    weights = low.weights if scale is None else FP32
+    problem = Problem(shape, places, low.threads, isinstance(w, np.ndarray), rounds=low.rounds, half=any(half.values()), weights=weights)
     picked, w, name = _decided(low, problem, w, name)
     if isinstance(w, Tensor):
         packed = pack_at_run_time(low, picked, w)

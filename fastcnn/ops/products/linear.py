@@ -114,7 +114,7 @@ def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tup
         return
     shape = ConvShape(1, 1, k, n, 1, 1, 1, 1, 1, 1, 0, 0, 1, m, 1, m)
     strides_x, strides_y = (0, 1, m * a.strides[0], a.strides[0]), (0, 1, m * y.strides[0], y.strides[0])
-    picked = low.decide(Problem(shape, (strides_x, strides_y), low.threads, rounds=low.rounds), key)
+    picked = low.decide(Problem(shape, (strides_x, strides_y), low.threads, rounds=low.rounds, weights=low.weights), key)
     filters = (n, k, 1, 1)
     packed = low.packed((key, *picked.layout), lambda: ladder.pack(picked, weights.reshape(filters)), ladder.packed_spec(picked, filters))
     x4, y4 = (Tensor(t.buffer, (1, c, 1, m), s, t.offset) for t, c, s in ((a, k, strides_x), (y, n, strides_y)))

@@ -26,6 +26,7 @@ typedef struct conv_run {
     int64_t kc;
     int64_t row, pixel, group;   /* from one row, pixel, group to the next of what is multiplied: the band or x */
     int merged;                  /* a run is a whole kernel row */
+    int apart;                   /* as in fc_team */
     int by_row;                  /* the runs are the same for all pixels of an output row */
     int64_t tiles_per_row;
     int64_t packed_per_group;
@@ -161,7 +162,7 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
      * buffers that the tile's own loads need. A matrix times a vector is a stream: of it, what lies the prefetch distance away. */
     const int stream = p->n * p->oh * p->ow == 1;
     q->next = (const char *)q->args.b + (stream ? STREAM_AHEAD : k * width * (int64_t)sizeof(float));
-    q->next_step = passes == 1 && !stream ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
+    q->next_step = c->apart || (passes == 1 && !stream) ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
     if (fc_prefetches(c->prefetch) && q->next_step < CACHE_LINE)
         q->next_step = (size_t)fc_min(2 * (int64_t)q->next_step, CACHE_LINE);
     int64_t pass = 0;
@@ -313,7 +314,7 @@ fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
     const int64_t v = fc_active->vector_length, panels = fc_ceil_div(p->oc, p->nv * v);
     const int64_t max_mr = fc_active->gemm->max_mr[fc_min(p->nv, fc_ceil_div(p->oc, v))];
     conv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5], .affine = t[6],
-                  .taps = team->scratch, .prefetch = team->prefetch, .tiles_per_row = fc_ceil_div(p->ow, max_mr),
+                  .taps = team->scratch, .prefetch = team->prefetch, .apart = team->apart, .tiles_per_row = fc_ceil_div(p->ow, max_mr),
                   .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
     float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap)));
     fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);

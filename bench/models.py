@@ -36,6 +36,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpus", help="comma-separated CPUs for every engine; default: the first THREADS allowed ones")
     parser.add_argument("--batch", default="1", help="images in each run; 1,8,32 measures each network at each of them")
+    parser.add_argument("--precision", default="float32",
+                        help="as of fastcnn bench: float32, bf16, int8 (what fastcnn.quantize makes of the network,\n"
+                        "in all engines), strict, weights-int8; several with commas, default %(default)s")
     parser.add_argument("--python", action="append", default=[], metavar="ENGINE=PATH",
                         help="the interpreter of an engine that lives in another virtual environment; may be repeated")
     parser.add_argument("--rounds", type=int, default=5)
@@ -50,13 +53,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
-    engines, batches = args.against.split(","), [int(number) for number in args.batch.split(",")]
+    engines, batches, precisions = args.against.split(","), [int(number) for number in args.batch.split(",")], args.precision.split(",")
     how = Settings(rounds=args.rounds, seconds=args.seconds, warmup=args.warmup, pause=args.pause, again=args.again,
                    cpus=[int(cpu) for cpu in args.cpus.split(",")] if args.cpus else None, pythons=read_pythons(args.python))
     with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True), transient=True) as bar:
         files = found_networks(args.networks, Path(folder))
-        task = bar.add_task("networks", total=len(files) * len(batches) * len(contenders(engines, ["float32"])) * how.turns())
-        found = bench(files, engines, threads=[args.threads], batch=batches, settings=how, advance=lambda: bar.advance(task))
+        task = bar.add_task("networks", total=len(files) * len(batches) * len(contenders(engines, precisions)) * how.turns())
+        found = bench(files, engines, threads=[args.threads], batch=batches, precision=precisions, settings=how,
+                      advance=lambda: bar.advance(task))
     facts, results = found["machine"], found["results"]
     path = args.json or RESULTS / f"{facts['date'].replace(':', '')[:15]}-models.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def _table(results: Sequence[Row]) -> str:
     for row in results:
         entries = {name: row["engines"].get(name, {}) for name in engines}
         per_image = [str(row["batch"]), _per_image(entries[engines[0]], row["batch"])] if batches else []
-        best, diff = best_peer(row), entries.get(REFERENCE, {}).get("difference")
+        best, diff = best_peer(row), next((entry.get("difference") for name, entry in entries.items() if name.startswith(REFERENCE)), None)
         cells = [row["network"], *per_image, *(_milliseconds(entry) for entry in entries.values()),
                  *(_ratio(entries[name]) for name in peers), f"{best[1]:.2f} ({best[0]})" if best else "-",
                  "-" if diff is None else f"{diff:.1e}"]

@@ -168,6 +168,18 @@ def test_models_main_compares_and_times_lenet5(tmp_path, capsys):
     assert "| lenet5 |" in capsys.readouterr().out
 
 
+def test_models_main_measures_precisions_side_by_side(tmp_path, capsys):
+    """All engines run the same network in 8 bits; those without the other precision run their own."""
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "result.json"
+    quick = ["--rounds", "1", "--seconds", "0.02", "--warmup", "0", "--pause", "0"]
+    assert bench_models.main(["lenet5", "--precision", "int8,weights-bf16", *quick, "--json", str(out)]) == 0
+    entries = json.loads(out.read_text())["results"][0]["engines"]
+    assert list(entries) == ["fastcnn int8", "fastcnn weights-bf16", "onnxruntime int8"]
+    assert entries["onnxruntime int8"]["difference"] < 0.05
+    assert f"| {entries['onnxruntime int8']['difference']:.1e} |" in capsys.readouterr().out
+
+
 def test_models_unknown_network_or_engine_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="neither a network"):
         bench_models.found_networks(["resnet51"], tmp_path)

@@ -258,6 +258,20 @@ def test_options_without_meaning_are_refused(floats, options, words):
         quantize(floats, **{"data": feeds(1), **options})
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_data_that_is_no_number_is_refused(floats, number):
+    """The network would be calibrated with what the other feeds leave, and its error not be seen."""
+    data = feeds()
+    data[1]["x"].reshape(-1)[3] = number
+    with pytest.raises(fastcnn.ConfigurationError, match="data: feed 1: input 'x' holds NaN or infinite numbers"):
+        fastcnn.quantize(floats, data)
+
+
+def test_data_of_one_number_is_warned_of(floats):
+    with pytest.warns(RuntimeWarning, match="the same number everywhere"):
+        fastcnn.quantize(floats, [{"x": np.full(SHAPE, 0.5, np.float32)}])
+
+
 def test_a_model_without_products_is_written_as_it_is():
     net = Network()
     made = quantize(net.model(net.op("Relu", "x")), feeds(1), threads=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.ir.errors import ConfigurationError
+from fastcnn.ir.errors import ConfigurationError, warn_user
 from fastcnn.precision.histogram import Histogram
 from fastcnn.precision.ranges import METHODS
 from fastcnn.precision.regions import CONCAT, MOVE, Regions
@@ -39,11 +39,16 @@ class Observed:
 
 
 def observed(run: Run, data: Iterable[Feeds], total: int | None, found: Regions, progress: Progress) -> Observed:
-    """Runs the float network on all data and watches the values that are to be bytes. Raises ConfigurationError where there is none."""
+    """Runs the float network on all data and watches the values that are to be bytes.
+
+    Raises ConfigurationError where there is no data, or some of it is no finite number. Warns where all of it is one number.
+    """
+    varied = False
     seen, sums, kept = Observed({v: Histogram() for v in found.stored}), dict[str, np.ndarray](), 0
     channels = {node.input(0): 1 if node.op_type == "Conv" else -1 for node in found.products()}
     names, counts = sorted(found.stored), dict.fromkeys(channels, 0)
     for feeds in data:
+        varied |= _varies(feeds, seen.batches)
         values = dict(zip(names, run(names, feeds)))
         seen.shapes = seen.shapes or {name: x.shape for name, x in values.items()}
         for name, x in values.items():
@@ -60,8 +65,19 @@ def observed(run: Run, data: Iterable[Feeds], total: int | None, found: Regions,
         progress("calibration", seen.batches, total)
     if not seen.batches:
         raise ConfigurationError("data: nothing to calibrate with")
+    if not varied:
+        warn_user("data: each input holds the same number everywhere; ranges from it fit no other data", RuntimeWarning)
     seen.means = {name: summed / max(counts[name], 1) for name, summed in sums.items()}
     return seen
+
+
+def _varies(feeds: Feeds, number: int) -> bool:
+    """Whether some input holds different numbers. Raises ConfigurationError for NaN and infinities."""
+    arrays = {name: np.asarray(x) for name, x in feeds.items()}
+    for name, x in arrays.items():
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise ConfigurationError(f"data: feed {number}: input {name!r} holds NaN or infinite numbers")
+    return any(x.size > 0 and bool((x != x.reshape(-1)[0]).any()) for x in arrays.values())
 
 
 def scales_of(found: Regions, seen: Observed, method: str, kind: str) -> dict[str, Scale]:

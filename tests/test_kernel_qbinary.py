@@ -1,4 +1,4 @@
-"""Elementwise steps of 8-bit values (table, qadd, qmul) against numpy, at every instruction set."""
+"""Elementwise steps of 8-bit values (table, qadd, qmul, qprelu) against numpy, at every instruction set."""
 from __future__ import annotations
 
 import numpy as np
@@ -18,6 +18,8 @@ def expected(kind: str, a: np.ndarray, b: np.ndarray, a_factor: float, b_factor:
              hi: int) -> np.ndarray:
     """In float32, operation by operation: rounded to nearest even, then + zero."""
     x, y = a.astype(np.float32) - np.float32(a_zero), b.astype(np.float32) - np.float32(b_zero)
+    if kind == "qprelu":
+        return np.clip(np.rint(x * np.where(x < 0, b, np.float32(a_factor))) + zero, lo, hi).astype(np.uint8)
     v = x * np.float32(a_factor) + y * np.float32(b_factor) if kind == "qadd" else x * y * np.float32(a_factor)
     return np.clip(np.rint(v) + zero, lo, hi).astype(np.uint8)
 
@@ -61,6 +63,18 @@ def test_qadd_and_qmul_broadcast(level: str, kind: str, shape: tuple, other: tup
     for threads in (1, 3):
         y = run(kind, View(np.zeros(shape, np.uint8), output=True), a, b, FIELDS, threads)
         np.testing.assert_array_equal(y, expected(kind, a, b, **FIELDS))
+
+
+@pytest.mark.parametrize("shape, other", [((2, 35, 24), (2, 35, 24)), ((2, 35, 24), (24,)), ((3, 5, 1500), (3, 1, 1500)),
+                                          ((3, 5000), (5000,)), ((4, 9, 7), (4, 9, 1)), ((1, 49, 672), (1, 1, 672)), ((3, 129), (129,)),
+                                          ((2, 33), (33,))])
+def test_qprelu_of_a_factor_an_element_or_a_channel(level: str, shape: tuple, other: tuple) -> None:
+    x, negative = values(shape), np.random.default_rng(1).standard_normal(other, np.float32)
+    negative.reshape(-1)[::3] = 0.5         # every second product is a tie
+    for threads in (1, 3):
+        for axes in (None, tuple(reversed(range(len(shape))))):
+            y = run("qprelu", View(np.zeros(shape, np.uint8), axes, output=True), x, negative, FIELDS, threads)
+            np.testing.assert_array_equal(y, expected("qprelu", x, negative, **FIELDS))
 
 
 def test_qadd_in_place_and_strided(level: str) -> None:

@@ -162,6 +162,16 @@ def test_sums_and_products(level, op_type, other):
     check(q.model({"x": [2, 7, 9, 8], "z": other}, q.bytes(y, 0.0913, 131)), "QMul" if op_type == "Mul" else "QAdd")
 
 
+@pytest.mark.parametrize("slope", [(7, 1, 1), (1, 7, 1, 1), (8,), (9, 1), (7, 9, 8)], ids=str)
+def test_prelu(level, slope):
+    """Of convolutions, whose pixels lie together, and of what is fed, in planes."""
+    q = Quantised()
+    x = q.quant("x", 0.031, -11, np.int8)
+    for made in (x, q.quant(q.conv(x, 0.031, (7, 7, 1, 1), 0.02), 0.1511, 91)):
+        y = q.op("PRelu", made, q.constant(q.rng.normal(size=slope).astype(np.float32)))
+        check(q.model({"x": [2, 7, 9, 8]}, q.bytes(y, 0.0913, 131)), "QPRelu")
+
+
 def test_tables(level):
     q = Quantised()
     x = q.quant("x", 0.031, 117)

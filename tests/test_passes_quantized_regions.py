@@ -102,6 +102,18 @@ def test_values_and_stored_constants_are_added_and_multiplied(op_type):
               {"QuantizeBytes": 2, "QMul" if op_type == "Mul" else "QAdd": 2, "DequantizeBytes": 1}, 0.06)
 
 
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("shape", [(6, 1, 1), (1, 6, 1, 1), (5,)], ids=str)
+def test_slopes_of_channels_are_a_function_of_bytes(shape, stored):
+    """PRelu between two convolutions; its slopes floats, or stored as bytes."""
+    q = Quantised()
+    x = q.quant(q.conv(q.quant("x", 0.03, 100), 0.03, (6, 6, 1, 1), 0.02), 0.05, 91)
+    floats, bytes_ = q.rng.normal(size=shape).astype(np.float32), q.rng.integers(-128, 128, shape).astype(np.int8)
+    slope = q.op("DequantizeLinear", q.constant(bytes_), *q.scale(0.02, -7, np.int8)) if stored else q.constant(floats)
+    y = q.quant(q.op("PRelu", x, slope), 0.06, 3)
+    rewritten(q.model({"x": [1, 6, 5, 5]}, y), {"QuantizeBytes": 1, "QConv": 1, "QPRelu": 1, "DequantizeBytes": 1}, 0.06)
+
+
 def test_functions_of_one_byte_become_one_table():
     """SiLU in two parts, each quantised, and what follows."""
     q = Quantised()

@@ -124,7 +124,7 @@ RULES: dict[str, Rule] = {
 # This package's own on bytes.
 BYTES: dict[str, Rule] = {
     **dict.fromkeys(("QuantizeBytes", "DequantizeBytes", "ByteTable"), LIKE_INPUT),
-    **dict.fromkeys(("QAdd", "QMul"), BROADCAST),
+    **dict.fromkeys(("QAdd", "QMul", "QPRelu"), BROADCAST),
     "QConv": Rule(quantized.byte_convolution),
     "QConvTranspose": Rule(quantized.byte_transposed),
     "QMatMul": Rule(quantized.byte_product),

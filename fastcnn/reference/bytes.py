@@ -87,6 +87,12 @@ def multiply(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [_rounded(node, a * b * node.attrs["factor"])]
 
 
+def prelu(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(x - x_zero) * (negative where x < x_zero, else positive)."""
+    x = inputs[0].astype(np.float64) - node.attrs["x_zero"]
+    return [_rounded(node, x * np.where(x < 0, inputs[1].astype(np.float64), node.attrs["positive"]))]
+
+
 def _centred(node: Node, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     a, b = (x.astype(np.float64) - node.attrs[f"{name}_zero"] for name, x in zip("ab", inputs))
     return a, b
@@ -105,4 +111,5 @@ def global_average(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 BYTES: dict[tuple[str, str], Callable[[Node, Inputs], list[np.ndarray]]] = {(OWN_DOMAIN, name): f for name, f in {
     "QuantizeBytes": quantize, "DequantizeBytes": dequantize, "ByteTable": table, "QConv": q_conv, "QConvTranspose": q_conv_transpose,
-    "QMatMul": q_matmul, "QAdd": add, "QMul": multiply, "QAveragePool": average, "QGlobalAveragePool": global_average}.items()}
+    "QMatMul": q_matmul, "QAdd": add, "QMul": multiply, "QPRelu": prelu, "QAveragePool": average,
+    "QGlobalAveragePool": global_average}.items()}

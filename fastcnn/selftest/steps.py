@@ -80,6 +80,9 @@ def bytes_and_choices(m: Maker) -> dict[str, Make]:
         "QLinearConv, depthwise, 4x1": lambda: m.quantized(24, 1, 24, (4, 1)),
         "QLinearAdd": lambda: _of_bytes(m, "QLinearAdd"),
         "QLinearMul": lambda: _of_bytes(m, "QLinearMul"),
+        "PRelu of bytes": lambda: m.chain(
+            m.normal(2, 5, 77), ("QuantizeLinear", factors, {}), ("DequantizeLinear", factors, {}), ("PRelu", [m.normal(5, 1)], {}),
+            ("QuantizeLinear", [np.float32(0.03), np.uint8(110)], {})),
         "QLinearSigmoid": lambda: m.one("QLinearSigmoid", (2, 5, 77), *factors, np.float32(1 / 256), np.uint8(0), dtype=np.uint8,
                                         domain="com.microsoft"),
         "QLinearAveragePool": lambda: m.one("QLinearAveragePool", (1, 21, 9, 11), *factors, np.float32(0.01), np.uint8(120), dtype=np.uint8,

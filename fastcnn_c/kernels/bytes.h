@@ -73,9 +73,10 @@ typedef struct fc_dequantise_kernels {
 /* ---- table: y[r*ldy + i] = table[x[r*ldx + i]], i < n, r < rows; y may be x ----------------------------------------------------------- */
 typedef void (*fc_table_kernel)(uint8_t *y, size_t ldy, const uint8_t *x, size_t ldx, size_t rows, size_t n, const uint8_t *table);
 
-/* ---- qadd, qmul: y[i] = round(v) + zero, brought into [lo, hi]; y may be an operand ------------------------------------------------------
+/* ---- qadd, qmul, qprelu: y[i] = round(v) + zero, brought into [lo, hi]; y may be an operand ------------------------------------------------------
  * qadd   v = (a[i] - a_zero) * a_factor + (b[i] - b_zero) * b_factor, each product and the sum rounded to float32
  * qmul   v = (a[i] - a_zero) * (b[i] - b_zero) * a_factor
+ * qprelu v = (a[i] - a_zero) * (a[i] < a_zero ? b[i] : a_factor), b floats
  * |v| < 2^31
  */
 typedef struct fc_qbinary_args {
@@ -83,7 +84,7 @@ typedef struct fc_qbinary_args {
     int32_t a_zero, b_zero, zero, lo, hi;
 } fc_qbinary_args;
 
-typedef void (*fc_qbinary_kernel)(uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, const fc_qbinary_args *args);
+typedef void (*fc_qbinary_kernel)(uint8_t *y, const uint8_t *a, const void *b, size_t n, const fc_qbinary_args *args);
 
 /* ---- qpool: windows of `rows` x `cols` taps over pixels of n channels, output i < count at i*x_step, its taps x_row and x_col apart ----------
  * max       y[i*y_pixel + c] = the largest tap, 0 without taps

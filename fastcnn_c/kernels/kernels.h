@@ -95,7 +95,7 @@ typedef struct fc_bytes {
     const fc_quantise_kernels *quantise;
     const fc_dequantise_kernels *dequantise;
     fc_table_kernel table;
-    fc_qbinary_kernel qadd, qmul;
+    fc_qbinary_kernel qadd, qmul, qprelu;
     const fc_qpool_kernels *qpool;
     const fc_qdepthwise_kernels *qdepthwise;
 } fc_bytes;

@@ -1,4 +1,4 @@
-"""QAdd, QMul: sums and products of two values of bytes."""
+"""QAdd, QMul: sums and products of two values of bytes; QPRelu: of bytes and a factor a channel."""
 from __future__ import annotations
 
 from typing import Any
@@ -26,4 +26,17 @@ class ByteBinary(Op):
                  hi=attrs["hi"], **factors, **walk_fields(y, a=a, b=b))
 
 
-OPERATORS: dict[str, Op] = {"QAdd": ByteBinary("qadd"), "QMul": ByteBinary("qmul")}
+class BytePRelu(Op):
+    """QPRelu: (x - x_zero) * (negative where x < x_zero, else positive), rounded, + y_zero, limited; negative: floats, broadcast to x."""
+
+    def native(self, args: Args) -> bool:
+        return are_bytes(args, 0)
+
+    def lower(self, low: Lowering) -> None:
+        y, attrs = write_like(low, [0]), low.node.attrs
+        x, negative = operand(low, 0, y), operand(low, 1, y)
+        low.emit("qprelu", [y, x, negative], y.size, a_zero=attrs["x_zero"], b_zero=0, zero=attrs["y_zero"], lo=attrs["lo"], hi=attrs["hi"],
+                 a_factor=attrs["positive"], b_factor=0.0, **walk_fields(y, a=x, b=negative))
+
+
+OPERATORS: dict[str, Op] = {"QAdd": ByteBinary("qadd"), "QMul": ByteBinary("qmul"), "QPRelu": BytePRelu()}

@@ -9,7 +9,7 @@ import numpy as np
 from fastcnn.ir.graph import Node
 from fastcnn.passes.quantized.bytes import Operand, Region, Scale
 from fastcnn.passes.quantized.goal import ALL_FLOATS, Goal
-from fastcnn.passes.quantized.tables import requantising
+from fastcnn.passes.quantized.tables import dequantised, requantising
 
 POOLING = ("strides", "pads", "auto_pad", "kernel_shape", "ceil_mode", "count_include_pad", "dilations")
 
@@ -32,6 +32,28 @@ def emit_binary(region: Region, op_type: str, a: Operand, b: Operand, goal: Goal
         factors = {"a_factor": a.at.scale / goal.target.scale, "b_factor": sign * b.at.scale / goal.target.scale}
     rounded: dict[str, Any] = {name: float(np.float32(value)) for name, value in factors.items()}
     region.add(op_type, [a.name, b.name], goal.output, goal.like, a_zero=a.at.zero, b_zero=b.at.zero, **rounded, **goal.attrs())
+
+
+def prelu(region: Region, node: Node, goal: Goal) -> bool:
+    """PRelu of bytes with slopes that are constant; one slope alone would be a table."""
+    x, slope = region.operand(node.input(0)), _floats(region, node.input(1))
+    if x is None or slope is None or goal.target is None or slope.ndim > region.rank(node.input(0)):
+        return False
+    positive = np.float32(x.at.scale / goal.target.scale)
+    negative = (slope * (x.at.scale / goal.target.scale)).astype(np.float32)
+    if not np.isfinite(negative).all():
+        return False
+    region.add("QPRelu", [x.name, region.constant(f"{goal.output}/slope", negative)], goal.output, goal.like, x_zero=x.at.zero,
+               positive=float(positive), **goal.attrs())
+    return True
+
+
+def _floats(region: Region, value: str) -> np.ndarray | None:
+    """A constant of floats, or of bytes that stand for floats."""
+    array, stored = region.graph.constants.get(value), region.operand(value)
+    if stored is not None and stored.name in region.graph.constants:
+        return dequantised(region.graph.constants[stored.name], stored.at.scale, stored.at.zero)
+    return array if array is not None and array.dtype == np.float32 else None
 
 
 def average(region: Region, node: Node, goal: Goal) -> bool:

@@ -140,7 +140,7 @@ fc_status fc_run_dequantise(const void *params, void *const *t, const fc_team *t
     return FC_OK;
 }
 
-/* ---- table, qadd, qmul ---- */
+/* ---- table, qadd, qmul, qprelu ---- */
 
 static void gather_bytes(uint8_t *block, const uint8_t *x, int64_t step, int64_t n)
 {
@@ -160,10 +160,11 @@ typedef struct byte_rows {
     fc_qbinary_args args;
     uint8_t *y;
     const uint8_t *a, *b;       /* b: the table of a lookup */
+    int64_t b_size;             /* bytes of an element of b */
     int64_t y_step, a_step, b_step;
     const uint8_t *source;      /* a row of b that repeats, laid out in `row`, and how long it is */
     int64_t period;
-    uint8_t row[BLOCK];
+    float row[BLOCK];
 } byte_rows;
 
 static void table_row(void *context, const int64_t *at, int64_t n)
@@ -195,16 +196,16 @@ fc_status fc_run_table(const void *params, void *const *t, const fc_team *team)
 static void binary_row(void *context, const int64_t *at, int64_t n)
 {
     const byte_rows *r = context;
-    r->kernel(r->y + at[0], r->a + at[1], r->b + at[2], (size_t)n, &r->args);
+    r->kernel(r->y + at[0], r->a + at[1], r->b + at[2] * r->b_size, (size_t)n, &r->args);
 }
 
 static void binary_row_repeated(void *context, const int64_t *at, int64_t n)
 {
     byte_rows *r = context;
-    const uint8_t *source = r->b + at[2];
+    const uint8_t *source = r->b + at[2] * r->b_size;
     if (r->source != source)
         for (int64_t i = 0; i < fc_repeat_block(r->period, BLOCK); i += r->period)
-            memcpy(r->row + i, source, (size_t)r->period);
+            memcpy((uint8_t *)r->row + i * r->b_size, source, (size_t)(r->period * r->b_size));
     r->source = source;
     r->kernel(r->y + at[0], r->a + at[1], r->row, (size_t)n, &r->args);
 }
@@ -212,19 +213,24 @@ static void binary_row_repeated(void *context, const int64_t *at, int64_t n)
 static void binary_row_strided(void *context, const int64_t *at, int64_t n)
 {
     const byte_rows *r = context;
-    uint8_t y[STRIDED_BLOCK], a[STRIDED_BLOCK] = {0}, b[STRIDED_BLOCK] = {0};
+    uint8_t y[STRIDED_BLOCK], a[STRIDED_BLOCK] = {0};
+    float b[STRIDED_BLOCK] = {0};
     gather_bytes(a, r->a + at[1], r->a_step, n);
-    gather_bytes(b, r->b + at[2], r->b_step, n);
+    if (r->b_size == 1)
+        gather_bytes((uint8_t *)b, r->b + at[2], r->b_step, n);
+    else
+        fc_pack_row(b, (const float *)(const void *)r->b + at[2], r->b_step, n);
     r->kernel(y, a, b, (size_t)n, &r->args);
     scatter_bytes(r->y + at[0], r->y_step, y, n);
 }
 
-static fc_status run_binary(const fc_qadd *p, void *const *t, const fc_team *team, fc_qbinary_kernel kernel)
+static fc_status run_binary(const fc_qadd *p, void *const *t, const fc_team *team, fc_qbinary_kernel kernel, int64_t b_size)
 {
     fc_walk walk;
     fc_walk_make(&walk, p->ndim, p->shape, 3, (const int64_t *const[]){p->y_strides, p->a_strides, p->b_strides});
     byte_rows r;    /* no initialiser: that would clear the row */
     r.kernel = kernel;
+    r.b_size = b_size;
     r.args = (fc_qbinary_args){.a_factor = p->a_factor, .b_factor = p->b_factor, .a_zero = (int32_t)p->a_zero, .b_zero = (int32_t)p->b_zero,
                                .zero = (int32_t)p->zero, .lo = (int32_t)p->lo, .hi = (int32_t)p->hi};
     r.y = t[0], r.a = t[1], r.b = t[2];
@@ -242,11 +248,16 @@ static fc_status run_binary(const fc_qadd *p, void *const *t, const fc_team *tea
 
 fc_status fc_run_qadd(const void *params, void *const *t, const fc_team *team)
 {
-    return run_binary(params, t, team, fc_active_bytes->qadd);
+    return run_binary(params, t, team, fc_active_bytes->qadd, 1);
 }
 
 fc_status fc_run_qmul(const void *params, void *const *t, const fc_team *team)
 {
     _Static_assert(sizeof(fc_qmul) == sizeof(fc_qadd), "the same fields");
-    return run_binary(params, t, team, fc_active_bytes->qmul);
+    return run_binary(params, t, team, fc_active_bytes->qmul, 1);
+}
+
+fc_status fc_run_qprelu(const void *params, void *const *t, const fc_team *team)
+{
+    return run_binary(params, t, team, fc_active_bytes->qprelu, sizeof(float));
 }

@@ -136,7 +136,8 @@ def moments(layout: str, n: int, c: int, pixels: int, threads: int, dtype: int =
 
 @pytest.mark.parametrize("dtype", [0, 1])
 @pytest.mark.parametrize("layout", ["planes", "channels last"])
-@pytest.mark.parametrize("n, c, pixels", [(1, 2, 3), (2, 1, 64), (2, 7, 63), (3, 16, 65), (1, 17, 4097), (2, 40, 700), (1, 5, 20000)])
+@pytest.mark.parametrize("n, c, pixels", [(1, 2, 3), (2, 1, 64), (2, 7, 63), (3, 16, 65), (1, 17, 4097), (2, 40, 700), (1, 5, 20000),
+                                          (90, 3, 49), (17, 2, 256), (5, 2, 257)])
 def test_step(isa, n, c, pixels, layout, dtype):
     alone = moments(layout, n, c, pixels, 1, dtype)
     for threads in (2, 3):

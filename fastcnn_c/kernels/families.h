@@ -248,7 +248,7 @@ typedef struct fc_pool_rows_kernels {
 
 /* ---- norm ------------------------------------------------------------------------------------------------------------------
  * layer_norm  y[i] = (x[i] - mean) / sqrt(var + epsilon) * scale[i] + bias[i], i < n; rms: mean = 0; scale, bias may be NULL
- * sum         of x[i] - center, i < n, or of the squares of that
+ * sum         of x[r*step + i] - center, r < runs, i < n, or of the squares of that
  * moments     merges count pixels into mean[c] and m2[c] (sum of squared deviations), c < n, of `before` earlier ones (0: sets them)
  * affine      y[p][c] = min(max(x[p][c] * scale[c] + shift[c], lo), hi), p < count, c < n
  * squares     squares[p*ld + c] = x[p*pixel + c]^2
@@ -275,7 +275,7 @@ typedef struct fc_lrn_args {
 
 typedef struct fc_norm_kernels {
     void (*layer_norm)(float *y, const float *x, size_t n, const float *scale, const float *bias, float epsilon, int rms);
-    double (*sum)(const float *x, size_t n, float center, int squares);
+    double (*sum)(const float *x, size_t n, size_t step, size_t runs, float center, int squares);
     void (*moments)(float *mean, float *m2, const float *x, size_t pixel, size_t count, size_t n, size_t before);
     void (*affine)(const fc_affine_args *args);
     void (*squares)(float *squares, size_t ld, const float *x, size_t pixel, size_t count, size_t n);

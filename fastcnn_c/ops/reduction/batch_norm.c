@@ -29,14 +29,13 @@ static void merge(sums *s, double count, double mean, double m2)
 /* Of the planes of channel c, in two passes; the second is about the mean as a float, whose rounding is known. */
 static sums plane_sums(const fc_batch_norm *p, const float *x, int64_t c)
 {
+    const fc_norm_kernels *k = fc_active->norm;
+    const size_t pixels = (size_t)p->pixels, image = (size_t)p->x_image, n = (size_t)p->n;
     sums s = {.count = (double)(p->n * p->pixels)};
-    for (int64_t i = 0; i < p->n; i++)
-        s.mean += fc_active->norm->sum(x + i * p->x_image + c * p->x_channel, (size_t)p->pixels, 0.0f, 0);
-    s.mean /= s.count;
+    x += c * p->x_channel;
+    s.mean = k->sum(x, pixels, image, n, 0.0f, 0) / s.count;
     const float center = (float)s.mean;
-    for (int64_t i = 0; i < p->n; i++)
-        s.m2 += fc_active->norm->sum(x + i * p->x_image + c * p->x_channel, (size_t)p->pixels, center, 1);
-    s.m2 -= s.count * (s.mean - (double)center) * (s.mean - (double)center);
+    s.m2 = k->sum(x, pixels, image, n, center, 1) - s.count * (s.mean - (double)center) * (s.mean - (double)center);
     return s;
 }
 

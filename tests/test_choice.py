@@ -9,6 +9,7 @@ from fastcnn import _native
 from fastcnn.convolve import blocking
 from fastcnn.convolve.implicit_gemm import implicit_gemm
 from fastcnn.convolve.shape import ConvShape, Places
+from fastcnn.convolve.winograd_cost import winograd_cycles
 from fastcnn.machine.numbers import Machine
 
 KB, MB = 1 << 10, 1 << 20
@@ -85,3 +86,11 @@ def test_a_row_of_x_takes_tiles_with_several_sums(isa: str, machine: Machine) ->
     """One chain of sums takes a line of weights in four cycles; L3 and L2 give more."""
     shape = pointwise(1, 1280, 1000)
     assert implicit_gemm(shape, places(shape), 1).fields["nv"] >= 3
+
+
+def test_threads_share_a_block_where_its_weights_weigh_more_than_its_barriers(plan_for):
+    """16 tiles: two blocks of 8, for which each of two threads reads all weights, or one that both share."""
+    plan_for("zen5")
+    costs = {channels: [winograd_cycles((3, 3), 4, channels, channels, 16, tiles, 2) for tiles in (8, 16)] for channels in (24, 256)}
+    assert costs[256][1] < costs[256][0] and costs[24][0] < costs[24][1]
+    assert winograd_cycles((3, 3), 4, 256, 256, 16, 16, 1) > costs[256][1]

@@ -56,6 +56,13 @@ TILE_VECTORS = 2
 # Window, the shorter side first -> {m: input channels from which on}: with fewer the error passes four times the direct kernel's.
 FORMS = {(2, 2): {3: 16}, (3, 3): {2: 1, 4: 16}, (4, 4): {3: 16}, (5, 5): {2: 16, 3: 16},
          (1, 2): {3: 16}, (1, 3): {2: 16, 4: 16}, (1, 5): {2: 16, 4: 16}, (1, 7): {3: 32}}
+# Threads that share a block read a part of the weights each, and so many of them have a core's whole rate from memory (a guess beyond two).
+# ResNet-18 on two threads, 14x14x256 and 7x7x512: 373 and 684 us with a block for each thread, 272 and 444 with shared ones, 373 and 679 on
+# one thread (EPYC Zen 5, 2026-11-29).
+STREAMS = 4
+# Cycles of each shared block: three barriers, maps that cross between cores, weights that were prefetched and cost nothing to read twice.
+# RegNet-Y's groups of 24 channels (83 KB of weights each) lose 14000 a step by sharing, DenseNet's 128 to 32 channels (590 KB) some 40000.
+SHARED_BLOCK = 40_000
 BLOCK_SIZES = (14, 28, 42, 56, 84, 112, 168)      # tiles; whole register tiles of 14, 7 and 6 rows
 
 
@@ -136,4 +143,6 @@ def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: in
     parallel = blocks / rounds if alone else threads
     reads = rounds if alone else blocks / threads
     again = max(0.0, reads - 1) / (machine.l2_weights if resident else machine.l3_weights)
-    return total * per_tile / parallel + weights * (1 / machine.memory + again) + rounds * spill
+    first = 1 / machine.memory / (1 if alone else min(threads, STREAMS))
+    sharing = 0 if alone else blocks * SHARED_BLOCK
+    return total * per_tile / parallel + weights * (first + again) + rounds * spill + sharing

@@ -26,6 +26,7 @@ computes in, its error on bytes by itself, what it is predicted to take on this 
 
 @click.command("quantize", help=HELP)
 @MODEL
+@click.argument("more", nargs=-1, metavar="")       # a shell's --data photos/*.png
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="The file to write.")
 @click.option("--data", "files", multiple=True, required=True, metavar="FILES", help="Images, folders, globs or arrays; may be repeated.")
 @click.option("--samples", type=click.IntRange(1), help="No more than so many of them.")
@@ -41,9 +42,10 @@ computes in, its error on bytes by itself, what it is predicted to take on this 
 @image_options
 @THREADS
 @AS_JSON
-def command(path: str, output: str, files: Sequence[str], samples: int | None, batch: int, method: str, activations: str,
-            per_tensor: bool, no_equalization: bool, no_bias_correction: bool, keep: Sequence[str], max_error: float | None,
-            all_layers: bool, threads: int | None, as_json: bool, **image: Any) -> None:
+def command(path: str, more: Sequence[str], output: str, files: Sequence[str], samples: int | None, batch: int, method: str,
+            activations: str, per_tensor: bool, no_equalization: bool, no_bias_correction: bool, keep: Sequence[str],
+            max_error: float | None, all_layers: bool, threads: int | None, as_json: bool, **image: Any) -> None:
+    files = [*files, *more]
     with load(path, threads) as model:
         preprocess = preprocess_of(model, image) if has_images(files) else None
         parts = list(calls(model, files, (), False, batch, (), preprocess))

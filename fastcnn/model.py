@@ -114,7 +114,8 @@ class Model:
         if not once:
             results = repeated(engine.outputs, results, names)
         if self._narrowed:
-            results = [r.astype(self._narrowed[name]) if name in self._narrowed else r for name, r in zip(names, results)]
+            kinds = [self._narrowed.get(name) for name in names]
+            results = [result if kind is None or result is None else result.astype(kind) for kind, result in zip(kinds, results)]
         return results if targets is None or out is None else place(names, results, targets, out)
 
     def prepare(self, shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None) -> Model:

@@ -5,11 +5,13 @@ import logging
 from itertools import combinations
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from single_node import expected_outputs, feeds_of, single_node
 
 import fastcnn
-from fastcnn.ir.errors import ShapeError
+from fastcnn.ir.errors import FastCNNError, ShapeError
 from fastcnn.schema.vectors import OF_AXES
 
 X, NOTHING = np.array(3, np.float32), np.zeros(0, np.int64)
@@ -58,3 +60,26 @@ def test_no_axes_have_no_mean(kind: str) -> None:
     proto = single_node(kind, inputs, opset=23, axis=0)
     with pytest.raises(ShapeError, match=r"axes=\[0\] for rank 0"):
         fastcnn.load(proto, threads=1).run(None, feeds_of(proto, inputs))
+
+
+@pytest.mark.parametrize("kind, dtype", [("Conv", np.float32), ("Conv", np.float64), ("ConvInteger", np.uint8),
+                                         ("ConvTranspose", np.float32)])
+@pytest.mark.parametrize("x", [(), (3,), (2, 3), (1, 2, 3, 4)], ids=str)
+@pytest.mark.parametrize("w", [(), (3,), (2, 3)], ids=str)
+def test_no_axes_have_no_window(kind: str, dtype: type, x: tuple[int, ...], w: tuple[int, ...], caplog: pytest.LogCaptureFixture) -> None:
+    inputs = {"x": np.ones(x, dtype), "w": np.ones(w, dtype)}
+    node = helper.make_node(kind, list(inputs), ["y"], name="node")
+    fed = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape) for name, array in inputs.items()]
+    graph = helper.make_graph([node], "test", fed, [onnx.ValueInfoProto(name="y")])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(FastCNNError, match="'node'"):
+        fastcnn.load(proto, threads=1).run(None, inputs)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_nothing_declared_as_a_narrow_tensor() -> None:
+    """What is computed as float32 is converted to what the file declares: not where there is nothing to convert."""
+    graph = helper.make_graph([helper.make_node("Optional", [], ["y"], type=helper.make_tensor_type_proto(onnx.TensorProto.BFLOAT16, [2]))],
+                              "test", [], [helper.make_tensor_value_info("y", onnx.TensorProto.BFLOAT16, [2])])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert fastcnn.load(proto, threads=1).run(None, {}) == [None]

@@ -1,8 +1,10 @@
 """Experimental operators and com.microsoft's on floats: rewritten at load, they run natively, with the numbers of onnxruntime."""
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from math import erf
 from typing import Any
 
@@ -17,6 +19,7 @@ from fastcnn.ir.errors import UnsupportedOperatorError
 from fastcnn.passes.standardise.contrib_forms import CONTRIB_FORMS, MICROSOFT, NHWC
 from fastcnn.passes.standardise.experimental_forms import EXPERIMENTAL
 from fastcnn.schema import form as schema
+from fastcnn.schema.ranges import WITHOUT_SCHEMA
 
 onnxruntime.set_default_logger_severity(4)
 RNG = np.random.default_rng(3)
@@ -184,6 +187,38 @@ def test_every_form_has_a_case() -> None:
 
 def test_experimental_names_of_reader_and_passes_agree() -> None:
     assert {name for domain, name in (*EXPERIMENTAL, *CONTRIB_FORMS) if not domain} == schema.EXPERIMENTAL
+
+
+ODD = (1 << 62, -1, 0.5, "x", ["a"], [1], [0.5], [3, -1 << 40], np.zeros((2, 2), np.float32))
+FORMS = {(case.domain, case.op): case for case in OLD + CONTRIB + SLOW}
+
+
+def attributes_of(op: str) -> list[str]:
+    """Names that the rules know for the operator, those of its cases, and what many have."""
+    named = {name for case in OLD + CONTRIB + SLOW if case.op == op for name in case.attrs}
+    return sorted(named | {name for kind, name in WITHOUT_SCHEMA if kind == op} | {"alpha", "auto_pad", "beta", "scale", "stash_type"})
+
+
+@pytest.mark.filterwarnings("ignore:.*no native kernel:RuntimeWarning")
+@pytest.mark.parametrize("case", FORMS.values(), ids=str)
+def test_attributes_of_another_kind_are_refused_or_run(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+    """No schema says what they are."""
+    feeds = {k: v for k, v in case.inputs.items() if k not in case.constants}
+    for name in attributes_of(case.op):
+        for value in ODD:
+            value = numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+            with suppress(fastcnn.FastCNNError):
+                fastcnn.load(model_of(replace(case, attrs={**case.attrs, name: value})), threads=1, max_memory=1 << 26).run(None, feeds)
+            assert not [record for record in caplog.records if record.levelno >= logging.ERROR], f"{name}={value}"
+
+
+@pytest.mark.parametrize("op, attrs", [
+    ("Crop", {"border": [1]}), ("ConstantFill", {"dtype": 99}), ("ThresholdedRelu", {"alpha": [1.0]}), ("ImageScaler", {"bias": 1.0}),
+    ("GivenTensorFill", {"values": [1.0, 2.0], "shape": [3]}), ("ConstantFill", {"shape": [1 << 30, 1 << 30]})])
+def test_experimental_attributes_that_mean_nothing(op: str, attrs: dict[str, Any]) -> None:
+    inputs = {} if "shape" in attrs else {"x": floats(1, 3, 4, 4)}
+    with pytest.raises(fastcnn.FastCNNError, match="'node'"):
+        fastcnn.load(model_of(Case(op, inputs, attrs)), max_memory=1 << 26).run(None, inputs)
 
 
 def test_what_no_rule_covers_is_refused() -> None:

@@ -18,7 +18,7 @@ from fastcnn.schema.signatures import NEWEST_OPSET, OLDEST_OPSET, SIGNATURES, Si
 CHECKED_DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")
 
 # No schema, but attributes of the same names and meanings.
-CONTRIBUTED = "com.microsoft"
+CONTRIBUTED = ("com.microsoft", "com.ms.internal.nhwc")
 
 _PYTHON_TYPES: dict[int, type] = {Kind.FLOAT: float, Kind.INT: int, Kind.STRING: str, Kind.TENSOR: np.ndarray, Kind.GRAPH: Graph}
 _ELEMENT_TYPES: dict[int, type] = {Kind.FLOATS: float, Kind.INTS: int, Kind.STRINGS: str, Kind.TENSORS: np.ndarray, Kind.GRAPHS: Graph}
@@ -76,7 +76,7 @@ UNUSED = "consumed_inputs"
 
 def check_schema(node: Node) -> None:
     """Raises ModelError naming the node when ONNX's definition of its operator does not allow it."""
-    if node.domain == CONTRIBUTED:
+    if node.domain in CONTRIBUTED:
         check_ranges(node)
     if node.domain not in CHECKED_DOMAINS:
         return

@@ -9,6 +9,7 @@ from fastcnn.budget import MAX_RANK
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.record import dataclass
+from fastcnn.onnx_proto.types import ELEMENT_NAMES
 
 # Extents, steps and counts have to fit where two of them are multiplied: 31 bits.
 MOST = (1 << 31) - 1
@@ -47,21 +48,24 @@ def each(low: int, high: int = MOST) -> Rule:
 
 def names(*allowed: str) -> Rule:
     """A rule for a string out of a few."""
-    return Rule(lambda v: v in allowed, f"one of {', '.join(allowed)}")
+    return Rule(lambda v: isinstance(v, str) and v in allowed, f"one of {', '.join(allowed)}")
 
 
 FLAG, AXIS, AXES, ANY = one(0, 1), one(-MAX_RANK, MAX_RANK), each(-MAX_RANK, MAX_RANK), Rule(lambda v: True, "")
-SIZES, OFFSETS, COUNT, SIZE = each(1), each(-MOST), one(1), one(0)
+SIZES, EXTENTS, OFFSETS, COUNT, SIZE = each(1), each(0), each(-MOST), one(1), one(0)
 ELEMENT = Rule(_is_int, "an element type")           # fastcnn.schema.typing knows which
-WORKING_TYPE = Rule(lambda v: v in (0, 1, 10, 11, 16), "the number of a floating point type")
+WORKING_TYPE = Rule(lambda v: _is_int(v) and v in (0, 1, 10, 11, 16), "the number of a floating point type")
 POSITIVE = Rule(lambda v: isinstance(v, float) and v > 0, "above 0")
+TEXT = Rule(lambda v: isinstance(v, str), "text")
+NUMBER = Rule(lambda v: isinstance(v, (int, float)), "a number")
+NUMBERS = Rule(lambda v: isinstance(v, list) and all([isinstance(n, (int, float)) for n in v]), "numbers")
 NOT_NEGATIVE = Rule(lambda v: isinstance(v, float) and v >= 0, "at least 0")
 
 # Attribute -> its rule, for all operators that have it but for those of RULES_OF.
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("kernel_shape", "strides", "dilations", "pooled_shape"), SIZES),
     **dict.fromkeys(("pads", "paddings"), OFFSETS),
-    **dict.fromkeys(("output_padding", "output_shape", "split"), each(0)),
+    **dict.fromkeys(("output_padding", "output_shape", "split"), EXTENTS),
     **dict.fromkeys(("group", "offset_group", "num_groups", "hidden_size", "output_height", "output_width", "blocksize", "size",
                      "num_outputs", "num_scan_inputs", "sample_size"), COUNT),
     **dict.fromkeys(("sampling_ratio", "block_size"), SIZE),
@@ -74,6 +78,7 @@ RULES: dict[str, Rule] = {
         "largest", "layout", "linear_before_reset", "new_axis", "noop_with_empty_axes", "onesided", "output_sequence", "periodic",
         "reverse", "saturate", "select_last_index", "sorted", "spatial", "storage_order", "training_mode", "transA", "transB",
         "upper"), FLAG),
+    **dict.fromkeys(("alpha", "beta", "gamma", "scale"), NUMBER),
     "batch_dims": one(0, MAX_RANK),
     **dict.fromkeys(("max_gram_length", "min_gram_length"), one(1, MOST_GRAMS)),
     "max_skip_count": one(0, MOST_GRAMS),
@@ -97,7 +102,7 @@ RULES_OF: dict[tuple[str, str], Rule] = {
     ("EyeLike", "k"): one(-MOST),
     ("TopK", "k"): SIZE,
     ("Reshape", "shape"): each(-1),
-    **dict.fromkeys((("RandomNormal", "shape"), ("RandomUniform", "shape")), each(0)),
+    **dict.fromkeys((("RandomNormal", "shape"), ("RandomUniform", "shape")), EXTENTS),
     ("Upsample", "scales"): Rule(lambda v: isinstance(v, list) and all(isinstance(s, float) and s > 0 for s in v), "above 0"),
     **dict.fromkeys((("Upsample", "height_scale"), ("Upsample", "width_scale")), POSITIVE),
     **dict.fromkeys((("LpPool", "p"), ("GlobalLpPool", "p")),
@@ -119,11 +124,30 @@ RULES_OF: dict[tuple[str, str], Rule] = {
                     Rule(lambda v: isinstance(v, list) and len(v) <= 6, "at most six names")),
 }
 
+# Operators that no schema describes: experimental ones and com.microsoft's.
+WITHOUT_SCHEMA: dict[tuple[str, str], Rule] = {
+    **dict.fromkeys(((name, "input_as_shape") for name in ("ConstantFill", "GivenTensorFill")), FLAG),
+    **{(name, f"transBatch{side}"): FLAG for name in ("FusedMatMul", "FusedMatMulActivation", "TransposeMatMul") for side in "AB"},
+    **dict.fromkeys((("MeanVarianceNormalization", "across_channels"), ("MeanVarianceNormalization", "normalize_variance")), FLAG),
+    **dict.fromkeys(((name, "channels_last") for name in ("GroupNorm", "QLinearAveragePool", "QLinearGlobalAveragePool")), FLAG),
+    ("GroupNorm", "activation"): FLAG,
+    **dict.fromkeys(((name, shape) for name in ("ConstantFill", "GivenTensorFill") for shape in ("shape", "extra_shape")), EXTENTS),
+    ("ConstantFill", "dtype"): Rule(lambda v: _is_int(v) and v in ELEMENT_NAMES, "an element type"),
+    ("ConstantFill", "value"): NUMBER,
+    **dict.fromkeys((("GivenTensorFill", "values"), ("ImageScaler", "bias")), NUMBERS),
+    ("QLinearSoftmax", "opset"): COUNT,
+    **{(name, "activation"): TEXT for name in ("FusedConv", "FusedGemm", "FusedMatMulActivation", "NhwcConv", "NhwcFusedConv")},
+    **{(name, "activation_params"): NUMBERS for name in ("FusedConv", "NhwcConv", "NhwcFusedConv")},
+    **{("FusedGemm", f"activation_{name}"): NUMBER for name in ("alpha", "beta", "gamma")},
+    ("Crop", "border"): Rule(lambda v: EXTENTS.fits(v) and len(v) == 4, "four numbers from 0"),
+    ("Crop", "scale"): Rule(lambda v: EXTENTS.fits(v) and len(v) == 2, "two numbers from 0"),
+}
+
 
 def check_ranges(node: Node) -> None:
     """Raises ModelError naming node, attribute and value where an attribute of an ONNX or com.microsoft operator is out of range."""
     for name, value in node.attrs.items():
-        rule = RULES_OF.get((node.op_type, name)) or RULES.get(name)
+        rule = RULES_OF.get((node.op_type, name)) or WITHOUT_SCHEMA.get((node.op_type, name)) or RULES.get(name)
         if rule is not None and not rule.fits(value):
             raise ModelError(f"{node.where()}: {name}={_shown(value)}, it has to be {rule.wanted}")
         if isinstance(value, float) or (isinstance(value, list) and value and isinstance(value[0], float)):

@@ -4,6 +4,8 @@ Their texts are in onnx 1.2 to 1.4; onnxruntime still runs all but GivenTensorFi
 """
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastcnn.expansion import Expansion, Rule, expand_nodes
@@ -76,9 +78,11 @@ def _dynamic_slice(e: Expansion) -> tuple[str, ...]:
 
 
 def _given_tensor_fill(e: Expansion) -> tuple[str, ...] | None:
-    """The tensor of `values`, of the shape of the attribute, or by the input as ConstantFill's."""
-    shape = _filled_shape(e)
-    return None if shape is None else (e.constant(np.reshape(e.attr("values", []), shape), np.float32),)
+    """The tensor of `values`, of the shape of the attribute, or by the input as ConstantFill's; None where they do not fill it."""
+    shape, values = _filled_shape(e), e.attr("values", [])
+    if shape is None or min(shape, default=0) < 0 or math.prod(shape) != len(values):
+        return None
+    return e.constant(np.reshape(values, shape), np.float32),
 
 
 def _constant_fill(e: Expansion) -> tuple[str, ...] | None:
@@ -86,10 +90,11 @@ def _constant_fill(e: Expansion) -> tuple[str, ...] | None:
     dtype = numpy_type(ELEMENT_NAMES[e.attr("dtype", 1)])
     value, shape = np.array([e.attr("value", 0.0)]).astype(dtype), _filled_shape(e)
     if shape is not None:
-        return e.constant(np.broadcast_to(value, shape), dtype),
-    sizes = e.input(0) if e.attr("input_as_shape", 0) else e.add("Shape", e.input(0))
-    more = e.attr("extra_shape")
-    sizes = e.add("Concat", sizes, e.constant(more, np.int64), axis=0) if more else sizes
+        sizes = e.constant(shape, np.int64)
+    else:
+        sizes = e.input(0) if e.attr("input_as_shape", 0) else e.add("Shape", e.input(0))
+        more = e.attr("extra_shape")
+        sizes = e.add("Concat", sizes, e.constant(more, np.int64), axis=0) if more else sizes
     return e.add("ConstantOfShape", sizes, version=max(9, e.opset), value=value),
 
 
@@ -98,7 +103,7 @@ def _filled_shape(e: Expansion) -> tuple[int, ...] | None:
     if not e.input(0):
         return tuple(e.attr("shape", ()))
     x = e.value(0)
-    if x is None:
+    if x is None or x.dtype.kind not in "iu":
         return None
     return (*((int(d) for d in x.reshape(-1)) if e.attr("input_as_shape", 0) else x.shape), *e.attr("extra_shape", ()))
 

@@ -6,7 +6,7 @@
 #include "qdepthwise.h"
 #include "requantise.h"
 
-enum { QUADS_BYTES = 32 * 1024 }; /* of L1: the quads of a block of columns */
+enum { QUADS_BYTES = 32 * 1024, WORD = 4 }; /* of L1: the quads of a block of columns; bytes of a sum, of a factor */
 
 /* Sizes, and where things lie in the scratch, in bytes. */
 typedef struct layout {
@@ -57,27 +57,31 @@ typedef struct pass {
     int parts;
 } pass;
 
-/* What belongs to the channels, in the order of the words (fc_qdepthwise_channel). */
-static void order_channels(const pass *s, int32_t *offsets, float *factors, const int32_t *offset, const float *factor)
+/* What belongs to the channels, 32 bits each, in the order of the words (fc_qdepthwise_channel): runs of four stay together. */
+static void order_channels(const pass *s, void *to, const void *from)
 {
     const int64_t v = s->l->v, run = fc_min(v, 4), mask = v == 1 ? 0 : v / 4 / s->parts - 1;
+    char *word = to;
     for (int64_t q = 0; q < 4; q++)
-        for (int64_t b = 0; b < v / run; b++)
-            for (int64_t i = 0; i < run; i++) {
-                const int64_t channel = (b & mask) * 16 + run * q + i;
-                *offsets++ = channel < s->n ? offset[channel] : 0;
-                *factors++ = channel < s->n ? factor[channel] : 0.0f;
+        for (int64_t b = 0; b < v / run; b++, word += run * WORD) {
+            const int64_t channel = (b & mask) * 16 + run * q, left = s->n - channel;
+            if (left >= 4 && run == 4)
+                memcpy(word, (const char *)from + channel * WORD, 4 * WORD);
+            else {
+                memset(word, 0, (size_t)(run * WORD));
+                if (left > 0)
+                    memcpy(word, (const char *)from + channel * WORD, (size_t)(fc_min(left, run) * WORD));
             }
+        }
 }
 
 static void start_pass(const pass *s, const int32_t *offset, const float *factor)
 {
     const fc_qdepthwise *p = s->p;
     const layout *l = s->l;
-    int32_t *offsets = (int32_t *)(void *)(s->scratch + l->offset);
-    float *factors = (float *)(void *)(s->scratch + l->factor);
     size_t *taps = (size_t *)(void *)(s->scratch + l->taps);
-    order_channels(s, offsets, factors, offset, factor);
+    order_channels(s, s->scratch + l->offset, offset);
+    order_channels(s, s->scratch + l->factor, factor);
     for (int64_t t = 0; t < l->quads * p->kw; t++) {
         const int64_t column = t % p->kw * p->dw, planes = 4 * (t / p->kw * p->sw + column % p->sw);
         taps[t] = (size_t)(planes * l->plane + column / p->sw * (l->v / (l->v == 1 ? 1 : s->parts)));

@@ -20,6 +20,7 @@ from fastcnn.machine.current import current
 # bytes; else they are widened, which the machine's numbers know of vectors. Products of whole tiles take as long as they have rows.
 DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "scalar": 9.0}
 EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
+PACKED = (0, 1, 2, 4, 4)  # vectors that the epilogue packs for a row of so many: four at a time, of several rows where they divide four
 
 
 class QuantizedGemm(Rung):
@@ -124,7 +125,7 @@ def row_cycles(shape: ConvShape, nv: int) -> float:
         b_panel = core.panel * width if WORD * k * width * vector > machine.l1d_bytes * 2 // 5 else 0.0
         for many, mr in ((taller, low + 1), (tiles - taller, low)):
             step = max(dot * mr * width / core.fmas, core.load * (mr + width), core.chains) + WORD / machine.l2_read * mr + b_panel
-            spent += count * many * (k * step + EPILOGUE * mr * width + machine.tile)
+            spent += count * many * (k * step + EPILOGUE * mr * PACKED[width] + machine.tile)
     return spent
 
 

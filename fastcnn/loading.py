@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 
-def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | None = None, precision: str | Mapping[str, str] = "fp32",
-         tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
+def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | str | None = None,
+         precision: str | Mapping[str, str] = "fp32", tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
          accuracy: str | Mapping[str, str] = FAST, weights: str | Mapping[str, str] = FP32, max_error: float | None = None,
          calibration: Any = None, verify: bool = False) -> Model:
     """Read an ONNX model, or one that Model.save() wrote, and prepare it to run.
 
     model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
-    threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores)
+    threads    at most this many; None: min(affinity mask, cgroup CPU quota, physical cores). "latency": of these, as many as make one call
+               shortest; "throughput": as many as make the most calls a second where as many calls as fit the CPUs run at once. Both by
+               prediction (fastcnn.analysis.scaling), at the shapes that summary() takes, and both load the model a second time where
+               that is not one thread
     precision  "fp32": all floating point arithmetic in float32, float16 and bfloat16 tensors included; "bf16": operands of
                convolutions and of products with constant matrices are rounded to bfloat16 where the CPU multiplies those faster
                (AMX, AVX-512 BF16), and what only these hand on to each other; sums and everything else stay
@@ -52,6 +55,11 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     without meaning. Warns once when nodes have no native kernel and fall back to onnx.reference.
     """
     check_options(threads, max_memory)
+    if isinstance(threads, str):
+        alone = loaded(model, 1, FP32 if precision == AUTO else precision, False, max_memory, accuracy, verify, weights)
+        threads = _predicted(alone, threads)
+        if threads == 1 and precision != AUTO and not tune and max_error is None and calibration is None:
+            return alone
     if precision == AUTO:
         from fastcnn.precision.prepare import prepared
         from fastcnn.reader import read
@@ -61,6 +69,17 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | N
     if max_error is not None or calibration is not None:
         raise ConfigurationError(f"max_error and calibration are for precision={AUTO!r}, not {precision!r}")
     return loaded(model, threads or default_threads(), precision, tune, max_memory, accuracy, verify, weights)
+
+
+def _predicted(alone: Model, aim: str) -> int:
+    """The number of threads that serves an aim best, of as many as there may be. alone: the model for one thread."""
+    from fastcnn.analysis.inputs import input_specs
+    from fastcnn.analysis.scaling import parts_of, threads_for
+    most = default_threads()
+    if most == 1:
+        return 1
+    plan = alone._open().plan(input_specs(alone._graph.inputs, alone._feeder.dtypes))
+    return threads_for(aim, parts_of(plan), most)
 
 
 def _automatic(graph: Graph, threads: int, max_error: float | None, calibration: Any, tune: bool | str | os.PathLike[str],

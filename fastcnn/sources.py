@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastcnn.analysis.aims import AIMS
 from fastcnn.compiled import Compiled, opened
 from fastcnn.convolve.accuracy import FAST, FP32
 from fastcnn.ir.errors import ConfigurationError, InputError, ModelError
@@ -34,8 +35,8 @@ class Source:
 
 def check_options(threads: Any, max_memory: Any) -> None:
     """Raises ConfigurationError for invalid arguments of load()."""
-    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
-        raise ConfigurationError(f"threads={threads!r}: expected a positive integer or None")
+    if threads not in (None, *AIMS) and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+        raise ConfigurationError(f"threads={threads!r}: expected a positive integer, {' or '.join(map(repr, AIMS))}")
     if max_memory is not None and (not isinstance(max_memory, int) or isinstance(max_memory, bool) or max_memory < 1):
         raise ConfigurationError(f"max_memory={max_memory!r}: expected a number of bytes or None")
 

@@ -92,6 +92,12 @@ class WinogradPhases(Winograd):
 WINOGRAD = Winograd()
 
 
+def winograd_blocks(choice: Choice) -> int:
+    """Blocks of tiles that a step has."""
+    shape = choice.shape
+    return -(-tile_count(shape.kernel, choice.fields["m"], shape.n, shape.oh, shape.ow) // choice.fields["tiles"])
+
+
 def is_winograd_window(shape: ConvShape) -> bool:
     """Whether a convolution is dense, of stride 1, with a window that has an F(m, r) for its channels; any dilation."""
     window = not shape.strict and shape.groups == 1 and (shape.sh, shape.sw) == (1, 1) and has_transforms(shape.kernel)

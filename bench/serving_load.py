@@ -133,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, help="of a run of both engines; by default those of `fastcnn serve`, and onnxruntime's own")
     parser.add_argument("--workers", type=int, help="runs at once; by default as `fastcnn serve` has them")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="default %(default)s")
     parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.serve:
@@ -141,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {"--threads": args.threads, "--workers": args.workers}
     options = [word for name, value in given.items() if value for word in (name, str(value))]
     for path in args.models:
-        found: dict[str, list[np.ndarray]] = {engine: [] for engine in ENGINES}
+        found: dict[str, list[np.ndarray]] = {engine: [] for engine in args.engines.split(",")}
         for _ in range(args.rounds):
             for engine, rounds in found.items():
                 rounds.append(measured(engine, path, args.clients, args.seconds / args.rounds, options))

@@ -1,8 +1,10 @@
-"""More than one process or machine, by Ray, Dask and joblib, each where it is installed; Spark's function, without Spark."""
+"""More than one process or machine, by Ray, Spark, Dask and joblib, each where it is installed."""
 from __future__ import annotations
 
 import os
 import pickle
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +129,37 @@ def test_sparks_function_of_a_batch(images, source):
     np.testing.assert_array_equal(predict(images.astype(np.float64)), fastcnn.load(DIGITS, threads=1)(images))
     with pytest.raises(ValueError, match="zip"):
         predict(images, images)
+
+
+@pytest.fixture(scope="module")
+def session():
+    """Spark on this machine: two task slots, each with Python workers of its own."""
+    sql = pytest.importorskip("pyspark.sql")
+    if shutil.which("java") is None:
+        pytest.skip("Spark runs on Java, which is not installed")
+    os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1",
+                   "PYTHONPATH": os.pathsep.join([str(Path(fastcnn.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])}
+    found = (sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+             .config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1").getOrCreate())
+    yield found
+    found.stop()
+
+
+@pytest.mark.parametrize("source", [str(DIGITS), DIGITS.read_bytes()], ids=["path", "model"])
+def test_spark_predicts_every_row(session, images, source):
+    pytest.importorskip("pandas")
+    from pyspark.ml.functions import predict_batch_udf
+    from pyspark.sql.types import ArrayType, FloatType
+    model = source if isinstance(source, str) else fastcnn.load(source, threads=1)
+    predict = predict_batch_udf(spark.predict_batch_fn(model), return_type=ArrayType(FloatType()), batch_size=7,
+                                input_tensor_shapes=[list(images.shape[1:])])
+    rows = [(k, image.ravel().tolist()) for k, image in enumerate(images)]
+    frame = session.createDataFrame(rows, "k int, image array<float>").repartition(4)
+    found = {row.k: row.y for row in frame.select("k", predict("image").alias("y")).collect()}
+    want = fastcnn.load(DIGITS, threads=1)(images)
+    assert sorted(found) == list(range(len(images)))
+    for k, row in found.items():
+        np.testing.assert_allclose(row, want[k], rtol=1e-5, atol=1e-6)
 
 
 # ---- models as they are ----

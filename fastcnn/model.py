@@ -179,9 +179,8 @@ class Model:
         (or has a fixed number of them) one by one. As the last bits may depend on the batch, so do those of a request on its company.
         """
         from fastcnn.calls.batcher import Batcher, Calls
-        engine = self._open()
         calls = Calls(lambda feeds, until: self.run(None, feeds, timeout=until), Feeder(self._graph.inputs, widen=False),
-                      engine, self._graph.inputs)
+                      self._open(), self._graph.inputs)
         return Batcher(calls, max_batch, max_delay_ms, max_queue, workers)
 
     def get_inputs(self) -> list[ValueInfo]:

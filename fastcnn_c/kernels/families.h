@@ -1,6 +1,6 @@
-/* The families besides gemm, unary and binary: their contracts, and at the end the list that compiles them. A family is written once, in
- * <family>.inc, which ends by defining FC_NAME(fc_<family>), a struct fc_<family>_kernels, and FC_NAMES_<family>(X), an X(name) for each
- * microkernel.
+/* Contracts of the kernel families besides gemm, unary, binary and those in moves.h and winograd.h; at the end the list that compiles all of
+ * them. A family is written once, in <family>.inc, which ends by defining FC_NAME(fc_<family>), a struct fc_<family>_kernels, and
+ * FC_NAMES_<family>(X), an X(name) for each microkernel.
  */
 #ifndef FC_FAMILIES_H
 #define FC_FAMILIES_H
@@ -8,39 +8,6 @@
 #include "compressed.h"
 #include "moves.h"
 #include "winograd.h"
-
-/* ---- winograd: the transforms of F(m, r), e = m + r - 1 positions an axis, over all channels of one tile ----------------------
- * [0]: along one axis, e x 1 patches and m x 1 tiles that lie along columns;  [1]: along both, e x e and m x m
- * input[][e]      v[i*e + j][k] = (B^T d B)[i][j] (one axis: (d B)[j]) for the patch d of channel k, k < c
- *                 x points at patch row `top`, column `left`; rows outside [top, bottom) and columns outside [left, right) are zero
- *                 and not read. v[i] starts at v + i*position; whole vectors are written, up to V_LEN - 1 floats past c.
- * output[][e][m]  y[i][j][k] = min(max((A^T m A)[i][j] + bias[k] + residual[i][j][k], lo), hi) for i < rows, j < columns
- *                 m[i] starts at m + i*position; whole vectors are read, up to V_LEN - 1 floats past c.
- */
-typedef struct fc_winograd_input_args {
-    float *v;
-    size_t position;
-    const float *x;
-    size_t row, pixel, c;
-    int top, bottom, left, right;
-} fc_winograd_input_args;
-
-typedef struct fc_winograd_output_args {
-    float *y;
-    size_t row, pixel;
-    const float *m;
-    size_t position, c;
-    int rows, columns;
-    const float *bias;       /* or NULL */
-    const float *residual;   /* or NULL */
-    size_t residual_row, residual_pixel;
-    float lo, hi;
-} fc_winograd_output_args;
-
-typedef struct fc_winograd_kernels {                                            /* NULL where there is none */
-    void (*input[2][FC_WINOGRAD_MAX_E + 1])(const fc_winograd_input_args *args);
-    void (*output[2][FC_WINOGRAD_MAX_E + 1][FC_WINOGRAD_MAX_M + 1])(const fc_winograd_output_args *args);
-} fc_winograd_kernels;
 
 /* ---- scale_shift: y[i] = x[i] * scale[i] + shift[i]; `one`: scale[0] and shift[0] for all; y may be x ---------------------
  * rows: y[r][i] = x[r][i] * scale[r], rows of n elements without gaps, n a multiple of V_LEN */

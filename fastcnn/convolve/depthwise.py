@@ -42,7 +42,7 @@ class Depthwise(Rung):
 
 
 class DepthwiseDirect(Depthwise):
-    """Depthwise in place: row by row, all channels of a few pixels at a time; windows are clipped at the border."""
+    """Depthwise of stride 2 in place: row by row, all channels of a few pixels at a time; windows are clipped at the border."""
 
     name = "depthwise direct"
 

@@ -31,23 +31,23 @@ from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import cached, current
 
 LADDER: list[Rung] = [
-    BF16_GEMM,         # where a model is loaded so, and faster than what the rungs below would do
-    COMPRESSED_GEMM,   # likewise
-    PLANES_PRODUCT,    # on planes first: two changes of layout cost more than all but the shortest planes lose
+    BF16_GEMM,         # only with precision="bf16", and where it is faster than the pick among the rungs below
+    COMPRESSED_GEMM,   # only with weights=, likewise
+    PLANES_PRODUCT,    # row-major planes first: two changes of layout cost more than these rungs lose, except on short planes
     PlanesDepthwise(),
-    DepthwiseDirect(),  # one channel a group: nothing for a GEMM to gain, the work is in the loads
+    DepthwiseDirect(),  # one channel per group: a GEMM has nothing to gain, the work is in the loads
     DepthwiseRing(),
-    RotatedGroups(),    # 2, 4 or 8 channels a group fill vectors whole
-    GroupsByLanes(),    # before the GEMM, whose tiles narrow groups leave half empty or more
+    RotatedGroups(),    # groups of 2, 4 or 8 channels fill whole vectors
+    GroupsByLanes(),    # before the GEMM, whose tiles would be at least half empty with narrow groups
     JOINED_GROUPS,      # groups of one and a half vectors
-    WinogradPhases(),   # dense windows of stride 1: where fewer products gain more than their transforms cost
+    WinogradPhases(),   # dense windows of stride 1, where fewer products gain more than the transforms cost
     WINOGRAD,
-    IN_PLACE,           # everything else; no copy where no window meets a border
+    IN_PLACE,           # everything else; in place where no window meets a border
     THROUGH_BAND,
-    Im2col(),           # last: the readable definition, the fastest nowhere
-    QUANTIZED_DEPTHWISE,  # of bytes: one channel a group before the GEMM, which has nothing to do with it
-    QUANTIZED_JOINED,   # narrow groups together, before the GEMM that takes each by itself
-    QUANTIZED_IN_PLACE,  # no copy where there is one pixel to a window
+    Im2col(),           # last: the readable definition, never the fastest
+    QUANTIZED_DEPTHWISE,  # bytes: one channel per group
+    QUANTIZED_JOINED,   # narrow groups joined, before the GEMM that takes each by itself
+    QUANTIZED_IN_PLACE,  # in place for windows of one pixel
     QUANTIZED_THROUGH_BAND,
 ]
 BY_NAME = {rung.name: rung for rung in LADDER}

@@ -15,6 +15,7 @@ COMMANDS = {
     "explain": "What layers detect: strongest patches, filters, maps, evidence for a class; pictures and a page.",
     "graph": "The network as in the file and as it runs: .svg, .html, .onnx for Netron, .json for Model Explorer.",
     "compile": "The model for this CPU in one file that is mapped in milliseconds.",
+    "cache": "The models that load(cache=True) keeps: listed, cleared.",
     "kernels": "Everything that can compute a shape, timed, with the planner's pick.",
     "quantize": "A network of floats as one of 8 bits, calibrated with images or arrays; error and time a layer.",
     "serve": "Models over HTTP by the Open Inference Protocol, in batches.",

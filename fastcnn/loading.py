@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | str | None = None,
          precision: str | Mapping[str, str] = "fp32", tune: bool | str | os.PathLike[str] = False, max_memory: int | None = None,
          accuracy: str | Mapping[str, str] = FAST, weights: str | Mapping[str, str] = FP32, max_error: float | None = None,
-         calibration: Any = None, verify: bool = False) -> Model:
+         calibration: Any = None, verify: bool = False, cache: bool | str | os.PathLike[str] | None = None) -> Model:
     """Read an ONNX model, or one that Model.save() wrote, and prepare it to run.
 
     model      path, serialised bytes or an onnx.ModelProto; a file is mapped: replace it by renaming another to its place
@@ -46,8 +46,9 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | s
     max_error  with "auto": the most that an output may differ from the float32 network's, as a share of its largest value
     calibration  with "auto": what inputs look like, an iterable of feeds or of arrays for the only input. Measuring layers takes from
                seconds to minutes; a pickled model does not measure again. `Model.choices()` says why each layer is as it is
-
     verify     compare all of a compiled model's checksums, which takes as long as reading it whole; else those of what says how to read it
+    cache      keep what is made of an ONNX file at a path as a compiled model, and map that the next time: True, or the folder to keep it
+               in; False: do not; None: as FASTCNN_MODEL_CACHE says, which is not unless it is 1. No effect with tune or "auto"
 
     A compiled model has the precision and accuracy that it was saved with; others are refused.
     Raises ModelError when the file is not a consistent ONNX model, UnsupportedOperatorError when nothing computes an operator,
@@ -56,7 +57,7 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | s
     """
     check_options(threads, max_memory)
     if isinstance(threads, str):
-        alone = loaded(model, 1, FP32 if precision == AUTO else precision, False, max_memory, accuracy, verify, weights)
+        alone = loaded(model, 1, FP32 if precision == AUTO else precision, False, max_memory, accuracy, verify, weights, cache)
         threads = _predicted(alone, threads)
         if threads == 1 and precision != AUTO and not tune and max_error is None and calibration is None:
             return alone
@@ -68,7 +69,7 @@ def load(model: str | os.PathLike[str] | bytes | ModelProto, *, threads: int | s
         return _automatic(graph, threads or default_threads(), max_error, calibration, tune, max_memory, accuracy, weights)
     if max_error is not None or calibration is not None:
         raise ConfigurationError(f"max_error and calibration are for precision={AUTO!r}, not {precision!r}")
-    return loaded(model, threads or default_threads(), precision, tune, max_memory, accuracy, verify, weights)
+    return loaded(model, threads or default_threads(), precision, tune, max_memory, accuracy, verify, weights, cache)
 
 
 def _predicted(alone: Model, aim: str) -> int:

@@ -167,6 +167,11 @@ def reading(files: Iterable[Mapping] = ()) -> Iterator[None]:
         _read.files = outer
 
 
+def files_read() -> list[Mapping]:
+    """The files that the innermost block of reading() around this thread looks after, in the order in which they were mapped."""
+    return list(_read.files or ())
+
+
 def mapped(stream: BinaryIO, path: str | os.PathLike[str]) -> Mapping:
     """The Mapping of an open file, shared by all callers while its content is the same. Raises OSError, ValueError as Mapping does."""
     key = os.path.abspath(path), _stamp(os.fstat(stream.fileno()))

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,8 @@ import numpy as np
 
 from fastcnn.boundary import foreseen, unforeseen
 from fastcnn.budget import Budget
-from fastcnn.compiled import save
-from fastcnn.convolve.accuracy import FAST, FP32, Accuracy, accuracy_of
-from fastcnn.convolve.decision import Chooser, CostModel
+from fastcnn.compiled import cache_of, save
+from fastcnn.convolve.accuracy import FAST, FP32, accuracy_of
 from fastcnn.cpu import default_memory, respect_quota
 from fastcnn.feeds import Feeder, dims, narrowed
 from fastcnn.ir.errors import ExecutionError, FastCNNError, InputError, ModelError, warn_user
@@ -22,12 +21,11 @@ from fastcnn.ir.spec import Spec
 from fastcnn.locks import Lock, uncollected, uncut
 from fastcnn.mapping import mappings_of, reading
 from fastcnn.plan.choices import LayerChoice
-from fastcnn.plan.control_flow import needed
 from fastcnn.plan.deadline import Deadline, deadline_of
 from fastcnn.plan.executor import Engine
 from fastcnn.plan.packs import Packs
 from fastcnn.results import described_outputs, first_of, place, repeated, targets_of
-from fastcnn.sources import embeddable, sourced, with_outputs
+from fastcnn.sources import chooser_of, embeddable, optimised, sourced, with_outputs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -48,15 +46,16 @@ class Model:
     def __init__(self, graph: Graph, threads: int, precision: str | Mapping[str, str] = "fp32",
                  source: str | os.PathLike[str] | None = None, tune: bool | str | os.PathLike[str] = False,
                  max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST,
-                 packs: Mapping[Hashable, np.ndarray] | None = None, weights: str | Mapping[str, str] = FP32):
-        """packs: packed weights of a compiled model, whose graph has been through the passes already."""
+                 packs: Mapping[Hashable, np.ndarray] | None = None, weights: str | Mapping[str, str] = FP32,
+                 reread: Callable[[], Graph] | None = None):
+        """packs: packed weights of a compiled model, whose graph has been through the passes already; reread: reads its ONNX file."""
         self._budget, self._max_memory = Budget(max_memory or default_memory), max_memory
-        self._graph, self._threads, self._tune = graph, threads, tune
-        self._compiled = packs is not None
+        self._face = self._file = graph         # inputs, outputs and metadata are those of the face; _graph has all that is in the file
+        self._reread, self._threads, self._tune, self._compiled = reread, threads, tune, packs is not None
         names = graph.node_names().union(*((accuracy, precision, weights) if self._compiled else ()))        # passes may have removed some
         checked = accuracy_of(accuracy, names, precision, weights)
         self._precision, self._accuracy, self._weights = (o if isinstance(o, str) else dict(o) for o in (precision, accuracy, weights))
-        self._chooser = _tuner(tune, graph, checked) if tune else CostModel(checked)
+        self._chooser = chooser_of(tune, graph.constants.values(), checked)
         respect_quota()
         self._source = os.path.abspath(source) if source is not None else None
         self._overridable = frozenset(name for name in graph.overridable if name in graph.constants)
@@ -126,11 +125,10 @@ class Model:
         Raises InputError, and what planning raises.
         """
         from fastcnn.analysis.inputs import input_specs
-        if self._default is None:
-            raise FastCNNError("the model is closed")
+        engine = self._open()
         with foreseen(ExecutionError):
-            self._default.plan(input_specs(self._graph.inputs, self._feeder.dtypes, shapes))
-        self._warn(self._default)
+            engine.plan(input_specs(self._face.inputs, self._feeder.dtypes, shapes))
+        self._warn(engine)
         return self
 
     def save(self, path: str | os.PathLike[str], *, shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
@@ -145,15 +143,18 @@ class Model:
         """
         if shapes is not None or self._default is None or not self._default.plans:
             self.prepare(shapes)
-        assert self._default is not None
+        self._write(path, embeddable(None if self._compiled and self._graph is self._face else self._source, self._graph, source))
+
+    def _write(self, path: str | os.PathLike[str], source: str | None = None) -> None:
+        """save() of what is planned by now; source: the ONNX file to put into it."""
         options = {"precision": self._precision, "accuracy": self._accuracy, "weights": self._weights, "why": dict(self._why)}
-        graph = replace(self._default.graph, outputs=self._outputs, metadata=self._graph.metadata, name=self._graph.name)
+        graph = replace(self._open().graph, outputs=self._outputs, metadata=self._face.metadata, name=self._face.name)
         with uncut(), reading(mappings_of(graph.constants.values())):
-            save(path, graph, self._packs, options, embeddable(None if self._compiled else self._source, self._graph, source))
+            save(path, graph, self._packs, options, source)
 
     def __call__(self, *args: Any, **feeds: Any) -> Any:
         """Model(x) for one input (or several in order, or by name); one output comes as an array, several as a list."""
-        names = [info.name for info in self._graph.inputs]
+        names = [info.name for info in self._face.inputs]
         if len(args) > len(names):
             raise InputError(f"{len(args)} inputs given, the model has {len(names)}: {', '.join(names)}")
         results = self.run(None, {**dict(zip(names, args)), **feeds})
@@ -179,13 +180,13 @@ class Model:
         (or has a fixed number of them) one by one. As the last bits may depend on the batch, so do those of a request on its company.
         """
         from fastcnn.calls.batcher import Batcher, Calls
-        calls = Calls(lambda feeds, until: self.run(None, feeds, timeout=until), Feeder(self._graph.inputs, widen=False),
-                      self._open(), self._graph.inputs)
+        calls = Calls(lambda feeds, until: self.run(None, feeds, timeout=until), Feeder(self._face.inputs, widen=False),
+                      self._open(), self._face.inputs)
         return Batcher(calls, max_batch, max_delay_ms, max_queue, workers)
 
     def get_inputs(self) -> list[ValueInfo]:
         """name, type ("tensor(float)") and shape of each input, as onnxruntime gives them."""
-        return list(self._graph.inputs)
+        return list(self._face.inputs)
 
     def get_outputs(self) -> list[ValueInfo]:
         """name, type and shape of each output, as onnxruntime gives them: inferred where the file does not say them."""
@@ -199,7 +200,7 @@ class Model:
     @property
     def metadata(self) -> Mapping[str, Any]:
         """The file's metadata: producer_name, graph_name, doc_string, model_version, custom_metadata_map, ..."""
-        return self._graph.metadata
+        return self._face.metadata
 
     @property
     def fallback_nodes(self) -> list[str]:
@@ -293,9 +294,9 @@ class Model:
     def __repr__(self) -> str:
         if self._default is None:
             return "<fastcnn.Model closed>"
-        inputs = ", ".join(f"{i.name}: {i.type}{dims(i)}" for i in self._graph.inputs)
+        inputs = ", ".join(f"{i.name}: {i.type}{dims(i)}" for i in self._face.inputs)
         outputs = ", ".join(f"{o.name}: {o.type}{dims(o)}" for o in self._outputs)
-        name = f" {self._graph.name!r}" if self._graph.name else ""
+        name = f" {self._face.name!r}" if self._face.name else ""
         return f"<fastcnn.Model{name} ({inputs}) -> ({outputs}), {len(self._default.graph.nodes)} nodes, {self._threads} threads>"
 
     def _repr_html_(self) -> str:
@@ -305,6 +306,13 @@ class Model:
         except FastCNNError:
             from html import escape
             return f"<pre>{escape(repr(self))}</pre>"
+
+    @property
+    def _graph(self) -> Graph:
+        """The graph as in the file; a model from a cache reads it when somebody asks for what passes may have removed."""
+        if self._reread is not None:
+            self._file, self._reread = self._reread(), None
+        return self._file
 
     def _open(self) -> Engine:
         """The engine for all outputs. Raises FastCNNError when the model is closed."""
@@ -322,25 +330,18 @@ class Model:
             if engine is not None:
                 self._engines[outputs] = engine
         if engine is None:
-            files = mappings_of(self._graph.constants.values())
+            origin = self._face if set(outputs) <= set(self._output_names) else self._graph
+            files = mappings_of(origin.constants.values())
             with uncut(), self._lock:
                 engine = self._engines.get(outputs)
                 if engine is not None:              # another thread made it meanwhile
                     return engine
                 with reading(files):
-                    graph = self._optimised(with_outputs(self._graph, outputs))
+                    graph = optimised(with_outputs(origin, outputs), self._compiled and origin is self._face, self._halves)
                 for file in files:                  # what passes read has become constants of the graph, or is read again
                     file.forget()
                 engine = self._engines[outputs] = Engine(graph, self._threads, self._packs, None, self._chooser, self._budget)
         return engine
-
-    def _optimised(self, graph: Graph) -> Graph:
-        """The graph after passes. A compiled model's graph has been through them, so they are not even imported."""
-        if self._compiled:
-            return replace(graph, nodes=needed(graph.nodes, graph.output_names()))
-        from fastcnn.passes import run_passes
-        from fastcnn.passes.half_border import half_border
-        return half_border(run_passes(graph), self._halves)
 
     def _variant(self, fed: frozenset[str]) -> Model:
         """The model with these overridable initializers as inputs, made when they are first fed."""
@@ -373,11 +374,6 @@ class Model:
             warn_user(f"{len(nodes)} nodes have no native kernel and run in onnx.reference, slowly: {kinds}", RuntimeWarning)
 
 
-def _tuner(tune: bool | str | os.PathLike[str], graph: Graph, accuracy: Accuracy) -> Chooser:
-    from fastcnn.tune.tuner import tuner  # 8 ms, with logging, json and hashlib, that most models never need
-    return tuner(tune, sum(array.nbytes for array in graph.constants.values()), accuracy)
-
-
 def _again(source: str | Graph, threads: int, precision: str | Mapping[str, str], tune: bool | str | os.PathLike[str] = False,
            max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST, compiled: bool = False,
            why: Mapping[str, str] = MappingProxyType({}), weights: str | Mapping[str, str] = FP32) -> Model:
@@ -391,10 +387,13 @@ def _again(source: str | Graph, threads: int, precision: str | Mapping[str, str]
 
 def loaded(model: str | os.PathLike[str] | bytes | ModelProto, threads: int, precision: str | Mapping[str, str],
            tune: bool | str | os.PathLike[str], max_memory: int | None, accuracy: str | Mapping[str, str], verify: bool = False,
-           weights: str | Mapping[str, str] = FP32) -> Model:
+           weights: str | Mapping[str, str] = FP32, cache: bool | str | os.PathLike[str] | None = None) -> Model:
     """load() after its options have been checked."""
     with uncut(), uncollected(), reading():
-        found = sourced(model, precision, accuracy, verify, weights)
-        made = Model(found.graph, threads, found.precision, found.path, tune, max_memory, found.accuracy, found.packs, found.weights)
+        found = sourced(model, precision, accuracy, verify, weights, None if tune else cache_of(cache), threads)
+        made = Model(found.graph, threads, found.precision, found.path, tune, max_memory, found.accuracy, found.packs, found.weights,
+                     found.reread)
+        if found.keep is not None:
+            found.keep(made._write)
     made._why = found.why
     return made

@@ -54,7 +54,7 @@ class OrtMemType(_Named):
     DEFAULT = 0
 
 
-TUNE_ENTRY, ACCURACY_ENTRY = "fastcnn.tune", "fastcnn.accuracy"
+TUNE_ENTRY, ACCURACY_ENTRY, CACHE_ENTRY = "fastcnn.tune", "fastcnn.accuracy", "fastcnn.cache"
 
 
 @dataclass(slots=True)

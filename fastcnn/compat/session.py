@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcnn.compat.exceptions import Fail, onnxruntime_errors, translated
-from fastcnn.compat.options import ACCURACY_ENTRY, TUNE_ENTRY, RunOptions, SessionOptions
+from fastcnn.compat.options import ACCURACY_ENTRY, CACHE_ENTRY, TUNE_ENTRY, RunOptions, SessionOptions
 from fastcnn.compat.values import IOBinding, OrtValue
+from fastcnn.compiled import Cache, cache_of
+from fastcnn.convolve.accuracy import FP32
 from fastcnn.cpu import default_threads
 from fastcnn.ir.errors import ConfigurationError, FastCNNError, warn_user
 from fastcnn.ir.graph import Dim, Graph, ValueInfo
@@ -22,6 +24,7 @@ from fastcnn.model import Model
 from fastcnn.passes import run_passes  # noqa: F401   every session runs them: imported with the class, not by the first load
 from fastcnn.plan.deadline import Deadline
 from fastcnn.reader import read, with_constants, with_sizes
+from fastcnn.sources import Source, through
 
 if TYPE_CHECKING:
     from fastcnn.compat.profiling import SessionProfile
@@ -71,12 +74,17 @@ class InferenceSession(Model):
             raise TypeError(f"Unable to load from type {type(path_or_bytes)!r}")
         threads = getattr(self._options, "intra_op_num_threads", 0) or default_threads()
         with onnxruntime_errors(), uncut(), uncollected(), reading():
-            graph = path_or_bytes if isinstance(path_or_bytes, Graph) else read(path_or_bytes)
-            graph = with_constants(graph, {name: np.asarray(value) for name, value in _kept(self._options, "initializers").items()})
-            graph = with_sizes(graph, _kept(self._options, "free_dimensions"))
             source = path_or_bytes if isinstance(path_or_bytes, (str, os.PathLike)) else None
-            super().__init__(graph, threads, source=source, tune=_tune_of(self._options),
-                             accuracy=_accuracy_of(self._options))
+            tune, accuracy, cache = _tune_of(self._options), _accuracy_of(self._options), _cache_of(self._options)
+            values, sizes = _kept(self._options, "initializers"), _kept(self._options, "free_dimensions")
+            if cache is not None and source is not None and not (tune or values or sizes):
+                found = through(cache, source, FP32, accuracy, threads)
+            else:
+                found = Source(path_or_bytes if isinstance(path_or_bytes, Graph) else read(path_or_bytes), source, FP32, accuracy)
+            graph = with_sizes(with_constants(found.graph, {name: np.asarray(value) for name, value in values.items()}), sizes)
+            super().__init__(graph, threads, source=source, tune=tune, accuracy=accuracy, packs=found.packs, reread=found.reread)
+            if found.keep is not None:
+                found.keep(self._write)
         if getattr(self._options, "enable_profiling", False):
             from fastcnn.compat.profiling import SessionProfile
             self._profile = SessionProfile(self._options.profile_file_prefix)
@@ -216,7 +224,7 @@ def _own(options: Any) -> SessionOptions:
         if option.init and hasattr(options, option.name):
             value = getattr(options, option.name)
             setattr(own, option.name, int(value) if hasattr(value, "name") else value)
-    for name in (TUNE_ENTRY, ACCURACY_ENTRY):
+    for name in (TUNE_ENTRY, ACCURACY_ENTRY, CACHE_ENTRY):
         if _entry(options, name):
             own.add_session_config_entry(name, _entry(options, name))
     return own
@@ -231,6 +239,12 @@ def _tune_of(options: Any) -> bool | str:
     """fastcnn.load's argument from the entry "fastcnn.tune"."""
     value = _entry(options, TUNE_ENTRY)
     return {"": False, "0": False, "1": True}.get(value, value)
+
+
+def _cache_of(options: Any) -> Cache | None:
+    """fastcnn.load's cache from the entry "fastcnn.cache"."""
+    value = _entry(options, CACHE_ENTRY)
+    return cache_of({"": None, "0": False, "1": True}.get(value, value))
 
 
 def _accuracy_of(options: Any) -> str | dict[str, str]:

@@ -25,7 +25,8 @@ When it is loaded:
 Checksums of the arrays are there too, but reading them all takes as long as loading an ONNX file does: load(verify=True) does so. The file
 must not be written in place or cut while models use it, as with a shared library: save() writes beside it and renames.
 """
+from fastcnn.compiled.cache import Cache, cache_of
 from fastcnn.compiled.read import Compiled, opened
 from fastcnn.compiled.write import save
 
-__all__ = ["Compiled", "opened", "save"]
+__all__ = ["Cache", "Compiled", "cache_of", "opened", "save"]

@@ -195,6 +195,7 @@ class Writer:
         self.file.seek(0)
         self.file.write(prelude + CHECK.pack(zlib.crc32(prelude)))
         self.file.flush()
+        os.fsync(self.file.fileno())        # a machine that stops now finds the old file or the whole new one
         os.replace(self.name, self.path)
 
     def _pad(self) -> None:

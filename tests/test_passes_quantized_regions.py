@@ -67,10 +67,33 @@ def test_a_product_that_is_not_quantised_gives_floats_and_one_that_is_made_float
               {"QuantizeBytes": 1, "QConv": 1, "Sigmoid": 1}, 1e-4)
 
 
-def test_a_bias_at_another_scale_stays_in_floats():
+def biased(op_type: str, bias: str, scale: float) -> ModelProto:
+    """A product whose bias is not stored in units of its sums, 0.03 * 0.02."""
+    q = Quantised()
+    if bias == "floats":
+        b = q.constant(q.rng.normal(size=6).astype(np.float32))
+    elif bias == "another scale":
+        b = q.bias(6, 0.001)
+    else:
+        b = q.op("DequantizeLinear", q.constant(q.rng.integers(-128, 128, 6).astype(np.int8)), *q.scale(0.02, -7, np.int8))
+    w = q.weights((6, 5, 1, 1) if op_type == "Conv" else (6, 5), 0.02)
+    y = q.op(op_type, q.quant("x", 0.03, 100), w, b, **({} if op_type == "Conv" else {"transB": 1}))
+    return q.model({"x": [1, 5, 3, 4] if op_type == "Conv" else [3, 5]}, q.bytes(y, scale, 90))
+
+
+@pytest.mark.parametrize("bias", ["floats", "another scale", "bytes with a zero point"])
+@pytest.mark.parametrize("op_type", ["Conv", "Gemm"])
+def test_a_bias_of_floats_is_rounded_to_units_of_the_sums(op_type, bias):
+    """Where such a unit is a 64th of the result's scale at most."""
+    rewritten(biased(op_type, bias, 0.05), {"QuantizeBytes": 1, "QConv" if op_type == "Conv" else "QMatMul": 1})
+    coarse = Counter(node.op_type for node in run_passes(read(biased(op_type, bias, 0.02))).nodes)
+    assert not {"QConv", "QMatMul"} & coarse.keys()
+
+
+def test_a_bias_at_another_scale_stays_in_floats_where_the_result_does():
     q = Quantised()
     y = q.op("Conv", q.quant("x", 0.03, 100), q.weights((6, 5, 1, 1), 0.02), q.bias(6, 0.001))
-    rewritten(q.model({"x": [1, 5, 4, 4]}, q.quant(y, 0.05, 90)), {"QuantizeBytes": 2, "DequantizeBytes": 2, "Conv": 1})
+    rewritten(q.model({"x": [1, 5, 4, 4]}, q.op("Tanh", y)), {"QuantizeBytes": 1, "DequantizeBytes": 1, "Conv": 1})
 
 
 @pytest.mark.parametrize("turned", [0, 1])

@@ -13,6 +13,9 @@ from fastcnn.passes.quantized.goal import Goal
 SUMS = 2 ** 31 - 1 - 255 * 128
 # How far the scale of a bias may be from that of the sums: products of float32 are rounded.
 BIAS_SCALE = 1e-6
+# The most that one unit of the sums may be of the results' scale where a bias is rounded to such units: results are then the same but where
+# they lie within half of this of a tie. onnxruntime rounds such biases, too.
+BIAS_UNIT = 1 / 64
 WINDOW = ("strides", "dilations", "pads", "auto_pad", "kernel_shape", "group")
 
 
@@ -21,7 +24,7 @@ def conv(region: Region, node: Node, goal: Goal) -> bool:
     x, w = region.operand(node.input(0)), region.weights(node.input(1), 0)
     if x is None or w is None or not is_covered(node, w, goal.target is None):
         return False
-    bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64))
+    bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64), goal)
     window = {name: node.attrs[name] for name in WINDOW if name in node.attrs}
     return bias is not None and product(region, "QConv", x, w, bias, goal, node.name, **window)
 
@@ -32,7 +35,7 @@ def conv_transpose(region: Region, node: Node, goal: Goal) -> bool:
     if x is None or w is None or w.excess is not None or not _is_covered_transposed(w.array, group, goal.target is None):
         return False
     w = replace(w, scales=np.tile(w.scales, group))
-    bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64))
+    bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64), goal)
     attrs = {name: node.attrs[name] for name in (*WINDOW, "output_shape", "output_padding") if name in node.attrs}
     return bias is not None and product(region, "QConvTranspose", x, w, bias, goal, node.name, **attrs)
 
@@ -61,7 +64,7 @@ def gemm(region: Region, node: Node, goal: Goal) -> bool:
     plain = attrs.get("alpha", 1.0) == 1.0 and (attrs.get("beta", 1.0) == 1.0 or not node.input(2)) and not attrs.get("transA", 0)
     if x is None or w is None or not plain or w.array.ndim != 2:
         return False
-    bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64))
+    bias = _bias(region, node.input(2), x.at.scale * w.scales.astype(np.float64), goal)
     return bias is not None and product(region, "QMatMul", x, w if turned else transposed(region, w), bias, goal, node.name)
 
 
@@ -123,10 +126,33 @@ def product(region: Region, op_type: str, x: Operand, w: Weights, bias: np.ndarr
     return True
 
 
-def _bias(region: Region, value: str, scales: np.ndarray) -> np.ndarray | None:
-    """The bias of sums at these scales as integers; none is zeros. None where it is not stored in them."""
+def _bias(region: Region, value: str, scales: np.ndarray, goal: Goal) -> np.ndarray | None:
+    """The bias of sums at these scales as integers; none is zeros. None where it is not stored in them and they are too coarse for it."""
     if not value:
         return np.zeros(scales.size, np.int64)
+    stored = _stored_bias(region, value, scales)
+    floats = _float_bias(region, value)
+    if stored is not None or floats is None or goal.target is None or floats.size != scales.size:
+        return stored
+    units = floats / scales
+    fine = np.isfinite(units).all() and scales.max(initial=0) <= BIAS_UNIT * goal.target.scale and np.abs(units).max(initial=0) <= SUMS
+    return np.rint(units).astype(np.int64) if fine else None
+
+
+def _float_bias(region: Region, value: str) -> np.ndarray | None:
+    """A bias that is a constant of floats, or of integers at scales of its own."""
+    node, constants = region.producer(value), region.graph.constants
+    if value in constants:
+        return constants[value].reshape(-1).astype(np.float64) if constants[value].dtype == np.float32 else None
+    if node is None or node.op_type != "DequantizeLinear" or any(v not in constants for v in node.reads) or node.attrs.get("block_size", 0):
+        return None
+    array, own = constants[node.inputs[0]].reshape(-1).astype(np.float64), constants[node.inputs[1]].reshape(-1).astype(np.float64)
+    zero = constants[node.input(2)].reshape(-1).astype(np.float64) if node.input(2) else np.zeros(1)
+    return (array - zero) * own if own.size in (1, array.size) and zero.size in (1, array.size) else None
+
+
+def _stored_bias(region: Region, value: str, scales: np.ndarray) -> np.ndarray | None:
+    """A bias of 32-bit integers at the scales of the sums."""
     node, constants = region.producer(value), region.graph.constants
     if node is None or node.op_type != "DequantizeLinear" or any(v not in constants for v in node.reads):
         return None

@@ -336,7 +336,7 @@ def test_loading_a_compiled_file_imports_no_passes_and_no_onnx(saved):
     path, _, _ = saved
     code = f"import sys, fastcnn; fastcnn.load({str(path)!r}); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True)
-    needless = ("onnx", "google", "fastcnn.passes", "fastcnn.reader", "fastcnn.tune")
+    needless = ("onnx", "google", "decimal", "fractions", "fastcnn.passes", "fastcnn.reader", "fastcnn.tune")
     assert not [name for name in done.stdout.split() if name.startswith(needless)]
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site, differ
 from fastcnn.inference.sizes import function
 from fastcnn.ir.graph import Dim
-from fastcnn.resample import is_old, kept_ratio, scaled_extent
 
 
 def resize(site: Site) -> Outputs:
     """Resize, Upsample: floor(size * scale) in float32, as onnxruntime rounds, or the given sizes."""
+    from fastcnn.resample import is_old  # here and below: fractions, and with them decimal: 6 ms
     x = site.shape(0)
     if x is None:
         return [None]
@@ -45,6 +45,7 @@ def _scaled(x: Sequence[Dim], axes: list[int], scales: np.ndarray | None) -> lis
 
 
 def _scaled_size(size: Dim, scale: float | None) -> Dim:
+    from fastcnn.resample import scaled_extent
     if scale is None or not math.isfinite(scale) or scale < 0:
         return None
     if not isinstance(size, int):
@@ -57,6 +58,7 @@ def _scaled_size(size: Dim, scale: float | None) -> Dim:
 
 def _sized(site: Site, x: Sequence[Dim], axes: list[int]) -> list[Dim]:
     """The given sizes; with keep_aspect_ratio_policy, the largest image that fits into them or the smallest that covers them."""
+    from fastcnn.resample import kept_ratio
     wanted = site.dims(3)
     found = list(x)
     if wanted is not None and len(wanted) != len(axes):

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from fastcnn.ir.spec import Args
 from fastcnn.operators.card import BatchRule
-from fastcnn.resample import axes_of
 
 
 def first_input(args: Args, batched: frozenset[int]) -> bool:
@@ -26,6 +25,7 @@ def normalization(args: Args, batched: frozenset[int]) -> bool:
 
 def resampled(args: Args, batched: frozenset[int]) -> bool:
     """As first_input(), if the batch axis itself is not resampled: its scale must be exactly 1."""
+    from fastcnn.resample import axes_of  # fractions, and with them decimal: 6 ms that networks without Resize do without
     return first_input(args, batched) and axes_of(args)[0].idle
 
 

@@ -6,6 +6,7 @@ FASTCNN_OPENMP=0     single-threaded build (also what happens, with a warning, w
 import os
 import platform
 import subprocess
+import sysconfig
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -135,6 +136,8 @@ native = Extension(
 
 directives = {"language_level": 3, "boundscheck": DEBUG, "wraparound": DEBUG, "initializedcheck": DEBUG,
               "cdivision": True}
+if sysconfig.get_config_var("Py_GIL_DISABLED"):         # a free-threaded CPython, which needs Cython 3.1
+    directives["freethreading_compatible"] = True
 
 # The checked build keeps its C file to itself: the next plain build would take it for its own. Cython finds _native.pxd
 # beside the source by the module's bare name; the package comes after.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
+from contextlib import suppress
 from operator import add
 from threading import Lock, RLock
 from types import FrameType
@@ -61,9 +62,11 @@ class Workspaces(_native.WorkspacePool):
                 self.made.append(workspace)
                 return workspace
             self.waiting += 1               # from here on wake() is called for what comes back; what came before is in `free`
-            if self.free and not self._turns:
-                self.waiting -= 1
-                return self.free.pop()
+            if not self._turns:             # pop() itself, not a look at the list: without the GIL only its lock orders it after `waiting`
+                with suppress(IndexError):
+                    workspace = self.free.pop()
+                    self.waiting -= 1
+                    return workspace
             turn = Turn()
             self._turns.append(turn)
         turn.wait(until.remaining() if until is not None else None)
@@ -76,10 +79,11 @@ class Workspaces(_native.WorkspacePool):
 
     def wake(self) -> None:
         """One has come back and somebody waits."""
-        with self._lock:
-            if self._turns and self.free:
+        with self._lock, suppress(IndexError):      # another run was quicker
+            if self._turns:
+                workspace = self.free.pop()
                 self.waiting -= 1
-                self._turns.popleft().come(self.free.pop())
+                self._turns.popleft().come(workspace)
 
     def trim(self) -> None:
         """Free those that are not in use."""

@@ -345,3 +345,41 @@ def test_other_files_are_no_compiled_ones(tmp_path):
     assert read.opened(convolutions().SerializeToString()) is None
     with pytest.raises(FormatError, match="cannot be read"):
         fastcnn.load(tmp_path / "none.fcnn")
+
+
+USER = """
+import sys, numpy as np, fastcnn
+model = fastcnn.load(sys.argv[1], threads=1)
+model.run(None, {"x": np.ones((1, 64, 8, 8), np.float32)})
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps"), reason="no /proc/self/smaps on this system")
+def test_compiled_weights_are_one_copy_for_all_processes(tmp_path):
+    weights = np.random.default_rng(0).standard_normal((512, 64, 3, 3)).astype(np.float32)
+    proto = model([helper.make_node("Conv", ["x", "w"], ["y"], "conv")], {"x": [1, 64, 8, 8]}, ["y"], {"w": weights})
+    path = tmp_path / "shared.fcnn"
+    fastcnn.load(proto, threads=1).save(path)
+    users = [subprocess.Popen([sys.executable, "-c", USER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        assert [user.stdout.readline() for user in users] == [b"ready\n"] * 2
+        for user in users:
+            resident, shared = kilobytes_of(user.pid, path)
+            assert resident > weights.nbytes / 1000 and shared < 0.75 * resident
+    finally:
+        for user in users:
+            user.communicate()
+
+
+def kilobytes_of(process: int, path: Path) -> tuple[int, int]:
+    """Of the pages of a file that a process has mapped: those in memory, and its share of them."""
+    found, mapped = {"Rss": 0, "Pss": 0}, False
+    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if not first.endswith(":"):
+            mapped = line.endswith(str(path))
+        elif mapped and first[:-1] in found:
+            found[first[:-1]] += int(rest[0])
+    return found["Rss"], found["Pss"]

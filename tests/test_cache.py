@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import shutil
@@ -277,3 +278,15 @@ def test_cache_of_several_processes_at_once(file, folder, tmp_path):
         for _ in range(6):
             assert np.array_equal(np.load(stream), wanted)
     assert not [name for name in os.listdir(folder) if not name.endswith((".fcnn", ".json"))]
+
+
+def test_cache_command_lists_and_clears(file, folder, capsys):
+    import fastcnn_cli
+    fastcnn.load(file, cache=folder)
+    assert fastcnn_cli.main(["cache", "--folder", str(folder), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [entry["models"] for entry in listed["entries"]] == [[str(file)]] and listed["entries"][0]["size"] > 0
+    assert fastcnn_cli.main(["cache", "--folder", str(folder)]) == 0
+    assert file.name in capsys.readouterr().out
+    assert fastcnn_cli.main(["cache", "--folder", str(folder), "--clear"]) == 0
+    assert "0.0 of at most" in capsys.readouterr().out and not entries(folder)

@@ -155,12 +155,38 @@ def test_a_bound_on_the_error_is_kept_with_as_many_layers_on_bytes_as_that_allow
     assert quantize(floats, feeds(), max_error=1e-7, threads=1).report.error <= 1e-6
 
 
-def test_bias_correction_brings_means_of_outputs_back():
+@pytest.mark.parametrize("kernel, strides", [(2, 2), (3, 2), (4, 2), (3, 1)])
+def test_transposed_convolutions_run_on_bytes_and_what_joins_them_too(kernel, strides):
+    """A step of U-Net: smaller, larger again, joined with what was there before."""
+    net = Network(7)
+    skip = net.op("Relu", net.conv("x", 8, 3))
+    y = net.op("Relu", net.conv(net.op("MaxPool", skip, kernel_shape=[2, 2], strides=[2, 2]) if strides == 2 else skip, 12, 8))
+    w = net.constant(net.rng.standard_normal((12, 8, kernel, kernel)) * 0.2)
+    pads, extra = [kernel // 2 if strides == 1 else (kernel - 1) // 2] * 4, kernel % 2 if strides == 2 else 0
+    y = net.op("ConvTranspose", y, w, net.constant(net.rng.standard_normal(8)), strides=[strides] * 2, pads=pads, output_padding=[extra] * 2)
+    proto = net.model(net.conv(net.op("Concat", net.op("Relu", y), skip, axis=1), 4, 16))
+    made = quantize(proto, feeds(), threads=1, layer_error=1.0)
+    kinds = Counter(node.op_type for node in run_passes(read(made.proto)).nodes)
+    assert not {"Conv", "ConvTranspose", "Relu"} & kinds.keys(), kinds
+    assert kinds["QConv"] == 3 and kinds["QConvTranspose"] == 1
+    assert {layer.op_type: layer.precision for layer in made.report.layers} == {"Conv": "int8", "ConvTranspose": "int8"}
+    fed = feeds(1, seed=9)[0]
+    ours = run(made.proto, fed)
+    assert relative(ours, run(proto, fed)) < 0.05
+    assert relative(onnxruntime_run(made.proto, fed)[0], ours) < 0.02
+
+
+@pytest.mark.parametrize("op_type", ["Conv", "ConvTranspose"])
+def test_bias_correction_brings_means_of_outputs_back(op_type):
     """Weights that are rounded coarsely, inputs that are not zero on average."""
     net = Network(3)
     w = net.rng.standard_normal((4, 8, 1, 1))
     w[:, 0] *= 60                                           # one weight sets the scale of each row: the others are rounded to few levels
-    proto = net.model(net.op("Conv", "x", net.constant(w)), shape=(1, 8, 6, 6))
+    if op_type == "Conv":
+        y = net.op("Conv", "x", net.constant(w))
+    else:                                                   # the same weight at each of four positions
+        y = net.op("ConvTranspose", "x", net.constant(np.tile(w.swapaxes(0, 1), (1, 1, 2, 2))), strides=[2, 2])
+    proto = net.model(y, shape=(1, 8, 6, 6))
     data = [{"x": fed["x"] * 0.2 + np.linspace(0, 3, 8, dtype=np.float32).reshape(1, 8, 1, 1)} for fed in feeds(8, shape=(1, 8, 6, 6))]
     drift = {}
     for correct in (False, True):

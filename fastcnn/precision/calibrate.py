@@ -9,6 +9,7 @@ import numpy as np
 
 from fastcnn.ir.errors import ConfigurationError, warn_user
 from fastcnn.precision.histogram import Histogram
+from fastcnn.precision.products import CONVOLUTIONS
 from fastcnn.precision.ranges import METHODS
 from fastcnn.precision.regions import CONCAT, MOVE, Regions
 from fastcnn.precision.scales import Scale, value_scale
@@ -45,7 +46,7 @@ def observed(run: Run, data: Iterable[Feeds], total: int | None, found: Regions,
     """
     varied = False
     seen, sums, kept = Observed({v: Histogram() for v in found.stored}), dict[str, np.ndarray](), 0
-    channels = {node.input(0): 1 if node.op_type == "Conv" else -1 for node in found.products()}
+    channels = {node.input(0): 1 if node.op_type in CONVOLUTIONS else -1 for node in found.products()}
     names, counts = sorted(found.stored), dict.fromkeys(channels, 0)
     for feeds in data:
         varied |= _varies(feeds, seen.batches)

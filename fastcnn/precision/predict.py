@@ -1,6 +1,7 @@
 """Predicts the time of a product in floats and on bytes, by the cost model that chooses algorithms."""
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -41,13 +42,20 @@ def _cycles(shape: ConvShape, arithmetic: Arithmetic, threads: int) -> float:
 
 
 def _conv_shape(node: Node, x: tuple[int, ...], w: tuple[int, ...]) -> ConvShape:
-    """The product as a convolution; rows of a matrix are the pixels of one line."""
+    """The product as a convolution; rows of a matrix are the pixels of one line, and so are those of a transposed convolution."""
+    if node.op_type == "ConvTranspose":         # each pixel times every tap
+        pixels, taps = x[0] * math.prod(x[2:]), math.prod(w[2:])
+        return _of_rows(pixels, w[0], w[1] * taps)
     if node.op_type != "Conv":
-        m, k, n = int(np.prod(x[:-1])), x[-1], w[output_axis(node)]
-        return ConvShape(n=1, groups=1, ic=k, oc=n, kh=1, kw=1, sh=1, sw=1, dh=1, dw=1, pt=0, pl=0, ih=1, iw=m, oh=1, ow=m)
+        return _of_rows(math.prod(x[:-1]), x[-1], w[output_axis(node)])
     args = Args(node, (Spec(F32, x), Spec(F32, w)), (None, None))
     window = two_axes(resolve(args, x[2:], w[2:]))
     (kh, kw), (sh, sw), (dh, dw), (pt, pl), (oh, ow) = window.kernel, window.strides, window.dilations, window.before, window.out
     group, (ih, iw) = node.attrs.get("group", 1), x[2:] if len(x) == 4 else (1, x[2])
     return ConvShape(n=x[0], groups=group, ic=w[1], oc=w[0] // group, kh=kh, kw=kw, sh=sh, sw=sw, dh=dh, dw=dw, pt=pt, pl=pl,
                      ih=ih, iw=iw, oh=oh, ow=ow)
+
+
+def _of_rows(m: int, k: int, n: int) -> ConvShape:
+    """A matrix product of m rows: a 1x1 convolution of one line."""
+    return ConvShape(n=1, groups=1, ic=k, oc=n, kh=1, kw=1, sh=1, sw=1, dh=1, dw=1, pt=0, pl=0, ih=1, iw=m, oh=1, ow=m)

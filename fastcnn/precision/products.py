@@ -1,4 +1,4 @@
-"""The products that can be computed on bytes: Conv, Gemm and MatMul with constant weights; and their axis of outputs."""
+"""The products that can be computed on bytes: Conv, ConvTranspose, Gemm and MatMul with constant weights; and their axis of outputs."""
 from __future__ import annotations
 
 import numpy as np
@@ -6,7 +6,8 @@ import numpy as np
 from fastcnn.expansion import shape_of
 from fastcnn.ir.graph import Graph, Node
 
-PRODUCTS = ("Conv", "Gemm", "MatMul")
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+PRODUCTS = (*CONVOLUTIONS, "Gemm", "MatMul")
 WEIGHT, BIAS = 1, 2                     # inputs
 LARGEST_SUM = 2 ** 30                   # of 255 * |w|: 32 bits hold that and a bias as large
 
@@ -20,7 +21,10 @@ def is_product(graph: Graph, node: Node) -> bool:
         return False
     if node.input(BIAS) and (bias is None or not np.isfinite(bias).all()):
         return False
-    plain = w.ndim in (3, 4) if node.op_type == "Conv" else w.ndim == 2 and len(shape_of(graph, node.input(0)) or ()) >= 2
+    if node.op_type in CONVOLUTIONS:            # weights of a transposed one have no axis for the outputs of all groups
+        plain = w.ndim in (3, 4) and (node.op_type == "Conv" or node.attrs.get("group", 1) == 1)
+    else:
+        plain = w.ndim == 2 and len(shape_of(graph, node.input(0)) or ()) >= 2
     if node.op_type == "Gemm":
         attrs = node.attrs
         plain &= attrs.get("alpha", 1.0) == 1.0 and not attrs.get("transA", 0) and (bias is None or attrs.get("beta", 1.0) == 1.0)
@@ -30,9 +34,17 @@ def is_product(graph: Graph, node: Node) -> bool:
 
 def output_axis(node: Node) -> int:
     """The axis of a product's weights that counts outputs."""
-    return 1 if node.op_type == "MatMul" or (node.op_type == "Gemm" and not node.attrs.get("transB", 0)) else 0
+    return 1 if node.op_type in ("MatMul", "ConvTranspose") or (node.op_type == "Gemm" and not node.attrs.get("transB", 0)) else 0
 
 
 def rows(node: Node, w: np.ndarray) -> np.ndarray:
     """Weights as (outputs, what each sums over)."""
-    return w.reshape(w.shape[0], -1) if output_axis(node) == 0 else np.ascontiguousarray(w.T)
+    outputs_first = np.moveaxis(w, output_axis(node), 0)
+    return np.ascontiguousarray(outputs_first.reshape(len(outputs_first), -1))
+
+
+def weights_of(node: Node, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The weights of this shape whose rows() these are."""
+    axis = output_axis(node)
+    outputs_first = (shape[axis], *shape[:axis], *shape[axis + 1:])
+    return np.moveaxis(rows.reshape(outputs_first), 0, axis)

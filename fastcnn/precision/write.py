@@ -8,7 +8,7 @@ import numpy as np
 from fastcnn.expansion import add_constant
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.passes.rewrite import renamed
-from fastcnn.precision.products import BIAS, WEIGHT, output_axis, rows
+from fastcnn.precision.products import BIAS, WEIGHT, output_axis, rows, weights_of
 from fastcnn.precision.regions import PRODUCT, Regions
 from fastcnn.precision.scales import Scale, stored_bias, stored_rows, weight_scales
 
@@ -73,8 +73,8 @@ class Writer:
     def _weights(self, node: Node, w: np.ndarray, flat: np.ndarray, axis: int, scales: np.ndarray) -> str:
         key = (node.inputs[WEIGHT], axis, scales.tobytes())
         if key not in self.weights:
-            stored = stored_rows(flat, scales)
-            self.weights[key] = self._dequantised(node.inputs[WEIGHT], stored.reshape(w.shape) if axis == 0 else stored.T, scales, axis)
+            stored = weights_of(node, stored_rows(flat, scales), w.shape)
+            self.weights[key] = self._dequantised(node.inputs[WEIGHT], stored, scales, axis)
         return self.weights[key]
 
     def _dequantised(self, stem: str, array: np.ndarray, scales: np.ndarray, axis: int) -> str:

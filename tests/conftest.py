@@ -18,6 +18,11 @@ from fastcnn.machine.current import using
 from fastcnn.machine.numbers import Machine
 from fastcnn.machine.table import ROWS
 
+# What a terminal or a service that runs tests sets, and a user's own choices: tests set what they speak of.
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "FASTCNN_THREADS", "FASTCNN_CACHE", "FASTCNN_MODEL_CACHE",
+             "FASTCNN_MODEL_CACHE_MB", "FASTCNN_TUNE_SECONDS"):
+    os.environ.pop(name, None)
+
 # A run starts no more threads than there are CPUs. Teams are tested as on a machine with these many, whatever this one has.
 CPUS = 8
 _native.set_cpus(CPUS)

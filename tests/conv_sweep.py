@@ -17,8 +17,7 @@ from pytest import MonkeyPatch
 from step_helper import Guarded
 
 import fastcnn
-from fastcnn import _native
-from fastcnn import model as fastcnn_model
+from fastcnn import _native, sources
 from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.convolve.decision import CostModel, Decision
 from fastcnn.convolve.ladder import candidates
@@ -244,7 +243,7 @@ def sweep(count: int, seed: int, patch: MonkeyPatch) -> list[tuple[Convolution, 
     rng = np.random.default_rng(seed)
     for k in range(count):
         case, threads = random_convolution(rng), 1 + int(rng.integers(2))
-        patch.setattr(fastcnn_model, "CostModel", functools.partial(AnyCandidate, rng) if k % 2 else CostModel)
+        patch.setattr(sources, "CostModel", functools.partial(AnyCandidate, rng) if k % 2 else CostModel)
         try:
             error: object = spoiled_error(case, rng, threads) if k % 4 > 1 else error_of(case, threads)
         except Exception as exception:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from test_passes_unshared_convolution import matmul_form
 
 import fastcnn
-from fastcnn import _native
+from fastcnn import _native, sources
 from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.decision import CostModel, Decision
 from fastcnn.convolve.ladder import LADDER, candidates, changes_layout, choose, cycles, pack, packed_spec
@@ -98,7 +98,7 @@ def test_the_planes_of_a_layer_are_weighed_against_pixels(isa: str, monkeypatch:
         x = np.random.default_rng(0).random((1, 16, 30, 31), np.float32)
         planes = fastcnn.load(layer, threads=1)
         with monkeypatch.context() as patch:
-            patch.setattr(fastcnn.model, "CostModel", OnPixels)
+            patch.setattr(sources, "CostModel", OnPixels)
             pixels = fastcnn.load(layer, threads=1)
             y = pixels(x)
         np.testing.assert_allclose(planes(x), y, rtol=0, atol=1e-5)

@@ -163,7 +163,8 @@ def test_transposed_convolutions_run_on_bytes_and_what_joins_them_too(kernel, st
     y = net.op("Relu", net.conv(net.op("MaxPool", skip, kernel_shape=[2, 2], strides=[2, 2]) if strides == 2 else skip, 12, 8))
     w = net.constant(net.rng.standard_normal((12, 8, kernel, kernel)) * 0.2)
     pads, extra = [kernel // 2 if strides == 1 else (kernel - 1) // 2] * 4, kernel % 2 if strides == 2 else 0
-    y = net.op("ConvTranspose", y, w, net.constant(net.rng.standard_normal(8)), strides=[strides] * 2, pads=pads, output_padding=[extra] * 2)
+    bias = net.constant(net.rng.standard_normal(8))
+    y = net.op("ConvTranspose", y, w, bias, strides=[strides] * 2, pads=pads, output_padding=[extra] * 2)
     proto = net.model(net.conv(net.op("Concat", net.op("Relu", y), skip, axis=1), 4, 16))
     made = quantize(proto, feeds(), threads=1, layer_error=1.0)
     kinds = Counter(node.op_type for node in run_passes(read(made.proto)).nodes)

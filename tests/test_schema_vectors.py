@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import fastcnn
-from fastcnn.schema.vectors import COUNTS
+from fastcnn.schema.vectors import COUNTS, PER_ELEMENT
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 ONE, WHOLE = np.float32(1.0), np.int64(1)
@@ -42,6 +42,17 @@ def test_other_counts_are_refused(op_type, i, more, fixed):
     inputs = [np.asarray(value) for value in OPERANDS[op_type]]
     inputs[i] = np.ones(COUNTS[op_type][i] + more, inputs[i].dtype)
     refused(op_type, inputs, fixed)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("op_type, i", [(op_type, i) for op_type, rows in PER_ELEMENT.items() for i, _, _ in rows])
+def test_lists_of_other_lengths_than_what_they_are_for_are_refused(op_type, i, count, fixed):
+    """Without axes the shape is known before there is anything for each of them."""
+    zeros, axes = np.zeros(count, np.int64), np.arange(count)
+    inputs = [X, np.tile(zeros, 2), ONE, axes] if op_type == "Pad" else [X, zeros, zeros, axes, zeros + 1]
+    inputs[i] = np.ones(len(inputs[i]) + 1, np.int64)
+    refused(op_type, [np.asarray(value) for value in inputs], fixed)
 
 
 @pytest.mark.parametrize("fixed", [True, False])

@@ -23,18 +23,31 @@ OF_AXES: dict[str, tuple[int, ...]] = {
     "Pad": (1, 3), "Slice": (1, 2, 3, 4), "Tile": (1,),
     **{f"Reduce{kind}": (1,) for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")}}
 
+# Operator -> (input, elements that it has for each, of this other input). Without axes a shape does not wait for what there is for each.
+PER_ELEMENT: dict[str, tuple[tuple[int, int, int], ...]] = {"Pad": ((1, 2, 3),), "Slice": ((2, 1, 1), (3, 1, 1), (4, 1, 1))}
+
 
 def wrong_count(node: Node, shape_of: Callable[[int], Shape | None]) -> str | None:
-    """The error text for an input with more or fewer elements than COUNTS and OF_AXES say; None where no input is known to have."""
-    counts = COUNTS.get(node.op_type, {})
+    """The error text for an input with more or fewer elements than the tables say; None where no input is known to have."""
+    if node.domain:
+        return None
+    counts = dict(COUNTS.get(node.op_type, {}))
     if node.op_type in OF_AXES and shape_of(0) == ():
-        counts = {**counts, **dict.fromkeys(OF_AXES[node.op_type], 0)}
-    for i, count in counts.items() if not node.domain else ():
-        shape = shape_of(i) if node.input(i) else None
-        sizes = [size for size in shape or () if isinstance(size, int)]
-        if shape is not None and len(sizes) == len(shape) and prod(sizes) != count:
-            return f"input {i} ({node.inputs[i]!r}) has shape {list(shape)}, not {count} element{'s' * (count != 1)}"
+        counts.update(dict.fromkeys(OF_AXES[node.op_type], 0))
+    for i, each, other in PER_ELEMENT.get(node.op_type, ()):
+        if (count := _count(node, other, shape_of)) is not None:
+            counts.setdefault(i, each * count)
+    for i, count in counts.items():
+        if _count(node, i, shape_of) not in (None, count):
+            return f"input {i} ({node.inputs[i]!r}) has shape {list(shape_of(i) or ())}, not {count} element{'s' * (count != 1)}"
     return None
+
+
+def _count(node: Node, i: int, shape_of: Callable[[int], Shape | None]) -> int | None:
+    """Elements of an input; None where it is not given or they are not known."""
+    shape = shape_of(i) if node.input(i) else None
+    sizes = [size for size in shape or () if isinstance(size, int)]
+    return prod(sizes) if shape is not None and len(sizes) == len(shape) else None
 
 
 def check_vectors(node: Node, ranks: Sequence[int | None]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ import numpy as np
 
 import fastcnn
 import fastcnn._native as _native
+from bench.child import figures
 from fastcnn.analysis.aims import AIMS
 from fastcnn.analysis.scaling import Cores, Part, latency, parts_of, rate, threads_for
 from fastcnn.analysis.timing import TimedEngine
@@ -162,12 +162,7 @@ def report(path: str, others: Sequence[str], counts: Sequence[int]) -> None:
 
 
 def in_process(path: str, threads: int, others: Sequence[str]) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-m", "bench.scale", path, "--threads", str(threads), "--beside", *others],
-                          capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{path}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return figures(path, "scale", path, "--threads", str(threads), "--beside", *others)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import random
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.child import figures
 from fastcnn.benchmark.session import random_feeds
 
 Feeds = dict[str, np.ndarray]
@@ -154,12 +154,7 @@ CHECKS: dict[str, tuple[Callable[[str, str], dict[str, float]], Sequence[str]]] 
 
 def measured(check: str, engine: str, path: str) -> dict[str, float]:
     """In a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "bench.service", check, path, "--engine", engine], capture_output=True, text=True,
-                          env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"})
-    if done.returncode:
-        raise RuntimeError(f"{check} {engine} {path}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    return figures(f"{check} {engine} {path}", "service", check, path, "--engine", engine)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -100,10 +100,11 @@ class Cache:
             with suppress(OSError):
                 os.unlink(path)
             return None
-        if found is not None and found.graph is not None:
-            with suppress(OSError):
-                os.utime(path)
-        return found if found is not None and found.graph is not None else None
+        if found is None or found.graph is None:
+            return None
+        with suppress(OSError):
+            os.utime(path)
+        return found
 
     def put(self, content: str, options: Mapping[str, Any], save: Callable[[str], None]) -> None:
         """Has a compiled model written to its place by save(path), and the oldest deleted; one that passes the limit is not kept."""

@@ -93,10 +93,10 @@ def scales(filters: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(scale), scale, np.float32(np.nan))
 
 
-def quantised(rows: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """(k, M) in int8 by the scales of the columns, to the nearest."""
+def quantised(w: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Weights over their scales in int8, to the nearest. scale: of the columns of rows (k, M), or what stretches to the shape."""
     with np.errstate(invalid="ignore"):
-        return np.nan_to_num(np.rint(rows / scale)).clip(-127, 127).astype(np.int8)
+        return np.nan_to_num(np.rint(w / scale)).clip(-127, 127).astype(np.int8)
 
 
 def compressed(w: np.ndarray, weights: str) -> np.ndarray:
@@ -104,8 +104,7 @@ def compressed(w: np.ndarray, weights: str) -> np.ndarray:
     if weights == "bf16":
         return (rounded(np.ascontiguousarray(w, np.float32)).astype(np.uint32) << 16).view(np.float32)
     scale = scales(w)[:, None, None, None]
-    with np.errstate(invalid="ignore"):
-        return np.nan_to_num(np.rint(w / scale)).clip(-127, 127).astype(np.float32) * scale
+    return quantised(w, scale).astype(np.float32) * scale
 
 
 def _padded(part: np.ndarray, columns: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
 import fastcnn
 from fastcnn import _native
+from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Graph
 from fastcnn.onnx_proto import messages
 from fastcnn.onnx_proto.attributes import Kind
@@ -150,11 +151,22 @@ def test_decode_of_a_damaged_file_is_odd_or_what_protobuf_decodes(changes: list[
 
 
 def test_numbers_of_element_types_and_attributes_are_onnx_s() -> None:
-    assert {name.lower(): number for name, number in TensorProto.DataType.items() if number} == {n: k for k, n in ELEMENT_NAMES.items()}
+    known = {number: name.lower() for name, number in TensorProto.DataType.items() if number}
+    assert known == {number: ELEMENT_NAMES[number] for number in known}                      # an older onnx knows fewer
     assert {kind.name: kind.value for kind in Kind} == dict(AttributeProto.AttributeType.items())
-    for number, name in ELEMENT_NAMES.items():
+    for number, name in known.items():
         assert numpy_type(name) == helper.tensor_dtype_to_np_dtype(number)
         assert name == "string" or element_name(numpy_type(name)) == name
+
+
+def test_an_element_type_that_the_installed_onnx_does_not_know_is_a_model_error() -> None:
+    data = model([node("Cast", ["w"], ["y"], to=TensorProto.FLOAT)], {"x": [1]}, ["y"])
+    data.graph.initializer.add(name="w", dims=[4], data_type=max(ELEMENT_NAMES), raw_data=bytes(3))
+    numpy_type.cache_clear()
+    with mock.patch.object(helper, "tensor_dtype_to_np_dtype", side_effect=KeyError(max(ELEMENT_NAMES))), \
+            pytest.raises(ModelError, match=f"{ELEMENT_NAMES[max(ELEMENT_NAMES)]}.*newer onnx"):
+        read(data.SerializeToString())
+    numpy_type.cache_clear()
 
 
 @pytest.mark.parametrize("operator", SIGNATURES)

@@ -93,11 +93,17 @@ def element_of(type_name: str) -> str | None:
 
 @cache
 def numpy_type(element: str) -> np.dtype:
-    """The numpy dtype of an ONNX element type name; bfloat16 and smaller floats come from ml_dtypes."""
+    """The numpy dtype of an ONNX element type name; bfloat16 and smaller floats come from ml_dtypes.
+
+    ModelError for a type that the installed onnx is too old to know.
+    """
     if element in _NUMPY_NAMES:
         return np.dtype(_NUMPY_NAMES[element])
-    from onnx import helper
-    return np.dtype(helper.tensor_dtype_to_np_dtype(ELEMENT_NUMBERS[element]))
+    import onnx
+    try:
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(ELEMENT_NUMBERS[element]))
+    except KeyError:
+        raise ModelError(f"element type {element}: onnx {onnx.__version__} does not know it, a newer onnx does") from None
 
 
 @cache

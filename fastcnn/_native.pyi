@@ -83,6 +83,14 @@ class Program:
     def run(self, workspace: Workspace, arrays: list[np.ndarray], seconds: npt.NDArray[np.float64] | None = None,
             until: Deadline | None = None, spans: npt.NDArray[np.float64] | None = None) -> int: ...
 
+class Shortcut:
+    """The usual call of a program, from the caller's dict to fresh outputs; (name, dtype, shape, whether aligned) of its arrays."""
+
+    def __init__(self, program: Program, threads: int, inputs: Sequence[tuple[str, np.dtype, tuple[int, ...], bool]],
+                 outputs: Sequence[tuple[str, np.dtype, tuple[int, ...], bool]]) -> None: ...
+    def run(self, pool: WorkspacePool, wanted: Sequence[str] | None, feeds: Any, out: Any = None,
+            until: Deadline | None = None) -> list[np.ndarray] | None: ...
+
 class WireReader:
     """Serialised messages by tables: kind -> tag -> (name, repeated, form, inside)."""
 

@@ -37,6 +37,11 @@ class Feeder:
         self.compound = {info.name: info.type for info in inputs if tensor_dtype(info.type) is None}
         self.widened = {info.name: COMPUTED_AS[info.type] for info in inputs if widen and info.type in COMPUTED_AS}
 
+    @property
+    def converts(self) -> bool:
+        """Whether some input is no tensor, or comes in another type than the engine computes in."""
+        return bool(self.compound or self.widened)
+
     def __call__(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         checked = {}
         for name, (dtype, shape) in self.expected.items():

@@ -24,7 +24,7 @@ from fastcnn.plan.choices import LayerChoice
 from fastcnn.plan.deadline import Deadline, deadline_of
 from fastcnn.plan.executor import Engine
 from fastcnn.plan.packs import Packs
-from fastcnn.results import described_outputs, first_of, place, repeated, targets_of
+from fastcnn.results import described_outputs, first_of, place, repeated, targets_of, typed
 from fastcnn.sources import chooser_of, embeddable, optimised, sourced, with_outputs
 
 if TYPE_CHECKING:
@@ -57,21 +57,19 @@ class Model:
         self._precision, self._accuracy, self._weights = (o if isinstance(o, str) else dict(o) for o in (precision, accuracy, weights))
         self._chooser = chooser_of(tune, graph.constants.values(), checked)
         respect_quota()
-        self._source = os.path.abspath(source) if source is not None else None
-        self._overridable = frozenset(name for name in graph.overridable if name in graph.constants)
+        self._packs, self._source = Packs(packs or {}), os.path.abspath(source) if source is not None else None
+        self._overridable, self._warned = frozenset(name for name in graph.overridable if name in graph.constants), False
         self._variants: dict[frozenset[str], Model] = {}
-        self._packs = Packs(packs or {})
         self._engines: dict[tuple[str, ...], Engine] = {}
-        self._lock = Lock()
-        self._feeder = Feeder(graph.inputs)
+        self._lock, self._feeder = Lock(), Feeder(graph.inputs)
         self._output_names = tuple(info.name for info in graph.outputs)
         types = {info.name: info.type for info in graph.outputs if info.type} | graph.types
         self._narrowed, self._halves = narrowed(types), frozenset(name for name, kind in types.items() if kind == "tensor(float16)")
-        self._warned = False
         self._why: Mapping[str, str] = {}
         with foreseen(ModelError):
             engine = self._engine(self._output_names)
             self._default: Engine | None = engine
+            self._plain = not (self._narrowed or self._feeder.converts) and engine.outputs == self._output_names
             shapes = {**engine.graph.shapes, **self._plan_ahead(engine)}
             self._outputs = described_outputs(graph, shapes)
 
@@ -91,7 +89,11 @@ class Model:
         """
         engine = self._open()
         try:
-            return self._run(engine, output_names, feeds, out, deadline_of(timeout))
+            until = deadline_of(timeout)
+            if self._plain and (quick := engine.shortcut) is not None and (
+                    made := quick.run(engine.workspaces, output_names, feeds, out, until)) is not None:
+                return made
+            return self._run(engine, output_names, feeds, out, until)
         except Exception as error:
             found = unforeseen(error, ExecutionError)
             if found is error:
@@ -113,8 +115,7 @@ class Model:
         if not once:
             results = repeated(engine.outputs, results, names)
         if self._narrowed:
-            kinds = [self._narrowed.get(name) for name in names]
-            results = [result if kind is None or result is None else result.astype(kind) for kind, result in zip(kinds, results)]
+            results = typed(results, names, self._narrowed)
         return results if targets is None or out is None else place(names, results, targets, out)
 
     def prepare(self, shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None) -> Model:

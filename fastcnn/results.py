@@ -101,3 +101,9 @@ def repeated(unique: Sequence[str], results: Sequence[Any], names: Sequence[str]
         placed.append(copied(found[name]) if name in taken else found[name])
         taken.add(name)
     return placed
+
+
+def typed(results: Sequence[Any], names: Sequence[str], dtypes: Mapping[str, np.dtype]) -> list[Any]:
+    """The results in the types given for their names, those without one as they are."""
+    kinds = [dtypes.get(name) for name in names]
+    return [result if kind is None or result is None else result.astype(kind) for kind, result in zip(kinds, results)]

@@ -5,6 +5,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, strlen
 from posix.stdlib cimport posix_memalign
 
+from math import prod as _prod
+
 import numpy as np
 
 cnp.import_array()
@@ -200,14 +202,12 @@ cdef class Program:
         cdef void *bases[64]
         cdef void **table = bases
         cdef Py_ssize_t k, count = len(arrays)
-        cdef fc_status status
+        cdef int status
         cdef double *times = NULL
         cdef double *begins = NULL
         cdef const volatile double *at = &until.at if until is not None else NULL
         if count != self.io_count:
             raise ValueError(f"{count} arrays for {self.io_count} bases")
-        cdef size_t scratch = self.program.scratch_bytes * self.threads
-        workspace.reserve(self.arena_bytes + scratch + fc_program_state_bytes(&self.program, self.threads))
         if count + FC_BASE_FIRST_IO > 64:
             table = <void **>calloc(count + FC_BASE_FIRST_IO, sizeof(void *))
             if table == NULL:
@@ -222,16 +222,27 @@ cdef class Program:
                 raise ValueError("spans has another shape")
             if self.program.step_count:
                 begins = &spans[0, 0, 0]
+        try:
+            for k in range(count):
+                table[FC_BASE_FIRST_IO + k] = cnp.PyArray_DATA(<cnp.ndarray?>arrays[k])
+            return self._walk(workspace, table, times, begins, at)
+        finally:
+            if table != bases:
+                free(table)
+
+    cdef int _walk(self, Workspace workspace, void **table, double *times, double *begins, const volatile double *at) except -1:
+        """One run on the arrays in the table, which lacks the arena alone; returns the status."""
+        cdef size_t scratch = self.program.scratch_bytes * self.threads
+        cdef fc_status status
+        workspace.reserve(self.arena_bytes + scratch + fc_program_state_bytes(&self.program, self.threads))
         table[FC_BASE_ARENA] = workspace.memory
-        for k in range(count):
-            table[FC_BASE_FIRST_IO + k] = cnp.PyArray_DATA(<cnp.ndarray?>arrays[k])
         with nogil:
             status = fc_program_run(&self.program, table, workspace.memory + self.arena_bytes,
-                                    workspace.memory + self.arena_bytes + scratch, self.threads, times, begins,
-                                    at)
-        if table != bases:
-            free(table)
+                                    workspace.memory + self.arena_bytes + scratch, self.threads, times, begins, at)
         return status
+
+
+include "shortcut.pxi"
 
 
 def isas():

@@ -144,6 +144,10 @@ cdef class WorkspacePool:
     def give(self, Workspace workspace not None, bint succeeded):
         """The run has ended."""
         workspace.ended(succeeded)
+        self._back(workspace)
+
+    cdef int _back(self, Workspace workspace) except -1:
         self.free.append(workspace)
         if self.waiting:
             self.wake()
+        return 0

@@ -42,11 +42,15 @@ class TimedEngine(Engine):
 
     def __init__(self, engine: Engine, timed: list[Timed] | None = None):
         self.__dict__.update(engine.__dict__)
+        self.shortcut = None
         self.timed: list[Timed] = [] if timed is None else timed
 
     def _narrow(self, plan: Plan, key: Hashable, values: Sequence[Any], share: int) -> tuple[Engine, Plan]:
         """The plan that is looked at, whoever shares the CPUs."""
         return self, plan
+
+    def _remember(self, plan: Plan) -> None:
+        """No run may pass the clock by."""
 
     def _note(self, timed: Timed) -> None:
         if len(self.timed) < MOST:

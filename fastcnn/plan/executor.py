@@ -59,6 +59,7 @@ class Engine:
     """Thread-safe: plans are made under a lock, every run takes a workspace of its own from the pool.
 
     fallbacks  the nodes without a native kernel in any plan made so far, by id; those in bodies of control flow as well
+    shortcut   of the last run's plan, for the next run: see Plan
     narrower   by number of threads: the same engine with plans for runs that get no more, because others share the CPUs
     """
 
@@ -81,6 +82,7 @@ class Engine:
         self.lock = Lock()
         self.workspaces = Workspaces()
         self.misses = self.evictions = 0
+        self.shortcut: _native.Shortcut | None = None
         self.narrower: dict[int, Engine] = {}
         self.narrow_runs: dict[Hashable, int] = {}
 
@@ -105,6 +107,7 @@ class Engine:
         if plan is None or (len(self.plans) > self.max_plans // 2 and not self._touch(key)):
             self.misses += 1
             plan = self.plan({name: spec_of(value) for name, value in zip(self.inputs, values, strict=True)})
+        self._remember(plan)
         engine = self
         if plan.threads > 1 and (share := _native.next_share(plan.threads)) < plan.threads:
             engine, plan = self._narrow(plan, key, values, share)
@@ -130,6 +133,7 @@ class Engine:
         with self.lock:
             self.plans.clear()
             self.narrower.clear()
+            self.shortcut = None
         self.workspaces.trim()
         for flow in self.flows.values():
             flow.trim()
@@ -160,6 +164,10 @@ class Engine:
             elif len(other.narrow_runs) > MAX_BODY_PLANS:
                 other.narrow_runs.clear()
         return (self, plan) if found is None else (other, found)
+
+    def _remember(self, plan: Plan) -> None:
+        """The next run may take this plan's shortcut, which marks no plan as recently used: only where none is about to be dropped."""
+        self.shortcut = plan.shortcut if len(self.plans) <= self.max_plans // 2 else None
 
     def _touch(self, key: Hashable) -> bool:
         """Marks a plan as the most recently used; False where another thread has just dropped it."""

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fastcnn._native import Shortcut
 from fastcnn.ir.graph import Node, is_control_flow
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Capped, Spec
 from fastcnn.mapping import is_lent, resident
 from fastcnn.ops.base import BoundNode
-from fastcnn.plan.batches import lower_in_parts
+from fastcnn.plan.batches import Repeated, lower_in_parts
 from fastcnn.plan.bind import Bound, bind
 from fastcnn.plan.lowering import Stage
 from fastcnn.plan.memory import is_large
@@ -31,6 +32,7 @@ class Plan:
     direct  the one stage that turns all inputs, in order, into all outputs, in order: the usual case, run without a dict
     small   none of what that stage makes is large: a round of a Loop need not ask for each
     threads that share its steps, 1 where none of them is worth a second one
+    shortcut  the same in one call of native code, where all arrays are numbers
     """
 
     stages: tuple[Stage | Node, ...]
@@ -41,6 +43,7 @@ class Plan:
     direct: Stage | None
     small: bool = False
     threads: int = 1
+    shortcut: Shortcut | None = None
 
     @property
     def fallbacks(self) -> list[Node]:
@@ -73,8 +76,9 @@ def make_plan(planning: Planning, nodes: Sequence[Node], specs: Mapping[str, Spe
     direct = _direct(stages, bound.rest, tuple(specs), tuple(outputs))
     small = direct is not None and not any(is_large(shape, dtype) for shape, dtype in direct.allocations)
     threads = max((stage.program.threads for stage in stages if isinstance(stage, Stage)), default=1)
+    threads = min(threads, planning.sharing)
     return Plan(tuple(stages), _kept(bound, stages, outputs, planning.packs), tuple(bound.rest), bound.awaited, fixed, direct, small,
-                min(threads, planning.sharing))
+                threads, _shortcut(direct, specs, threads))
 
 
 def _kept(bound: Bound, stages: Sequence[Stage | Node], outputs: Sequence[str],
@@ -92,6 +96,18 @@ def _direct(stages: Sequence[Stage | Node], rest: Sequence[Node], inputs: tuple[
     if len(stages) != 1 or rest or not isinstance(stages[0], Stage) or stages[0].trims:
         return None
     return stages[0] if stages[0].inputs == inputs and stages[0].outputs == outputs else None
+
+
+def _shortcut(direct: Stage | None, inputs: Mapping[str, Spec | None], threads: int) -> Shortcut | None:
+    """The direct stage with what its arrays have to be; None where it runs several times, or arrays hold other things than numbers."""
+    if direct is None or isinstance(direct, Repeated):
+        return None
+    given = [(name, spec.dtype, spec.shape, False) for name, spec in inputs.items() if spec is not None]
+    made = [(name, dtype, shape, is_large(shape, dtype)) for name, (shape, dtype) in zip(direct.outputs, direct.allocations)]
+    try:
+        return Shortcut(direct.program, threads, given, made)
+    except ValueError:
+        return None
 
 
 def _runs(nodes: Sequence[BoundNode]) -> list[list[BoundNode]]:

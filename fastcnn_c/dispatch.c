@@ -151,3 +151,9 @@ int64_t fc_pgemm_max_mr(int64_t nv)
     const fc_pairs *pairs = fc_active_pairs();
     return pairs && nv >= 1 && nv <= FC_GEMM_MAX_NV ? pairs->max_mr[nv] : 0;
 }
+
+int fc_pgemm_odd_runs(void)
+{
+    const fc_pairs *pairs = fc_active_pairs();
+    return pairs && pairs->odd_runs;
+}

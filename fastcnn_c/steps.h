@@ -33,14 +33,16 @@
 #define FC_FIELDS_conv_compressed(I, F, V) FC_FIELDS_conv(I, F, V) I(w_bytes) I(chunk)
 /* Same tensors and fields: the generic path, explicit im2col then blocked GEMM with K blocking. */
 #define FC_FIELDS_im2col(I, F, V) FC_FIELDS_conv(I, F, V)
-/* y, x, w (bfloat16, packed), bias?, residual?, slope?, scale? ; the same with x (times scale, one number an input channel) and w rounded to
- * bfloat16, products and sums in float32. x, y and the residual are floats, or bfloat16 (x_half, y_half, r_half); y only without slope, fn None, Relu or
+/* y, x, w (bfloat16, packed), bias?, residual?, slope?, factors? ; the same with x and w rounded to bfloat16, products and sums in float32. Before it
+ * is rounded x is multiplied by the factors, one number an input channel (scaled 1), or goes through what they are as affine of conv (2).
+ * x, y and the residual are floats, or bfloat16 (x_half, y_half, r_half); y only without slope, fn None, Relu or
  * Clip. Through a band, but for 1x1 windows that meet no padding on bfloat16. block: output rows, or pixels of a 1x1 window of stride 1 on a single
- * row. Runs of k (kernel rows where dw is 1, else taps) of an even length. y_gap: as of conv.
- * Weights: per group panels of nv vectors of oc, [run][pair of k][channel][2]. */
+ * row. Runs of k (kernel rows where dw is 1, else taps) of an even length, where tiles take no others (fc_pgemm_odd_runs). With x_pixel 1 and
+ * ic > 1 the band is made from planes, as that of conv; not for 1x1 windows. y_gap: as of conv.
+ * Weights: per group panels of nv vectors of oc, [run][pair of k][channel][2], the second of a pair that is no pair 0. */
 #define FC_FIELDS_conv_bf16(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(block) I(split_columns) \
-    I(x_half) I(y_half) I(r_half) I(y_gap)
+    I(x_half) I(y_half) I(r_half) I(y_gap) I(scaled)
 /* y, x (uint8), w (int8, packed), offset (int32 [groups*oc]), factor (float [groups*oc]), residual? (uint8), table? [256], row sums? (int32
  * [kh][groups*oc]) ; convolution of 8-bit values: for each output channel s = offset + sum of x * w, exact, and f = s * factor. Where own_factor is not 0, the result is a quantised one of
  * its own first: f = round(min(max(f, own_lo), own_hi)) * own_factor. Where there is a residual: f += (residual - r_zero) * r_factor. Then y = s (to
@@ -100,20 +102,22 @@
  * (last_*): then all c channels must be one panel of first_nv vectors. `block` output rows at a time. skip: the residual is the dense
  * convolution's own result; then c is at most a vector and the depthwise window keeps the extents. means [n][oh][c]: of the
  * columns of each row of y, where there is no u. tile_rows as of depthwise, *_pair as pair of conv. first_bf16: the dense convolution is one of
- * conv_bf16, w packed as for that, and x floats or bfloat16 (x_half). */
+ * conv_bf16, w packed as for that, and x floats or bfloat16 (x_half). last_bf16: likewise the 1x1 convolution, and its residual (r_half). y_half: y is
+ * bfloat16, of a 1x1 convolution of floats never. */
 #define FC_FIELDS_conv_depthwise(I, F, V) \
     FC_FIELDS_WINDOW(I) I(ic) I(c) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(block) \
     I(first_kh) I(first_kw) I(first_sh) I(first_sw) I(first_pt) I(first_pl) I(first_ih) I(first_iw) \
     I(first_fn) F(first_alpha) F(first_beta) I(first_nv) I(first_band) I(last_fn) F(last_alpha) F(last_beta) I(last_nv) I(skip) \
-    I(tile_rows) I(first_pair) I(last_pair) I(first_bf16) I(x_half)
+    I(tile_rows) I(first_pair) I(last_pair) I(first_bf16) I(last_bf16) I(x_half) I(y_half) I(r_half)
 /* y, x ; kind: 0 max, 1 average, 2 Lp with a whole exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
 #define FC_FIELDS_pool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) F(p)
 /* y, x, w packed as for conv, bias?, slope? ; pooling (fields as for pool) over the result, ih x iw x c, of a dense convolution of ic
- * channels (first_*, first_block as block of conv, its epilogue fn), `block` output rows at a time. */
+ * channels (first_*, first_block as block of conv, its epilogue fn), `block` output rows at a time. first_bf16, x_half, y_half: as of
+ * conv_depthwise. */
 #define FC_FIELDS_conv_pool(I, F, V) \
     FC_FIELDS_pool(I, F, V) FC_FIELDS_EPILOGUE(I, F) I(ic) I(block) \
     I(first_kh) I(first_kw) I(first_sh) I(first_sw) I(first_pt) I(first_pl) I(first_ih) I(first_iw) I(first_nv) I(first_band) I(first_block) \
-    I(first_pair)
+    I(first_pair) I(first_bf16) I(x_half) I(y_half)
 /* y, x, affine (as of conv, one group) ; pooling, fields as for pool, of what affine makes of x, `block` channels at a time. */
 #define FC_FIELDS_affine_pool(I, F, V) FC_FIELDS_pool(I, F, V) I(block)
 /* y, x ; dense planes, three spatial axes, kind 0 or 1; before >= 0, strides[2] 1 or 2. The divisor counts padding with include_pad, up to

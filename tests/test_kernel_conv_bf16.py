@@ -1,6 +1,8 @@
 """The conv_bf16 step (implicit GEMM of bfloat16) against sums in float64 of rounded operands, at every instruction set that has it."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conv_step import Case, place
@@ -18,6 +20,9 @@ WINDOWS = [
     Case(4, 8, 3, 3, oh=5, ow=9, groups=4, pt=1, pl=1, pb=1, pr=1, y_gap=1),
     Case(2, 3, 5, 3, oh=4, ow=6, sh=2, pt=-1, pl=2, pb=0, pr=-1), Case(10, 33, 1, 3, oh=3, ow=31, pl=1, pr=1),
     Case(3, 21, 7, 4, oh=6, ow=15, sh=2, sw=2, pt=3, pl=2, pb=2, pr=1), Case(2, 2, 3, 3, oh=9, ow=12, pt=4, pl=5, pb=4, pr=5),
+    Case(3, 20, 3, 3, oh=5, ow=9, sh=2, sw=2, pt=1, pl=1, pb=1, pr=1, n=2), Case(1, 18, 5, 5, oh=4, ow=6, pt=2, pl=2, pb=2, pr=2),
+    Case(7, 20, oh=3, ow=9, x_gap=2), Case(1, 3, oh=1, ow=5),
+    Case(5, 33, 3, 2, oh=4, ow=6, dw=2, groups=2, pt=1, pl=1, pb=1, pr=1, x_gap=1),
     Case(8, 24, 3, 3, oh=4, ow=5, sh=2, dh=3, pt=7, pb=6), Case(6, 70, 5, 3, oh=7, ow=7, groups=2, dh=2, pt=4, pb=4, pl=1, pr=1),
 ]
 
@@ -34,8 +39,12 @@ def operands(case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2, threads: int = 1, split: int = 0,
         bias: np.ndarray | None = None, residual: np.ndarray | None = None, slope: np.ndarray | None = None, fn: str = "None",
-        alpha: float = 0.0, beta: float = 0.0, halves: str = "", scale: np.ndarray | None = None) -> np.ndarray:
-    """The step's result, margins and gaps checked; what lies between pixels of x is NaN. halves: which of x, y, r are bfloat16."""
+        alpha: float = 0.0, beta: float = 0.0, halves: str = "", scale: np.ndarray | None = None, affine: np.ndarray | None = None,
+        planes: bool = False) -> np.ndarray:
+    """The step's result, margins and gaps checked; what lies between pixels of x is NaN. halves: which of x, y, r are bfloat16.
+
+    planes: x is row-major
+    """
     m, pitch = case.groups * case.oc, case.groups * case.ic + case.x_gap
     spaced = np.full((case.n, case.ih, case.iw, pitch), np.nan, np.float32)
     spaced[..., :case.groups * case.ic] = x
@@ -44,14 +53,19 @@ def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2
     read = spaced.ravel()[:spaced.size - case.x_gap]        # the last pixel ends with its channels
     read = rounded(read) if "x" in halves else read
     residual = rounded(residual) if residual is not None and "r" in halves else residual
-    each = [None if extra is None else Guarded(extra) for extra in (bias, residual, slope, scale)]
+    where = place("x", case.ih, case.iw, pitch)
+    if planes:
+        read, where = np.ascontiguousarray(x.transpose(0, 3, 1, 2)), {"x_image": x[0].size, "x_row": case.iw, "x_pixel": 1}
+    factors = scale if affine is None else affine
+    each = [None if extra is None else Guarded(extra) for extra in (bias, residual, slope, factors)]
+    scaled = 2 if affine is not None else int(scale is not None)
     names = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow", "groups", "ic", "oc")
     sizes = {name: getattr(case, name) for name in names}
     packed = Guarded(pack_pairs(w, case.groups, nv, case.dw == 1))
     status = run_step("conv_bf16", [y, Guarded(np.ascontiguousarray(read)), packed, *each], threads, **sizes,
-                      **place("x", case.ih, case.iw, pitch), **place("y", case.oh, case.ow, m + case.y_gap),
+                      **where, **place("y", case.oh, case.ow, m + case.y_gap),
                       **place("r", case.oh, case.ow, m), nv=nv, block=block, split_columns=split, fn=unary_number(fn),
-                      alpha=alpha, beta=beta, y_gap=0, **{f"{name}_half": int(name in halves) for name in "xyr"})
+                      alpha=alpha, beta=beta, y_gap=0, scaled=scaled, **{f"{name}_half": int(name in halves) for name in "xyr"})
     assert status == 0
     np.testing.assert_array_equal(y.array[..., m:], margin[..., m:], err_msg="wrote between pixels")
     return to_float(y.array[..., :m]) if "y" in halves else y.array[..., :m].copy()
@@ -62,6 +76,16 @@ def check(got: np.ndarray, case: Case, x: np.ndarray, w: np.ndarray, more: np.nd
     x, w = to_float(rounded(x)), to_float(rounded(w))
     exact, size = sums(case, x, w, 0, np.float64) + more, sums(case, abs(x), abs(w), 0, np.float64) + abs(np.asarray(more))
     assert (abs(got - exact) <= 2.0 ** -23 * (case.k + 4) * size).all(), abs(got - exact).max()
+
+
+@pytest.fixture(autouse=True)
+def fitting(request: pytest.FixtureRequest) -> None:
+    """Runs of an odd length where tiles take them."""
+    case = request.node.callspec.params.get("case") if hasattr(request.node, "callspec") else None
+    if case is not None and case.ic * (case.kw if case.dw == 1 else 1) % 2:
+        request.getfixturevalue("pairs")
+        if not _native.pgemm_odd_runs():
+            pytest.skip(f"{_native.current_isa()} takes no runs of an odd length")
 
 
 @pytest.mark.parametrize("case", WINDOWS, ids=str)
@@ -97,8 +121,55 @@ def test_conv_bf16_scales_x_by_channel_before_it_is_rounded(pairs: str, case: Ca
         np.testing.assert_array_equal(run(case, x, w, scale=scale, **most), run(case, x * scale, w, **most))
 
 
-@pytest.mark.parametrize("k", [2, 4, 6, 30, 32, 34, 64, 130])
+@pytest.mark.parametrize("case", WINDOWS, ids=str)
+@pytest.mark.parametrize("halves", ["", "x"])
+def test_conv_bf16_scales_and_shifts_x_before_it_is_rounded(pairs: str, case: Case, halves: str) -> None:
+    """As the step of floats does with its affine; padding stays 0."""
+    x, w = operands(case)
+    x = to_float(rounded(x)) if halves else x
+    rng = np.random.default_rng(5)
+    scale, shift = rng.random(x.shape[3], np.float32), rng.standard_normal(x.shape[3], np.float32)
+    affine = np.concatenate([scale, shift, np.array([-0.25, 1.5], np.float32)])
+    y = np.clip(np.float32(x.astype(np.float64) * scale + shift), -0.25, 1.5).astype(np.float32)     # one rounding, as of an FMA
+    for block, threads in ((1, 1), (1000, 2)):
+        most = {"block": min(block, case.ow if case.oh == 1 else case.oh), "threads": threads}
+        got = run(case, x, w, affine=affine, halves=halves, **most)
+        near, exact = to_float(rounded(y)), to_float(rounded(w))
+        size = sums(case, abs(near), abs(exact), 0, np.float64)         # a sum that is rounded twice may become the next bfloat16
+        assert (abs(got - sums(case, near, exact, 0, np.float64)) <= (2.0 ** -23 * (case.k + 4) + 2.0 ** -7) * size).all()
+        if _native.current_isa() != "scalar":
+            np.testing.assert_array_equal(got, run(case, y, w, **most))
+    if halves:
+        for threads in (1, 2):
+            np.testing.assert_array_equal(run(case, x, w, scale=scale, halves="x", threads=threads),
+                                          run(case, x, w, scale=scale, threads=threads))
+
+
+@pytest.mark.parametrize("case", [case for case in WINDOWS if case.groups == 1 and case.ic > 1 and (case.kh, case.kw) != (1, 1)], ids=str)
+def test_conv_bf16_of_planes(pairs: str, case: Case) -> None:
+    x, w = operands(case)
+    case = replace(case, x_gap=0)
+    for block, threads in ((1, 1), (3, 2), (1000, 1)):
+        most = {"block": min(block, case.ow if case.oh == 1 else case.oh), "threads": threads}
+        np.testing.assert_array_equal(run(case, x, w, planes=True, **most), run(case, x, w, **most))
+
+
+def test_conv_bf16_keeps_nan_where_it_is(pairs: str) -> None:
+    """The value after an odd run is multiplied by nothing."""
+    if not _native.pgemm_odd_runs():
+        pytest.skip(f"{_native.current_isa()} takes no runs of an odd length")
+    case = Case(3, 8, 3, 3, oh=6, ow=9, pt=1, pl=1, pb=1, pr=1)
+    x, w = operands(case)
+    x[0, 2, 4] = np.nan
+    seen = np.zeros((1, 6, 9, 8), bool)
+    seen[0, 1:4, 3:6] = True
+    np.testing.assert_array_equal(np.isnan(run(case, x, w)), seen)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 5, 6, 30, 32, 33, 34, 64, 130])
 def test_conv_bf16_at_the_edges_of_every_tile(pairs: str, k: int) -> None:
+    if k % 2 and not _native.pgemm_odd_runs():
+        pytest.skip(f"{_native.current_isa()} takes no runs of an odd length")
     vector = _native.vector_length()
     for nv in (nv for nv in range(1, 5) if _native.pgemm_max_mr(nv)):
         for mr in range(1, _native.pgemm_max_mr(nv) + 2):

@@ -69,27 +69,28 @@ def reference(case: Case, x, w1, b1, w2, b2, w3, b3):
 
 
 def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str = "Relu", residual=None, means=None, first_bf16: int = 0,
-        x_half: int = 0):
-    """The step's result, margins checked."""
+        last_bf16: int = 0, halves: str = ""):
+    """The step's result, margins checked. halves: which of x, y, r are bfloat16."""
     x, w1, b1, w2, b2, w3, b3 = data
     n, oh, ow, channels = shape
     (k1, s1, p1), (k2, s2, p2) = case.first, case.depthwise
     ih, iw = ((extent + 2 * p1 - k1) // s1 + 1 for extent in (case.h, case.w))
-    y = Guarded(np.full(shape, np.nan, np.float32), output=True)
+    y = Guarded(np.full(shape, 85, np.uint16) if "y" in halves else np.full(shape, np.nan, np.float32), output=True)
     act = {f"{part}{key}": value for part in ("", "first_") for key, value in (("fn", unary_number(fn)), ("alpha", 0.0), ("beta", 0.0))}
-    last = [Guarded(_native.pack_gemm_b(w3, False, 1)), Guarded(b3)] if case.oc else [None, None]
+    w4 = pack_pairs(w3[:, :, None, None], 1, 1, True) if last_bf16 else _native.pack_gemm_b(w3, False, 1) if case.oc else None
+    last = [Guarded(w4), Guarded(b3)] if case.oc else [None, None]
     packed = pack_pairs(w1.transpose(0, 3, 1, 2), 1, nv, True) if first_bf16 else _native.pack_gemm_b(w1.reshape(case.c, -1), False, nv)
     status = run_step(
-        "conv_depthwise", [y, Guarded(rounded(x) if x_half else x), Guarded(packed), Guarded(b1),
+        "conv_depthwise", [y, Guarded(rounded(x) if "x" in halves else x), Guarded(packed), Guarded(b1),
                            Guarded(pack_vectors(w2.transpose(2, 0, 1)[:, None])), Guarded(b2), *last, residual, means], threads,
         n=n, kh=k2, kw=k2, sh=s2, sw=s2, dh=1, dw=1, pt=p2, pl=p2, ih=ih, iw=iw, oh=oh, ow=ow, ic=case.ic, c=case.c, oc=case.oc,
         **place("x", case.h, case.w, case.ic), **place("y", oh, ow, channels), **place("r", oh, ow, channels), **act, block=block,
         first_kh=k1, first_kw=k1, first_sh=s1, first_sw=s1, first_pt=p1, first_pl=p1, first_ih=case.h, first_iw=case.w, first_nv=nv,
         first_band=int(p1 > 0), last_fn=0, last_alpha=0.0, last_beta=0.0, last_nv=1, skip=int(case.skip),
         tile_rows=2 if (s2, k2) in ((1, 3), (1, 5), (1, 7)) else 1, first_pair=0, last_pair=0,
-        first_bf16=first_bf16, x_half=x_half)
+        first_bf16=first_bf16, last_bf16=last_bf16, **{f"{name}_half": int(name in halves) for name in "xyr"})
     assert status == 0
-    return y.array
+    return to_float(y.array) if "y" in halves else y.array
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -110,14 +111,15 @@ def test_pair_equals_its_halves(isa, ic, c, kernel, stride, pad, block, threads)
                                   Case(6, 33, (3, 1, 1), (3, 2, 1), h=21, w=33)], ids=str)
 @pytest.mark.parametrize("fn", ["Relu", "Swish"])
 def test_first_convolution_in_bfloat16(pairs, case, block, threads, fn):
-    """The same bits from floats that need no rounding and from bfloat16 in memory; sums are those of rounded operands."""
+    """The same bits from floats that need no rounding and from bfloat16 in memory, and to it; sums are those of rounded operands."""
     data = operands(case)
     data[0], data[1] = to_float(rounded(data[0])), to_float(rounded(data[1]))
     expected = reference(case, *data)
     for nv in (nv for nv in (1, 2, 4) if _native.pgemm_max_mr(nv)):
-        got, halves = (run(case, data, expected.shape, block=block, threads=threads, nv=nv, fn=fn, first_bf16=1, x_half=half)
-                       for half in (0, 1))
+        got, halves, narrow = (run(case, data, expected.shape, block=block, threads=threads, nv=nv, fn=fn, first_bf16=1, halves=half)
+                               for half in ("", "x", "y"))
         np.testing.assert_array_equal(got, halves)
+        np.testing.assert_array_equal(to_float(rounded(got)), narrow)
         if fn == "Relu":
             assert_close(got, expected, tolerance(case.ic * 81), str(case))
 
@@ -125,6 +127,30 @@ def test_first_convolution_in_bfloat16(pairs, case, block, threads, fn):
 TRIPLES = [Case(3, 8, (3, 1, 1), (3, 2, 1), 5, h=21, w=33), Case(3, 8, (3, 2, 1), (3, 2, 1), 0, h=21, w=33, n=2),
            Case(2, 7, (5, 1, 2), (3, 1, 1), 17, True), Case(4, 8, (3, 1, 1), (1, 1, 0), 33, True, n=3),
            Case(1, 3, (3, 2, 1), (5, 2, 2), 1, h=30, w=7), Case(3, 8, (3, 1, 1), (2, 2, 0), 16, True, h=8, w=8)]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("block", [1, 2, 30])
+@pytest.mark.parametrize("case", TRIPLES, ids=str)
+def test_last_convolution_in_bfloat16(pairs, case, block, threads):
+    """Beside the same step with rows of floats between its two parts; y and the residual in memory as bfloat16 too."""
+    case = replace(case, c=min(case.c, 4 * _native.vector_length()))
+    nv = -(-case.c // _native.vector_length())
+    if not case.oc or not _native.pgemm_max_mr(nv) or (case.c % 2 and not _native.pgemm_odd_runs()):
+        pytest.skip("no such convolution, or tiles")
+    data = operands(case)
+    data[5] = to_float(rounded(data[5]))
+    exact = reference(case, *data)
+    residual = to_float(rounded(rng.standard_normal(exact.shape).astype(np.float32))) if case.residual else None
+    added = 0 if residual is None else residual
+    options = {"block": block, "threads": threads, "nv": nv, "last_bf16": 1}
+    got = run(case, data, exact.shape, residual=residual, **options)
+    wide = run(replace(case, oc=0, residual=False, skip=False), data, reference(replace(case, oc=0, skip=False), *data).shape,
+               block=block, threads=threads, nv=nv)
+    between, size = to_float(rounded(wide)) - wide.astype(np.float64), abs(wide) @ abs(data[5].T)
+    assert (abs(got - (exact + added) - between @ data[5].T.astype(np.float64)) <= 1e-5 * (size + abs(exact) + abs(added) + 1)).all()
+    narrow = run(case, data, exact.shape, residual=None if residual is None else Guarded(rounded(residual)), halves="yr", **options)
+    np.testing.assert_array_equal(narrow, to_float(rounded(got)))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -1,15 +1,20 @@
 """A convolution and its pooling as one step against both in float64, and the planner's decision to make it."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import conv_step
 import numpy as np
 import pytest
 from graph_helper import floats, model, node, onnxruntime_run
 from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
+from test_kernel_conv_bf16 import to_float
 from test_kernel_pool import AVERAGE, LP, MAX, expected
 from test_kernel_pool import Case as Window
 
 import fastcnn
+from fastcnn import _native
+from fastcnn.convolve.bf16_gemm import pack_pairs, rounded
 from fastcnn.convolve.blocking import strip_rows
 from fastcnn.fusions import conv_pool
 
@@ -29,24 +34,30 @@ def window(case: conv_step.Case, k, s, d, before, after, ceil) -> Window:
 
 
 def run(case: conv_step.Case, data: conv_step.Operands, pool: Window, kind: int = MAX, include: int = 0, p: int = 2, *, nv: int = 2,
-        block: int = 2, first_block: int = 1, threads: int = 1, fn: str = "Relu", slope: bool = False) -> np.ndarray:
-    """The step's result, margins and gaps checked."""
+        block: int = 2, first_block: int = 1, threads: int = 1, fn: str = "Relu", slope: bool = False, rounds: bool = False,
+        halves: str = "") -> np.ndarray:
+    """The step's result, margins and gaps checked. rounds: the convolution is one in bfloat16; halves: which of x, y are in memory."""
     y = conv_step.spaced(np.full((case.n, *pool.out, case.oc), np.nan, np.float32), case.y_gap, output=True)
+    if "y" in halves:
+        y = Guarded(np.full((case.n, *pool.out, case.oc + case.y_gap), 85, np.uint16), output=True)
+    margin = y.array.copy()
     x, pixel = conv_step.spaced(data.x, case.x_gap), case.ic + case.x_gap
+    if "x" in halves:
+        x = Guarded(rounded(x.array))
     fields = {f"{name}{axis}": value for name in ("k", "s", "d") for axis, value in zip("hw", getattr(pool, name))}
     first = {name: getattr(case, name) for name in ("kh", "kw", "sh", "sw", "pt", "pl", "ih", "iw")}
-    w = Guarded(conv_step.packed_weights(case, data.w, nv))
+    w = Guarded(pack_pairs(data.w, 1, nv, True) if rounds else conv_step.packed_weights(case, data.w, nv))
     status = run_step(
         "conv_pool", [y, x, w, Guarded(data.bias), Guarded(data.slope) if slope else None], threads,
         n=case.n, **fields, pt=pool.before[0], pl=pool.before[1], pb=pool.after[0], pr=pool.after[1], ih=case.oh, iw=case.ow,
         oh=pool.out[0], ow=pool.out[1], **conv_step.place("x", case.ih, case.iw, pixel),
         **conv_step.place("y", *pool.out, case.oc + case.y_gap), c=case.oc, kind=kind, include_pad=include, p=p, fn=unary_number(fn),
         alpha=0.0, beta=0.0, ic=case.ic, block=block, first_nv=nv, first_band=int(case.padded), first_block=first_block,
-        first_pair=int(conv_step.may_pair(case, case.padded)),
+        first_pair=int(conv_step.may_pair(case, case.padded)), first_bf16=int(rounds), x_half=int("x" in halves), y_half=int("y" in halves),
         **{f"first_{name}": value for name, value in first.items()})
     assert status == 0
-    assert (y.array[..., case.oc:] == y.margin).all(), "wrote between pixels"
-    return y.array[..., :case.oc].copy()
+    np.testing.assert_array_equal(y.array[..., case.oc:], margin[..., case.oc:], err_msg="wrote between pixels")
+    return to_float(y.array[..., :case.oc]) if "y" in halves else y.array[..., :case.oc].copy()
 
 
 def reference(case: conv_step.Case, data: conv_step.Operands, pool: Window, kind: int = MAX, include: int = 0, p: int = 2) -> np.ndarray:
@@ -61,6 +72,23 @@ def test_conv_pool_equals_its_parts(isa, case, pool):
     for block, threads in ((1, 1), (2, 3), (4, 2), (100, 1)):
         got = run(case, data, pool, block=block, threads=threads, first_block=1 + block % 3)
         assert_close(got, wanted, tolerance(case.k), f"block={block}")
+
+
+@pytest.mark.parametrize("pool", POOLS[:5], ids=str)
+@pytest.mark.parametrize("case", FIRST, ids=str)
+def test_conv_pool_in_bfloat16(pairs, case, pool):
+    """The same bits from floats that need no rounding and from bfloat16 in memory, and to it."""
+    if case.ic * case.kw % 2 and not _native.pgemm_odd_runs():
+        pytest.skip("no tiles for runs of an odd length")
+    data, pool = conv_step.operands(case), window(case, *pool)
+    data = replace(data, x=to_float(rounded(data.x)), w=to_float(rounded(data.w)))
+    wanted = reference(case, data, pool)
+    for block, threads in ((1, 1), (2, 3), (100, 1)):
+        options = {"block": block, "threads": threads, "first_block": 1 + block % 3, "rounds": True, "nv": min(2, case.oc)}
+        got = run(case, data, pool, **options)
+        assert_close(got, wanted, tolerance(case.k), f"block={block}")
+        np.testing.assert_array_equal(run(case, data, pool, halves="x", **options), got)
+        np.testing.assert_array_equal(run(case, data, pool, halves="xy", **options), to_float(rounded(got)))
 
 
 @pytest.mark.parametrize("kind, include, p", [(AVERAGE, 0, 2), (AVERAGE, 1, 2), (LP, 0, 2), (LP, 0, 3)])

@@ -74,13 +74,52 @@ def test_what_others_read_or_make_stays_float(steps: list[Any], other: str) -> N
     assert not any(halves(steps))
 
 
-def test_a_fused_convolution_reads_bfloat16(steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose first convolution is one in bfloat16; what the depthwise one makes stays float32."""
+def test_a_fused_convolution_reads_and_makes_bfloat16(steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose first convolution is one in bfloat16."""
     monkeypatch.setattr("fastcnn.fusions.conv_depthwise.SHARE_OF_L2", 0.0)
     weights = {"a": filters(0, 16, 32, 1, 1), "b": filters(1, 96, 16, 1, 1), "c": filters(2, 96, 1, 3, 3), "d": filters(3, 24, 96, 1, 1)}
     nodes = [node("Conv", ["x", "a"], ["va"]), node("Conv", ["va", "b"], ["vb"]), node("LeakyRelu", ["vb"], ["rb"]),
              node("Conv", ["rb", "c"], ["vc"], pads=[1] * 4, group=96, strides=[2, 2]), node("Conv", ["vc", "d"], ["y"])]
     check(nodes, weights, steps)
-    fused = [fields for kind, fields in steps if kind == "conv_depthwise"]
     wide = int(has_widths_of_floats())
-    assert len(fused) == 1 and (fused[0]["first_bf16"], fused[0]["x_half"]) == (wide, wide)
+    fused = [fields for kind, fields in steps if kind == "conv_depthwise"]
+    assert [(fields["first_bf16"], fields["x_half"], fields["y_half"]) for fields in fused] == [(wide, wide, 1)]
+    assert [fields["x_half"] for kind, fields in steps if kind == "conv_bf16"][-1] == 1
+
+
+def test_a_fused_convolution_ends_in_bfloat16(steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The 1x1 convolution behind the depthwise one, its residual too."""
+    monkeypatch.setattr("fastcnn.fusions.conv_depthwise.SHARE_OF_L2", 0.0)
+    wide = min(32, fastcnn._native.vector_length() * 2)
+    weights = {"a": filters(0, 8, 32, 1, 1), "b": filters(1, wide, 8, 1, 1), "c": filters(2, wide, 1, 3, 3), "d": filters(3, 8, wide, 1, 1)}
+    weights["e"] = filters(4, 5, 8, 1, 1)
+    nodes = [node("Conv", ["x", "a"], ["va"]), node("Conv", ["va", "b"], ["vb"]), node("Relu", ["vb"], ["rb"]),
+             node("Conv", ["rb", "c"], ["vc"], pads=[1] * 4, group=wide), node("Relu", ["vc"], ["rc"]), node("Conv", ["rc", "d"], ["vd"]),
+             node("Add", ["vd", "va"], ["s"]), node("Conv", ["s", "e"], ["y"])]
+    check(nodes, weights, steps)
+    fused = [fields for kind, fields in steps if kind == "conv_depthwise"]
+    assert [fields["last_bf16"] for fields in fused] == [int(fields["oc"] > 0) for fields in fused]
+    if fused and fused[0]["oc"]:
+        assert (fused[0]["y_half"], fused[0]["r_half"]) == (1, fused[0]["x_half"])
+
+
+def test_a_normalised_convolution_is_one_in_bfloat16(steps: list[Any]) -> None:
+    weights = {"a": filters(0, 24, 32, 1, 1), "d": filters(3, 24, 24, 3, 3)}
+    for name, values in (("s", [1.5]), ("b", [-0.25]), ("m", [0.125]), ("v", [2.0])):
+        weights[name] = np.full(32, values, np.float32)
+    nodes = [node("BatchNormalization", ["x", "s", "b", "m", "v"], ["n"]), node("Relu", ["n"], ["r"]), node("Conv", ["r", "a"], ["va"]),
+             node("Relu", ["va"], ["ra"]), node("Conv", ["ra", "d"], ["y"], pads=[1] * 4)]
+    check(nodes, weights, steps)
+    products = [fields for kind, fields in steps if kind == "conv_bf16"]
+    assert [(fields["scaled"], fields["x_half"], fields["y_half"]) for fields in products] == [(2, 0, 1), (0, 1, 0)]
+
+
+def test_a_pooled_convolution_makes_bfloat16(steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastcnn.fusions.conv_pool.SHARE_OF_L2", 0.0)
+    weights = {"a": filters(0, 24, 32, 3, 3), "b": filters(1, 16, 24, 1, 1)}
+    nodes = [node("Conv", ["x", "a"], ["va"], pads=[1] * 4, strides=[2, 2]), node("Relu", ["va"], ["ra"]),
+             node("MaxPool", ["ra"], ["p"], kernel_shape=[3, 3], strides=[2, 2]), node("Conv", ["p", "b"], ["y"])]
+    check(nodes, weights, steps)
+    fused = [fields for kind, fields in steps if kind == "conv_pool"]
+    assert [(fields["first_bf16"], fields["y_half"]) for fields in fused] == [(int(has_widths_of_floats()), 1)]
+    assert [fields["x_half"] for kind, fields in steps if kind == "conv_bf16"] == [1]

@@ -73,8 +73,8 @@ class Instruction:
 
     @property
     def is_fma(self) -> bool:
-        """Or an 8-bit dot product, or its half without such an instruction."""
-        return self.name.startswith(("vfmadd", "vpdpbusd", "vpmaddwd"))
+        """Or a dot product of bytes or of bfloat16, or its half without such an instruction."""
+        return self.name.startswith(("vfmadd", "vpdpbusd", "vpmaddwd", "vdpbf16ps"))
 
     @property
     def stores_vector(self) -> bool:
@@ -153,6 +153,15 @@ def test_registers_tile_of_bytes_stores_no_vector_inside_the_loop_over_k(native,
     loops = innermost_fma_loops(native[kernel])
     assert loops and max(sum(i.is_fma for i in loop) for loop in loops) % products == 0
     assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
+
+
+def test_registers_tile_of_pairs_stores_no_vector_inside_the_loops_over_k(native):
+    tiles = [name for name in native if re.match(r"fc_pgemm_bf16_\d+x\d+__avx512_bf16", name)]
+    for kernel in tiles:
+        mr, nr = map(int, re.findall(r"\d+", kernel)[1:3])
+        loops = innermost_fma_loops(native[kernel])
+        assert loops and max(sum(i.is_fma for i in loop) for loop in loops) % (mr * nr // 16) == 0
+        assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
 
 
 ROWS = [name for isa in _native.isas() if isa == "avx512" for name in _native.kernels(isa) if "depthwise_rows" in name]

@@ -1,7 +1,6 @@
 """Convolution in bfloat16, on request (precision="bf16"): x and w are rounded to 8 bits of mantissa, products and sums are float32."""
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -19,6 +18,7 @@ from fastcnn.machine.current import current
 
 ITEM = 2                    # bytes of a value
 PAIR = 2                    # values of k that a lane multiplies at a time
+SCALE, AFFINE = 1, 2        # what happens to x before it is rounded (field `scaled`)
 TILE_WORDS = 16             # pairs that a tile register has of a pixel
 # Cycles, of a Xeon with AMX (2026-11-29): a tile register multiplied, and loaded; a vector of results; a tile begun; a vector rounded.
 MULTIPLY, LOAD, RESULT, TILE, NARROW = 16.0, 8.0, 3.5, 40.0, 2.0
@@ -34,9 +34,9 @@ class Bf16Gemm(Rung):
 
     def covers(self, problem: Problem) -> bool:
         shape = problem.shape
-        values = shape.ic * (shape.kw if shape.dw == 1 else 1)
-        pairs = values % PAIR == 0 and bool(widths(shape.oc))
-        return problem.rounds and pairs and not shape.strict and not lies_in_planes(shape, problem.places)
+        pairs = bool(widths(shape.oc)) and (_run(shape)[1] % PAIR == 0 or _native.pgemm_odd_runs())
+        lies = not lies_in_planes(shape, problem.places) or (shape.groups == 1 and shape.kernel != (1, 1) and problem.places[0][3] == 1)
+        return problem.rounds and pairs and lies and not shape.strict and not shape.is_depthwise
 
     def choose(self, problem: Problem) -> Choice:
         return min((choice for _, choice in self.candidates(problem)), key=lambda choice: self.cycles(choice, 1))
@@ -54,7 +54,7 @@ class Bf16Gemm(Rung):
             shape = replace(shape, groups=shape.groups // together, ic=shape.ic * together, oc=shape.oc * together)
         fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "block": _block(shape, threads),
                   "split_columns": int(blocking.splits_columns(shape, nv, not _is_flat(shape), threads)),
-                  "x_half": 0, "y_half": 0, "r_half": 0, "y_gap": 0}
+                  "x_half": 0, "y_half": 0, "r_half": 0, "y_gap": 0, "scaled": 0}
         return Choice(self.name, "conv_bf16", shape, fields, (shape.groups, nv, shape.dw == 1, together))
 
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
@@ -62,15 +62,15 @@ class Bf16Gemm(Rung):
         return pack_pairs(block_diagonal(w, choice.shape.oc // together, together) if together > 1 else w, groups, nv, whole_rows)
 
     def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
-        groups, _, _, together = choice.packing
-        return Spec(np.dtype(np.uint16), (groups * whole_vectors(w_shape[0] // groups) * together * math.prod(w_shape[1:]),))
+        groups, runs, values = choice.packing[0], *_run(choice.shape)
+        return Spec(np.dtype(np.uint16), (groups * whole_vectors(w_shape[0] // groups) * runs * whole_pairs(values) * PAIR,))
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, nv, vector = choice.shape, choice.fields["nv"], _native.vector_length()
-        runs, values = (shape.kh, shape.kw * shape.ic) if shape.dw == 1 else (shape.kh * shape.kw, shape.ic)
+        runs, values = _run(shape)
         full, last = divmod(-(-shape.oc // vector), nv)
         panels = [(count, width) for count, width in ((full, nv), (1, last)) if count and width]
-        work = sum(count * _row_cycles(shape.ow, width, runs, values // PAIR) for count, width in panels)
+        work = sum(count * _row_cycles(shape.ow, width, runs, whole_pairs(values)) for count, width in panels)
         work *= shape.groups * shape.n * shape.oh
         band = shape.n * shape.groups * shape.oh * min(shape.sh, shape.kh) * shape.columns_seen * shape.ic
         weights = ITEM * shape.groups * shape.oc * shape.k
@@ -90,16 +90,23 @@ def has_widths_of_floats() -> bool:
     return all(_native.pgemm_max_mr(nv) for nv in range(1, MAX_NV + 1) if _native.gemm_max_mr(nv))
 
 
+def whole_pairs(values: int) -> int:
+    """Pairs that hold so many values."""
+    return -(-values // PAIR)
+
+
 def pack_pairs(w: np.ndarray, groups: int, nv: int, whole_rows: bool) -> np.ndarray:
     """w (M, C/group, kh, kw) in bfloat16 as [group][panel][run of k][pair][channel][2], flat.
 
-    whole_rows: a run is a kernel row, else a tap
+    whole_rows: a run is a kernel row, else a tap; a zero makes the last pair of an odd one whole
     """
-    m, _, kh, kw = w.shape
+    m, ic, kh, kw = w.shape
     vector, oc = _native.vector_length(), m // groups
     channels = -(-oc // vector) * vector
-    runs = rounded(np.ascontiguousarray(w.transpose(0, 2, 3, 1), np.float32))
-    pairs = runs.reshape(groups, oc, kh if whole_rows else kh * kw, -1).view(np.uint32)
+    runs, values = (kh, kw * ic) if whole_rows else (kh * kw, ic)
+    whole = np.zeros((groups, oc, runs, PAIR * whole_pairs(values)), np.uint16)
+    whole[..., :values] = rounded(np.ascontiguousarray(w.transpose(0, 2, 3, 1), np.float32)).reshape(groups, oc, runs, values)
+    pairs = whole.view(np.uint32)
     padded = np.zeros((groups, channels, *pairs.shape[2:]), np.uint32)
     padded[:, :oc] = pairs
     out = _native.aligned_empty(PAIR * padded.size, np.uint16)
@@ -116,6 +123,11 @@ def rounded(x: np.ndarray) -> np.ndarray:
     bits = x.view(np.uint32)
     upper = ((bits + (0x7fff + (bits >> 16 & 1))) >> 16).astype(np.uint16)
     return np.where(np.isnan(x), (bits >> 16 | 0x40).astype(np.uint16), upper)
+
+
+def _run(shape: ConvShape) -> tuple[int, int]:
+    """(number of runs of k, values of each): kernel rows, or taps."""
+    return (shape.kh, shape.kw * shape.ic) if shape.dw == 1 else (shape.kh * shape.kw, shape.ic)
 
 
 def _is_flat(shape: ConvShape) -> bool:

@@ -79,6 +79,12 @@ def _shorter(problem: Problem) -> Rung | None:
     return fastest if fastest is not None and times[fastest] <= taken * cycles(exact, 1) else None
 
 
+def in_bfloat16(problem: Problem) -> Choice | None:
+    """The choice in bfloat16 where that is expected to be faster than float32, or an operand lies in memory so."""
+    picked = choose(replace(problem, rounds=True))
+    return picked if picked.rung == BF16_GEMM.name else None
+
+
 def covers_planes(problem: Problem) -> bool:
     """Whether a rung can compute the problem on row-major planes."""
     return any(rung.on_planes and rung.takes(problem) for rung in LADDER)

@@ -13,6 +13,7 @@ import numpy as np
 
 import fastcnn._native as _native
 from fastcnn.convolve import ladder
+from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.convolve.bf16_gemm import BF16_GEMM, has_widths_of_floats
 from fastcnn.convolve.blocking import fused_rows, whole_tiles
 from fastcnn.convolve.choice import Choice, floats, whole_vectors
@@ -22,7 +23,7 @@ from fastcnn.convolve.kept_width import keep_width, kept_nv
 from fastcnn.convolve.shape import Places, Problem, own_places
 from fastcnn.convolve.tile import best_nv
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
-from fastcnn.fusions.nodes import conv_shape, conv_window, is_conv, is_dense, is_pointwise
+from fastcnn.fusions.nodes import conv_shape, conv_window, is_clamp, is_conv, is_dense, is_pointwise
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import HALF, Tensor
@@ -102,8 +103,22 @@ class ConvDepthwise(Fused):
     def rounds(self, threads: int, strict: bool, places: Places | None = None) -> bool:
         """Whether the first convolution is one in bfloat16 where it may be: by predicted time; places: where x and y lie."""
         shape = replace(conv_shape(self.first), strict=strict)
-        picked = ladder.choose(Problem(shape, places or own_places(shape), threads, rounds=True))
-        return picked.rung == BF16_GEMM.name and has_widths_of_floats()
+        return has_widths_of_floats() and ladder.in_bfloat16(Problem(shape, places or own_places(shape), threads)) is not None
+
+    def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:
+        first, last = self.first.node, self.last.node if self.last is not None else None
+        takes = set(first.inputs[:1] if accuracy.rounds(first.name) and self.rounds(threads, accuracy.is_strict(first.name)) else ())
+        if last is None:
+            return accuracy.rounds(self.depthwise.node.name), frozenset(takes)
+        rounded = accuracy.rounds(last.name) and self._last_rounded(accuracy.is_strict(last.name)) is not None
+        takes |= {last.input(3)} - {"", self.first.outputs[0]} if rounded else set()
+        return rounded and is_clamp(last.activation), frozenset(takes)
+
+    def _last_rounded(self, strict: bool) -> Choice | None:
+        """The choice for a block of rows of the 1x1 convolution in bfloat16, where that is faster."""
+        assert self.last is not None
+        shape = replace(conv_shape(self.last), strict=strict)
+        return ladder.in_bfloat16(Problem(shape, own_places(shape)))
 
     def lower(self, low: Lowering, means: Tensor | None = None) -> None:
         """means: memory (N, C, H, 1) for the mean of each row, without last."""
@@ -124,6 +139,7 @@ class ConvDepthwise(Fused):
         taps = depthwise.packed((depthwise.node.input(1), "vectors"), lambda: pack_vectors(w2),
                                 floats(whole_vectors(w2.shape[0]) * w2[0].size))
         last, last_fields, last_macs = self._last_operands(end if self.last is not None else None, c, ow)
+        half = {f"{name}_half": int(t is not None and t.dtype == HALF) for name, t in (("x", x), ("y", y), ("r", residual))}
         tile = tile_rows(conv_shape(self.depthwise))
         block = whole_tiles(fused_rows(F32.itemsize * iw * nv * _native.vector_length(), window.strides[0], oh, self.rows_factor), tile)
         operands = [y, x, packed, vector_of(first, 2, c), taps, vector_of(depthwise, 2, c), *last, residual, means]
@@ -132,20 +148,25 @@ class ConvDepthwise(Fused):
                  dw=window.dilations[1], pt=window.before[0], pl=window.before[1], ih=ih, iw=iw, oh=oh, ow=ow, ic=ic, c=c,
                  **place("x", x), **place("y", y), **place("r", residual), **epilogue(depthwise.node.activation), block=block,
                  **first_fields(dense, x, {"band": 0, "pair": 0, **picked.fields}, "nv", "band", "pair"), tile_rows=tile,
-                 first_bf16=int(rounded), x_half=int(x.dtype == HALF),
+                 first_bf16=int(rounded), **half,
                  **{f"first_{key}": value for key, value in epilogue(first.node.activation).items()}, **last_fields)
 
     def _last_operands(self, last: Lowering | None, c: int, ow: int) -> tuple[list[Tensor | None], dict[str, float], int]:
         """Operands, fields and MACs per pixel of the 1x1 convolution at the end."""
         act3 = {f"last_{key}": value for key, value in epilogue(last.node.activation if last else None).items()}
         if last is None:
-            return [None, None], {"oc": 0, "last_nv": 0, "last_pair": 0, "skip": 0, **act3}, 0
+            return [None, None], {"oc": 0, "last_nv": 0, "last_pair": 0, "last_bf16": 0, "skip": 0, **act3}, 0
         w3, name = last.args.constant(1), last.node.input(1)
         oc = w3.shape[0]
+        rounded = self._last_rounded(last.strict) if last.rounds else None
+        if rounded is not None:
+            packed = last.packed((name, *rounded.layout), lambda: ladder.pack(rounded, w3), ladder.packed_spec(rounded, w3.shape))
+            fields = {"oc": oc, "last_nv": rounded.fields["nv"], "last_pair": 0, "last_bf16": 1, "skip": int(self.skips), **act3}
+            return [packed, vector_of(last, 2, oc)], fields, c * oc
         nv = kept_nv(oc, ow, c, best_nv(oc, ow, c), last.widths(name))
         packed = last.packed((name, *panels(nv)), lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv),
                              floats(whole_vectors(oc) * c))
-        fields = {"oc": oc, "last_nv": nv, "last_pair": int(_native.gemm_pair(ow) > 0), "skip": int(self.skips), **act3}
+        fields = {"oc": oc, "last_nv": nv, "last_pair": int(_native.gemm_pair(ow) > 0), "last_bf16": 0, "skip": int(self.skips), **act3}
         return [packed, vector_of(last, 2, oc)], fields, c * oc
 
 

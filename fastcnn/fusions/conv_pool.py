@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fastcnn.convolve import ladder, split_sums
+from fastcnn.convolve.accuracy import Accuracy
+from fastcnn.convolve.bf16_gemm import BF16_GEMM, has_widths_of_floats
 from fastcnn.convolve.blocking import strip_rows
 from fastcnn.convolve.implicit_gemm import implicit_gemm
 from fastcnn.convolve.kept_width import keep_width
-from fastcnn.convolve.shape import Problem
+from fastcnn.convolve.shape import Places, Problem, own_places
 from fastcnn.fusions.conv_depthwise import first_fields
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
 from fastcnn.fusions.nodes import POOLS, conv_shape, conv_window, is_conv, is_dense, is_image_pool
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32
-from fastcnn.ir.tensor import channels_last_strides
+from fastcnn.ir.tensor import HALF, channels_last_strides
 from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import epilogue, place, three_planes, vector_of
@@ -62,12 +64,26 @@ class ConvPool(Fused):
         shape = replace(conv_shape(self.conv), n=1, oh=(block - 1) * stride + covered)           # a strip
         places = x.strides, channels_last_strides((1, c, shape.oh, shape.ow))
         first = keep_width(implicit_gemm(shape, places, 1), places, low.widths(conv.node.input(1)), 1)
+        rounded = conv.rounds and (x.dtype == HALF or self.rounds(low.threads, conv.strict, (x.strides, places[1])))
+        if rounded:
+            first = BF16_GEMM.at_width(first.shape, first.fields["nv"], 1)
         packed = conv.packed((conv.node.input(1), *first.layout), lambda: ladder.pack(first, w), ladder.packed_spec(first, w.shape))
         assert isinstance(self.pool.op, Pool)
         low.emit("conv_pool", [y, x, packed, vector_of(conv, 2, c), vector_of(conv, 4, c)], n * c * ih * iw * w[0].size,
                  n=n, ih=ih, iw=iw, **pool_fields(pool.args, window, self.pool.op.kind), **place("x", x), **place("y", y), c=c, ic=ic,
                  **epilogue(conv.node.activation), block=block,
-                 **first_fields(dense, x, first.fields, "nv", "band", "block", "pair"))
+                 **first_fields(dense, x, {"band": 0, "pair": 0, **first.fields}, "nv", "band", "block", "pair"),
+                 first_bf16=int(rounded), x_half=int(x.dtype == HALF), y_half=int(y.dtype == HALF))
+
+    def rounds(self, threads: int, strict: bool, places: Places | None = None) -> bool:
+        """Whether the convolution is one in bfloat16 where it may be: by predicted time; places: where x and y lie."""
+        shape = replace(conv_shape(self.conv), strict=strict)
+        return has_widths_of_floats() and ladder.in_bfloat16(Problem(shape, places or own_places(shape), threads)) is not None
+
+    def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:
+        name = self.conv.node.name
+        rounded = accuracy.rounds(name) and self.rounds(threads, accuracy.is_strict(name))
+        return accuracy.rounds(self.pool.node.name), frozenset(self.conv.node.inputs[:1] if rounded else ())
 
 
 def _fits(conv: BoundNode, window: Window) -> bool:

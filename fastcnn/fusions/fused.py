@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import ClassVar
 
+from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.ir.lazy import lazy
 from fastcnn.ir.record import dataclass
 from fastcnn.ops.base import BoundNode, Lowering, Unit
@@ -61,6 +62,10 @@ class Fused(ABC):
     def alternatives(self) -> Mapping[str, Sequence[Unit]] | None:
         """Name -> another way to compute the same bits, which tuning times beside this one and the separate nodes. None: not tuned."""
         return None
+
+    def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:
+        """Whether its output may be stored as bfloat16, and which of the values that it reads."""
+        return False, frozenset()
 
     @lazy
     def parts(self) -> tuple[Unit, ...]:

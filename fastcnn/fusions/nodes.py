@@ -4,12 +4,18 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from fastcnn.convolve.shape import ConvShape
+from fastcnn.ir.graph import Activation
 from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.ops.pooling.pool import Pool
 from fastcnn.ops.window import Window, resolve
 
 # The operators of is_image_pool().
 POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
+
+
+def is_clamp(activation: Activation | None) -> bool:
+    """Whether an activation, or none, is a maximum and a minimum, which convolutions apply while they store."""
+    return activation is None or activation.name in ("Relu", "Clip")
 
 
 def is_native(unit: Unit, op_type: str) -> TypeGuard[BoundNode]:

@@ -9,14 +9,18 @@ from typing import TypeGuard
 import numpy as np
 
 from fastcnn.convolve import ladder
+from fastcnn.convolve.accuracy import Accuracy
+from fastcnn.convolve.bf16_gemm import AFFINE
+from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.implicit_gemm import banded, tile_widths
+from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.convolve.tile import best_nv, tile_cycles
 from fastcnn.fusions.fused import TOGETHER, Fused, Neighbours, by_rows
-from fastcnn.fusions.nodes import conv_shape, is_native, is_pointwise
+from fastcnn.fusions.nodes import conv_shape, is_clamp, is_native, is_pointwise
 from fastcnn.ir.graph import Activation
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32
-from fastcnn.ir.tensor import Tensor
+from fastcnn.ir.tensor import HALF, Tensor
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import conv_fields, epilogue, vector_of
 from fastcnn.ops.reduction.normalization import batch_factors
@@ -63,12 +67,27 @@ class NormalizedConv(Fused):
         norm, conv = low.part(self.norm), low.part(self.conv)
         x, y = norm.read(0, "channels_last"), conv.write(0, "channels_last")
         residual = conv.read(3, "channels_last") if conv.args.has(3) else None
-        shape = conv_shape(self.conv)
-        picked = banded(shape, low.threads, self.nv, self.rows_factor)
+        shape = replace(conv_shape(self.conv), strict=conv.strict)
+        picked = self._choice(shape, (x, y, residual), low.threads, conv.rounds)
         w = conv.args.constant(1)
         packed = conv.packed((conv.node.input(1), *picked.layout), lambda: ladder.pack(picked, w), ladder.packed_spec(picked, w.shape))
         operands = [y, x, packed, vector_of(conv, 2, shape.oc), residual, vector_of(conv, 4, shape.oc), affine_of(norm)]
-        low.emit("conv", operands, shape.macs, **conv_fields(picked, x, y, residual, epilogue(conv.node.activation)))
+        low.emit(picked.kind, operands, shape.macs, **conv_fields(picked, x, y, residual, epilogue(conv.node.activation)))
+
+    def _choice(self, shape: ConvShape, tensors: Sequence[Tensor | None], threads: int, rounds: bool) -> Choice:
+        """In bfloat16 where x, y or the residual lie in memory so, or that may be and is faster; else in float32."""
+        places, half = tuple(t.strides for t in tensors if t is not None), [int(t is not None and t.dtype == HALF) for t in tensors]
+        rounded = ladder.in_bfloat16(Problem(shape, places, threads, half=any(half))) if rounds else None
+        if rounded is None:
+            return banded(shape, threads, self.nv, self.rows_factor)
+        return replace(rounded, fields=rounded.fields | {"scaled": AFFINE, **dict(zip(("x_half", "y_half", "r_half"), half))})
+
+    def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:
+        node, shape = self.conv.node, replace(conv_shape(self.conv), strict=accuracy.is_strict(self.conv.node.name))
+        if not accuracy.rounds(node.name) or ladder.in_bfloat16(Problem(shape, own_places(shape), threads)) is None:
+            return False, frozenset()
+        takes = frozenset({self.norm.node.inputs[0], node.input(3)} - {""})
+        return is_clamp(node.activation) and not node.input(4) and shape.oh * shape.ow > 1, takes
 
 
 def is_clamped_norm(unit: Unit) -> TypeGuard[BoundNode]:

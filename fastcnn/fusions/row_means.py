@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.fusions.conv_depthwise import ConvDepthwise
 from fastcnn.fusions.fused import Fused, Neighbours
 from fastcnn.ir.lazy import lazy
@@ -37,6 +38,9 @@ class RowMeans(Fused):
     @lazy
     def outputs(self) -> tuple[str, ...]:
         return tuple(name for part in self.parts for name in part.outputs)
+
+    def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:
+        return self.convolutions.halves(accuracy, threads)
 
     def lower(self, low: Lowering) -> None:
         n, c, h, _ = self.pools[0].args.spec(0).shape

@@ -1,8 +1,13 @@
 """ScaledConv: a Mul by one number per channel and the 1x1 Conv after it: the scale goes into the weights instead of the whole map."""
 from __future__ import annotations
 
+from dataclasses import replace
+
+from fastcnn.convolve import ladder, split_sums
+from fastcnn.convolve.accuracy import Accuracy
+from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.fusions.fused import Fused, Neighbours
-from fastcnn.fusions.nodes import conv_window, is_native, is_pointwise
+from fastcnn.fusions.nodes import conv_shape, conv_window, is_clamp, is_native, is_pointwise
 from fastcnn.ir.record import dataclass
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import emit_conv, weights_of
@@ -26,6 +31,15 @@ class ScaledConv(Fused):
             return None
         (_, _, height, width), outputs = reader.args.spec(0).shape, reader.args.spec(1).shape[0]
         return cls(maker, reader) if outputs <= MOST_OUTPUTS_A_PIXEL * height * width else None     # type: ignore[arg-type]
+
+    def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:
+        node, indices = self.conv.node, _operands(self.mul)
+        shape = replace(conv_shape(self.conv), n=1, strict=accuracy.is_strict(node.name))
+        if indices is None or not accuracy.rounds(node.name) or ladder.in_bfloat16(Problem(shape, own_places(shape), threads)) is None:
+            return False, frozenset()
+        whole = len(split_sums.of_channels(shape.ic, (1, 1), (1, 1), shape.oh * shape.ow)) == 1
+        takes = frozenset({self.mul.node.input(indices[0]), node.input(3)} - {""})
+        return whole and is_clamp(node.activation) and not node.input(4) and shape.oh * shape.ow > 1, takes
 
     def lower(self, low: Lowering) -> None:
         mul, conv, indices = low.part(self.mul), low.part(self.conv, self.name), _operands(self.mul)

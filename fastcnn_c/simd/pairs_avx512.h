@@ -12,6 +12,13 @@ static inline v_pairs v_set1_pair(const uint8_t *p)
     return (v_pairs)_mm512_set1_epi32(word);
 }
 
+static inline v_pairs v_set1_half(const uint8_t *p)
+{
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+    return (v_pairs)_mm512_set1_epi32(half);
+}
+
 static inline v_f32 v_dot_pairs(v_f32 s, v_pairs a, v_pairs b) { return _mm512_dpbf16_ps(s, a, b); }
 
 static inline v_f32 v_load_wide(const uint16_t *p, size_t n)

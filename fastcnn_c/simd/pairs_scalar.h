@@ -2,6 +2,7 @@
  *
  *   v_pairs                     for each lane two bfloat16 numbers, 16 bits each
  *   v_load_pairs(p)             V_LEN of them, from any address      v_set1_pair(p)  the same in all lanes
+ *   v_set1_half(p)              one of them and 0 in all lanes
  *   v_dot_pairs(s, a, b)        s + a0*b0 + a1*b1 in float32, in an order of its own
  *   v_load_wide(p, n)           lanes < n of bfloat16 as float32, zeros behind; touches no more
  *   v_store_narrow(p, x, n)     lanes < n of x, rounded to nearest even; touches no more
@@ -29,6 +30,13 @@ static inline v_pairs v_set1_pair(const uint8_t *p)
     uint16_t h[2];
     memcpy(h, p, sizeof h);
     return v_load_pairs(h);
+}
+
+static inline v_pairs v_set1_half(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    return (v_pairs){{bf16_to_float(h), 0.0f}};
 }
 
 static inline v_f32 v_dot_pairs(v_f32 s, v_pairs a, v_pairs b) { return s + a.of[0] * b.of[0] + a.of[1] * b.of[1]; }

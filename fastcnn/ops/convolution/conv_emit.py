@@ -10,7 +10,7 @@ import numpy as np
 import fastcnn._native as _native
 from fastcnn.convolve import ladder, regions, split_sums
 from fastcnn.convolve.accuracy import FP32
-from fastcnn.convolve.bf16_gemm import BF16_GEMM
+from fastcnn.convolve.bf16_gemm import BF16_GEMM, SCALE
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.depthwise import lane_tables
 from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem, own_places
@@ -171,7 +171,7 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     if scale is not None and not rounded:
         packed = _scaled(low, picked, packed, scale)
     bias, slope, activation = operands
-    fields = conv_fields(picked, x, y, residual, activation) | (half if rounded else {})
+    fields = conv_fields(picked, x, y, residual, activation) | (half | {"scaled": SCALE if scale is not None else 0} if rounded else {})
     lanes = lane_tables(picked)
     tables = scale if rounded else None if lanes is None else low.constant(lanes)
     low.emit(picked.kind, [y, x, packed, bias, residual, slope, tables], picked.shape.macs, **fields)

@@ -9,17 +9,20 @@
 #include "team.h"
 
 enum { PAIR = 2 };      /* values of k that a lane multiplies at a time */
+enum { STAGE = 2048 };  /* floats that x becomes on its way to the band, a few pixels at a time, where more happens to it than rounding */
+enum { SCALE = 1, AFFINE = 2 };         /* values of `scaled` */
 
 typedef struct pconv_run {
     const fc_conv_bf16 *p;
     const fc_pairs *kernels;
     char *y;
     const char *x, *residual;
-    const float *bias, *slope, *scale;
+    const float *bias, *slope, *scale, *affine;
     const uint16_t *w;
     uint16_t *band;
+    float *stage;
     int64_t *runs;                  /* bytes from a pixel's first value to each run of k */
-    int64_t count, words;           /* runs, and words of each */
+    int64_t count, words, odd;      /* runs, whole words of each, values left */
     int64_t row, pixel, group;      /* values from one row, pixel, group to the next of what is multiplied: the band or x */
     int64_t x_bytes, y_bytes, r_bytes;  /* of an element */
     int64_t q0, q1;
@@ -32,10 +35,16 @@ static int64_t band_width(const fc_conv_bf16 *p) { return is_flat(p) ? p->block 
 static int64_t band_rows(const fc_conv_bf16 *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
 static size_t runs_bytes(const fc_conv_bf16 *p) { return fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t)); }
 
+/* As in conv_band.h. */
+static int reads_planes(const fc_conv_bf16 *p) { return p->ic > 1 && p->groups == 1 && p->x_pixel == 1; }
+static int is_staged(const fc_conv_bf16 *p) { return reads_planes(p) || p->scaled == AFFINE || (p->x_half && p->scaled); }
+static int64_t staged_pixels(const fc_conv_bf16 *p) { return fc_max(1, STAGE / p->ic); }
+static size_t stage_bytes(const fc_conv_bf16 *p) { return is_staged(p) ? fc_align_up((size_t)(staged_pixels(p) * p->ic) * sizeof(float)) : 0; }
+
 /* Whether x is multiplied where it lies. */
 static int in_place(const fc_conv_bf16 *p)
 {
-    return p->x_half && p->kh == 1 && p->kw == 1 && p->pt >= 0 && p->pl >= 0 && p->pt + p->pl == 0 && (p->oh - 1) * p->sh < p->ih &&
+    return p->x_half && !p->scaled && p->kh == 1 && p->kw == 1 && p->pt >= 0 && p->pl >= 0 && p->pt + p->pl == 0 && (p->oh - 1) * p->sh < p->ih &&
            (p->ow - 1) * p->sw < p->iw;
 }
 
@@ -44,7 +53,7 @@ size_t fc_scratch_conv_bf16(const void *params, int threads)
     (void)threads;
     const fc_conv_bf16 *p = params;
     const int64_t rows = is_flat(p) ? 1 : band_rows(p, p->block);
-    return runs_bytes(p) + (in_place(p) ? 0 : fc_align_up((size_t)(rows * band_width(p) * p->ic * p->groups) * sizeof(uint16_t)));
+    return runs_bytes(p) + stage_bytes(p) + (in_place(p) ? 0 : fc_align_up((size_t)(rows * band_width(p) * p->ic * p->groups) * sizeof(uint16_t)));
 }
 
 static void list_runs(pconv_run *c)
@@ -52,9 +61,32 @@ static void list_runs(pconv_run *c)
     const fc_conv_bf16 *p = c->p;
     const int whole_rows = p->dw == 1;
     c->words = (whole_rows ? p->kw : 1) * p->ic / PAIR;
+    c->odd = (whole_rows ? p->kw : 1) * p->ic % PAIR;
     for (int64_t r = 0; r < p->kh; r++)
         for (int64_t s = 0; s < (whole_rows ? 1 : p->kw); s++)
             c->runs[c->count++] = (r * p->dh * c->row + s * p->dw * c->pixel) * (int64_t)sizeof(uint16_t);
+}
+
+/* `count` pixels of group g, x the first of them, as floats in the stage: interleaved from planes, scaled and shifted, or as they are. */
+static void stage_pixels(const pconv_run *c, const char *x, int64_t count, int64_t g)
+{
+    const fc_conv_bf16 *p = c->p;
+    const size_t channels = (size_t)p->ic, pixel = (size_t)p->x_pixel, plane = (size_t)(p->ih * p->x_row);
+    const float *from = (const float *)(const void *)x;
+    if (p->x_half) {
+        c->kernels->widen(c->stage, channels, (const uint16_t *)(const void *)x, pixel, (size_t)count, channels);
+        from = c->stage;
+    }
+    if (p->scaled == AFFINE) {
+        const float *scale = c->affine + g * p->ic, *limits = c->affine + 2 * p->groups * p->ic;
+        const fc_affine_args args = {.y = c->stage, .y_pixel = channels, .x = from, .x_pixel = p->x_half ? channels : pixel, .count = (size_t)count,
+                                     .n = channels, .scale = scale, .shift = scale + p->groups * p->ic, .lo = limits[0], .hi = limits[1]};
+        fc_active->norm->affine(&args);
+    } else if (reads_planes(p) && p->ic == 3) {
+        fc_active->transpose->interleave3(c->stage, from, plane, (size_t)count);
+    } else if (reads_planes(p)) {
+        fc_active->transpose->block(c->stage, channels, from, plane, channels, (size_t)count);
+    }
 }
 
 /* `count` pixels of group g from x to the band. */
@@ -62,14 +94,24 @@ static void fill_pixels(const pconv_run *c, uint16_t *to, const char *x, int64_t
 {
     const fc_conv_bf16 *p = c->p;
     const char *from = x + g * p->ic * c->x_bytes;
-    const int together = p->x_pixel == p->ic && !c->scale;
+    const float *scale = c->scale ? c->scale + g * p->ic : NULL;
+    if (is_staged(p)) {
+        for (int64_t i = 0, some; i < count; i += some, from += some * p->x_pixel * c->x_bytes) {
+            some = fc_min(staged_pixels(p), count - i);
+            stage_pixels(c, from, some, g);
+            const size_t rows = scale ? (size_t)some : 1, n = (size_t)(scale ? p->ic : some * p->ic);
+            c->kernels->narrow(to + i * p->ic, (size_t)p->ic, c->stage, (size_t)p->ic, rows, n, scale);
+        }
+        return;
+    }
+    const int together = p->x_pixel == p->ic && !scale;
     if (p->x_half) {
         for (int64_t i = 0; i < (together ? 1 : count); i++)
             memcpy(to + i * p->ic, from + i * p->x_pixel * c->x_bytes, (size_t)((together ? count : 1) * p->ic) * sizeof *to);
         return;
     }
     const size_t rows = together ? 1 : (size_t)count, n = (size_t)(together ? count * p->ic : p->ic);
-    c->kernels->narrow(to, (size_t)p->ic, (const float *)(const void *)from, (size_t)p->x_pixel, rows, n, c->scale ? c->scale + g * p->ic : NULL);
+    c->kernels->narrow(to, (size_t)p->ic, (const float *)(const void *)from, (size_t)p->x_pixel, rows, n, scale);
 }
 
 /* Input rows that output rows [oy, oy + rows) of an image see: one group after the other, zeros around. */
@@ -130,7 +172,7 @@ static fc_pgemm_args args_for_row(const pconv_run *c, const fc_pgemm_args *whole
         return args;
     args.run += first * runs;
     args.runs = (size_t)((end - first) * runs);
-    args.b += first * runs * c->words * PAIR * fc_ceil_div((int64_t)args.n, v) * v;
+    args.b += first * runs * (c->words + c->odd) * PAIR * fc_ceil_div((int64_t)args.n, v) * v;
     return args;
 }
 
@@ -138,10 +180,10 @@ static fc_pgemm_args args_for_row(const pconv_run *c, const fc_pgemm_args *whole
 static void run_block(pconv_run *c, const uint16_t *a, int64_t image, int64_t oy, int64_t rows, int64_t first, int64_t last)
 {
     const fc_conv_bf16 *p = c->p;
-    const int64_t v = fc_active->vector_length, nr = p->nv * v, k = c->count * c->words * PAIR, packed = fc_ceil_div(p->oc, v) * v * k;
+    const int64_t v = fc_active->vector_length, nr = p->nv * v, k = c->count * (c->words + c->odd) * PAIR, packed = fc_ceil_div(p->oc, v) * v * k;
     fc_pgemm_args args = {.ldc = (size_t)p->y_pixel, .gap = (size_t)p->y_gap, .lda = (size_t)(p->sw * c->pixel) * sizeof(uint16_t), .run = c->runs,
-                          .runs = (size_t)c->count, .words = (size_t)c->words, .ldr = (size_t)p->r_pixel, .c_half = (int)p->y_half,
-                          .r_half = (int)p->r_half, .lo = c->lo, .hi = c->hi, .shape = &c->shape};
+                          .runs = (size_t)c->count, .words = (size_t)c->words, .odd = (size_t)c->odd, .ldr = (size_t)p->r_pixel,
+                          .c_half = (int)p->y_half, .r_half = (int)p->r_half, .lo = c->lo, .hi = c->hi, .shape = &c->shape};
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t i = c->q0; i < c->q1; i++) {
             const int64_t column = g * p->oc + i * nr;
@@ -195,7 +237,9 @@ fc_status fc_run_conv_bf16(const void *params, void *const *t, const fc_team *te
 {
     const fc_conv_bf16 *p = params;
     pconv_run c = {.p = p, .kernels = fc_active_pairs(), .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5],
-                   .scale = t[6], .runs = team->scratch, .band = (uint16_t *)(void *)((char *)team->scratch + runs_bytes(p)),
+                   .scale = p->scaled == SCALE ? t[6] : NULL, .affine = p->scaled == AFFINE ? t[6] : NULL, .runs = team->scratch,
+                   .stage = (float *)(void *)((char *)team->scratch + runs_bytes(p)),
+                   .band = (uint16_t *)(void *)((char *)team->scratch + runs_bytes(p) + stage_bytes(p)),
                    .x_bytes = p->x_half ? 2 : 4, .y_bytes = p->y_half ? 2 : 4, .r_bytes = p->r_half ? 2 : 4};
     int64_t begin = 0, end = p->n * (is_flat(p) ? p->ow : p->oh);
     c.q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length);

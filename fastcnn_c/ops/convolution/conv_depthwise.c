@@ -39,7 +39,7 @@ static layout layout_of(const fc_conv_depthwise *p)
     l.span = fc_max(l.left + p->iw, (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1);
     l.ring = (p->block - 1) * p->sh + (p->kh - 1) * p->dh + 1;
     l.block = fc_align_up((size_t)((l.ring + 1) * l.span * l.width) * sizeof(float));
-    l.rows = l.block + fc_align_up(p->oc ? (size_t)(p->block * p->ow * p->c) * sizeof(float) : 0);
+    l.rows = l.block + fc_align_up((size_t)(p->block * p->ow * (p->oc ? p->c : p->y_half ? l.width : 0)) * sizeof(float));
     l.rest = l.rows + fc_align_up((size_t)(p->kh + 1) * sizeof(float *));
     return l;
 }
@@ -80,14 +80,26 @@ static fc_conv last_params(const fc_conv_depthwise *p, const layout *l, int64_t 
                      .beta = p->last_beta, .nv = p->last_nv, .pair = p->last_pair, .block = rows * p->ow};
 }
 
+/* The same in bfloat16: one long row of pixels where rows follow each other. */
+static fc_conv_bf16 last_in_bf16(const fc_conv_depthwise *p, const fc_conv *last)
+{
+    const int together = last->y_row == last->ow * last->y_pixel && last->r_row == last->ow * last->r_pixel;
+    const int64_t rows = together ? 1 : last->oh, pixels = together ? last->oh * last->ow : last->ow;
+    return (fc_conv_bf16){.n = 1, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .ih = rows, .iw = pixels, .oh = rows, .ow = pixels,
+                          .x_row = last->x_row, .x_pixel = last->x_pixel, .y_row = last->y_row, .y_pixel = last->y_pixel, .r_row = last->r_row,
+                          .r_pixel = last->r_pixel, .groups = 1, .ic = last->ic, .oc = last->oc, .fn = last->fn, .alpha = last->alpha,
+                          .beta = last->beta, .nv = last->nv, .block = rows == 1 ? pixels : rows, .y_half = p->y_half,
+                          .r_half = p->skip ? 0 : p->r_half};
+}
+
 size_t fc_scratch_conv_depthwise(const void *params, int threads)
 {
     const fc_conv_depthwise *p = params;
     const layout l = layout_of(p);
-    const fc_conv first = first_params(p, &l, 0, l.ring, l.width), last = last_params(p, &l, 1);
-    const fc_conv_bf16 rounded = first_in_bf16(p, &first);
+    const fc_conv first = first_params(p, &l, 0, l.ring, l.width), last = last_params(p, &l, p->last_bf16 ? p->block : 1);
+    const fc_conv_bf16 rounded = first_in_bf16(p, &first), rounded_last = last_in_bf16(p, &last);
     const size_t a = p->first_bf16 ? fc_scratch_conv_bf16(&rounded, threads) : fc_scratch_conv(&first, threads);
-    const size_t b = fc_scratch_conv(&last, threads);
+    const size_t b = p->last_bf16 ? fc_scratch_conv_bf16(&rounded_last, threads) : fc_scratch_conv(&last, threads);
     return l.rest + (a > b ? a : b);
 }
 
@@ -147,16 +159,31 @@ static void last_rows(const pass *s, const float *block, int64_t oy, int64_t row
 {
     const fc_conv_depthwise *p = s->p;
     const layout *l = s->l;
-    const float *given = s->t[8];
+    const int64_t y_bytes = p->y_half ? 2 : 4, r_bytes = p->r_half ? 2 : 4;
+    char *const y = (char *)s->t[0] + s->image * p->y_image * y_bytes, *const given = s->t[8];
     for (int64_t r = 0, count; r < rows; r += count) {
         const int64_t at = (oy + r) % l->ring;
         count = p->skip ? fc_min(rows - r, l->ring - at) : rows;
-        const float *residual = p->skip ? slot(s, at) + l->left * l->v : given ? given + s->image * p->r_image + oy * p->r_row : NULL;
+        char *const outside = given ? given + (s->image * p->r_image + oy * p->r_row) * r_bytes : NULL;
+        void *const residual = p->skip ? (char *)(slot(s, at) + l->left * l->v) : outside;
         const fc_conv last = last_params(p, l, count);
-        void *const operands[FC_MAX_OPERANDS] = {(float *)s->t[0] + s->image * p->y_image + (oy + r) * p->y_row,
-                                                 (float *)block + r * p->ow * p->c, s->t[6], s->t[7], (float *)residual, NULL};
-        fc_run_conv(&last, operands, s->alone);
+        void *const operands[FC_MAX_OPERANDS] = {y + (oy + r) * p->y_row * y_bytes, (float *)block + r * p->ow * p->c, s->t[6], s->t[7],
+                                                 residual, NULL};
+        if (p->last_bf16) {
+            const fc_conv_bf16 rounded = last_in_bf16(p, &last);
+            fc_run_conv_bf16(&rounded, operands, s->alone);
+        } else
+            fc_run_conv(&last, operands, s->alone);
     }
+}
+
+/* `rows` rows of the block, n channels a pixel, to output rows from oy on, as bfloat16. */
+static void narrow_rows(const pass *s, const float *block, int64_t oy, int64_t rows)
+{
+    const fc_conv_depthwise *p = s->p;
+    uint16_t *y = (uint16_t *)s->t[0] + s->image * p->y_image + oy * p->y_row + s->c0;
+    for (int64_t r = 0; r < rows; r++)
+        fc_active_pairs()->narrow(y + r * p->y_row, (size_t)p->y_pixel, block + r * p->ow * s->n, (size_t)s->n, (size_t)p->ow, (size_t)s->n, NULL);
 }
 
 /* Output rows [oy, oy + rows): all that one block needs. */
@@ -166,11 +193,16 @@ static void run_block(pass *s, int64_t oy, int64_t rows)
     const int64_t top = oy * p->sh - p->pt, need = fc_min(p->ih, top + (rows - 1) * p->sh + (p->kh - 1) * p->dh + 1);
     fill_ring(s, fc_max(s->have, fc_max(top, 0)), need);
     s->have = fc_max(s->have, need);
+    float *block = (float *)(void *)(s->scratch + s->l->block);
+    if (!p->oc && p->y_half) {
+        depthwise_rows(s, block, p->ow * s->n, s->n, oy, rows);
+        narrow_rows(s, block, oy, rows);
+        return;
+    }
     if (!p->oc) {
         depthwise_rows(s, (float *)s->t[0] + s->image * p->y_image + oy * p->y_row + s->c0, p->y_row, p->y_pixel, oy, rows);
         return;
     }
-    float *block = (float *)(void *)(s->scratch + s->l->block);
     depthwise_rows(s, block, p->ow * p->c, p->c, oy, rows);
     last_rows(s, block, oy, rows);
 }

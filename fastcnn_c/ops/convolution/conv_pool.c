@@ -8,12 +8,13 @@
  */
 #include <string.h>
 
+#include "kernels/kernels.h"
 #include "team.h"
 
 /* The strip of one thread: rows [top, have) of the convolution's result of one image. */
 typedef struct strip {
     const fc_conv_pool *p;
-    float *rows;
+    float *rows, *wide;
     void *scratch;             /* of the convolution */
     int64_t image, top, have;
 } strip;
@@ -21,6 +22,9 @@ typedef struct strip {
 static int64_t row_floats(const fc_conv_pool *p) { return p->iw * p->c; }
 static int64_t strip_rows(const fc_conv_pool *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
 static size_t strip_bytes(const fc_conv_pool *p) { return fc_align_up((size_t)(strip_rows(p, p->block) * row_floats(p)) * sizeof(float)); }
+
+/* Output rows of a block as floats, before they are rounded. */
+static size_t wide_bytes(const fc_conv_pool *p) { return p->y_half ? fc_align_up((size_t)(p->block * p->ow * p->c) * sizeof(float)) : 0; }
 
 /* Rows [from, to) of the convolution. */
 static fc_conv conv_params(const fc_conv_pool *p, int64_t from, int64_t to)
@@ -32,12 +36,28 @@ static fc_conv conv_params(const fc_conv_pool *p, int64_t from, int64_t to)
                      .band = p->first_band, .block = p->first_block};
 }
 
+/* Rows of x that a 1x1 window skips by starting at the row's own place, so that it meets no padding and may be read where it lies. */
+static int64_t skipped_rows(const fc_conv *conv) { return conv->kh == 1 && conv->pt < 0 ? -conv->pt : 0; }
+
+/* The same in bfloat16. */
+static fc_conv_bf16 conv_in_bf16(const fc_conv_pool *p, const fc_conv *conv)
+{
+    const int64_t skipped = skipped_rows(conv);
+    const int pixels = conv->oh == 1 && p->first_kh == 1 && p->first_kw == 1;
+    return (fc_conv_bf16){.n = 1, .kh = conv->kh, .kw = conv->kw, .sh = conv->sh, .sw = conv->sw, .dh = 1, .dw = 1, .pt = conv->pt + skipped,
+                          .pl = conv->pl, .ih = conv->ih - skipped, .iw = conv->iw, .oh = conv->oh, .ow = conv->ow, .x_row = conv->x_row,
+                          .x_pixel = conv->x_pixel, .y_row = conv->y_row, .y_pixel = conv->y_pixel, .groups = 1, .ic = conv->ic, .oc = conv->oc, .fn = conv->fn,
+                          .alpha = conv->alpha, .beta = conv->beta, .nv = conv->nv, .block = pixels ? conv->ow : fc_min(conv->oh, p->first_block),
+                          .x_half = p->x_half};
+}
+
 /* Output rows [oy, oy + rows) from a strip whose first row is row `top` of the image. */
 static fc_pool pool_params(const fc_conv_pool *p, int64_t oy, int64_t rows, int64_t top)
 {
+    const int64_t y_row = p->y_half ? p->ow * p->c : p->y_row, y_pixel = p->y_half ? p->c : p->y_pixel;
     return (fc_pool){.n = 1, .kh = p->kh, .kw = p->kw, .sh = p->sh, .sw = p->sw, .dh = p->dh, .dw = p->dw, .pt = p->pt - oy * p->sh + top,
                      .pl = p->pl, .ih = p->ih - top, .iw = p->iw, .oh = rows, .ow = p->ow, .x_row = row_floats(p), .x_pixel = p->c,
-                     .y_row = p->y_row, .y_pixel = p->y_pixel, .c = p->c, .kind = p->kind, .include_pad = p->include_pad, .pb = p->pb,
+                     .y_row = y_row, .y_pixel = y_pixel, .c = p->c, .kind = p->kind, .include_pad = p->include_pad, .pb = p->pb,
                      .pr = p->pr, .p = p->p};
 }
 
@@ -45,7 +65,8 @@ size_t fc_scratch_conv_pool(const void *params, int threads)
 {
     const fc_conv_pool *p = params;
     const fc_conv first = conv_params(p, 0, strip_rows(p, p->block));
-    return strip_bytes(p) + fc_scratch_conv(&first, threads);
+    const fc_conv_bf16 rounded = conv_in_bf16(p, &first);
+    return strip_bytes(p) + wide_bytes(p) + (p->first_bf16 ? fc_scratch_conv_bf16(&rounded, threads) : fc_scratch_conv(&first, threads));
 }
 
 /* The strip to rows [top, end), of which those that it holds are kept. */
@@ -61,8 +82,14 @@ static void advance(strip *s, void *const *t, int64_t top, int64_t end)
         return;
     const fc_conv first = conv_params(p, from, end);
     const fc_team alone = {.id = 0, .count = 1, .barrier = NULL, .scratch = s->scratch, .shared = s->scratch};
-    void *const operands[FC_MAX_OPERANDS] = {s->rows + (from - top) * row, (float *)t[1] + s->image * p->x_image, t[2], t[3], NULL, t[4]};
-    fc_run_conv(&first, operands, &alone);
+    const int64_t skipped = p->first_bf16 ? skipped_rows(&first) : 0, at = s->image * p->x_image + skipped * p->x_row;
+    void *const operands[FC_MAX_OPERANDS] = {s->rows + (from - top) * row, (char *)t[1] + at * (p->x_half ? 2 : 4), t[2],
+                                             t[3], NULL, t[4]};
+    if (p->first_bf16) {
+        const fc_conv_bf16 rounded = conv_in_bf16(p, &first);
+        fc_run_conv_bf16(&rounded, operands, &alone);
+    } else
+        fc_run_conv(&first, operands, &alone);
 }
 
 /* Output rows [oy, oy + rows) of the image. */
@@ -73,15 +100,20 @@ static void run_block(strip *s, void *const *t, int64_t oy, int64_t rows)
     const fc_team alone = {.id = 0, .count = 1};
     advance(s, t, top, fc_min(start + strip_rows(p, rows), p->ih));
     const fc_pool pool = pool_params(p, oy, rows, top);
-    void *const operands[FC_MAX_OPERANDS] = {(float *)t[0] + s->image * p->y_image + oy * p->y_row, s->rows};
+    const int64_t at = s->image * p->y_image + oy * p->y_row;
+    void *const operands[FC_MAX_OPERANDS] = {p->y_half ? s->wide : (float *)t[0] + at, s->rows};
     fc_run_pool(&pool, operands, &alone);
+    for (int64_t r = 0; p->y_half && r < rows; r++)
+        fc_active_pairs()->narrow((uint16_t *)t[0] + at + r * p->y_row, (size_t)p->y_pixel, s->wide + r * pool.y_row, (size_t)p->c, (size_t)p->ow,
+                                  (size_t)p->c, NULL);
 }
 
 /* Threads share output rows: those of the convolution that windows of two threads cover are computed twice. */
 fc_status fc_run_conv_pool(const void *params, void *const *t, const fc_team *team)
 {
     const fc_conv_pool *p = params;
-    strip s = {.p = p, .rows = team->scratch, .scratch = (char *)team->scratch + strip_bytes(p), .image = -1};
+    strip s = {.p = p, .rows = team->scratch, .wide = (float *)(void *)((char *)team->scratch + strip_bytes(p)),
+               .scratch = (char *)team->scratch + strip_bytes(p) + wide_bytes(p), .image = -1};
     int64_t begin, end;
     fc_share(team, p->n * p->oh, &begin, &end);
     while (begin < end) {

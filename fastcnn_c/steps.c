@@ -29,7 +29,7 @@ static const struct {
     fc_step_fn run;
     int (*together)(const void *params, int threads);
 } meetings[] = {{fc_run_winograd, fc_winograd_together}, {fc_run_group_norm, always}, {fc_run_max_unpool, always},
-                {fc_run_nms, always}, {fc_run_recurrent, always}};
+                {fc_run_nms, always}, {fc_run_recurrent, always}, {fc_run_dynamic_product, always}};
 
 int fc_step_together(fc_step_fn run, const void *params, int threads)
 {

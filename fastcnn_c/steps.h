@@ -199,7 +199,7 @@
  * weight[j][k] * x[first[j] + k], with 22 bits behind the point, rounded and brought into the type's range. */
 #define FC_FIELDS_resize_fixed(I, F, V) I(outer) I(in) I(out) I(inner) I(taps) I(dtype)
 
-/* state, y?, y_h?, y_c?, z, r, extra?, lens?, h0?, c0?, parameters? ; the recurrent half of RNN (cell 0), LSTM (1), GRU (2) and GRU with
+/* state, y?, y_h?, y_c?, z, r, extra?, lens?, h0?, c0?, parameters?, columns? ; the recurrent half of RNN (cell 0), LSTM (1), GRU (2) and GRU with
  * linear_before_reset (3): y[t] from z[t], the input projection with the biases, and the state before it. The h hidden units are
  * cut into blocks of a vector, V; H = h rounded up to blocks, zero filled. Each cell has G = 1, 4, 3, 3 gates, which it computes
  * in one part, cell 2 in two: gates 0 and 1 of all blocks, then gate 2.
@@ -207,10 +207,17 @@
  * fewer in the last; extra [direction][block][3][V]: peepholes i, o, f (LSTM) or the recurrent bias (0, 0, new) (cell 3).
  * state: 4 of [directions][n][H], workspace. lens int32. reverse: direction 0 runs backwards (direction 1 always does). RNN applies fn.
  * With parameters [directions][3][2] gates go through functions[3 * direction + k], alpha and beta in parameters, instead: all of RNN
- * k 0; of GRU update and reset 0, new 1; of LSTM gates 0, new 1, the cell's way out 2. input_forget: LSTM's forget gate is 1 - input. */
+ * k 0; of GRU update and reset 0, new 1; of LSTM gates 0, new 1, the cell's way out 2. input_forget: LSTM's forget gate is 1 - input.
+ * nv not 0: an LSTM whose state is quantised in each step, all rows of a direction together, as X is for dynamic_product: r and columns
+ * are as w and these there. */
 #define FC_FIELDS_recurrent(I, F, V) \
     I(cell) I(steps) I(n) I(h) I(directions) I(reverse) I(z_step) I(z_row) I(y_step) I(y_direction) I(y_row) \
-    I(state_direction) I(state_row) I(fn) F(alpha) F(beta) F(clip) V(functions) I(input_forget)
+    I(state_direction) I(state_row) I(fn) F(alpha) F(beta) F(clip) V(functions) I(input_forget) I(nv) I(zeros)
+/* y [rows][columns], x, q (uint8 [rows][k, rounded up to 4], workspace), sums (int32 [rows], workspace, with zeros only), w (int8, fc_qconv_pack with
+ * panels of nv vectors), columns (int32 [2 or, with zeros, 3][columns]: scale, a float, net, zero), bias?, lens? (int32 [batch]) ; rows x_row apart become unsigned bytes, x = (q - zero
+ * point) * s, which cover the range of all of them and 0, and y = sum of (x - zero point) * (w - zero) * s * scale + bias. The sum is exact. net: the
+ * sum of w - zero. columns and bias are whole vectors. Rows from max(lens)*batch on do not count for the range. */
+#define FC_FIELDS_dynamic_product(I, F, V) I(rows) I(k) I(x_row) I(columns) I(nv) I(batch) I(zeros)
 
 /* y, index (int64), x ; max pooling over three spatial axes and where each maximum lies: plane*in + sum of position*steps[axis].
  * *_strides: of (n, first, second, third axis), channels contiguous. */
@@ -296,7 +303,7 @@
     X(max_pool_index, fc_scratch_max_pool_index) X(max_unpool, fc_scratch_max_unpool) X(grid_sample, fc_scratch_grid_sample) \
     X(roi_align, fc_scratch_roi_align) X(max_roi_pool, fc_scratch_none) X(col2im, fc_scratch_none) \
     X(deform_conv, fc_scratch_deform_conv) X(local_conv, fc_scratch_local_conv) X(pack_weights, fc_scratch_none) X(scale_weights, fc_scratch_none) \
-    X(recurrent, fc_scratch_recurrent) X(arg, fc_scratch_none) X(top_k, fc_scratch_top_k) X(nms, fc_scratch_nms) \
+    X(recurrent, fc_scratch_recurrent) X(dynamic_product, fc_scratch_dynamic_product) X(arg, fc_scratch_none) X(top_k, fc_scratch_top_k) X(nms, fc_scratch_nms) \
     X(nonzero, fc_scratch_none) X(compress, fc_scratch_none) X(gather_elements, fc_scratch_none) X(scatter_elements, fc_scratch_none) \
     X(gather_nd, fc_scratch_none) X(scatter_nd, fc_scratch_none) X(one_hot, fc_scratch_none) X(typed_reduce, fc_scratch_none) \
     X(cumsum, fc_scratch_none) X(pick, fc_scratch_none) X(typed_matmul, fc_scratch_none) X(reverse_sequence, fc_scratch_none)

@@ -6,7 +6,7 @@ import pytest
 from step_helper import Guarded, assert_close, run_step
 
 from fastcnn import _native
-from fastcnn.ops.recurrence.recurrent import CELLS, GRU_LINEAR, _Blocks
+from fastcnn.ops.recurrence.recurrent import CELLS, GRU_LINEAR, Blocks
 
 STEPS = 6
 SPELLED = {"RNN": ["Tanh"] * 3, "LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh", "None"]}
@@ -38,7 +38,7 @@ def cell_of(name, gates, extra, h, c, r):
 def case(name, n, h, directions, extra, lens, threads, spelled=False):
     """Runs the step on guarded buffers; returns (y, y_h) and what they should be. spelled: the same functions, named one by one."""
     kind = "GRU" if name == "linear GRU" else name
-    blocks = _Blocks(kind, directions, h, name == "linear GRU")
+    blocks = Blocks(kind, directions, h, name == "linear GRU")
     rng = np.random.default_rng(h * 31 + n)
     z, r, h0 = (rng.normal(size=s).astype(np.float32) for s in (
         (STEPS, n, directions, blocks.gates * h), (directions, blocks.gates * h, h), (directions, n, h)))
@@ -56,7 +56,7 @@ def case(name, n, h, directions, extra, lens, threads, spelled=False):
         cell=GRU_LINEAR if name == "linear GRU" else CELLS[kind], steps=STEPS, n=n, h=h, directions=directions, reverse=0,
         z_step=n * blocks.width, z_row=blocks.width, y_step=directions * n * h, y_direction=n * h, y_row=h,
         state_direction=n * h, state_row=h, fn=_native.UNARY["Tanh"], alpha=0, beta=0, clip=np.inf,
-        functions=[_native.UNARY[f] for f in SPELLED[kind]] * directions if spelled else (), input_forget=0)
+        functions=[_native.UNARY[f] for f in SPELLED[kind]] * directions if spelled else (), input_forget=0, nv=0, zeros=0)
     return status, (y.array, y_h.array), expected(name, z, r, more, h0, lens)
 
 

@@ -14,7 +14,7 @@ SHAPE_ONLY = ("Shape", "Size")
 LEARNT: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "FusedConv", "FusedGemm", "BatchNormalization", "InstanceNormalization",
                      "GroupNormalization", "LayerNormalization", "RMSNormalization"), ((1,), (2,))),
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), ((1, 2), (3,))),
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"), ((1, 2), (3,))),
     **dict.fromkeys(("QLinearConv", "QLinearMatMul"), ((3,), (8,))),
     **dict.fromkeys(("ConvInteger", "MatMulInteger", "PRelu"), ((1,), ())),
     **dict.fromkeys(("MatMul", "Einsum", "Mul", "Div", "FusedMatMul"), ((0, 1, 2, 3), ())),

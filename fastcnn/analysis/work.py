@@ -56,6 +56,13 @@ def _recurrent(b: BoundNode, y: Spec) -> int:
     return steps * batch * directions * rows * (features + rows // GATES[b.op_type])
 
 
+def _dynamic_lstm(b: BoundNode, y: Spec) -> int:
+    """x: (steps, batch, features); w: (directions, features, gates * hidden)."""
+    steps, batch, features = b.args.spec(0).shape
+    directions, _, columns = b.args.spec(1).shape
+    return steps * batch * directions * columns * (features + columns // GATES["LSTM"])
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("Conv", "DeformConv", "ConvInteger", "FusedConv", "QConv"), _convolution(1)),
     "QLinearConv": _convolution(3),
@@ -65,4 +72,5 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "QMatMul"), _matmul),
     "Einsum": _einsum,
     **dict.fromkeys(GATES, _recurrent),
+    "DynamicQuantizeLSTM": _dynamic_lstm,
 }

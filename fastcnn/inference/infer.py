@@ -91,7 +91,7 @@ def types_of(site: Site) -> Sequence[str | None]:
     if node.domain == OWN_DOMAIN and node.op_type in BYTES:
         return byte_types(node, kinds)
     if node.domain and (node.domain, node.op_type) in OTHERS:
-        return kinds[:1]
+        return kinds[:1] * len(node.outputs)
     try:
         return output_types(node, kinds, beyond=True)
     except ModelError:

@@ -137,5 +137,6 @@ OTHERS: dict[tuple[str, str], Rule] = {
     **dict.fromkeys(((OWN_DOMAIN, name) for name in ROUNDINGS.values()), LIKE_INPUT),
     **dict.fromkeys((("com.microsoft", "QLinearAdd"), ("com.microsoft", "QLinearMul")), Rule(quantized.quantized_binary)),
     **dict.fromkeys((("com.microsoft", name) for name in ("QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax")), LIKE_INPUT),
+    ("com.microsoft", "DynamicQuantizeLSTM"): Rule(recurrent.dynamic_lstm),
     **{(OWN_DOMAIN, name): rule for name, rule in BYTES.items()},
 }

@@ -55,7 +55,10 @@ TABLE: Mapping[str, Mapping[str, Mapping[str, Card]]] = {
         "reduction.reduce": dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
                                            "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"), Card(batching.reduce)),
     },
-    "recurrent": {"recurrence.recurrent": dict.fromkeys(("LSTM", "GRU", "RNN"), WHOLE)},
+    "recurrent": {
+        "recurrence.recurrent": dict.fromkeys(("LSTM", "GRU", "RNN"), WHOLE),
+        "recurrence.dynamic_lstm": {"DynamicQuantizeLSTM": WHOLE},
+    },
     "selection": {
         "indexing.selection": dict.fromkeys(("ArgMax", "ArgMin", "Hardmax", "TopK", "NonMaxSuppression", "NonZero", "Compress"), WHOLE),
     },
@@ -95,10 +98,11 @@ TABLE: Mapping[str, Mapping[str, Mapping[str, Card]]] = {
 }
 FAMILIES: Mapping[str, Mapping[str, Card]] = {
     family: {name: card for cards in modules.values() for name, card in cards.items()} for family, modules in TABLE.items()}
-OWN = frozenset((*ROUNDINGS.values(), "LocallyConnected", *FAMILIES["8 bits"]))
+# Operator -> its domain, where that is not ONNX's.
+DOMAINS: Mapping[str, str] = {**dict.fromkeys((*ROUNDINGS.values(), "LocallyConnected", *FAMILIES["8 bits"]), OWN_DOMAIN),
+                              "DynamicQuantizeLSTM": "com.microsoft"}
 # (domain, operator) -> its card.
-CARDS: dict[tuple[str, str], Card] = {(OWN_DOMAIN if name in OWN else "", name): card
-                                      for family in FAMILIES.values() for name, card in family.items()}
+CARDS: dict[tuple[str, str], Card] = {(DOMAINS.get(name, ""), name): card for family in FAMILIES.values() for name, card in family.items()}
 # Kernel -> its formula.
 FORMULAS: dict[str, Formula] = {}
 for (_, _name), _card in CARDS.items():

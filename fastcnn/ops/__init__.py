@@ -4,8 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
-from fastcnn.operators.cards import OWN, TABLE
-from fastcnn.operators.elementwise import OWN_DOMAIN
+from fastcnn.operators.cards import DOMAINS, TABLE
 from fastcnn.ops.base import Op
 
 
@@ -13,7 +12,7 @@ class Operators(Mapping[tuple[str, str], Op]):
     """(domain, name) -> Op, from the table OPERATORS of the module that the card names; imported when an operator is first asked for."""
 
     def __init__(self) -> None:
-        self._module = {(OWN_DOMAIN if name in OWN else "", name): module
+        self._module = {(DOMAINS.get(name, ""), name): module
                         for modules in TABLE.values() for module, cards in modules.items() for name in cards}
         self._found: dict[tuple[str, str], Op] = {}
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastcnn.selftest.maker import Make, Maker
+from fastcnn.selftest.maker import Case, Make, Maker
 
 
 def layers(m: Maker) -> dict[str, Make]:
@@ -71,6 +71,7 @@ def others(m: Maker) -> dict[str, Make]:
         "MatMul of int64": lambda: m.one("MatMul", (5, 67), m.rng.integers(-9, 9, (67, 19)), dtype=np.int64),
         "Equal": lambda: m.one("Equal", (3, 77), m.rng.integers(0, 256, (3, 77)), dtype=np.int64),
         "LSTM": lambda: m.one("LSTM", (5, 2, 19), m.normal(1, 4 * 17, 19), m.normal(1, 4 * 17, 17), hidden_size=17),
+        "DynamicQuantizeLSTM": lambda: _dynamic_lstm(m),
         "GRU": lambda: m.one("GRU", (5, 2, 19), m.normal(1, 3 * 17, 19), m.normal(1, 3 * 17, 17), hidden_size=17),
         **{f"Cast to {name}": m.cast(number) for name, number in (("int32", 6), ("int64", 7), ("int8", 3), ("bool", 9), ("float16", 10))},
         "QuantizeLinear": lambda: m.one("QuantizeLinear", (1, 5, 7, 11), np.float32(0.02), np.uint8(128)),
@@ -80,3 +81,12 @@ def others(m: Maker) -> dict[str, Make]:
         "QLinearMatMul": lambda: m.one("QLinearMatMul", (5, 67), np.float32(0.02), np.uint8(128), m.small(67, 35), np.float32(0.01),
                                        np.int8(0), np.float32(0.5), np.uint8(100), dtype=np.uint8),
     }
+
+
+def _dynamic_lstm(m: Maker) -> Case:
+    """Weights of both signs with a scale and a zero point a direction."""
+    names = ("x", "w", "r", "", "", "", "", "", "w_scale", "w_zero", "r_scale", "r_zero")
+    node = m.node("DynamicQuantizeLSTM", names, ("y",), domain="com.microsoft", hidden_size=17)
+    zero, scale = np.array([5], np.int8), np.array([0.01], np.float32)
+    return m.case([node], {"x": m.normal(5, 2, 19)}, {"w": m.small(1, 19, 4 * 17), "r": m.small(1, 17, 4 * 17), "w_scale": scale,
+                                                      "w_zero": zero, "r_scale": scale, "r_zero": zero})

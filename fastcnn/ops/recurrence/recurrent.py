@@ -27,6 +27,7 @@ FUNCTIONS: dict[str, tuple[str, float | None, float | None]] = {
     "hardsigmoid": ("HardSigmoid", 0.2, 0.5), "elu": ("Elu", 1.0, None)}
 # Gates computed at once, first to past the last, and the blocks of a panel: four vectors hide the latency of an FMA.
 PARTS = {"RNN": ((0, 1, 4),), "LSTM": ((0, 4, 1),), "GRU": ((0, 2, 2), (2, 3, 4)), "linear GRU": ((0, 3, 1),)}
+FLOATS = {"nv": 0, "zeros": 0}      # fields of weights that are no bytes
 
 
 class Recurrent(Op):
@@ -46,11 +47,11 @@ class Recurrent(Op):
         return floats and args.spec(0).rank == 3 and args.spec(0).size > 0 and self._functions(args) is not None
 
     def lower(self, low: Lowering) -> None:
-        d, rows, h = low.args.spec(2).shape
+        d, rows, h = self.hidden_rows(low.args)
         steps, n = _time_and_batch(low.args)
         linear = bool(low.node.attrs.get("linear_before_reset", 0))
-        blocks = _Blocks(self.kind, d, h, linear)
-        z = self._project(low, blocks, linear)
+        blocks = Blocks(self.kind, d, h, linear)
+        z = self.project(low, blocks, linear)
         z_step, z_row = (z.strides[0], z.strides[1]) if not _batch_first(low.args) else (z.strides[1], z.strides[0])
         y = self._output(low, n, d, h)
         outputs = [_plain(low, i) for i in (1, 2)]
@@ -59,15 +60,20 @@ class Recurrent(Op):
         cell, parameters = self._cell(low)
         y_step, y_direction, y_row = _order(low.args, y.strides) if y else (0, 0, 0)
         state_row, state_direction = (d * h, h) if _batch_first(low.args) else (h, n * h)
-        low.emit("recurrent", [state, y, *outputs, z, self._weights(low, blocks, linear), self._extra(low, blocks, linear), *optional,
-                                parameters],
+        (weights, *columns), stored = self.state_weights(low, blocks, linear)
+        low.emit("recurrent", [state, y, *outputs, z, weights, self._extra(low, blocks, linear), *optional, parameters, *columns],
                  steps * n * d * rows * h, cell=GRU_LINEAR if linear and self.kind == "GRU" else CELLS[self.kind], steps=steps, n=n, h=h,
                  directions=d, reverse=int(low.node.attrs.get("direction", "forward") == "reverse"), z_step=z_step, z_row=z_row,
                  y_step=y_step, y_direction=y_direction, y_row=y_row, state_direction=state_direction,
-                 state_row=state_row, **cell)
+                 state_row=state_row, **stored, **cell)
         for i, target in enumerate([y, *outputs]):
             if target is not None:
                 low.alias(i, target)
+
+    def hidden_rows(self, args: Args) -> tuple[int, int, int]:
+        """(directions, gates * hidden, hidden)."""
+        d, rows, h = args.spec(2).shape
+        return d, rows, h
 
     # ---- attributes ----
 
@@ -108,7 +114,7 @@ class Recurrent(Op):
 
     # ---- weights ----
 
-    def _project(self, low: Lowering, blocks: _Blocks, linear: bool) -> Tensor:
+    def project(self, low: Lowering, blocks: Blocks, linear: bool) -> Tensor:
         """z = X W^T + bias of all time steps, gates in blocks; its first axes are those of X."""
         x, names = low.read(0), low.node.inputs
         rows = x.shape[0] * x.shape[1]
@@ -137,7 +143,7 @@ class Recurrent(Op):
             rb[:, 2 * rb.shape[1] // 3:] = 0
         return (wb + rb)[:, :, None]
 
-    def _computed_bias(self, low: Lowering, blocks: _Blocks, linear: bool) -> Tensor:
+    def _computed_bias(self, low: Lowering, blocks: Blocks, linear: bool) -> Tensor:
         """_input_bias() for biases that the run computes."""
         rows = blocks.gates * blocks.hidden
         wb, rb = (low.read(3, "dense").slice(1, first, rows) for first in (0, rows))
@@ -147,15 +153,17 @@ class Recurrent(Op):
             low.copy(both.slice(1, 2 * blocks.hidden, blocks.hidden), wb.slice(1, 2 * blocks.hidden, blocks.hidden))
         return blocks.place_rows(low, both.view((*both.shape, 1))).view((blocks.width,))
 
-    def _weights(self, low: Lowering, blocks: _Blocks, linear: bool) -> Tensor:
+    def state_weights(self, low: Lowering, blocks: Blocks, linear: bool) -> tuple[list[Tensor | None], dict[str, int]]:
+        """[R as the step multiplies it, of bytes also numbers of its columns], and fields about them."""
         if low.args.values[2] is None:
-            return blocks.place_panels(low, low.read(2))
-        return low.packed((self.kind, "recurrent", low.node.input(2), *blocks.key), lambda: blocks.panels(low.args.value(2)))
+            return [blocks.place_panels(low, low.read(2))], FLOATS
+        key = (self.kind, "recurrent", low.node.input(2), *blocks.key)
+        return [low.packed(key, lambda: blocks.panels(low.args.value(2)))], FLOATS
 
-    def _extra(self, low: Lowering, blocks: _Blocks, linear: bool) -> Tensor | None:
+    def _extra(self, low: Lowering, blocks: Blocks, linear: bool) -> Tensor | None:
         """Peepholes of an LSTM, the recurrent bias of a linear GRU's new gate; three vectors a block."""
         def make() -> np.ndarray:
-            d, h = low.args.spec(2).shape[::2]
+            d, _, h = self.hidden_rows(low.args)
             if self.kind == "LSTM":
                 parts = low.args.value(7).reshape(d, 3, h)
             else:
@@ -190,7 +198,7 @@ class Recurrent(Op):
         return _plain(low, 0, dense_strides(shape) if _batch_first(low.args) or low.dense_output() else beside)
 
 
-class _Blocks:
+class Blocks:
     """The hidden units cut into blocks of a vector, all gates of a block together (FC_FIELDS_recurrent).
 
     parts   (first gate, past the last, blocks of a panel) of what a time step computes at once
@@ -207,7 +215,7 @@ class _Blocks:
 
     def _cut(self, w: np.ndarray, gates: int) -> np.ndarray:
         """(D, gates*H, K) as (D, blocks, gates, lanes, K), zero filled."""
-        full = np.zeros((self.directions, gates, self.padded, w.shape[2]), F32)
+        full = np.zeros((self.directions, gates, self.padded, w.shape[2]), w.dtype)
         full[:, :, :self.hidden] = w.reshape(self.directions, gates, self.hidden, -1)
         return full.reshape(self.directions, gates, self.count, self.lanes, -1).swapaxes(1, 2)
 

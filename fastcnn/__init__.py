@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from fastcnn import _native
 from fastcnn.cpu import cpu_info, select_instruction_set
 from fastcnn.ir.errors import (
     ConfigurationError,
@@ -23,6 +24,7 @@ from fastcnn.ir.errors import (
     TimeLimitError,
     UnsupportedOperatorError,
 )
+from fastcnn.ir.record import make_with
 from fastcnn.locks import uncollected, uncut
 from fastcnn.machine.current import select_machine
 from fastcnn.version import __version__
@@ -56,6 +58,7 @@ __all__ = [
     "set_global_thread_pool_sizes", "set_seed",
 ]
 
+make_with(_native)
 select_instruction_set()
 select_machine()
 

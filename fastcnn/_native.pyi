@@ -1,5 +1,5 @@
 """Types of fastcnn_c/_native.pyx: the border between the two halves."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ FORM_SKIPPED: int
 FORM_MESSAGE: int
 FORM_CALL: int
 OUT_OF_TIME: int
+RECORD_NEEDED: int
+RECORD_VALUE: int
+RECORD_FACTORY: int
 STATUS: dict[int, str]
 DTYPES: dict[str, int]
 POOLS: dict[str, int]
@@ -104,6 +107,9 @@ class MappedFile:
     cut: bool
     def __init__(self, data: Any) -> None: ...
 
+def record_init(names: tuple[str, ...], kinds: tuple[int, ...], values: tuple[Any, ...], places: int, asked: int, post: bool,
+                odd: Callable[..., None]) -> Callable[..., None]: ...
+def record_changed(instance: Any, names: tuple[str, ...], changes: dict[str, Any]) -> Any: ...
 def begin_reading_files() -> None: ...
 def end_reading_files() -> None: ...
 def isas() -> list[str]: ...

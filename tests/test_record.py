@@ -14,6 +14,13 @@ from fastcnn.ir import record
 BOTH = [dataclasses.dataclass, record.dataclass]
 
 
+@pytest.fixture(autouse=True, params=["native", "compiled"])
+def maker(request, monkeypatch):
+    """Classes with an __init__ of the native module, and with one that is compiled where there is none."""
+    if request.param == "compiled":
+        monkeypatch.setattr(record, "_makers", [])
+
+
 def classes(dataclass):
     """Frozen with every kind of field, one that inherits from it, one that may be written to."""
     @dataclass(frozen=True)
@@ -140,3 +147,33 @@ def test_record_pickles_and_tells_its_parameters():
     spec = Spec(F32, (1, 2))
     assert pickle.loads(pickle.dumps(spec)) == spec
     assert list(inspect.signature(Spec).parameters) == ["dtype", "shape"]
+
+
+def test_record_of_another_class_inside_has_its_own_parameters():
+    _, derived, _ = classes(record.dataclass)
+
+    class Own(derived):
+        """Not made by the decorator."""
+
+        def __init__(self, x: int) -> None:
+            super().__init__(x)
+
+    assert list(inspect.signature(Own).parameters) == ["x"]
+    assert list(inspect.signature(derived).parameters) == ["a", "b", "c", "hidden", "d", "named"]
+    assert Own(3).a == 3
+
+
+def test_record_changed_has_the_named_attributes_only():
+    base, *_ = classes(record.dataclass)
+    one = base(1, named="x")
+    object.__setattr__(one, "seen", 5)
+    other = record.changed(one, ("a", "b", "named"), {"a": 2})
+    assert vars(other) == {"a": 2, "b": (1, 2), "named": "x"} and type(other) is base
+
+
+def test_record_positional_and_named_arguments_that_do_not_fit():
+    base, derived, _ = classes(record.dataclass)
+    for wrong, named in (((1, 2), {"a": 3}), ((1, (2,), [], 7, "x"), {}), ((1,), {"later": 4}), ((1, 2, 3, 4, 5, 6), {})):
+        with pytest.raises(TypeError):
+            base(*wrong, **named)
+    assert derived(1, d=2.0).d == 2.0 and derived(1).later == 3

@@ -41,9 +41,9 @@ class ConvShape:
 
     def __post_init__(self) -> None:
         if self.kh == 1:
-            self.__dict__["dh"] = 1
+            object.__setattr__(self, "dh", 1)
         if self.kw == 1:
-            self.__dict__["dw"] = 1
+            object.__setattr__(self, "dw", 1)
 
     @property
     def window(self) -> dict[str, int]:

@@ -5,14 +5,14 @@ Made by the reader, rewritten by the passes, read by everything after them. Know
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import field, replace
+from dataclasses import field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.lazy import lazy
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import changed, dataclass
 
 Dim = int | str | None          # a size, a symbolic name, unknown
 Shape = tuple[Dim, ...]
@@ -41,7 +41,7 @@ class Activation:
     beta: float = 0.0
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class Node:
     """One operator application. Omitted optional inputs and outputs are "".
 
@@ -56,31 +56,16 @@ class Node:
     op_type: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attrs: dict[str, Any]
+    attrs: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     domain: str = ""
     version: int = 0
     captures: tuple[tuple[str, str], ...] = ()
     activation: Activation | None = None
 
-    def __init__(self, op_type: str, inputs: tuple[str, ...], outputs: tuple[str, ...], attrs: dict[str, Any] | None = None,
-                 name: str = "", domain: str = "", version: int = 0, captures: tuple[tuple[str, str], ...] = (),
-                 activation: Activation | None = None) -> None:
-        fields = self.__dict__                  # a frozen dataclass's own __init__ takes three times as long
-        fields["op_type"], fields["inputs"], fields["outputs"] = op_type, inputs, outputs
-        fields["attrs"] = {} if attrs is None else attrs
-        fields["name"], fields["domain"], fields["version"] = name, domain, version
-        fields["captures"], fields["activation"] = captures, activation
-
     def but(self, **changes: Any) -> Node:
         """A copy of the node with these fields changed."""
-        node = object.__new__(Node)
-        fields = node.__dict__
-        fields.update(self.__dict__)
-        fields.pop("reads", None)
-        fields.pop("bodies", None)
-        fields.update(changes)
-        return node
+        return changed(self, NODE_FIELDS, changes)
 
     def input(self, i: int) -> str:
         """The name of input i, "" where it is omitted."""
@@ -109,6 +94,9 @@ class Node:
         attrs = ", ".join(f"{k}={v}" for k, v in shown.items() if not isinstance(v, np.ndarray) or v.size < 8)
         tail = f" -> {self.activation.name}" if self.activation else ""
         return f"{', '.join(self.outputs)} = {self.op_type}({', '.join(self.inputs)}) {{{attrs}}}{tail}"
+
+
+NODE_FIELDS = tuple(field.name for field in fields(Node))
 
 
 def is_control_flow(node: Node) -> bool:

@@ -22,5 +22,6 @@ class lazy(Generic[T]):
     def __get__(self, instance: object | None, owner: type | None = None) -> lazy[T] | T:
         if instance is None:
             return self
-        value = instance.__dict__[self.name] = self.make(instance)
+        value = self.make(instance)
+        object.__setattr__(instance, self.name, value)          # not through __dict__: see fastcnn_c/records.pxi
         return value

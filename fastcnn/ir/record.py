@@ -1,8 +1,8 @@
 """dataclass: a faster replacement of the standard library's decorator, for the sixty classes that a load imports.
 
-dataclasses compiles up to six methods for each class at import, which takes 0.4 ms. Here all classes share their methods; only __init__ is
-compiled, when the first instance is made, and writes to __dict__ without __setattr__. Making a class takes a tenth of the time, filling an
-instance a third.
+dataclasses compiles up to six methods for each class at import, which takes 0.4 ms. Here all classes share their methods. __init__ is made
+by the native module where make_with() has named it, else compiled when the first instance is made. Making a class takes a tenth of the
+time, filling an instance a third.
 """
 from __future__ import annotations
 
@@ -10,7 +10,46 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import MISSING, FrozenInstanceError, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import inspect
+
+Record = TypeVar("Record")
+
+
+class Maker(Protocol):
+    """What the native module does for these classes; fastcnn_c/records.pxi says how."""
+
+    RECORD_NEEDED: int
+    RECORD_VALUE: int
+    RECORD_FACTORY: int
+
+    def record_init(self, names: tuple[str, ...], kinds: tuple[int, ...], values: tuple[Any, ...], places: int, asked: int, post: bool,
+                    odd: Callable[..., None]) -> Callable[..., None]:
+        """An __init__ that sets these attributes."""
+
+    def record_changed(self, instance: Any, names: tuple[str, ...], changes: dict[str, Any]) -> Any:
+        """A copy of an instance with some of these attributes changed."""
+
+
+_makers: list[Maker] = []
+
+
+def make_with(maker: Maker) -> None:
+    """Sets the Maker. A module that may import the native module calls this once; this file may not import it."""
+    _makers[:] = [maker]
+
+
+def changed(instance: Record, names: tuple[str, ...], changes: dict[str, Any]) -> Record:
+    """A copy of an instance that has these attributes and no others, some of them changed."""
+    if _makers:
+        made: Record = _makers[0].record_changed(instance, names, changes)
+        return made
+    made = object.__new__(type(instance))
+    for name in names:
+        object.__setattr__(made, name, changes[name] if name in changes else getattr(instance, name))
+    return made
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
@@ -22,7 +61,8 @@ else:
             dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
             methods = {"__repr__": _repr}
             if init:
-                methods["__init__"] = _late_init(cls)
+                methods["__init__"] = _native_init(cls) if _makers else _late_init(cls)
+                methods["__signature__"] = _Signature()
             if eq:
                 methods |= _comparison(cls, frozen)
             if frozen:
@@ -37,10 +77,40 @@ else:
 
 def _late_init(cls: Any) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        cls.__init__ = _compiled_init(cls)          # two threads at once both make it, and it is the same
+        cls.__init__ = _native_init(cls) if _makers else _compiled_init(cls)     # two threads at once both make it, and it is the same
         cls.__init__(self, *args, **kwargs)
 
     return __init__
+
+
+def _native_init(cls: Any) -> Callable[..., None]:
+    """An __init__ by the native module; one is compiled for arguments that it does not take, so that the error is Python's own."""
+    native = _makers[0]
+    ordered = sorted(fields(cls), key=lambda field: 2 * (not field.init) + bool(field.kw_only))
+    kinds: list[int] = []
+    values: list[Any] = []
+    for field in ordered:
+        if field.default_factory is not MISSING:
+            kinds.append(native.RECORD_FACTORY)
+            values.append(field.default_factory)
+        else:
+            kinds.append(native.RECORD_VALUE if field.default is not MISSING else native.RECORD_NEEDED)
+            values.append(field.default)
+    places = sum(field.init and not field.kw_only for field in ordered)
+    return native.record_init(tuple(field.name for field in ordered), tuple(kinds), tuple(values), places,
+                              sum(field.init for field in ordered), hasattr(cls, "__post_init__"),
+                              lambda self, *args, **kwargs: _compiled_init(cls)(self, *args, **kwargs))
+
+
+class _Signature:
+    """The parameters of a class for inspect.signature(), made when they are asked for; not those of a subclass with its own __init__."""
+
+    def __get__(self, instance: object, owner: Any) -> inspect.Signature:
+        if "__signature__" not in owner.__dict__:
+            raise AttributeError("__signature__")
+        import inspect
+        whole = inspect.signature(_compiled_init(owner))
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
 def _compiled_init(cls: Any) -> Any:

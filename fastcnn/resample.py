@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
 
 from fastcnn.ir.graph import Node
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Args
+from fastcnn.ratio import Ratio
 
 F = np.float32
-HALF = Fraction(1, 2)
+HALF = Ratio(1, 2)
 MODES = ("nearest", "linear", "cubic")
 COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
                "tf_crop_and_resize", "tf_half_pixel_for_nn")
@@ -39,7 +39,7 @@ class Axis:
 
     size: int
     out: int
-    scale: Fraction | float = Fraction(1)
+    scale: Ratio | float = Ratio(1)
     region: tuple[float, float] = (0.0, 1.0)
 
     @property
@@ -97,7 +97,7 @@ def resized_axes(node: Node, shape: Sequence[int], roi: np.ndarray | None, scale
         if len(factors) != len(axes) or not all(0 < factor < np.inf for factor in factors):
             raise ValueError(f"scales {[float(f) for f in factors]} for {len(axes)} axes")
         new = [scaled_extent(n, factor) for n, factor in zip(old, factors)]
-        ratios: Sequence[Fraction | float] = [float(factor) for factor in factors]
+        ratios: Sequence[Ratio | float] = [float(factor) for factor in factors]
     elif sizes is not None and len(sizes) == len(axes):
         new, ratios = kept_ratio(node.attrs.get("keep_aspect_ratio_policy", "stretch"), old, [int(s) for s in sizes])
     else:
@@ -123,11 +123,11 @@ def scaled_extent(size: int, scale: float | np.float32) -> int:
     return int(extent)
 
 
-def kept_ratio(policy: str, sizes: list[int], outs: list[int]) -> tuple[list[int], list[Fraction]]:
+def kept_ratio(policy: str, sizes: list[int], outs: list[int]) -> tuple[list[int], list[Ratio]]:
     """(extents, scales) by keep_aspect_ratio_policy: as given, or one scale for all axes, with extents rounded to nearest, halves up."""
-    ratios = [Fraction(out, size) if size else Fraction(1) for out, size in zip(outs, sizes)]
+    ratios = [Ratio(out, size) if size else Ratio(1) for out, size in zip(outs, sizes)]
     if policy == "stretch":
-        return outs, [max(ratio, Fraction(0)) for ratio in ratios]
+        return outs, [max(ratio, Ratio(0)) for ratio in ratios]
     ratio = min(ratios) if policy == "not_larger" else max(ratios)
     return [math.floor(ratio * size + HALF) for size in sizes], [ratio] * len(sizes)
 
@@ -182,7 +182,7 @@ def positions(axis: Axis, mode: str) -> tuple[np.ndarray, np.ndarray]:
         return np.floor(at).astype(np.int64), at - np.floor(at)
     first, step = _line(axis, mode)
     unit = math.lcm(first.denominator, step.denominator)
-    start, stride = int(first * unit), int(step * unit)
+    start, stride = math.floor(first * unit), math.floor(step * unit)
     small = abs(start) + abs(stride) * axis.out < INT64_BOUND
     numerators = start + stride * np.arange(axis.out, dtype=np.int64 if small else object)
     return (numerators // unit).astype(np.int64), (numerators % unit / unit).astype(np.float64)
@@ -190,23 +190,23 @@ def positions(axis: Axis, mode: str) -> tuple[np.ndarray, np.ndarray]:
 
 def is_rounded(axis: Axis, mode: str) -> bool:
     """Whether the positions depend on floats of the model (scales, a region), not on extents alone."""
-    return axis.region != (0.0, 1.0) if mode == "tf_crop_and_resize" else mode != "align_corners" and not isinstance(axis.scale, Fraction)
+    return axis.region != (0.0, 1.0) if mode == "tf_crop_and_resize" else mode != "align_corners" and not isinstance(axis.scale, Ratio)
 
 
-def _line(axis: Axis, mode: str) -> tuple[Fraction, Fraction]:
+def _line(axis: Axis, mode: str) -> tuple[Ratio, Ratio]:
     """(coordinate of output element 0, distance from one to the next)."""
     size, out = axis.size, axis.out
     if mode in ("align_corners", "tf_crop_and_resize"):
-        centre = Fraction(size - 1, 2) if mode == "tf_crop_and_resize" else Fraction(0)
-        return (Fraction(0), Fraction(size - 1, out - 1)) if out > 1 else (centre, Fraction(0))
-    step = 1 / Fraction(axis.scale)
+        centre = Ratio(size - 1, 2) if mode == "tf_crop_and_resize" else Ratio(0)
+        return (Ratio(0), Ratio(size - 1, out - 1)) if out > 1 else (centre, Ratio(0))
+    step = Ratio(1) / Ratio.of(axis.scale)
     if mode == "asymmetric":
-        return Fraction(0), step
+        return Ratio(0), step
     if mode == "tf_half_pixel_for_nn":
         return step / 2, step
     if mode == "pytorch_half_pixel" and out == 1:
-        return Fraction(0), Fraction(0)
-    moved = (size - out * step) / 2 if mode == "half_pixel_symmetric" else 0
+        return Ratio(0), Ratio(0)
+    moved = (Ratio(size) - step * out) / 2 if mode == "half_pixel_symmetric" else Ratio(0)
     return moved + step / 2 - HALF, step
 
 
@@ -234,7 +234,7 @@ def coordinates(axis: Axis, mode: str) -> np.ndarray:
 
 def _goes_up(axis: Axis, ratio: np.ndarray, nearest: str) -> np.ndarray:
     """Whether the neighbour is the element after; "simple" is what came before opset 11: down when enlarging, up when shrinking."""
-    tie = 0.0 if isinstance(axis.scale, Fraction) else TIE
+    tie = 0.0 if isinstance(axis.scale, Ratio) else TIE
     if nearest == "round_prefer_floor":
         return ratio > 0.5 + tie
     if nearest == "round_prefer_ceil":
@@ -252,7 +252,7 @@ def _cubic(d: np.ndarray, a: float) -> np.ndarray:
 
 def _filtered(axis: Axis, ratio: np.ndarray, how: Sampling) -> tuple[int, np.ndarray]:
     """Antialiasing: the kernel is widened by the factor of the shrinking, its weights sum to one. (taps before the element, weights)."""
-    before = math.ceil((1 if how.mode == "linear" else 2) / Fraction(axis.scale))
+    before = math.ceil(Ratio(1 if how.mode == "linear" else 2) / Ratio.of(axis.scale))
     d = np.abs(np.arange(-before, before + 1) - ratio) * float(axis.scale)
     weights = np.maximum(1 - d, 0) if how.mode == "linear" else _cubic(d, how.cubic_a)
     return before, weights / weights.sum(1, keepdims=True)

@@ -17,7 +17,7 @@ PYTHON, NATIVE, TESTS = ROOT / "fastcnn", ROOT / "fastcnn_c", ROOT / "tests"
 
 # Rooms: folders, and these of single files. Room -> the rooms it may import from.
 FILES = {
-    "base": {"boundary", "budget", "ir", "locks", "mapping", "version", "resample"},
+    "base": {"boundary", "budget", "ir", "locks", "mapping", "version", "ratio", "resample"},
     "native": {"_native"},
     "cpu": {"cpu"},
     "expansion": {"expansion"},

@@ -166,7 +166,7 @@ def test_ratio_kept_is_exact() -> None:
         for out in range(1, 30):
             axes = resized_axes(node, [size, 5], None, None, [out, 1000])
             assert [axis.out for axis in axes] == [int(Fraction(out * n, size) + Fraction(1, 2)) for n in (size, 5)]
-            assert {axis.scale for axis in axes} == {Fraction(out, size)}
+            assert {(axis.scale.numerator, axis.scale.denominator) for axis in axes} == {Fraction(out, size).as_integer_ratio()}
 
 
 @pytest.mark.parametrize("version, op", [(7, "Upsample"), (9, "Upsample"), (10, "Resize"), (13, "Resize")])

@@ -22,6 +22,7 @@ from fastcnn.locks import uncollected, uncut
 from fastcnn.mapping import reading
 from fastcnn.model import Model
 from fastcnn.passes import run_passes  # noqa: F401   every session runs them: imported with the class, not by the first load
+from fastcnn.passes.half_border import half_border  # noqa: F401   likewise
 from fastcnn.plan.deadline import Deadline
 from fastcnn.reader import read, with_constants, with_sizes
 from fastcnn.sources import Source, through

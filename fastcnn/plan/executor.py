@@ -20,6 +20,7 @@ from fastcnn.ir.spec import F32, Spec
 from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import guard_reads, mappings_of, reading
 from fastcnn.ops import OPS
+from fastcnn.ops.convolution import conv  # noqa: F401   nearly every model asks for it: imported with the class, not by the first load
 from fastcnn.plan.aliasing import apart
 from fastcnn.plan.batches import run_stage
 from fastcnn.plan.bind import spec_of

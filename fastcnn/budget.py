@@ -10,8 +10,8 @@ from fastcnn.ir.errors import LimitError
 from fastcnn.ir.lazy import lazy
 from fastcnn.ir.record import dataclass
 
-# Axes of a tensor: numpy knows no more.
-MAX_RANK = 64
+# Axes of a tensor: numpy knows no more, numpy 1 no more than 32.
+MAX_RANK = 32 if np.__version__.startswith("1.") else 64
 # Nodes of a graph with its functions and bodies expanded: the largest published networks have some ten thousand.
 MOST_NODES = 100_000
 # Native steps of one node: a transposed convolution has one for each position of its stride, one over volumes one for each depth.

@@ -7,10 +7,17 @@ from graph_helper import model
 from onnx import helper
 
 import fastcnn
+from fastcnn.budget import MAX_RANK
 
 node = helper.make_node
 pytestmark = pytest.mark.filterwarnings("ignore:.*no native kernel:RuntimeWarning")
 F32 = np.float32
+
+
+def ranks(*those: int) -> list:
+    """Those numbers of axes, skipped where numpy has no arrays of so many."""
+    return [pytest.param(rank, marks=pytest.mark.skipif(rank > MAX_RANK, reason=f"numpy {np.__version__} has at most {MAX_RANK} axes"))
+            for rank in those]
 
 
 def pairs(rank: int) -> np.ndarray:
@@ -53,7 +60,7 @@ def test_as_many_axes_as_there_are(kind, rank):
     np.testing.assert_allclose(y, expected(pairs(rank).T, pairs(rank)), rtol=1e-6)
 
 
-@pytest.mark.parametrize("rank", [9, 33, 64])
+@pytest.mark.parametrize("rank", ranks(9, 33, 64))
 def test_axes_of_one_element_are_as_good_as_none(rank):
     """A row and a column among them."""
     row, column = np.arange(3, dtype=F32).reshape(3, *[1] * (rank - 1)), np.arange(2, dtype=F32).reshape(*[1] * (rank - 1), 2)
@@ -63,7 +70,7 @@ def test_axes_of_one_element_are_as_good_as_none(rank):
     np.testing.assert_array_equal(y, (row + column)[2:])
 
 
-@pytest.mark.parametrize("rank", [28, 29, 40, 64])
+@pytest.mark.parametrize("rank", ranks(28, 29, 40, 64))
 def test_matrices_in_more_batches_than_there_are_letters(rank):
     """Moved elements times constants: unshared convolution is looked for."""
     shape = (1, 2, 2, 2, *[1] * (rank - 6), 2, 2)
@@ -71,3 +78,9 @@ def test_matrices_in_more_batches_than_there_are_letters(rank):
     nodes = [node("Reshape", ["x", "s"], ["r"]), node("MatMul", ["r", "w"], ["y"])]
     (y,) = fastcnn.load(model(nodes, {"x": [32]}, ["y"], {"s": np.array(shape), "w": w})).run(None, {"x": pairs(5).reshape(-1)})
     np.testing.assert_array_equal(y, pairs(5).reshape(shape) @ w)
+
+
+def test_more_axes_than_numpy_has_are_refused_when_shapes_are_known():
+    shape = np.array([3] + [1] * MAX_RANK)
+    with pytest.raises(fastcnn.FastCNNError, match=f"'turn'.*{MAX_RANK + 1} axes, at most {MAX_RANK}"):
+        fastcnn.load(model([node("Reshape", ["x", "s"], ["r"], name="turn"), node("Relu", ["r"], ["y"])], {"x": [3]}, ["y"], {"s": shape}))

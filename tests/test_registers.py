@@ -104,12 +104,17 @@ def disassemble(path: Path) -> dict[str, list[Instruction]]:
     return functions
 
 
-def innermost_fma_loops(body: list[Instruction]) -> list[list[Instruction]]:
-    """Stretches between a backward jump and its target that multiply and hold no smaller such stretch."""
+def fma_loops(body: list[Instruction]) -> list[list[Instruction]]:
+    """Stretches between a backward jump and its target that multiply."""
     ends = [(i.jump_target, i.address) for i in body if i.jump_target is not None
             and body[0].address <= i.jump_target <= i.address]
     loops = [[i for i in body if begin <= i.address <= end] for begin, end in ends]
-    multiplying = [loop for loop in loops if any(i.is_fma for i in loop)]
+    return [loop for loop in loops if any(i.is_fma for i in loop)]
+
+
+def innermost_fma_loops(body: list[Instruction]) -> list[list[Instruction]]:
+    """Those that hold no smaller one."""
+    multiplying = fma_loops(body)
     return [loop for loop in multiplying if not any(other is not loop and other[0].address >= loop[0].address
                                                     and other[-1].address <= loop[-1].address and len(other) < len(loop)
                                                     for other in multiplying)]
@@ -169,7 +174,8 @@ ROWS = [name for isa in _native.isas() if isa == "avx512" for name in _native.ke
 
 @pytest.mark.parametrize("kernel", ROWS)
 def test_registers_rows_of_depthwise_convolutions_keep_their_sums(native, kernel):
-    kept = [i for i in native[kernel] if i.stores_vector and "(%rsp" in i.operands]
+    """In no loop: what is set aside once before the first one, as a bias, costs nothing."""
+    kept = [i for loop in fma_loops(native[kernel]) for i in loop if i.stores_vector and "(%rsp" in i.operands]
     assert not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"
 
 

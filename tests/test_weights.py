@@ -14,7 +14,8 @@ from fastcnn import _native
 from fastcnn.convolve.compressed_gemm import BYTES, COMPRESSED_GEMM, CompressedGemm, compressed
 from fastcnn.convolve.ladder import choose
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
-from fastcnn.machine.current import current, using
+from fastcnn.machine.current import using
+from fastcnn.machine.table import ROWS
 
 K, HIDDEN, CLASSES = 200, 150, 41
 
@@ -106,7 +107,7 @@ def test_weights_pay_where_reading_them_takes_long() -> None:
     """One row of a matrix product and small maps, not large ones; never by themselves."""
     small = ConvShape(1, 1, 2048, 512, 1, 1, 1, 1, 1, 1, 0, 0, 7, 7, 7, 7)
     large, one = replace(small, ih=56, iw=56, oh=56, ow=56), replace(small, ih=1, iw=1, oh=1, ow=1)
-    with using(replace(current(), memory=6.0, wide=replace(current().wide, fmas=2.0), narrow=replace(current().narrow, fmas=2.0))):
+    with using(ROWS["sapphire_rapids"]):
         for shape, pays in ((one, True), (small, _native.vector_length() > 1), (large, False)):
             assert COMPRESSED_GEMM.pays(Problem(shape, own_places(shape), weights="int8")) == pays
             rungs = {choose(Problem(shape, own_places(shape), threads, weights="int8")).rung for threads in (1, 2, 8)}

@@ -52,7 +52,7 @@ docs: $(VENV)/built
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs out/docs
 	@echo "out/docs/index.html"
 
-# Wheels for every CPython from 3.10 to 3.13 that there is, each installed and tried in a clean environment:  WHEELS=python3.12 make wheel
+# Wheels for every CPython from 3.10 to 3.14 that there is, each installed and tried in a clean environment:  WHEELS=python3.12 make wheel
 wheel:
 	.ci/wheels $(WHEELS)
 

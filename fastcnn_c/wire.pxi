@@ -1,29 +1,31 @@
 # Serialised messages by tables of their fields: https://protobuf.dev/programming-guides/encoding. Knows no message by name.
 
 # How a field is read, the third item of its row in a table: (name, repeated, form, inside).
-FORM_INT, FORM_FLOAT, FORM_TEXT, FORM_BYTES, FORM_SKIPPED, FORM_MESSAGE, FORM_CALL = range(7)
+FORM_INT, FORM_FLOAT, FORM_TEXT, FORM_BYTES, FORM_SKIPPED, FORM_SHARED, FORM_MESSAGE, FORM_CALL = range(8)
 
 cdef enum:
-    INT, FLOAT, TEXT, BYTES, SKIPPED, MESSAGE, CALL
+    INT, FLOAT, TEXT, BYTES, SKIPPED, SHARED, MESSAGE, CALL
     TAG_BYTES = 5, VALUE_BYTES = 10                      # the longest that protobuf takes: tags and lengths have 32 bits, values 64
+    SHARED_BYTES = 256                                   # longer messages of a FORM_SHARED are hardly ever the same
 
 
 cdef class WireReader:
     """read(kind, depth): the message that is serialised in data.
 
-    tables   kind -> tag -> (name, repeated, form, inside): the kind of message there, or read(data, begin, end) of a FORM_CALL
+    tables   kind -> tag -> (name, repeated, form, inside): the kind of message there, or read(data, begin, end) of a FORM_CALL.
+             Equal short messages of a FORM_SHARED are one object
     classes  kind -> the class of messages of that kind, objects with a __dict__
     odd      the exception for what is not in the tables, or cut off
     """
 
     cdef object data, odd
-    cdef dict tables, classes
+    cdef dict tables, classes, shared
     cdef const unsigned char[::1] view
     cdef Py_ssize_t size
 
     def __init__(self, data, dict tables, dict classes, odd):
         self.data, self.tables, self.classes, self.odd = data, tables, classes, odd
-        self.view, self.size = data, len(data)
+        self.view, self.size, self.shared = data, len(data), {}
 
     def read(self, str kind, int depth):
         return self._message(0, self.size, kind, depth)
@@ -93,6 +95,8 @@ cdef class WireReader:
                     raise self.odd(f"{row[0]} twice in a {kind}, or in pieces")
                 elif form == MESSAGE:
                     value = self._message(begin, position, row[3], depth - 1)
+                elif form == SHARED:
+                    value = self._shared(begin, position, row[3], depth - 1)
                 elif form == CALL:
                     value = row[3](self.data, begin, position)
             if not row[1]:
@@ -106,6 +110,16 @@ cdef class WireReader:
         if position > last:
             raise self.odd("a field that ends after its message")
         return message
+
+    cdef object _shared(self, Py_ssize_t begin, Py_ssize_t end, str kind, int depth):
+        """_message(), decoded once for the same few bytes."""
+        if not 0 < end - begin <= SHARED_BYTES:
+            return self._message(begin, end, kind, depth)
+        key = kind, (<const char*>&self.view[begin])[:end - begin]
+        value = self.shared.get(key)
+        if value is None:
+            value = self.shared[key] = self._message(begin, end, kind, depth)
+        return value
 
     cdef Py_ssize_t _packed(self, Py_ssize_t position, Py_ssize_t last, tag, dict tags, dict values) except -1:
         """Adds the numbers of a packed field and returns the position after it; no other field has two wire types."""

@@ -322,3 +322,36 @@ def test_sizes_that_onnx_infers_wrong_are_unknown(
     graph = run_passes(read(proto))
     x = floats(1, 2, 7, 5)
     assert evaluate_graph(graph, {"x": x})["y"].tolist() == onnxruntime_run(proto, {"x": x})[0].tolist()
+
+
+def alike(*others: onnx.NodeProto) -> onnx.ModelProto:
+    first = node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    return model([first, *others], {"x": [1, 3, 8, 8]}, ["y"], {"w": floats(3, 3, 3, 3), "b": floats(3)})
+
+
+def test_nodes_of_one_form_have_attributes_of_their_own() -> None:
+    nodes = read(alike(node("Conv", ["a", "w"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])).SerializeToString()).nodes
+    assert nodes[0].attrs == nodes[1].attrs and nodes[0].name != nodes[1].name
+    nodes[0].attrs["pads"][0] = 7
+    assert nodes[1].attrs["pads"] == [1, 1, 1, 1]
+    assert [n.inputs for n in nodes] == [("x", "w"), ("a", "w")]
+
+
+@pytest.mark.parametrize("odd", [
+    node("Conv", ["a", ""], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    node("Conv", ["a"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    node("Conv", ["a", "w"], ["y", "z"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    node("Conv", ["a", "w"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], group=0),
+    node("Relu", ["a"], ["y"], pads=[1, 1, 1, 1]),
+], ids=["omitted", "fewer", "outputs", "value", "operator"])
+def test_a_node_of_another_form_is_checked_by_itself(odd: onnx.NodeProto) -> None:
+    for source in (alike(odd), alike(odd).SerializeToString()):
+        with pytest.raises(ModelError):
+            read(source)
+
+
+def test_nodes_of_one_form_without_names_are_named_apart() -> None:
+    proto = alike(node("Conv", ["a", "w"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+    for each in proto.graph.node:
+        each.ClearField("name")
+    assert len({n.name for n in read(proto.SerializeToString()).nodes}) == 2

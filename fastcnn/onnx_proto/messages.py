@@ -79,6 +79,8 @@ ABSENT: dict[str, dict[str, Any]] = {
                   **dict.fromkeys(("tensors", "graphs", "type_protos", "sparse_tensors"), ())},
     "Tensor": {"string_data": ()},
 }
+# Messages that are the same in many nodes of a model: decode() makes one object of equal ones.
+SHARED = frozenset({"Attribute"})
 _DEFAULTS: dict[str, Any] = {"int": 0, "float": 0.0, "str": "", "bytes": b"", "view": b"", "skipped": None,
                               **dict.fromkeys(("float32", "float64", "varint"), ())}
 _WIRES = {"int": VARINT, "float": FIXED32}
@@ -165,7 +167,8 @@ _CALLS = {"view": _view, "float32": _floats("<f4"), "float64": _floats("<f8"), "
 def _row(field: Field) -> tuple[str, bool, int, Any]:
     """A field in the form of the native decoder's table."""
     called, inside = _CALLS.get(field.form), field.form if field.form in MESSAGES else None
-    form = _native.FORM_CALL if called else _native.FORM_MESSAGE if inside else _FORMS[field.form]
+    nested = _native.FORM_SHARED if inside in SHARED else _native.FORM_MESSAGE
+    form = _native.FORM_CALL if called else nested if inside else _FORMS[field.form]
     return field.name, field.repeated, form, called or inside
 
 

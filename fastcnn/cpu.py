@@ -41,10 +41,14 @@ def default_threads() -> int:
     return max(1, min(len(allowed), physical_cores(allowed), math.ceil(quota) if quota else len(allowed), _native.MAX_THREADS))
 
 
-def respect_quota() -> None:
-    """Limits all later runs to the CPUs of the cgroup's quota, also those of models that were loaded for more threads."""
-    quota = cgroup_quota()
-    _native.set_cpu_quota(math.ceil(quota) if quota else 0)
+def respect_quota(threads: int = _native.MAX_THREADS) -> None:
+    """Limits all later runs to the CPUs of the cgroup's quota, also those of models that were loaded for more threads.
+
+    For one thread no quota is asked for: it takes a dozen files of the system.
+    """
+    if threads > 1:
+        quota = cgroup_quota()
+        _native.set_cpu_quota(math.ceil(quota) if quota else 0)
 
 
 def physical_cores(cpus: set[int], root: Name = "/sys/devices/system/cpu") -> int:

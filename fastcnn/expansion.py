@@ -93,16 +93,15 @@ def operators_of(rules: Mapping[tuple[str, str], Rule]) -> frozenset[str]:
 
 def expand_nodes(graph: Graph, rules: Mapping[tuple[str, str], Rule]) -> bool:
     """Replaces each node that has a rule; where the rule declines, the node stays. Returns whether anything changed."""
-    nodes: list[Node] = []
-    changed = False
+    changed: dict[int, list[Node]] = {}
     for node in graph.nodes:
         rule = rules.get((node.domain, node.op_type))
         made = _expanded(graph, node, rule) if rule is not None else None
-        nodes += [node] if made is None else made
-        changed |= made is not None
+        if made is not None:
+            changed[id(node)] = made
     if changed:
-        graph.nodes = nodes
-    return changed
+        graph.nodes = [new for node in graph.nodes for new in changed.get(id(node), (node,))]
+    return bool(changed)
 
 
 def _expanded(graph: Graph, node: Node, rule: Rule) -> list[Node] | None:

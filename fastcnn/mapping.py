@@ -19,6 +19,11 @@ import numpy as np
 
 from fastcnn.ir.errors import FormatError
 
+# Pages of a file under shorter weights are released with those of a longer one, or when the passes end: the call, and mapping them again
+# for the next weights, take longer than packing them.
+RELEASED_BYTES = 1 << 20
+# What arrays in memory of their own are based on.
+OWNED = frozenset({type(None), bytes})
 # Shorter weights are copied: they become aligned, and no step reads a page of a file for them.
 VIEWED_BYTES = 1 << 16
 
@@ -249,12 +254,13 @@ def check_file(array: np.ndarray) -> None:
 
 def mappings_of(arrays: Iterable[np.ndarray]) -> list[Mapping]:
     """The mapped files under the arrays, each once."""
-    return list({id(m): m for m in map(mapping_of, arrays) if m is not None}.values())
+    based = [array for array in arrays if type(array.base) not in OWNED]
+    return list({id(m): m for m in map(mapping_of, based) if m is not None}.values())
 
 
 def forget(array: np.ndarray) -> None:
     """Mapping.forget() of the file under an array, if there is one."""
-    mapping = mapping_of(array)
+    mapping = mapping_of(array) if array.nbytes >= RELEASED_BYTES else None
     if mapping is not None:
         mapping.forget()
 
@@ -262,7 +268,7 @@ def forget(array: np.ndarray) -> None:
 def give_back(array: np.ndarray) -> None:
     """Releases the pages under an array where they can be read or computed again. recall() it before reading it again."""
     owner = _owner(array)
-    if isinstance(owner, (Mapping, Derived)):
+    if isinstance(owner, Derived) or (isinstance(owner, Mapping) and array.nbytes >= RELEASED_BYTES):
         owner.forget()
 
 

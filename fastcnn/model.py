@@ -52,11 +52,11 @@ class Model:
         self._budget, self._max_memory = Budget(max_memory or default_memory), max_memory
         self._face = self._file = graph         # inputs, outputs and metadata are those of the face; _graph has all that is in the file
         self._reread, self._threads, self._tune, self._compiled = reread, threads, tune, packs is not None
-        names = graph.node_names().union(*((accuracy, precision, weights) if self._compiled else ()))        # passes may have removed some
-        checked = accuracy_of(accuracy, names, precision, weights)
+        removed = (accuracy, precision, weights) if self._compiled else ()          # by passes, maybe
+        checked = accuracy_of(accuracy, lambda: graph.node_names().union(*removed), precision, weights)
         self._precision, self._accuracy, self._weights = (o if isinstance(o, str) else dict(o) for o in (precision, accuracy, weights))
         self._chooser = chooser_of(tune, graph.constants.values(), checked)
-        respect_quota()
+        respect_quota(threads)
         self._packs, self._source = Packs(packs or {}), os.path.abspath(source) if source is not None else None
         self._overridable, self._warned = frozenset(name for name in graph.overridable if name in graph.constants), False
         self._variants: dict[frozenset[str], Model] = {}

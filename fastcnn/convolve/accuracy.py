@@ -1,7 +1,7 @@
 """Accuracy: which convolutions must be direct sums, which may use Winograd's algorithm, and which may round operands to bfloat16."""
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import field
 
 from fastcnn.ir.errors import ConfigurationError
@@ -55,7 +55,7 @@ class Accuracy:
 FASTEST = Accuracy()
 
 
-def accuracy_of(given: str | Mapping[str, str], names: Collection[str], precision: str | Mapping[str, str] = FP32,
+def accuracy_of(given: str | Mapping[str, str], names: Callable[[], Collection[str]], precision: str | Mapping[str, str] = FP32,
                 weights: str | Mapping[str, str] = FP32) -> Accuracy:
     """The arguments of fastcnn.load for a model whose nodes have these names. Raises ConfigurationError."""
     levels, precisions = _checked("accuracy", given, LEVELS, names), _checked("precision", precision, PRECISIONS, names)
@@ -65,15 +65,17 @@ def accuracy_of(given: str | Mapping[str, str], names: Collection[str], precisio
     return Accuracy(levels, {}, whole, rounded, kept) if isinstance(levels, str) else Accuracy(FAST, levels, whole, rounded, kept)
 
 
-def _checked(option: str, given: str | Mapping[str, str], values: Collection[str], names: Collection[str]) -> str | dict[str, str]:
+def _checked(option: str, given: str | Mapping[str, str], values: Collection[str],
+             names: Callable[[], Collection[str]]) -> str | dict[str, str]:
     """One of the values, or one for each node that is named."""
     if isinstance(given, str) and given in values:
         return given
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"{option}={given!r}: expected one of {', '.join(values)}, or a mapping from names of nodes to these")
+    known = names()
     for name, value in given.items():
         if value not in values:
             raise ConfigurationError(f"{option}={given!r}: {value!r} is none of {', '.join(values)}")
-        if name not in names:
+        if name not in known:
             raise ConfigurationError(f"{option}: the model has no node {name!r}")
     return dict(given)

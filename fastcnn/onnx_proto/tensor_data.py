@@ -38,7 +38,7 @@ def dense_array(tensor: TensorProto, beside: str | None, where: str, apart: np.n
         raise ModelError(f"{where}: unknown element type {tensor.data_type}")
     if tensor.HasField("segment"):
         raise ModelError(f"{where}: segmented tensors are not supported")
-    dims = tuple(map(int, tensor.dims))
+    dims = tuple(tensor.dims)
     if min(dims, default=0) < 0:
         raise ModelError(f"{where}: negative size in shape {list(dims)}")
     if len(dims) > MAX_RANK or (0 in dims and math.prod(max(d, 1) for d in dims) > MAX_ELEMENTS):
@@ -46,7 +46,8 @@ def dense_array(tensor: TensorProto, beside: str | None, where: str, apart: np.n
     if tensor.data_location == EXTERNAL:
         return _from_bytes(tensor, read_external(tensor, beside, _byte_count(tensor, dims), where), dims)
     if (apart is not None or tensor.HasField("raw_data")) and tensor.data_type != STRING:
-        raw = apart if apart is not None else np.frombuffer(tensor.raw_data, np.uint8)
+        given = tensor.raw_data if apart is None else apart
+        raw = given if isinstance(given, np.ndarray) else np.frombuffer(given, np.uint8)
         wanted = _byte_count(tensor, dims)
         if len(raw) != wanted:
             raise ModelError(f"{where}: {len(raw)} bytes of data where {ELEMENT_NAMES[tensor.data_type]}{list(dims)} has {wanted}")

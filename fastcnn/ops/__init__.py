@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from typing import Any
 
 from fastcnn.operators.cards import DOMAINS, TABLE
 from fastcnn.ops.base import Op
@@ -21,6 +22,10 @@ class Operators(Mapping[tuple[str, str], Op]):
         if found is None:
             found = self._found[key] = import_module(f"fastcnn.ops.{self._module[key]}").OPERATORS[key[1]]
         return found
+
+    def get(self, key: tuple[str, str], default: Any = None) -> Any:
+        found = self._found.get(key)
+        return found if found is not None else self[key] if key in self._module else default
 
     def __contains__(self, key: object) -> bool:
         return key in self._module

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -128,13 +128,16 @@ def replace_by_several(graph: Graph, changed: Mapping[int, Sequence[Node]]) -> b
     return bool(changed)
 
 
-def absorb_readers(graph: Graph, absorb: Callable[[Node, Node], Node | None], starts: Container[str], taken_in: Container[str]) -> bool:
+def absorb_readers(graph: Graph, absorb: Callable[[Node, Node], Node | None], starts: Collection[str], taken_in: Collection[str]) -> bool:
     """Merges nodes of the operators `starts` with their only readers: absorb(node, reader) returns the merged node, or None to stop.
 
     taken_in  the operators of such readers
 
     The result stands at the node's place and writes the last reader's outputs. True when something was taken in.
     """
+    there = graph.operators()
+    if there.isdisjoint(starts) or there.isdisjoint(taken_in):
+        return False
     consumers, outputs = graph.consumers(), graph.output_names()
     changed: dict[int, Node | None] = {}
     for node in graph.nodes:

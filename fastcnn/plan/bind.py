@@ -20,9 +20,9 @@ from fastcnn.ir.spec import Args, Capped, DataDependent, Spec
 from fastcnn.mapping import recall
 from fastcnn.ops import OPS
 from fastcnn.ops.base import BoundNode, Op
-from fastcnn.schema.axes import check_axes
+from fastcnn.schema.axes import NAMED, check_axes
 from fastcnn.schema.typing import check_dtypes
-from fastcnn.schema.vectors import check_vectors
+from fastcnn.schema.vectors import VECTORS, check_vectors
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 # Operators that can make much out of little, and how much others have to read before the size of what they make is asked for.
@@ -30,6 +30,7 @@ GROWING = {"Expand", "Tile", "OneHot", "Pad", "Resize", "Upsample", "EyeLike", "
            "Col2Im", "ConvTranspose", "CenterCropPad", "MelWeightMatrix", "HannWindow", "HammingWindow", "BlackmanWindow"}
 CHECKED_BYTES = 1 << 20
 READS_SHAPE_ONLY = {"Shape", "Size", "EyeLike"}
+MAX_DIMS = _native.MAX_DIMS
 
 
 @dataclass
@@ -89,15 +90,17 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
         flow = flows.get(id(node))
         if flow is None:
             check_dtypes(node, tuple([spec.dtype if spec is not None else None for spec in args.specs]))
-            ranks = [len(spec.shape) if spec is not None else None for spec in args.specs]
-            check_axes(node, ranks)
-            check_vectors(node, ranks)
+            if node.op_type in NAMED or node.op_type in VECTORS:
+                ranks = [len(spec.shape) if spec is not None else None for spec in args.specs]
+                check_axes(node, ranks)
+                check_vectors(node, ranks)
         if flow is None and _foldable(node, args):
             results = _folded(node, args, bound, opsets)
             if results is not None and all(isinstance(result, np.ndarray) for result in results):
                 _keep(bound, node, results)
                 continue
-        opaque = any([name not in bound.values and bound.specs.get(name) is None for name in node.reads])
+        doubtful = bool(node.captures) or any([spec is None for spec in args.specs])
+        opaque = doubtful and any([name not in bound.values and bound.specs.get(name) is None for name in node.reads])
         try:
             if opaque or flow is None:
                 op, outputs = (None, [None]) if opaque else _infer(node, args)
@@ -132,6 +135,8 @@ def _args(node: Node, bound: Bound) -> Args:
 
 
 def _foldable(node: Node, args: Args) -> bool:
+    if args.values and args.values[0] is None and node.inputs[0]:           # most nodes
+        return False
     known = all([value is not None for name, value in zip(node.inputs, args.values) if name])
     return known and not node.captures and node.op_type not in RANDOM and node.activation is None and bool(node.reads
                                                                                                            or node.op_type == "Constant")
@@ -203,7 +208,7 @@ def _keep(bound: Bound, node: Node, results: Sequence[np.ndarray]) -> None:
 
 def _few_axes(specs: Sequence[Spec | None]) -> bool:
     """Whether the values have few enough axes for steps, not counting axes of extent 1."""
-    return all([spec is None or len(spec.shape) - spec.shape.count(1) <= _native.MAX_DIMS for spec in specs])
+    return all([spec is None or len(spec.shape) <= MAX_DIMS or len(spec.shape) - spec.shape.count(1) <= MAX_DIMS for spec in specs])
 
 
 def _infer(node: Node, args: Args) -> tuple[Op | None, Sequence[Spec | None]]:

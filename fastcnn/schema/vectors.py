@@ -26,10 +26,12 @@ OF_AXES: dict[str, tuple[int, ...]] = {
 # Operator -> (input, elements that it has for each, of this other input). Without axes a shape does not wait for what there is for each.
 PER_ELEMENT: dict[str, tuple[tuple[int, int, int], ...]] = {"Pad": ((1, 2, 3),), "Slice": ((2, 1, 1), (3, 1, 1), (4, 1, 1))}
 
+COUNTED = COUNTS.keys() | OF_AXES.keys() | PER_ELEMENT.keys()
+
 
 def wrong_count(node: Node, shape_of: Callable[[int], Shape | None]) -> str | None:
     """The error text for an input with more or fewer elements than the tables say; None where no input is known to have."""
-    if node.domain:
+    if node.op_type not in COUNTED or node.domain:
         return None
     counts = dict(COUNTS.get(node.op_type, {}))
     if node.op_type in OF_AXES and shape_of(0) == ():

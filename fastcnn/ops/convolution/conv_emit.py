@@ -179,8 +179,10 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 
 def _decided(low: Lowering, problem: Problem, w: np.ndarray | Tensor, name: str) -> tuple[Choice, np.ndarray | Tensor, str]:
     """What computes it, of which weights: in bfloat16 those that some window sees; kernels of floats leave the others out by themselves."""
+    if isinstance(w, Tensor) or not problem.rounds:
+        return low.decide(problem, name), w, name
     seen, (r, s) = regions.without_unseen(problem.shape)
-    if isinstance(w, Tensor) or not problem.rounds or seen.kernel == problem.shape.kernel:
+    if seen.kernel == problem.shape.kernel:
         return low.decide(problem, name), w, name
     part = f"{name}@{r}+{seen.kh},{s}+{seen.kw}"
     picked = low.decide(replace(problem, shape=seen), part)

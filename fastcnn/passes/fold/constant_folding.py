@@ -32,8 +32,12 @@ def constant_folding(graph: Graph) -> bool:
     sizes = graph.contents or {}
     kept: list[Node] = []
     before = len(graph.nodes)
+    constants = graph.constants
     for node in graph.nodes:
         size = sizes[node.outputs[0]].known if node.outputs[0] in sizes else None
+        if size is None and node.reads and node.reads[0] not in constants:          # most nodes: what they read first is computed
+            kept.append(node)
+            continue
         values = [size] if size is not None else _folded(graph, node)
         if values is None:
             kept.append(node)

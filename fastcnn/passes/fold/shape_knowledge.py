@@ -14,7 +14,7 @@ def shape_knowledge(graph: Graph) -> bool:
     """Infers shapes again where some are not fully known; True if more sizes are known than before."""
     shapes, before = graph.shapes, graph.inferred_from
     values = [v for node in graph.nodes for v in node.outputs if v]
-    if all([_is_known(shapes.get(v)) for v in values]):
+    if all(map(_is_known, map(shapes.get, values))):
         return False
     now = source_of(graph)
     if before is not None and before.nodes is now.nodes and before == now:

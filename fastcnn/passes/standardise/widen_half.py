@@ -32,9 +32,11 @@ def widen_half(graph: Graph) -> bool:
         changed |= _round_casts(graph, halves)
     for name in halves:
         graph.constants[name] = graph.constants[name].astype(np.float32)
-    nodes = [_with_wide_attributes(node) for node in graph.nodes]
-    if any(map(is_not, nodes, graph.nodes)):
-        graph.nodes, changed = nodes, True
+    odd = [node for node in graph.nodes
+           if node.attrs and not (TYPE_ATTRIBUTES.isdisjoint(node.attrs) and HOLDERS.isdisjoint(map(type, node.attrs.values())))]
+    wide = {id(node): made for node, made in zip(odd, map(_with_wide_attributes, odd)) if made is not node}
+    if wide:
+        graph.nodes, changed = [wide.get(id(node), node) for node in graph.nodes], True
     known = graph.types
     if not HALF_TYPES.isdisjoint(known.values()):
         graph.types = {name: FLOAT_TYPE if kind in HALF_TYPES else kind for name, kind in known.items()}
@@ -55,9 +57,6 @@ def _round_casts(graph: Graph, halves: Iterable[str]) -> bool:
 
 def _with_wide_attributes(node: Node) -> Node:
     """The node without attributes of half types; the same object where there are none."""
-    attrs = node.attrs
-    if not attrs or (TYPE_ATTRIBUTES.isdisjoint(attrs) and HOLDERS.isdisjoint(map(type, attrs.values()))):
-        return node
     widened = {key: _widened(key, value) for key, value in node.attrs.items()}
     return node.but(attrs=widened) if any(widened[key] is not value for key, value in node.attrs.items()) else node
 

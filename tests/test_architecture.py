@@ -74,7 +74,8 @@ LONG = {"fastcnn_c/kernels/gemm.inc:FC_NAME(gemm_tile)"}
 
 # Kernel families that have no test file of their name: the step whose tests run them.
 TESTED_THROUGH = {"affine": "group_norm", "moments": "group_norm", "interleave": "copy", "deinterleave": "copy",
-                  "transpose": "copy", "resize_i32_terms": "resize_terms", "resize_u8_mac": "resize_fixed", "resize_i8_mac": "resize_fixed",
+                  "transpose": "copy", "qpack": "qmatmul",
+                  "resize_i32_terms": "resize_terms", "resize_u8_mac": "resize_fixed", "resize_i8_mac": "resize_fixed",
                   "half": "cast", **dict.fromkeys(("cast_u8", "cast_i8", "cast_i32", "cast_i64", "cast_bool"), "cast"),
                   "winograd_input": "winograd", "winograd_output": "winograd"}
 

@@ -172,6 +172,34 @@ def test_prelu(level, slope):
         check(q.model({"x": [2, 7, 9, 8]}, q.bytes(y, 0.0913, 131)), "QPRelu")
 
 
+@pytest.mark.parametrize("shape", [(3, 7), (2, 7, 9), (2, 7, 9, 8), (1, 70, 3, 3)], ids=str)
+@pytest.mark.parametrize("relu", [False, True])
+def test_normalisations(level, shape, relu):
+    """BatchNormalization of what is fed, in planes, and of pooled pixels."""
+    q, c = Quantised(), shape[1]
+    x = q.quant("x", 0.031, 117)
+    numbers = [q.constant(v.astype(np.float32)) for v in (*q.rng.normal(size=(3, c)), q.rng.uniform(0.5, 2, c))]
+    for _ in range(2):
+        y = q.op("BatchNormalization", x, *numbers)
+        x = q.quant(q.op("Relu", y) if relu else y, 0.0513, 33)
+    check(q.model({"x": list(shape)}, x), "QAffine", quantum=0.0513)
+
+
+@pytest.mark.parametrize("after", ["bytes", "floats"])
+@pytest.mark.parametrize("shapes", [([5, 19], [19, 70]), ([2, 3, 17, 8], [2, 3, 8, 33]), ([3, 9, 7], [7, 5]), ([9, 7], [4, 7, 5])], ids=str)
+@pytest.mark.parametrize("turned", [False, True])
+def test_products_of_what_the_run_computes(level, shapes, turned, after):
+    q = Quantised()
+    left, right = (list(shape) for shape in shapes)
+    if turned:
+        right[-2:] = right[:-3:-1]
+    a, b = q.quant("x", 0.031, 117), q.quant("z", 0.027, -7, np.int8)
+    b = q.op("Transpose", b, perm=[*range(len(right) - 2), len(right) - 1, len(right) - 2]) if turned else b
+    y = q.op("MatMul", a, b)
+    check(q.model({"x": left, "z": right}, q.bytes(q.op("Relu", y), 0.2113, 31) if after == "bytes" else y), "QBatchMatMul",
+          quantum=1.0 if after == "bytes" else 1e-2)
+
+
 def test_tables(level):
     q = Quantised()
     x = q.quant("x", 0.031, 117)

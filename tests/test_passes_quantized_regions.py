@@ -5,8 +5,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from graph_helper import onnxruntime_run
-from onnx import ModelProto, TensorProto
+from graph_helper import model, onnxruntime_run
+from onnx import ModelProto, TensorProto, helper
 from quantized_models import Quantised, agree
 
 import fastcnn
@@ -55,6 +55,19 @@ def test_weights_are_signed_or_become_so(kind, zeros):
     y = q.conv(q.quant("x", 0.03, 100), 0.03, (6, 5, 1, 1), SCALES if np.ndim(zeros) else 0.02, kind, zeros)
     twice = {} if np.all(np.asarray(zeros) == (0 if kind == np.int8 else 128)) else {"Concat": 1}
     rewritten(q.model({"x": [2, 5, 4, 4]}, q.bytes(y, 0.05, 90)), {"QuantizeBytes": 1, "QConv": 1, **twice})
+
+
+def test_what_two_signed_bytes_do_not_hold_stays_as_it_is():
+    """255 less a zero point of 0: as integers, and as floats between bytes."""
+    q = Quantised()
+    y = q.conv(q.quant("x", 0.03, 100), 0.03, (6, 5, 1, 1), 0.02, np.uint8, 0)
+    stored = next(name for name, array in q.constants.items() if array.shape == (6, 5, 1, 1))
+    q.constants[stored].flat[3] = 255
+    rewritten(q.model({"x": [2, 5, 4, 4]}, q.bytes(y, 0.5, 90)), {"QuantizeBytes": 2, "DequantizeBytes": 1, "Conv": 1})
+    w = np.full((19, 6), 255, np.uint8)
+    proto = model([helper.make_node("MatMulInteger", ["x", "w"], ["y"])], {"x": [5, 19]}, ["y"], {"w": w}, 13, {"x": TensorProto.UINT8})
+    x = np.random.default_rng(0).integers(0, 256, (5, 19)).astype(np.uint8)
+    np.testing.assert_array_equal(fastcnn.load(proto).run(None, {"x": x})[0], x.astype(np.int64) @ w.astype(np.int64))
 
 
 def test_a_product_that_is_not_quantised_gives_floats_and_one_that_is_made_floats_again_gives_rounded_ones():
@@ -135,6 +148,49 @@ def test_slopes_of_channels_are_a_function_of_bytes(shape, stored):
     slope = q.op("DequantizeLinear", q.constant(bytes_), *q.scale(0.02, -7, np.int8)) if stored else q.constant(floats)
     y = q.quant(q.op("PRelu", x, slope), 0.06, 3)
     rewritten(q.model({"x": [1, 6, 5, 5]}, y), {"QuantizeBytes": 1, "QConv": 1, "QPRelu": 1, "DequantizeBytes": 1}, 0.06)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("relu", [False, True])
+def test_normalisations_are_a_function_of_bytes(relu, stored):
+    """As between the layers of DenseNet: joined bytes, BatchNormalization, Relu, a convolution. stored: numbers of channels as integers."""
+    q = Quantised()
+    x = q.quant("x", 0.03, 100)
+    joined = q.quant(q.op("Concat", x, q.quant(q.conv(x, 0.03, (6, 6, 1, 1), 0.02), 0.04, 80), axis=1), 0.05, 91)
+    numbers = [q.constant(v.astype(np.float32)) for v in (*q.rng.normal(size=(3, 12)), q.rng.uniform(0.5, 2, 12))]
+    if stored:
+        numbers[0] = q.op("DequantizeLinear", q.constant(q.rng.integers(1, 128, 12).astype(np.int8)), *q.scale(0.02, 0, np.int8))
+        shift = q.constant(q.rng.integers(-99, 99, 12).astype(np.int32))
+        numbers[1] = q.op("DequantizeLinear", shift, q.constant(np.array(0.01, np.float32)))
+    y = q.op("BatchNormalization", joined, *numbers)
+    y = q.conv(q.quant(q.op("Relu", y) if relu else y, 0.06, 3), 0.06, (6, 12, 1, 1), 0.02)
+    rewritten(q.model({"x": [1, 6, 5, 5]}, q.quant(y, 0.5, 99)),
+              {"QuantizeBytes": 1, "QConv": 2, "Concat": 1, "ByteTable": 1, "QAffine": 1}, 0.5)
+
+
+def test_attention_is_two_products_of_bytes():
+    """Softmax alone is computed in floats."""
+    q = Quantised()
+    a, b, v = q.quant("x", 0.03, 100), q.quant("z", 0.02, 120), q.quant("v", 0.04, 90)
+    scores = q.quant(q.op("Softmax", q.op("MatMul", a, q.op("Transpose", b, perm=[0, 1, 3, 2])), axis=-1), 1 / 256, 0)
+    rewritten(q.model({"x": [1, 2, 9, 8], "z": [1, 2, 7, 8], "v": [1, 2, 7, 5]}, q.quant(q.op("MatMul", scores, v), 0.05, 91)),
+              {"QuantizeBytes": 4, "Transpose": 1, "QBatchMatMul": 2, "Softmax": 1, "DequantizeBytes": 1}, 0.05)
+
+
+def test_sums_of_integers_whose_zero_points_are_known():
+    """MatMulInteger of two inputs, of both kinds of bytes; with a zero point that is fed it stays as it is."""
+    for zero, rewritten_ in (("c", True), ("fed", False)):
+        node = helper.make_node("MatMulInteger", ["x", "w", "cx", zero], ["y"])
+        types = {"x": TensorProto.UINT8, "w": TensorProto.INT8, "fed": TensorProto.INT8}
+        constants = {"cx": np.array(7, np.uint8), "c": np.array(-9, np.int8)}
+        inputs = {"x": [3, 5, 19], "w": [3, 19, 6]} | ({} if rewritten_ else {"fed": []})
+        proto = model([node], inputs, ["y"], constants, 13, types)
+        assert ("QBatchMatMul" in run_passes(read(proto)).operators()) == rewritten_
+        rng = np.random.default_rng(0)
+        feeds = {"x": rng.integers(0, 256, (3, 5, 19)).astype(np.uint8), "w": rng.integers(-128, 128, (3, 19, 6)).astype(np.int8)}
+        feeds |= {} if rewritten_ else {"fed": np.array(-9, np.int8)}
+        wanted = (feeds["x"].astype(np.int64) - 7) @ (feeds["w"].astype(np.int64) + 9)
+        np.testing.assert_array_equal(fastcnn.load(proto).run(None, feeds)[0], wanted)
 
 
 def test_functions_of_one_byte_become_one_table():

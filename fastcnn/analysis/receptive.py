@@ -47,7 +47,7 @@ POOLS = ("MaxPool", "AveragePool", "LpPool", "QAveragePool")
 EVERYWHERE = ("GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool", "QGlobalAveragePool", "InstanceNormalization", "GroupNormalization",
               "MeanVarianceNormalization")
 ELEMENTWISE = ("BatchNormalization", "LRN", "QuantizeLinear", "DequantizeLinear", "Identity", "Dropout", "Split", "QuantizeBytes",
-               "DequantizeBytes", "ByteTable", "QAdd", "QMul", "QPRelu")
+               "DequantizeBytes", "ByteTable", "QAdd", "QMul", "QPRelu", "QAffine")
 
 
 class Fields:
@@ -320,7 +320,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys((f"Reduce{kind}" for kind in ("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "SumSquare", "LogSum", "LogSumExp")),
                     _reduced),
     **dict.fromkeys(("ArgMax", "ArgMin"), _picked),
-    **dict.fromkeys(("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "QMatMul"), _product),
+    **dict.fromkeys(("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "QMatMul", "QBatchMatMul"), _product),
     "Transpose": _transposed,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshaped),
     "Pad": _padded,

@@ -69,7 +69,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("ConvTranspose", "QConvTranspose"), _transposed),
     "LocallyConnected": _unshared,
     "Gemm": _gemm,
-    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "QMatMul"), _matmul),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "QMatMul", "QBatchMatMul"), _matmul),
     "Einsum": _einsum,
     **dict.fromkeys(GATES, _recurrent),
     "DynamicQuantizeLSTM": _dynamic_lstm,

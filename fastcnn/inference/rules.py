@@ -123,7 +123,8 @@ RULES: dict[str, Rule] = {
 
 # This package's own on bytes.
 BYTES: dict[str, Rule] = {
-    **dict.fromkeys(("QuantizeBytes", "DequantizeBytes", "ByteTable"), LIKE_INPUT),
+    **dict.fromkeys(("QuantizeBytes", "DequantizeBytes", "ByteTable", "QAffine"), LIKE_INPUT),
+    "QBatchMatMul": RULES["MatMul"],
     **dict.fromkeys(("QAdd", "QMul", "QPRelu"), BROADCAST),
     "QConv": Rule(quantized.byte_convolution),
     "QConvTranspose": Rule(quantized.byte_transposed),

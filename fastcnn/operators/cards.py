@@ -92,7 +92,8 @@ TABLE: Mapping[str, Mapping[str, Mapping[str, Card]]] = {
     "8 bits": {
         "quantized.convert": dict.fromkeys(("QuantizeBytes", "DequantizeBytes", "ByteTable"), IMAGES),
         "quantized.products": dict.fromkeys(("QConv", "QConvTranspose", "QMatMul"), Card(batching.byte_product)),
-        "quantized.binary": dict.fromkeys(("QAdd", "QMul", "QPRelu"), Card(batching.broadcast)),
+        "quantized.binary": dict.fromkeys(("QAdd", "QMul", "QPRelu"), Card(batching.broadcast)) | {"QAffine": IMAGES},
+        "quantized.computed_product": {"QBatchMatMul": Card(batching.matmul)},
         "quantized.pool": dict.fromkeys(("QAveragePool", "QGlobalAveragePool"), IMAGES),
     },
 }

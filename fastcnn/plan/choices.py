@@ -15,7 +15,7 @@ BLOCKING = ("block", "tiles", "split_columns")
 # What is kept of a fused step's forty fields: all of them were a fifth of the Python objects of a plan of MobileNetV2 (91 KB).
 SHOWN = (*BLOCKING, "nv", "m", "n", "k", "ih", "iw", "ic", "kh", "kw")
 # Steps that are the only way to compute a node: convolutions with moved taps or a filter a pixel, and products of other types than float32.
-ONLY = frozenset(("deform_conv", "local_conv", "typed_matmul"))
+ONLY = frozenset(("deform_conv", "local_conv", "typed_matmul", "qmatmul"))
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ class LayerChoice:
 
 
 # What steps multiply that do not multiply floats.
-PRECISIONS = {"conv_bf16": "bf16", "qconv": "int8", "qdepthwise": "int8", "typed_matmul": ""}
+PRECISIONS = {"conv_bf16": "bf16", "qconv": "int8", "qdepthwise": "int8", "qmatmul": "int8", "typed_matmul": ""}
 # By bytes, where the step makes floats of them.
 COMPRESSED = {size: name for name, size in compressed_gemm.BYTES.items()}
 # Register tiles that are not float32's.
-TALLEST = {"conv_bf16": _native.pgemm_max_mr, "qconv": _native.qgemm_max_mr}
+TALLEST = {"conv_bf16": _native.pgemm_max_mr, "qconv": _native.qgemm_max_mr, "qmatmul": _native.qgemm_max_mr}
 
 
 def rows(chosen: Sequence[Chosen]) -> list[LayerChoice]:

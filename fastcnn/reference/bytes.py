@@ -93,6 +93,23 @@ def prelu(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [_rounded(node, x * np.where(x < 0, inputs[1].astype(np.float64), node.attrs["positive"]))]
 
 
+def affine(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(x - x_zero) * scale + shift, of each channel."""
+    shape = (-1, *[1] * (inputs[0].ndim - 2))
+    scale, shift = (v.astype(np.float64).reshape(shape) for v in inputs[1:3])
+    return [_rounded(node, (inputs[0].astype(np.float64) - node.attrs["x_zero"]) * scale + shift)]
+
+
+def batch_matmul(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """The sums of (a - a_zero) * (b - b_zero), times a factor."""
+    a, b = (x.astype(np.int64) - node.attrs[f"{name}_zero"] for name, x in zip("ab", inputs))
+    sums, attrs = a @ b, node.attrs
+    if attrs["to"] == "int32":
+        return [sums.astype(np.int32)]
+    y = sums * attrs["factor"]
+    return [np.clip(y, attrs["lo"], attrs["hi"]).astype(np.float32) if attrs["to"] == "float" else _rounded(node, y)]
+
+
 def _centred(node: Node, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     a, b = (x.astype(np.float64) - node.attrs[f"{name}_zero"] for name, x in zip("ab", inputs))
     return a, b
@@ -111,5 +128,5 @@ def global_average(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 BYTES: dict[tuple[str, str], Callable[[Node, Inputs], list[np.ndarray]]] = {(OWN_DOMAIN, name): f for name, f in {
     "QuantizeBytes": quantize, "DequantizeBytes": dequantize, "ByteTable": table, "QConv": q_conv, "QConvTranspose": q_conv_transpose,
-    "QMatMul": q_matmul, "QAdd": add, "QMul": multiply, "QPRelu": prelu, "QAveragePool": average,
-    "QGlobalAveragePool": global_average}.items()}
+    "QMatMul": q_matmul, "QAdd": add, "QMul": multiply, "QPRelu": prelu, "QAffine": affine, "QBatchMatMul": batch_matmul,
+    "QAveragePool": average, "QGlobalAveragePool": global_average}.items()}

@@ -83,6 +83,17 @@ def bytes_and_choices(m: Maker) -> dict[str, Make]:
         "PRelu of bytes": lambda: m.chain(
             m.normal(2, 5, 77), ("QuantizeLinear", factors, {}), ("DequantizeLinear", factors, {}), ("PRelu", [m.normal(5, 1)], {}),
             ("QuantizeLinear", [np.float32(0.03), np.uint8(110)], {})),
+        "BatchNormalization of bytes": lambda: m.chain(
+            m.normal(1, 37, 7, 5), ("QuantizeLinear", factors, {}), ("DequantizeLinear", factors, {}),
+            ("BatchNormalization", [m.normal(37), m.normal(37), m.normal(37), m.positive(37)], {}), ("QuantizeLinear", factors, {}),
+            ("DequantizeLinear", factors, {})),
+        "MatMulInteger of two inputs": lambda: m.several(
+            "MatMulInteger", [m.bytes(2, 5, 67), m.bytes(2, 67, 35)], np.uint8(128), np.uint8(110)),
+        "QLinearMatMul of two inputs": lambda: m.case(
+            [m.node("QLinearMatMul", ("x", "s", "z", "w", "s", "z", "t", "z"), ("q",)),
+             m.node("DequantizeLinear", ("q", "t", "z"), ("y",))],
+            {"x": m.bytes(2, 5, 67), "w": m.bytes(2, 67, 35)},
+            {"s": np.asarray(factors[0]), "z": np.asarray(factors[1]), "t": np.array(0.3, np.float32)}),
         "QLinearSigmoid": lambda: m.one("QLinearSigmoid", (2, 5, 77), *factors, np.float32(1 / 256), np.uint8(0), dtype=np.uint8,
                                         domain="com.microsoft"),
         "QLinearAveragePool": lambda: m.one("QLinearAveragePool", (1, 21, 9, 11), *factors, np.float32(0.01), np.uint8(120), dtype=np.uint8,

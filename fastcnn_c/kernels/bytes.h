@@ -86,6 +86,21 @@ typedef struct fc_qbinary_args {
 
 typedef void (*fc_qbinary_kernel)(uint8_t *y, const uint8_t *a, const void *b, size_t n, const fc_qbinary_args *args);
 
+/* ---- qaffine: y[i*ldy + j] = round(v) + zero, brought into [lo, hi], v = (x[i*ldx + j] - a_zero) * scale[j] + shift[j], product and sum rounded to
+ * float32; i < rows, j < n; |v| < 2^31; y may be x ------------------------------------------------------------------------------------------ */
+typedef void (*fc_qaffine_kernel)(uint8_t *y, size_t ldy, const uint8_t *x, size_t ldx, const float *scale, const float *shift, size_t rows, size_t n,
+                                  const fc_qbinary_args *args);
+
+/* ---- qpack: unsigned bytes less a zero point as signed bytes, the b of qgemm. What those do not hold is left for further copies: number c has what
+ * is left after copies 0 .. c - 1, at most 2 of them. Both return whether something is left after this one.
+ * rows     to[(r / 4)*4*width + 4*j + r % 4] from b[r*ldb + j], r < k, j < n <= width; k is rounded up to whole words, zero filled, and so is n to width
+ * digits   to[j] from b[j], j < n
+ */
+typedef struct fc_qpack_kernels {
+    int (*rows)(int8_t *to, size_t width, const uint8_t *b, size_t ldb, size_t k, size_t n, int32_t zero, int copy);
+    int (*digits)(int8_t *to, const uint8_t *b, size_t n, int32_t zero, int copy);
+} fc_qpack_kernels;
+
 /* ---- qpool: windows of `rows` x `cols` taps over pixels of n channels, output i < count at i*x_step, its taps x_row and x_col apart ----------
  * max       y[i*y_pixel + c] = the largest tap, 0 without taps
  * average   y[i*y_pixel + c] = round((offset + sum of taps) * factor) + zero, brought into 0..255

@@ -96,6 +96,8 @@ typedef struct fc_bytes {
     const fc_dequantise_kernels *dequantise;
     fc_table_kernel table;
     fc_qbinary_kernel qadd, qmul, qprelu;
+    fc_qaffine_kernel qaffine;
+    const fc_qpack_kernels *qpack;
     const fc_qpool_kernels *qpool;
     const fc_qdepthwise_kernels *qdepthwise;
 } fc_bytes;

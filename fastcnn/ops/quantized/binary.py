@@ -1,10 +1,12 @@
-"""QAdd, QMul: sums and products of two values of bytes; QPRelu: of bytes and a factor a channel."""
+"""QAdd, QMul: sums and products of two values of bytes; QPRelu, QAffine: of bytes and numbers a channel."""
 from __future__ import annotations
 
 from typing import Any
 
 from fastcnn.ir.spec import Args
+from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering, Op
+from fastcnn.ops.convolution.conv_emit import place, two_dimensional
 from fastcnn.ops.layout import operand
 from fastcnn.ops.quantized.bytes import are_bytes, walk_fields, write_like
 
@@ -39,4 +41,22 @@ class BytePRelu(Op):
                  a_factor=attrs["positive"], b_factor=0.0, **walk_fields(y, a=x, b=negative))
 
 
-OPERATORS: dict[str, Op] = {"QAdd": ByteBinary("qadd"), "QMul": ByteBinary("qmul"), "QPRelu": BytePRelu()}
+class ByteAffine(Op):
+    """QAffine: (x - x_zero) * scale + shift, rounded, + y_zero, limited. x: (N, C), (N, C, L) or (N, C, H, W), scale and shift: (C)."""
+
+    def native(self, args: Args) -> bool:
+        return are_bytes(args, 0) and args.spec(0).rank in (2, 3, 4) and args.spec(0).size > 0
+
+    def lower(self, low: Lowering) -> None:
+        x, y, attrs = _image(low.read(0, "channels_last")), _image(low.write(0, "channels_last")), low.node.attrs
+        (n, c, h, w), (scale, shift) = x.shape, (low.read(i, "dense") for i in (1, 2))
+        low.emit("qaffine", [y, x, scale, shift], y.size, n=n, h=h, w=w, c=c, x_zero=attrs["x_zero"], zero=attrs["y_zero"], lo=attrs["lo"],
+                 hi=attrs["hi"], **place("x", x), **place("y", y))
+
+
+def _image(t: Tensor) -> Tensor:
+    """Channels last, with two spatial axes."""
+    return two_dimensional(t) if len(t.shape) > 2 else Tensor(t.buffer, (*t.shape, 1, 1), (*t.strides, 0, 0), t.offset)
+
+
+OPERATORS: dict[str, Op] = {"QAffine": ByteAffine(), "QAdd": ByteBinary("qadd"), "QMul": ByteBinary("qmul"), "QPRelu": BytePRelu()}

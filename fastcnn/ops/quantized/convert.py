@@ -10,14 +10,15 @@ TABLE = 256
 
 
 class QuantizeBytes(Op):
-    """y = saturate(round(x / scale) + zero), unsigned bytes."""
+    """y = saturate(round(x / scale) + zero), unsigned bytes. rows: as x lies, else channels last where it has more than three axes."""
 
     def native(self, args: Args) -> bool:
         return args.spec(0).dtype == F32 and args.spec(0).rank <= _native.MAX_DIMS
 
     def lower(self, low: Lowering) -> None:
         x = low.read(0)
-        y = low.write(0, "channels_last") if len(x.shape) > 3 else write_like(low, [0])
+        pixels = len(x.shape) > 3 and not low.node.attrs.get("rows", 0)
+        y = low.write(0, "channels_last") if pixels else write_like(low, [0])
         low.emit("quantise", [y, x], y.size, scale=low.node.attrs["scale"], zero=low.node.attrs["zero"], **walk_fields(y, x=x))
 
 

@@ -17,6 +17,7 @@ from fastcnn.passes.simplify.dead_code import dead_code
 
 PRODUCTS = ("QConv", "QConvTranspose", "QMatMul")
 FLOAT = ELEMENT_NUMBERS["float"]
+MATRIX_MOVES, DEEPEST = ("Reshape", "Transpose", "Squeeze", "Unsqueeze"), 8         # and how many of them in a row
 RESIDUAL, TABLE = 4, 5          # inputs of a product
 
 
@@ -30,6 +31,22 @@ def absorbed(graph: Graph) -> None:
     while _tables(graph):
         pass
     _floats(graph)
+    _rows(graph)
+
+
+def _rows(graph: Graph) -> None:
+    """Bytes that only products of computed matrices read, moved or not, are to lie as the floats do: rows are read, not pixels."""
+    consumers, outputs = graph.consumers(), graph.output_names()
+
+    def is_matrix(value: str, depth: int = 0) -> bool:
+        readers = consumers.get(value, [])
+        return bool(readers) and value not in outputs and depth < DEEPEST and all(
+            (node.op_type == "QBatchMatMul" and node.domain == OWN_DOMAIN)
+            or (node.op_type in MATRIX_MOVES and not node.domain and is_matrix(node.outputs[0], depth + 1)) for node in readers)
+    changed: dict[int, Node | None] = {
+        id(node): replace(node, attrs={**node.attrs, "rows": 1}) for node in graph.nodes
+        if node.op_type == "QuantizeBytes" and node.domain == OWN_DOMAIN and not node.attrs.get("rows", 0) and is_matrix(node.outputs[0])}
+    replace_nodes(graph, changed)
 
 
 def _floats(graph: Graph) -> None:

@@ -14,6 +14,7 @@ from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.passes.rewrite import describe
 
 SIGN = 0x80         # what turns a signed byte into the unsigned one that is larger by 128, and back
+MOST_OF_TWO = 254   # that two signed bytes add up to
 # Since when operators of ONNX that move elements, or pick the largest, take bytes.
 BYTES_SINCE = {"MaxPool": 12, "Concat": 4}
 
@@ -187,6 +188,8 @@ class Region:
             shape = [1] * array.ndim
             shape[axis] = points.size
             wide = array.astype(np.int16) - points.reshape(shape).astype(np.int16)
+            if wide.max() > MOST_OF_TWO:
+                return None
             array = np.clip(wide, -128, 127).astype(np.int8)
             excess = (wide - array).astype(np.int8) if (wide != array).any() else None
             name = self.constant(f"{name}/signed", array)

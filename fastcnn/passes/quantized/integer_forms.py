@@ -39,7 +39,9 @@ def _conv(region: Region, node: Node) -> bool:
 
 def _matmul(region: Region, node: Node) -> bool:
     w = region.signed_weights(node, W, None, W_ZERO, 1)
-    if w is None or w.array.ndim != 2 or region.rank(node.input(X)) < 2:
+    if w is None:
+        return _computed_product(region, node)
+    if w.array.ndim != 2 or region.rank(node.input(X)) < 2:
         return False
     zero = _known_zero(region, node)
     if zero is not None:
@@ -50,16 +52,29 @@ def _matmul(region: Region, node: Node) -> bool:
     return _less_zero(region, node, "QMatMul", region.bytes_of(*_typed(region, node)), transposed(region, w), zero_name, [-1])
 
 
+def _computed_product(region: Region, node: Node) -> bool:
+    """The sums of two matrices, or stacks of them, that the run computes; their zero points are known."""
+    x_zero, w_zero = _known_zero(region, node), _known_zero(region, node, W, W_ZERO)
+    kinds, constants = [region.kind_of(node.input(i)) for i in (X, W)], region.graph.constants
+    computed = not {node.input(X), node.input(W)} & constants.keys() and min(region.rank(node.input(i)) for i in (X, W)) >= 2
+    if x_zero is None or w_zero is None or not computed or not all(kind in ("uint8", "int8") for kind in kinds):
+        return False
+    operands = [region.bytes_of(node.input(i), kind) for i, kind in zip((X, W), kinds)]
+    region.add("QBatchMatMul", operands, node.outputs[0], node.outputs[0], "int32", node.name, a_zero=x_zero, b_zero=w_zero, factor=1.0,
+               to="int32", y_zero=0, lo=-np.inf, hi=np.inf)
+    return True
+
+
 def _typed(region: Region, node: Node) -> tuple[str, str]:
     """x and its kind."""
     return node.input(X), region.kind_of(node.input(X))
 
 
-def _known_zero(region: Region, node: Node) -> int | None:
-    """The zero point of x as an unsigned byte where it is one constant, or left out."""
-    sign = 128 if region.kind_of(node.input(X)) == "int8" else 0
-    array = region.graph.constants.get(node.input(X_ZERO))
-    if not node.input(X_ZERO):
+def _known_zero(region: Region, node: Node, x: int = X, zero: int = X_ZERO) -> int | None:
+    """The zero point of x, or another input, as an unsigned byte where it is one constant, or left out."""
+    sign = 128 if region.kind_of(node.input(x)) == "int8" else 0
+    array = region.graph.constants.get(node.input(zero))
+    if not node.input(zero):
         return sign
     return int(array.reshape(())) + sign if array is not None and array.size == 1 else None
 

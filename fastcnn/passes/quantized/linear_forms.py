@@ -10,7 +10,7 @@ from fastcnn.operators.functions import sigmoid
 from fastcnn.passes.quantized.bytes import Operand, Region, Scale
 from fastcnn.passes.quantized.goal import Goal
 from fastcnn.passes.quantized.pointwise import POOLING, emit_average, emit_binary, emit_concat
-from fastcnn.passes.quantized.products import WINDOW, is_covered, product, transposed
+from fastcnn.passes.quantized.products import WINDOW, computed_product, is_covered, product, transposed
 from fastcnn.passes.quantized.tables import ALL, dequantised, quantised
 
 MICROSOFT = "com.microsoft"
@@ -60,8 +60,10 @@ def _integers(region: Region, node: Node, i: int, count: int) -> np.ndarray | No
 
 def _matmul(region: Region, node: Node) -> bool:
     x, y = _operand(region, node, 0, 1, 2), _target(region, node, 6, 7)
-    w = region.signed_weights(node, 3, 4, 5, 1)
-    if x is None or y is None or w is None or w.array.ndim != 2 or region.rank(node.input(0)) < 2:
+    w, b = region.signed_weights(node, 3, 4, 5, 1), _operand(region, node, 3, 4, 5)
+    if w is None:
+        return x is not None and y is not None and _given(region, node, y, lambda goal: computed_product(region, node, x, b, (0, 3), goal))
+    if x is None or y is None or w.array.ndim != 2 or region.rank(node.input(0)) < 2:
         return False
     bias = np.zeros(w.scales.size, np.int64)
     return _given(region, node, y, lambda goal: product(region, "QMatMul", x, transposed(region, w), bias, goal, node.name))

@@ -9,9 +9,12 @@ import numpy as np
 from fastcnn.ir.graph import Node
 from fastcnn.passes.quantized.bytes import Operand, Region, Scale
 from fastcnn.passes.quantized.goal import ALL_FLOATS, Goal
+from fastcnn.passes.quantized.stored import constant_floats
 from fastcnn.passes.quantized.tables import dequantised, requantising
 
 POOLING = ("strides", "pads", "auto_pad", "kernel_shape", "ceil_mode", "count_include_pad", "dilations")
+
+LARGEST, MOST = 255, 2.0 ** 30          # difference of bytes; numbers that are rounded to 32-bit integers
 
 
 def binary(region: Region, node: Node, goal: Goal) -> bool:
@@ -45,6 +48,26 @@ def prelu(region: Region, node: Node, goal: Goal) -> bool:
         return False
     region.add("QPRelu", [x.name, region.constant(f"{goal.output}/slope", negative)], goal.output, goal.like, x_zero=x.at.zero,
                positive=float(positive), **goal.attrs())
+    return True
+
+
+def affine(region: Region, node: Node, goal: Goal) -> bool:
+    """BatchNormalization with constant statistics, stored as floats or as integers: a factor and a shift a channel."""
+    x, rank = region.operand(node.input(0)), region.rank(node.input(0))
+    constants = [constant_floats(region.graph, v) for v in node.inputs[1:5]]
+    if x is None or goal.target is None or rank not in (2, 3, 4) or any(node.outputs[1:]) or node.attrs.get("training_mode", 0):
+        return False
+    if node.version < 9 or any(v is None for v in constants):
+        return False
+    gamma, beta, mean, variance = (v.astype(np.float64) for v in constants if v is not None)
+    with np.errstate(all="ignore"):
+        scale = gamma / np.sqrt(variance + node.attrs.get("epsilon", 1e-5))
+        factor, shift = scale * x.at.scale / goal.target.scale, (beta - mean * scale) / goal.target.scale
+    if not (np.abs(factor) * LARGEST + np.abs(shift) < MOST).all():
+        return False
+    stem = goal.output
+    names = [region.constant(f"{stem}/{name}", v.astype(np.float32)) for name, v in (("scale", factor), ("shift", shift))]
+    region.add("QAffine", [x.name, *names], goal.output, goal.like, x_zero=x.at.zero, **goal.attrs())
     return True
 
 

@@ -16,6 +16,7 @@ BIAS_SCALE = 1e-6
 # The most that one unit of the sums may be of the results' scale where a bias is rounded to such units: results are then the same but where
 # they lie within half of this of a tie. onnxruntime rounds such biases, too.
 BIAS_UNIT = 1 / 64
+LARGEST = 255 * 128         # product of an unsigned and a signed byte
 WINDOW = ("strides", "dilations", "pads", "auto_pad", "kernel_shape", "group")
 
 
@@ -71,9 +72,24 @@ def gemm(region: Region, node: Node, goal: Goal) -> bool:
 def matmul(region: Region, node: Node, goal: Goal) -> bool:
     """MatMul of bytes with a constant matrix."""
     x, w = region.operand(node.input(0)), region.weights(node.input(1), 1)
-    if x is None or w is None or w.array.ndim != 2 or region.rank(node.input(0)) < 2:
+    if w is None:
+        return x is not None and computed_product(region, node, x, region.operand(node.input(1)), (0, 1), goal)
+    if x is None or w.array.ndim != 2 or region.rank(node.input(0)) < 2:
         return False
     return product(region, "QMatMul", x, transposed(region, w), np.zeros(w.scales.size, np.int64), goal, node.name)
+
+
+def computed_product(region: Region, node: Node, a: Operand, b: Operand | None, inputs: tuple[int, int], goal: Goal) -> bool:
+    """The product of two matrices, or stacks of them, that the run computes; inputs: their places among those of the node."""
+    computed = b is not None and not {a.name, b.name} & region.graph.constants.keys()
+    if b is None or not computed or min(region.rank(node.input(i)) for i in inputs) < 2:
+        return False
+    sums = a.at.scale * b.at.scale
+    factor = float(np.float32(sums if goal.target is None else sums / goal.target.scale))
+    kind = "float" if goal.target is None else "uint8"
+    region.add("QBatchMatMul", [a.name, b.name], goal.output, goal.like, kind, node.name, a_zero=a.at.zero, b_zero=b.at.zero, factor=factor,
+               **goal.attrs())
+    return True
 
 
 def transposed(region: Region, w: Weights) -> Weights:
@@ -84,6 +100,9 @@ def transposed(region: Region, w: Weights) -> Weights:
 
 def fits(w: Weights, bias: np.ndarray | int = 0) -> bool:
     """Whether 32 bits hold every sum, whatever the bytes; w with its output channels along the first axis."""
+    inputs = w.array.size // len(w.array) * (1 if w.excess is None else 2)
+    if LARGEST * inputs + int(np.abs(bias).max(initial=0)) <= SUMS:
+        return True
     parts = [np.abs(part.astype(np.int64)).reshape(len(part), -1).sum(1) for part in (w.array, w.excess) if part is not None]
     return bool((255 * sum(parts) + np.abs(bias)).max(initial=0) <= SUMS)
 

@@ -17,7 +17,7 @@ from fastcnn.passes.quantized.goal import ALL_FLOATS, Goal
 from fastcnn.passes.quantized.integer_forms import INTEGER_FORMS
 from fastcnn.passes.quantized.linear_forms import LINEAR_FORMS
 from fastcnn.passes.quantized.moves import is_move, move
-from fastcnn.passes.quantized.pointwise import average, binary, concat, prelu
+from fastcnn.passes.quantized.pointwise import affine, average, binary, concat, prelu
 from fastcnn.passes.quantized.products import conv, conv_transpose, gemm, matmul
 from fastcnn.passes.quantized.stored import widen_stored
 from fastcnn.passes.quantized.tables import byte_table
@@ -26,7 +26,8 @@ from fastcnn.passes.quantized.tables import byte_table
 Maker = Callable[[Region, Node, Goal], bool]
 PRODUCTS: dict[str, Maker] = {"Conv": conv, "ConvTranspose": conv_transpose, "Gemm": gemm, "MatMul": matmul}
 MAKERS: dict[str, Maker] = {**PRODUCTS, "Add": binary, "Sub": binary, "Mul": binary, "AveragePool": average, "GlobalAveragePool": average,
-                            "ReduceMean": average, "Concat": concat, "PRelu": prelu}
+                            "ReduceMean": average, "Concat": concat, "PRelu": prelu,
+                            "BatchNormalization": affine}
 FORMS = LINEAR_FORMS | INTEGER_FORMS
 QUANTISED = frozenset({"QuantizeLinear", "DequantizeLinear"}) | {op_type for _, op_type in FORMS}
 

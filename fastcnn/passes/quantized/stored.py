@@ -18,6 +18,14 @@ def is_stored_as_integers(graph: Graph, node: Node) -> bool:
         and all(v in graph.constants for v in node.reads)
 
 
+def constant_floats(graph: Graph, value: str) -> np.ndarray | None:
+    """A constant of floats, or what one of integers stands for; None for other values."""
+    array, node = graph.constants.get(value), graph.producers().get(value)
+    if array is None and node is not None and is_stored_as_integers(graph, node):
+        array = evaluate(node, [graph.constants[v] if v else None for v in node.inputs], {}, graph.opsets)[0]
+    return array if array is not None and array.dtype == np.float32 else None
+
+
 def widen_stored(graph: Graph) -> bool:
     """Makes constants of floats of those that no quantised operator has taken."""
     kept = []

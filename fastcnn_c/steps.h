@@ -23,10 +23,11 @@
  * split_columns: threads share output channels instead of rows. y_gap: floats left out between one vector of y's channels and the
  * next (then y_pixel is one vector). interleaved, with band and nv 3: each of the groups is two whose ic inputs and oc/2 outputs alternate in the
  * packed w, oc = 3 vectors; x and y have one after the other. pair: panels FC_GEMM_PAIR_NV wide, of one tile a row, take two output rows, which must
- * be given the same runs of k: rows through a band whose runs are whole rows or columns of the window, or 1x1 windows all inside x. */
+ * be given the same runs of k: rows through a band whose runs are whole rows or columns of the window, or 1x1 windows all inside x.
+ * halves: a last vector that is at most half full is multiplied as half a one, where the instruction set has such tiles; the same bits. */
 #define FC_FIELDS_conv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) \
-    I(nv) I(band) I(block) I(split_columns) I(y_gap) I(interleaved) I(pair)
+    I(nv) I(band) I(block) I(split_columns) I(y_gap) I(interleaved) I(pair) I(halves)
 /* y, x, w (packed as below), bias?, residual?, slope? ; the same of one group with weights that take w_bytes in memory: 2, bfloat16, or 1, int8 times
  * a scale an output channel. They are floats while they are multiplied. Threads share panels. Weights: panels of nv vectors of oc, nv <=
  * FC_COMPRESSED_MAX_NV, each [scale float, int8 only][`chunk` of ic][kh][kw][channel of the chunk][column]. */
@@ -109,14 +110,14 @@
  * ic to c channels (first_*), the depthwise window over its result (ih x iw), and where there is u a 1x1 convolution of that to oc channels
  * (last_*): then all c channels must be one panel of first_nv vectors. `block` output rows at a time. skip: the residual is the dense
  * convolution's own result; then c is at most a vector and the depthwise window keeps the extents. means [n][oh][c]: of the
- * columns of each row of y, where there is no u. tile_rows as of depthwise, *_pair as pair of conv. first_bf16: the dense convolution is one of
- * conv_bf16, w packed as for that, and x floats or bfloat16 (x_half). last_bf16: likewise the 1x1 convolution, and its residual (r_half). y_half: y is
+ * columns of each row of y, where there is no u. tile_rows as of depthwise, *_pair and *_halves as pair and halves of conv. first_bf16: the
+ * dense convolution is one of conv_bf16, w packed as for that, and x floats or bfloat16 (x_half). last_bf16: likewise the 1x1 convolution, and its residual (r_half). y_half: y is
  * bfloat16, of a 1x1 convolution of floats never. */
 #define FC_FIELDS_conv_depthwise(I, F, V) \
     FC_FIELDS_WINDOW(I) I(ic) I(c) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(block) \
     I(first_kh) I(first_kw) I(first_sh) I(first_sw) I(first_pt) I(first_pl) I(first_ih) I(first_iw) \
     I(first_fn) F(first_alpha) F(first_beta) I(first_nv) I(first_band) I(last_fn) F(last_alpha) F(last_beta) I(last_nv) I(skip) \
-    I(tile_rows) I(first_pair) I(last_pair) I(first_bf16) I(last_bf16) I(x_half) I(y_half) I(r_half)
+    I(tile_rows) I(first_pair) I(first_halves) I(last_pair) I(last_halves) I(first_bf16) I(last_bf16) I(x_half) I(y_half) I(r_half)
 /* y, x ; kind: 0 max, 1 average, 2 Lp with a whole exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
 #define FC_FIELDS_pool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) F(p)
 /* y, x, w packed as for conv, bias?, slope? ; pooling (fields as for pool) over the result, ih x iw x c, of a dense convolution of ic
@@ -125,7 +126,7 @@
 #define FC_FIELDS_conv_pool(I, F, V) \
     FC_FIELDS_pool(I, F, V) FC_FIELDS_EPILOGUE(I, F) I(ic) I(block) \
     I(first_kh) I(first_kw) I(first_sh) I(first_sw) I(first_pt) I(first_pl) I(first_ih) I(first_iw) I(first_nv) I(first_band) I(first_block) \
-    I(first_pair) I(first_bf16) I(x_half) I(y_half)
+    I(first_pair) I(first_halves) I(first_bf16) I(x_half) I(y_half)
 /* y, x, affine (as of conv, one group) ; pooling, fields as for pool, of what affine makes of x, `block` channels at a time. */
 #define FC_FIELDS_affine_pool(I, F, V) FC_FIELDS_pool(I, F, V) I(block)
 /* y, x ; dense planes, three spatial axes, kind 0 or 1; before >= 0, strides[2] 1 or 2. The divisor counts padding with include_pad, up to

@@ -137,10 +137,11 @@ def may_pair(case: Case, band: bool) -> bool:
 def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, band: int | None = None, block: int = 1,
              split_columns: int = 0, threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False,
              fn: str = "None", alpha: float = 0.0, beta: float = 0.0, affine: np.ndarray | None = None, planes: bool = False,
-             interleaved: bool = False, pair: bool | None = None, y_planes: bool = False) -> np.ndarray:
+             interleaved: bool = False, pair: bool | None = None, y_planes: bool = False, halves: bool = False) -> np.ndarray:
     """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input.
 
     planes, y_planes  x, y is row-major
+    halves  half a vector as such
     interleaved  the groups two by two       pair  two rows at a time, by default where that may be
     """
     m = case.groups * case.oc
@@ -168,7 +169,7 @@ def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, ban
         ic=case.ic, oc=twice.oc,
         fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band, block=block, split_columns=split_columns, y_gap=0,
         interleaved=int(interleaved),
-        pair=int(may_pair(case, bool(band)) if pair is None else pair))
+        pair=int(may_pair(case, bool(band)) if pair is None else pair), halves=int(halves))
     assert status == 0
     if y_planes:
         return np.ascontiguousarray(y.array.transpose(0, 2, 3, 1))

@@ -40,7 +40,7 @@ def run(case: Case, weights: str, *, nv: int = 2, chunk: int = 0, threads: int =
     status = run_step("conv_compressed", [y, spaced(data.x, case.x_gap), Guarded(packed), *extras], threads, **sizes,
                       **place("x", case.ih, case.iw, case.ic + case.x_gap), **place("y", case.oh, case.ow, case.oc + case.y_gap),
                       **place("r", case.oh, case.ow, case.oc), groups=1, fn=unary_number(fn), alpha=alpha, beta=beta, nv=nv, band=band,
-                      block=3, split_columns=1, y_gap=0, interleaved=0, pair=int(may_pair(case, bool(band)) and nv == 2),
+                      block=3, split_columns=1, y_gap=0, interleaved=0, pair=int(may_pair(case, bool(band)) and nv == 2), halves=0,
                       w_bytes=BYTES[weights], chunk=chunk)
     assert status == 0
     assert (y.array[..., case.oc:] == y.margin).all(), "wrote between pixels"

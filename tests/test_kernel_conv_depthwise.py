@@ -87,7 +87,7 @@ def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str =
         **place("x", case.h, case.w, case.ic), **place("y", oh, ow, channels), **place("r", oh, ow, channels), **act, block=block,
         first_kh=k1, first_kw=k1, first_sh=s1, first_sw=s1, first_pt=p1, first_pl=p1, first_ih=case.h, first_iw=case.w, first_nv=nv,
         first_band=int(p1 > 0), last_fn=0, last_alpha=0.0, last_beta=0.0, last_nv=1, skip=int(case.skip),
-        tile_rows=2 if (s2, k2) in ((1, 3), (1, 5), (1, 7)) else 1, first_pair=0, last_pair=0,
+        tile_rows=2 if (s2, k2) in ((1, 3), (1, 5), (1, 7)) else 1, first_pair=0, last_pair=0, first_halves=1, last_halves=1,
         first_bf16=first_bf16, last_bf16=last_bf16, **{f"{name}_half": int(name in halves) for name in "xyr"})
     assert status == 0
     return to_float(y.array) if "y" in halves else y.array

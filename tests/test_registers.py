@@ -15,7 +15,8 @@ import pytest
 
 from fastcnn import _native
 
-TILE = re.compile(r"fc_gemm_f32_(pair_|interleaved_)?(\d+)x(\d+)__(avx2|avx512)$")
+TILE = re.compile(r"fc_gemm_f32_(pair_|interleaved_|half_)?(\d+)x(\d+)__(avx2|avx512)$")
+THIRDS = 9          # rows up to which one and a half vectors are three halves (isa/avx512.c: FC_GEMM_HALVES_MR)
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
 
 SPILLING = r"""
@@ -141,7 +142,10 @@ def native() -> dict[str, list[Instruction]]:
                          [name for isa in _native.isas() for name in _native.kernels(isa) if TILE.match(name)])
 def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
     kind, mr, nr, isa = TILE.match(kernel).groups()
-    accumulators = (2 if kind == "pair_" else 1) * int(mr) * int(nr) // {"avx2": 8, "avx512": 16}[isa]
+    vector = {"avx2": 8, "avx512": 16}[isa]
+    accumulators = (2 if kind == "pair_" else 1) * int(mr) * -(-int(nr) // vector)
+    if kind == "half_" and 2 * int(nr) == 3 * vector and int(mr) <= THIRDS:
+        accumulators = 3 * int(mr)
     loops = innermost_fma_loops(native[kernel])
     assert loops, "no loop over k found"
     assert max(sum(i.is_fma for i in loop) for loop in loops) % accumulators == 0

@@ -11,7 +11,7 @@ from fastcnn.convolve import blocking
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
 from fastcnn.convolve.choice import Choice, Rung, floats, whole_vectors
 from fastcnn.convolve.shape import ConvShape, Places, Problem, flatten
-from fastcnn.convolve.tile import CACHE_LINE_FLOATS, MAX_NV, best_nv, tile_cycles
+from fastcnn.convolve.tile import CACHE_LINE_FLOATS, MAX_NV, best_nv, half_tiles, tile_cycles
 from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 
@@ -123,7 +123,8 @@ def banded(shape: ConvShape, threads: int, nv: int = 0, factor: float = 1) -> Ch
 def gemm_choice(name: str, shape: ConvShape, nv: int, band: bool, block: int, split: bool) -> Choice:
     """Tiles nv vectors wide, `block` rows (band) or tiles of x at a time; split: threads share output channels."""
     fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(band), "block": block,
-              "split_columns": int(split), "y_gap": 0, "interleaved": 0, "pair": int(pairs_rows(shape, band))}
+              "split_columns": int(split), "y_gap": 0, "interleaved": 0, "pair": int(pairs_rows(shape, band)),
+              "halves": int(half_tiles())}
     return Choice(name, "conv", shape, fields, (shape.groups, nv))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import fastcnn._native as _native
 from fastcnn.convolve.arithmetic import WORD
 from fastcnn.machine.current import cached, current
+from fastcnn.machine.numbers import WIDE
 
 # The share of L1 that a panel of b may take: a larger one comes from L2 at every step of k.
 PANEL_SHARE_OF_L1 = 0.4
@@ -25,18 +26,32 @@ def _best_nv(oc: int, ow: int, k: int, streamed: int) -> int:
     return min(widths, key=lambda nv: tile_cycles(oc, ow, k, nv, streamed))
 
 
+def half_tiles() -> bool:
+    """Whether a last vector at most half full takes half the time of a whole one: where 512 bits are multiplied as twice 256."""
+    machine = current()
+    return _native.vector_length() >= WIDE and 2 * machine.wide.fmas <= machine.narrow.fmas
+
+
 def tile_cycles(oc: int, ow: int, k: int, nv: int, streamed: int = 0) -> float:
     """Cycles of one row of ow pixels times oc columns, k words long: FMAs, loads, latency of few chains, calls, narrow strips."""
     tiles = -(-ow // _native.gemm_max_mr(nv))
     vectors = -(-oc // _native.vector_length())
-    full, last = divmod(vectors, nv)
-    spent = sum(count * _row_cycles(ow, tiles, width, k) for count, width in ((full, nv), (1, last)) if count and width)
+    spent = sum(count * _row_cycles(ow, tiles, width, k) for count, width in _panels(oc, nv, vectors))
     strip = WORD * nv * _native.vector_length()
     lines = streamed * ow * oc / CACHE_LINE_FLOATS if nv < vectors else 0
     return spent + lines * current().line * max(0.0, 1 - strip / WIDE_STRIP)
 
 
-def _row_cycles(ow: int, tiles: int, nv: int, k: int) -> float:
+def _panels(oc: int, nv: int, vectors: int) -> list[tuple[int, float]]:
+    """(number, width in vectors) of the panels of oc columns."""
+    full, last = divmod(vectors, nv)
+    if half_tiles() and 2 * (vectors * WIDE - oc) >= WIDE:
+        full, last = (full, last) if last else (full - 1, nv)
+        return [(full, nv), (1, last - 0.5)]
+    return [(full, nv), (min(last, 1), last)]
+
+
+def _row_cycles(ow: int, tiles: int, nv: float, k: int) -> float:
     """Cycles of one row of ow pixels in `tiles` tiles nv vectors wide."""
     machine, vector = current(), _native.vector_length()
     core = machine.core(vector)

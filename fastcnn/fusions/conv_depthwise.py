@@ -21,7 +21,7 @@ from fastcnn.convolve.depthwise import tile_rows
 from fastcnn.convolve.implicit_gemm import implicit_gemm, panels
 from fastcnn.convolve.kept_width import keep_width, kept_nv
 from fastcnn.convolve.shape import Places, Problem, own_places
-from fastcnn.convolve.tile import best_nv
+from fastcnn.convolve.tile import best_nv, half_tiles
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
 from fastcnn.fusions.nodes import conv_shape, conv_window, is_clamp, is_conv, is_dense, is_pointwise
 from fastcnn.ir.record import dataclass
@@ -147,26 +147,27 @@ class ConvDepthwise(Fused):
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
                  dw=window.dilations[1], pt=window.before[0], pl=window.before[1], ih=ih, iw=iw, oh=oh, ow=ow, ic=ic, c=c,
                  **place("x", x), **place("y", y), **place("r", residual), **epilogue(depthwise.node.activation), block=block,
-                 **first_fields(dense, x, {"band": 0, "pair": 0, **picked.fields}, "nv", "band", "pair"), tile_rows=tile,
-                 first_bf16=int(rounded), **half,
+                 **first_fields(dense, x, {"band": 0, "pair": 0, "halves": 0, **picked.fields}, "nv", "band", "pair", "halves"),
+                 tile_rows=tile, first_bf16=int(rounded), **half,
                  **{f"first_{key}": value for key, value in epilogue(first.node.activation).items()}, **last_fields)
 
     def _last_operands(self, last: Lowering | None, c: int, ow: int) -> tuple[list[Tensor | None], dict[str, float], int]:
         """Operands, fields and MACs per pixel of the 1x1 convolution at the end."""
         act3 = {f"last_{key}": value for key, value in epilogue(last.node.activation if last else None).items()}
         if last is None:
-            return [None, None], {"oc": 0, "last_nv": 0, "last_pair": 0, "last_bf16": 0, "skip": 0, **act3}, 0
+            return [None, None], {"oc": 0, "last_nv": 0, "last_pair": 0, "last_halves": 0, "last_bf16": 0, "skip": 0, **act3}, 0
         w3, name = last.args.constant(1), last.node.input(1)
         oc = w3.shape[0]
         rounded = self._last_rounded(last.strict) if last.rounds else None
         if rounded is not None:
             packed = last.packed((name, *rounded.layout), lambda: ladder.pack(rounded, w3), ladder.packed_spec(rounded, w3.shape))
-            fields = {"oc": oc, "last_nv": rounded.fields["nv"], "last_pair": 0, "last_bf16": 1, "skip": int(self.skips), **act3}
+            fields = {"oc": oc, "last_nv": rounded.fields["nv"], "last_pair": 0, "last_halves": 0, "last_bf16": 1, "skip": int(self.skips), **act3}
             return [packed, vector_of(last, 2, oc)], fields, c * oc
         nv = kept_nv(oc, ow, c, best_nv(oc, ow, c), last.widths(name))
         packed = last.packed((name, *panels(nv)), lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv),
                              floats(whole_vectors(oc) * c))
-        fields = {"oc": oc, "last_nv": nv, "last_pair": int(_native.gemm_pair(ow) > 0), "last_bf16": 0, "skip": int(self.skips), **act3}
+        fields = {"oc": oc, "last_nv": nv, "last_pair": int(_native.gemm_pair(ow) > 0), "last_halves": int(half_tiles()), "last_bf16": 0,
+                  "skip": int(self.skips), **act3}
         return [packed, vector_of(last, 2, oc)], fields, c * oc
 
 

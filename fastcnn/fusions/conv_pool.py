@@ -72,7 +72,7 @@ class ConvPool(Fused):
         low.emit("conv_pool", [y, x, packed, vector_of(conv, 2, c), vector_of(conv, 4, c)], n * c * ih * iw * w[0].size,
                  n=n, ih=ih, iw=iw, **pool_fields(pool.args, window, self.pool.op.kind), **place("x", x), **place("y", y), c=c, ic=ic,
                  **epilogue(conv.node.activation), block=block,
-                 **first_fields(dense, x, {"band": 0, "pair": 0, **first.fields}, "nv", "band", "block", "pair"),
+                 **first_fields(dense, x, {"band": 0, "pair": 0, "halves": 0, **first.fields}, "nv", "band", "block", "pair", "halves"),
                  first_bf16=int(rounded), x_half=int(x.dtype == HALF), y_half=int(y.dtype == HALF))
 
     def rounds(self, threads: int, strict: bool, places: Places | None = None) -> bool:

@@ -11,6 +11,9 @@
 #define FC_GEMM_PAIRS(X) X(2, 2, 16) X(3, 2, 16)
 /* Interleaved tiles X(mr, nv, nr): groups of one and a half vectors, two as one. */
 #define FC_GEMM_INTERLEAVED(X) X(1, 3, 24) X(2, 3, 24) X(3, 3, 24) X(4, 3, 24)
+/* Tiles whose last vector is half a one: none, half a vector takes as long as a whole one. */
+#define FC_GEMM_HALVES_MR 0
+#define FC_GEMM_HALVES(X)
 
 #include "../simd/avx2.h"
 

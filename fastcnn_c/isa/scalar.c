@@ -11,6 +11,9 @@
 
 /* Interleaved tiles: none, a vector of one lane has no half. */
 #define FC_GEMM_INTERLEAVED(X)
+/* Tiles whose last vector is half a one: none. */
+#define FC_GEMM_HALVES_MR 0
+#define FC_GEMM_HALVES(X)
 
 #include "../simd/scalar.h"
 

@@ -23,6 +23,7 @@ enum { FC_GEMM_PAIR_NV = 2, FC_GEMM_INTERLEAVED_NV = 3, FC_GEMM_MAX_NV = 4, FC_G
  * A pair is a tile of 2*half rows: rows from half on start a_second, c_second, r_second after the first, then go on by lda, ldc, ldr.
  * A interleaved tile computes two groups whose channels alternate in a and in b: for even j the sum is over a[.. + 2k], for odd j over
  * a[.. + 2k + 1]; c, bias and residual have one group after the other, so nv*V_LEN/2 columns each.
+ * A half tile has n <= (nv-1)*V_LEN + V_LEN/2 and multiplies half of the last vector.
  * Registers: mr*nv accumulators + nv of b + 1 of a.
  */
 typedef struct fc_tap {
@@ -53,7 +54,9 @@ typedef void (*fc_gemm_kernel)(const fc_gemm_args *args);
 
 typedef struct fc_gemm_kernels {
     fc_gemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_GEMM_MAX_MR + 1];   /* [nv][mr], NULL where the registers do not suffice */
+    fc_gemm_kernel half[FC_GEMM_MAX_NV + 1][FC_GEMM_MAX_MR + 1];   /* the same, or NULL where there are none */
     int max_mr[FC_GEMM_MAX_NV + 1];
+    int halves_mr;           /* the tallest tile of one and a half vectors that is as fast as others */
     fc_gemm_kernel pair[FC_GEMM_MAX_MR / 2 + 1];                   /* [half], FC_GEMM_PAIR_NV vectors wide: 2 runs of half rows; or NULL */
     fc_gemm_kernel interleaved[FC_GEMM_MAX_MR + 1];                      /* [mr], FC_GEMM_INTERLEAVED_NV vectors wide; or NULL */
 } fc_gemm_kernels;

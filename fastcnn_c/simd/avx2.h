@@ -10,6 +10,7 @@
 #define V_LEN 8
 #define V_REGISTERS 16
 typedef __m256 v_f32;
+typedef __m256 v_low;
 typedef __m256 v_mask;
 typedef __m256i v_index;
 
@@ -29,6 +30,12 @@ static inline v_f32 v_sub(v_f32 a, v_f32 b) { return _mm256_sub_ps(a, b); }
 static inline v_f32 v_mul(v_f32 a, v_f32 b) { return _mm256_mul_ps(a, b); }
 static inline v_f32 v_div(v_f32 a, v_f32 b) { return _mm256_div_ps(a, b); }
 static inline v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmadd_ps(a, b, c); }
+static inline v_low v_low_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline v_low v_low_fma(v_low a, v_low b, v_low c) { return _mm256_fmadd_ps(a, b, c); }
+static inline v_low v_lower(v_f32 x) { return x; }
+static inline v_low v_upper(v_f32 x) { return x; }
+static inline v_f32 v_widen(v_low x) { return x; }
+static inline v_f32 v_paste(v_low a, v_low b) { (void)b; return a; }
 static inline v_f32 v_max(v_f32 a, v_f32 b) { return _mm256_max_ps(a, b); }
 static inline v_f32 v_min(v_f32 a, v_f32 b) { return _mm256_min_ps(a, b); }
 static inline v_f32 v_abs(v_f32 a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }

@@ -10,6 +10,7 @@
 #define V_LEN 16
 #define V_REGISTERS 32
 typedef __m512 v_f32;
+typedef __m256 v_low;
 typedef __mmask16 v_mask;
 typedef __m512i v_index;
 
@@ -26,6 +27,12 @@ static inline v_f32 v_sub(v_f32 a, v_f32 b) { return _mm512_sub_ps(a, b); }
 static inline v_f32 v_mul(v_f32 a, v_f32 b) { return _mm512_mul_ps(a, b); }
 static inline v_f32 v_div(v_f32 a, v_f32 b) { return _mm512_div_ps(a, b); }
 static inline v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmadd_ps(a, b, c); }
+static inline v_low v_low_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline v_low v_low_fma(v_low a, v_low b, v_low c) { return _mm256_fmadd_ps(a, b, c); }
+static inline v_low v_lower(v_f32 x) { return _mm512_castps512_ps256(x); }
+static inline v_low v_upper(v_f32 x) { return _mm512_extractf32x8_ps(x, 1); }
+static inline v_f32 v_widen(v_low x) { return _mm512_castps256_ps512(x); }
+static inline v_f32 v_paste(v_low a, v_low b) { return _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1); }
 static inline v_f32 v_max(v_f32 a, v_f32 b) { return _mm512_max_ps(a, b); }
 static inline v_f32 v_min(v_f32 a, v_f32 b) { return _mm512_min_ps(a, b); }
 static inline v_f32 v_abs(v_f32 a) { return _mm512_abs_ps(a); }

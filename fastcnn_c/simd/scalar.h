@@ -4,6 +4,9 @@
  *   v_f32            V_LEN floats           v_mask           one truth value a lane
  *   v_load/store     unaligned              v_load_tail(p,n) lanes < n from p, the rest 0; touches p[0..n) only; 0 <= n <= V_LEN
  *   v_fma(a,b,c)     a*b + c, one rounding (two in this file where the CPU has no FMA: the compiler decides)
+ *   v_low            V_LEN/2 floats, where half a vector takes half the time of a whole one; elsewhere a vector, and none of these is used:
+ *   v_low_load, v_low_fma     as v_load, v_fma       v_lower(x), v_upper(x)  the first half of x, the second
+ *   v_widen(x)       x and then anything    v_paste(a,b)      a, then b
  *   v_max(a,b)       a > b ? a : b, hence b when either is NaN        v_min likewise
  *   v_select(m,a,b)  m ? a : b             v_first(n)       true in lanes < n
  *   v_scale2(x,n)    x * 2^n for integral n in [-252, 254]            v_exponent, v_mantissa: x = mantissa * 2^exponent, 1 <= mantissa < 2, x > 0 normal
@@ -42,6 +45,7 @@
 #define V_LEN 1
 #define V_REGISTERS 16
 typedef float v_f32;
+typedef float v_low;
 typedef int v_mask;
 typedef int v_index;
 
@@ -56,6 +60,12 @@ static inline v_f32 v_sub(v_f32 a, v_f32 b) { return a - b; }
 static inline v_f32 v_mul(v_f32 a, v_f32 b) { return a * b; }
 static inline v_f32 v_div(v_f32 a, v_f32 b) { return a / b; }
 static inline v_f32 v_fma(v_f32 a, v_f32 b, v_f32 c) { return a * b + c; }
+static inline v_low v_low_load(const float *p) { return *p; }
+static inline v_low v_low_fma(v_low a, v_low b, v_low c) { return a * b + c; }
+static inline v_low v_lower(v_f32 x) { return x; }
+static inline v_low v_upper(v_f32 x) { return x; }
+static inline v_f32 v_widen(v_low x) { return x; }
+static inline v_f32 v_paste(v_low a, v_low b) { (void)b; return a; }
 static inline v_f32 v_max(v_f32 a, v_f32 b) { return a > b ? a : b; }
 static inline v_f32 v_min(v_f32 a, v_f32 b) { return a < b ? a : b; }
 static inline v_f32 v_abs(v_f32 a) { return fabsf(a); }

@@ -91,6 +91,7 @@ static void activate_pixels(const fc_conv *p, float *y, int64_t count, int64_t n
 /* What the tiles of one panel share. */
 typedef struct panel {
     fc_gemm_args args;
+    const fc_gemm_kernel *tile;  /* by the number of pixels */
     int64_t nv;
     float *y;                    /* of the image, at the panel's first column; the next two likewise */
     const float *residual, *slope;
@@ -102,13 +103,15 @@ typedef struct panel {
 static panel panel_of(const conv_run *c, int64_t image, int64_t g, int64_t j0, const float *b)
 {
     const fc_conv *p = c->p;
-    const int64_t v = fc_active->vector_length, column = g * p->oc + j0, n = fc_min(p->nv * v, p->oc - j0);
+    const int64_t v = fc_active->vector_length, column = g * p->oc + j0, n = fc_min(p->nv * v, p->oc - j0), nv = fc_ceil_div(n, v);
+    const fc_gemm_kernels *gemm = fc_active->gemm;
+    const int half = p->halves && gemm->half[nv][1] && 2 * (n - (nv - 1) * v) <= v;
     return (panel){
         .args = {.ldc = (size_t)p->y_pixel, .gap = (size_t)p->y_gap, .lda = (size_t)(p->sw * c->pixel), .tap = c->taps,
                  .kc = (size_t)c->kc, .b = b, .n = (size_t)n, .bias = c->bias ? c->bias + column : NULL, .ldr = (size_t)p->r_pixel,
                  .lo = c->lo, .hi = c->hi, .a_second = (size_t)(p->sh * c->row), .c_second = (size_t)p->y_row,
                  .r_second = (size_t)p->r_row},
-        .nv = fc_ceil_div(n, v), .y = c->y + image * p->y_image + column + column / v * p->y_gap,
+        .tile = half ? gemm->half[nv] : gemm->tile[nv], .nv = nv, .y = c->y + image * p->y_image + column + column / v * p->y_gap,
         .residual = c->residual ? c->residual + image * p->r_image + column : NULL, .slope = c->slope ? c->slope + column : NULL,
         .activates = c->slope || !fc_is_clamp(p->fn)};
 }
@@ -122,7 +125,7 @@ static void run_tile(const conv_run *c, panel *q, const float *a, int64_t oy, in
     args->a = a + x0 * (int64_t)args->lda;
     args->residual = q->residual ? q->residual + oy * p->r_row + x0 * p->r_pixel : NULL;
     const fc_gemm_kernels *gemm = fc_active->gemm;
-    (p->interleaved ? gemm->interleaved[x1 - x0] : rows == 2 ? gemm->pair[x1 - x0] : gemm->tile[q->nv][x1 - x0])(args);
+    (p->interleaved ? gemm->interleaved[x1 - x0] : rows == 2 ? gemm->pair[x1 - x0] : q->tile[x1 - x0])(args);
     for (int64_t i = 0; q->activates && !p->y_gap && i < rows; i++)
         activate_pixels(p, args->c + i * p->y_row, x1 - x0, (int64_t)args->n, q->slope);
 }
@@ -312,9 +315,9 @@ fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
 {
     const fc_conv *p = params;
     const int64_t v = fc_active->vector_length, panels = fc_ceil_div(p->oc, p->nv * v);
-    const int64_t max_mr = fc_active->gemm->max_mr[fc_min(p->nv, fc_ceil_div(p->oc, v))];
     conv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5], .affine = t[6],
-                  .taps = team->scratch, .prefetch = team->prefetch, .apart = team->apart, .tiles_per_row = fc_ceil_div(p->ow, max_mr),
+                  .taps = team->scratch, .prefetch = team->prefetch, .apart = team->apart,
+                  .tiles_per_row = fc_ceil_div(p->ow, fc_gemm_rows(p->nv, p->oc, p->halves)),
                   .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
     float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap)));
     fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);

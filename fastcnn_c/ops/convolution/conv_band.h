@@ -9,6 +9,15 @@
 #include "kernels/kernels.h"
 #include "team.h"
 
+/* Rows of the tallest tile for all panels of oc columns, nv vectors wide; halves: as of the step conv. */
+static inline int64_t fc_gemm_rows(int64_t nv, int64_t oc, int64_t halves)
+{
+    const fc_gemm_kernels *gemm = fc_active->gemm;
+    const int64_t v = fc_active->vector_length, vectors = fc_ceil_div(oc, v), widest = fc_min(nv, vectors);
+    const int parted = halves && gemm->halves_mr && widest == 2 && vectors == 2 && 2 * oc <= 3 * v;
+    return parted ? gemm->halves_mr : gemm->max_mr[widest];
+}
+
 /* Floats of a pixel that one group reads: of both groups where two are interleaved. */
 static inline int64_t group_floats(const fc_conv *p) { return p->interleaved ? 2 * p->ic : p->ic; }
 static inline int64_t band_width(const fc_conv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }

@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "conv_band.h"
 #include "team.h"
 #include "depthwise.h"
 #include "ops/epilogue.h"
@@ -50,12 +51,12 @@ static float *slot(const pass *s, int64_t row) { return (float *)(void *)s->scra
 /* Rows [from, to) of the first convolution, n channels of one panel, into the ring; what has a band has few weights: one row at a time. */
 static fc_conv first_params(const fc_conv_depthwise *p, const layout *l, int64_t from, int64_t to, int64_t n)
 {
-    const int64_t tiles = fc_ceil_div(p->iw, fc_active->gemm->max_mr[fc_ceil_div(n, l->v)]);
+    const int64_t tiles = fc_ceil_div(p->iw, fc_gemm_rows(p->first_nv, n, p->first_halves));
     return (fc_conv){.n = 1, .kh = p->first_kh, .kw = p->first_kw, .sh = p->first_sh, .sw = p->first_sw, .dh = 1, .dw = 1,
                      .pt = p->first_pt - from * p->first_sh, .pl = p->first_pl, .ih = p->first_ih, .iw = p->first_iw, .oh = to - from,
                      .ow = p->iw, .x_row = p->x_row, .x_pixel = p->x_pixel, .y_row = l->span * l->v, .y_pixel = l->v,
                      .y_gap = plane(l) - l->v, .groups = 1, .ic = p->ic, .oc = n, .fn = p->first_fn, .alpha = p->first_alpha,
-                     .beta = p->first_beta, .nv = p->first_nv, .band = p->first_band, .pair = p->first_pair,
+                     .beta = p->first_beta, .nv = p->first_nv, .band = p->first_band, .pair = p->first_pair, .halves = p->first_halves,
                      .block = p->first_band ? 1 : (to - from) * tiles};
 }
 
@@ -77,7 +78,8 @@ static fc_conv last_params(const fc_conv_depthwise *p, const layout *l, int64_t 
                      .x_row = p->ow * p->c, .x_pixel = p->c, .y_row = p->y_row, .y_pixel = p->y_pixel,
                      .r_row = p->skip ? l->span * l->v : p->r_row, .r_pixel = p->skip ? l->v : p->r_pixel, .groups = 1,
                      .ic = p->c, .oc = p->oc, .fn = p->last_fn, .alpha = p->last_alpha,
-                     .beta = p->last_beta, .nv = p->last_nv, .pair = p->last_pair, .block = rows * p->ow};
+                     .beta = p->last_beta, .nv = p->last_nv, .pair = p->last_pair, .halves = p->last_halves,
+                     .block = rows * p->ow};
 }
 
 /* The same in bfloat16: one long row of pixels where rows follow each other. */

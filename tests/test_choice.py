@@ -7,7 +7,7 @@ import pytest
 
 from fastcnn import _native
 from fastcnn.convolve import blocking
-from fastcnn.convolve.implicit_gemm import implicit_gemm
+from fastcnn.convolve.implicit_gemm import implicit_gemm, pairs_rows
 from fastcnn.convolve.shape import ConvShape, Places
 from fastcnn.convolve.winograd_cost import winograd_cycles
 from fastcnn.machine.numbers import Machine
@@ -94,3 +94,21 @@ def test_threads_share_a_block_where_its_weights_weigh_more_than_its_barriers(pl
     costs = {channels: [winograd_cycles((3, 3), 4, channels, channels, 16, tiles, 2) for tiles in (8, 16)] for channels in (24, 256)}
     assert costs[256][1] < costs[256][0] and costs[24][0] < costs[24][1]
     assert winograd_cycles((3, 3), 4, 256, 256, 16, 16, 1) > costs[256][1]
+
+
+def test_weights_that_arrive_beside_the_products_bound_a_step(plan_for):
+    """What is read again beside the products costs nothing until all weights take longer than they do: then blocks are larger."""
+    for again, stream, expected in ((1e6, 1000.0, 1), (1e6, 0.1, 2), (0.5, 1000.0, 2)):
+        plan_for("zen4", again=again, stream=stream)
+        small, large = (winograd_cycles((3, 3), 4, 256, 256, 64, tiles, 1) for tiles in (22, 64))
+        assert (1 if small < large else 2) == expected
+
+
+@pytest.mark.parametrize(("ic", "stride", "l1d_bytes", "expected"), [(512, 2, 32 << 10, False), (512, 2, 64 << 10, True),
+                                                                     (512, 1, 32 << 10, True), (256, 2, 32 << 10, True),
+                                                                     (480, 2, 32 << 10, True)])
+def test_rows_whose_pixels_share_few_sets_of_l1_are_not_taken_in_pairs(plan_for, ic, stride, l1d_bytes, expected):
+    """Seven pixels of two rows, a page apart: 14 lines for the 8 ways of 32 KB."""
+    plan_for("zen4", l1d_bytes=l1d_bytes)
+    shape = ConvShape(1, 1, ic, 64, 3, 3, stride, stride, 1, 1, 1, 1, 7 * stride, 7 * stride, 7, 7)
+    assert pairs_rows(shape, True) == (expected and _native.gemm_pair(7) > 0)

@@ -53,7 +53,8 @@ def run(case: conv_step.Case, data: conv_step.Operands, pool: Window, kind: int 
         oh=pool.out[0], ow=pool.out[1], **conv_step.place("x", case.ih, case.iw, pixel),
         **conv_step.place("y", *pool.out, case.oc + case.y_gap), c=case.oc, kind=kind, include_pad=include, p=p, fn=unary_number(fn),
         alpha=0.0, beta=0.0, ic=case.ic, block=block, first_nv=nv, first_band=int(case.padded), first_block=first_block,
-        first_pair=int(conv_step.may_pair(case, case.padded)), first_halves=1, first_bf16=int(rounds), x_half=int("x" in halves), y_half=int("y" in halves),
+        first_pair=int(conv_step.may_pair(case, case.padded)), first_halves=1,
+        first_bf16=int(rounds), x_half=int("x" in halves), y_half=int("y" in halves),
         **{f"first_{name}": value for name, value in first.items()})
     assert status == 0
     np.testing.assert_array_equal(y.array[..., case.oc:], margin[..., case.oc:], err_msg="wrote between pixels")

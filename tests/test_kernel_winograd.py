@@ -230,7 +230,8 @@ def test_winograd_rounding_error_over_that_of_the_direct_kernel(isa, ic, form):
     y = np.empty((1, 12, 12, 32), np.float32)
     run_step("conv", [y, x, _native.pack_conv(w, 1, 1), None, None, None], n=1, kh=form.kh, kw=form.kw, sh=1, sw=1, dh=1, dw=1,
              pt=pt, pl=pl, ih=12, iw=12, oh=12, ow=12, **place("x", 12, 12, ic), **place("y", 12, 12, 32), **place("r", 12, 12, 32),
-             groups=1, ic=ic, oc=32, fn=0, alpha=0.0, beta=0.0, nv=1, band=1, block=4, split_columns=0, y_gap=0, interleaved=0, pair=0, halves=0)
+             groups=1, ic=ic, oc=32, fn=0, alpha=0.0, beta=0.0, nv=1, band=1, block=4, split_columns=0, y_gap=0, interleaved=0, pair=0,
+             halves=0)
     exact = direct(x, w, case)
     assert rms(winograd(case, x, w, form.m) - exact) <= form.rms * rms(y - exact)
 

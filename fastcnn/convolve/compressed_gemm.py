@@ -45,7 +45,8 @@ class CompressedGemm(Rung):
         nv, taps = min(WIDEST, whole_vectors(shape.oc) // _native.vector_length()), shape.kh * shape.kw
         fields = {"groups": 1, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(band),
                   "block": shape.oh if band else shape.oh * shape.ow, "split_columns": 1, "y_gap": 0,
-                  "interleaved": 0, "pair": int(pairs_rows(shape, band)), "halves": 0, "w_bytes": size, "chunk": min(shape.ic, max(1, CHUNK // taps))}
+                  "interleaved": 0, "pair": int(pairs_rows(shape, band)), "halves": 0, "w_bytes": size,
+                  "chunk": min(shape.ic, max(1, CHUNK // taps))}
         return Choice(self.name, "conv_compressed", shape, fields, (size, nv, fields["chunk"] if taps > 1 else 0))
 
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:

@@ -142,7 +142,8 @@ def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: in
     alone = _native.winograd_whole_blocks(blocks, threads)
     parallel = blocks / rounds if alone else threads
     reads = rounds if alone else blocks / threads
-    again = max(0.0, reads - 1) / (machine.l2_weights if resident else machine.l3_weights)
+    again = max(0.0, reads - 1) / (machine.l2_weights if resident else machine.again)
     first = 1 / machine.memory / (1 if alone else min(threads, STREAMS))
     sharing = 0 if alone else blocks * SHARED_BLOCK
-    return total * per_tile / parallel + weights * (first + again) + rounds * spill + sharing
+    stream = 0 if resident else weights * reads / machine.stream
+    return max(total * per_tile / parallel + weights * (first + again) + rounds * spill, stream) + sharing

@@ -161,7 +161,8 @@ class ConvDepthwise(Fused):
         rounded = self._last_rounded(last.strict) if last.rounds else None
         if rounded is not None:
             packed = last.packed((name, *rounded.layout), lambda: ladder.pack(rounded, w3), ladder.packed_spec(rounded, w3.shape))
-            fields = {"oc": oc, "last_nv": rounded.fields["nv"], "last_pair": 0, "last_halves": 0, "last_bf16": 1, "skip": int(self.skips), **act3}
+            fields = {"oc": oc, "last_nv": rounded.fields["nv"], "last_pair": 0, "last_halves": 0, "last_bf16": 1,
+                      "skip": int(self.skips), **act3}
             return [packed, vector_of(last, 2, oc)], fields, c * oc
         nv = kept_nv(oc, ow, c, best_nv(oc, ow, c), last.widths(name))
         packed = last.packed((name, *panels(nv)), lambda: _native.pack_gemm_b(np.ascontiguousarray(w3.reshape(oc, c)), False, nv),

@@ -1,7 +1,7 @@
 """Measures the numbers of this machine: one thread, a second or two, on a quiet machine. Runs only on request (fastcnn.machine --measure).
 
-Some numbers are copied from the processor's row. ring_bytes, line, spill, l2_weights, l3_weights, prefetch and products take whole layers
-or networks to find out. chains, panel and l2_read are partly hidden by arithmetic: measured alone they made worse picks
+Some numbers are copied from the processor's row. ring_bytes, line, spill, l2_weights, l3_weights, again, stream, prefetch and products take
+whole layers or networks to find out. chains, panel and l2_read are partly hidden by arithmetic: measured alone they made worse picks
 (bench/notes/machine.md).
 """
 from __future__ import annotations

@@ -56,6 +56,7 @@ class Machine:
     line      cycles of a line of the output beyond L2 that is written in narrow strips
     l2_read   bytes a cycle: a row of a, which every panel of b reads again
     l2_weights, l3_weights, memory    bytes a cycle: weights from there
+    again, stream    bytes a cycle: weights beyond L2 that blocks of Winograd's tiles read again; all of them beside the products, at most
     spill     bytes a cycle: what a block of Winograd's tiles has more than its share of L2
     prefetch  bytes a cycle that may come from memory while a step computes
     ring_bytes     of the rows between two fused convolutions: they should leave L1 little
@@ -73,6 +74,8 @@ class Machine:
     l2_weights: float
     l3_weights: float
     memory: float
+    again: float
+    stream: float
     spill: float
     prefetch: float
     ring_bytes: int

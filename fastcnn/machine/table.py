@@ -13,6 +13,7 @@ from fastcnn.ir.record import dataclass
 from fastcnn.machine.numbers import Core, Machine
 
 KB, MB = 1 << 10, 1 << 20
+NO_BOUND = 1000.0           # of a rate that was not measured
 
 # Measured: Intel Xeon with 48 KB L1, 2 MB L2, two 512-bit FMAs a cycle at 3.3 GHz (family 6 model 167 by its hypervisor), gcc 12.2, one
 # thread, 2026-11-21; reproduce with python -m bench.layers --cold.
@@ -28,7 +29,8 @@ _GOLDEN_COVE = Core(fmas=2.0, load=0.6, chains=5.5, panel=0.5, products=1.06, bo
                     band=2.0, depthwise=1.5, gather=2.0, widened=5.1)
 _SAPPHIRE_RAPIDS = Machine("sapphire_rapids", 48 * KB, 2 * MB, 32 * MB, wide=_GOLDEN_COVE,
                            narrow=replace(_GOLDEN_COVE, widened=3.8), tile=55.0, line=13.5,
-                           l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, spill=4.0, prefetch=3.84, ring_bytes=64 * KB)
+                           l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, again=25.0, stream=NO_BOUND,
+                           spill=4.0, prefetch=3.84, ring_bytes=64 * KB)
 
 # One 512-bit FMA a cycle: the second unit is missing (Intel's clients), or two of 256 bits take it together (mobile Zen 5).
 _ONE_WIDE = replace(_GOLDEN_COVE, fmas=1.0, load=0.75, chains=5.0, panel=0.5)
@@ -38,15 +40,17 @@ _ZEN = replace(_GOLDEN_COVE, load=0.5, widened=3.1)
 # What a core does by python -m fastcnn.machine --measure; chains, line, spill and the rates of weights by the least regret on 380 layers
 # at AVX-512 and 270 at AVX2, and by whole networks: bench/notes/machine.md. widened: 198 and 84 GMAC/s of bytes without dot
 # products, 131 and 66 of floats.
-_ZEN5 = replace(_SAPPHIRE_RAPIDS, name="zen5", l2_bytes=1 * MB, line=6.0, l2_weights=15.0, l3_weights=18.0, memory=10.5, spill=7.0,
+_ZEN5 = replace(_SAPPHIRE_RAPIDS, name="zen5", l2_bytes=1 * MB, line=6.0, l2_weights=15.0, l3_weights=18.0, memory=10.5, again=18.0,
+                spill=7.0,
                 wide=replace(_ZEN, chains=4.0, both_in=6.0, both_out=6.5, one_in=4.5, one_out=6.3, band=0.5, depthwise=1.1, gather=3.0,
                              widened=2.65),
                 narrow=replace(_ZEN, both_in=3.4, both_out=4.9, one_in=3.4, one_out=5.8, band=0.5, depthwise=0.85, gather=1.95))
 # Measured: AMD EPYC (Zen 4: 32 KB L1, 1 MB L2, one 512-bit FMA a cycle), one thread. The Xeon's numbers in FMA times, which there are twice
 # as long, but for the transforms and memory: 1.9 % regret on 59 3x3 layers, where the Xeon's own lose 9.7 %, and 1.02 times as fast on
-# average of 13 networks (resnet18 1.18, resnet50 and googlenet 1.05). Blocks are still large: 98 to 128 tiles where 22 to 52 are best.
+# average of 13 networks (resnet18 1.18, resnet50 and googlenet 1.05). again, stream: Winograd's products wait for
+# their weights in blocks of 14 tiles, hardly at all in blocks of 28 (2026-11-30): 1.8 % regret by time on 380 layers, 1.1 with them.
 _ZEN4 = replace(_SAPPHIRE_RAPIDS, name="zen4", l1d_bytes=32 * KB, l2_bytes=1 * MB, narrow=_ZEN, tile=110.0, line=27.0, l2_read=16.0,
-                memory=6.0,
+                memory=6.0, again=100.0, stream=2.8,
                 wide=replace(_GOLDEN_COVE, fmas=1.0, load=1.2, chains=11.0, panel=1.0, both_in=14.0, both_out=9.0, widened=2.65))
 
 _ROWS = (

@@ -32,7 +32,8 @@ static fc_conv conv_params(const fc_conv_pool *p, int64_t from, int64_t to)
     return (fc_conv){.n = 1, .kh = p->first_kh, .kw = p->first_kw, .sh = p->first_sh, .sw = p->first_sw, .dh = 1, .dw = 1,
                      .pt = p->first_pt - from * p->first_sh, .pl = p->first_pl, .ih = p->first_ih, .iw = p->first_iw, .oh = to - from,
                      .ow = p->iw, .x_row = p->x_row, .x_pixel = p->x_pixel, .y_row = row_floats(p), .y_pixel = p->c, .groups = 1,
-                     .ic = p->ic, .oc = p->c, .fn = p->fn, .alpha = p->alpha, .beta = p->beta, .nv = p->first_nv, .pair = p->first_pair, .halves = p->first_halves,
+                     .ic = p->ic, .oc = p->c, .fn = p->fn, .alpha = p->alpha, .beta = p->beta, .nv = p->first_nv, .pair = p->first_pair,
+                     .halves = p->first_halves,
                      .band = p->first_band, .block = p->first_block};
 }
 

@@ -55,4 +55,5 @@ def test_equations_that_do_not_fit_are_refused(equation, shapes):
 
 
 def test_nothing_to_sum_is_zeros():
-    check_native("Einsum", {"x": np.zeros((2, 0), np.float32), "w": np.zeros((0, 3), np.float32)}, opset=12, equation="ab,bc->ac")
+    check_native("Einsum", {"x": np.zeros((2, 0), np.float32), "w": np.zeros((0, 3), np.float32)}, opset=12, equation="ab,bc->ac",
+                 peer="onnx.reference")          # onnxruntime 1.23 ends the process

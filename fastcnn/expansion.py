@@ -9,7 +9,7 @@ import numpy as np
 
 from fastcnn.ir.graph import Graph, Node, Shape
 from fastcnn.ir.record import dataclass
-from fastcnn.onnx_proto.types import element_name, element_of, numpy_type
+from fastcnn.onnx_proto.types import element_of, numpy_type, tensor_of
 
 # Where a model imports no opset of ONNX's own, rewrites are written in this one.
 DEFAULT_OPSET = 17
@@ -24,7 +24,7 @@ def shape_of(graph: Graph, value: str) -> Shape | None:
 def type_of(graph: Graph, value: str) -> str | None:
     """"tensor(float)" of a value, None when unknown."""
     array = graph.constants.get(value)
-    return f"tensor({element_name(array.dtype)})" if array is not None else graph.types.get(value)
+    return tensor_of(array.dtype) if array is not None else graph.types.get(value)
 
 
 def add_constant(graph: Graph, stem: str, array: np.ndarray) -> str:

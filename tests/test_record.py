@@ -177,3 +177,17 @@ def test_record_positional_and_named_arguments_that_do_not_fit():
         with pytest.raises(TypeError):
             base(*wrong, **named)
     assert derived(1, d=2.0).d == 2.0 and derived(1).later == 3
+
+
+def test_record_replace_is_that_of_dataclasses():
+    base, derived, opened = classes(record.dataclass)
+    for one, changes in ((derived(1, [3], d=2.0), {"b": [4, 5], "d": 3.0}), (opened(1), {"value": 2}), (base(1, named="x"), {"named": "y"})):
+        object.__setattr__(one, "seen", 5)          # what is remembered of an instance does not belong to another
+        ours, theirs = record.replace(one, **changes), dataclasses.replace(one, **changes)
+        assert vars(ours) == vars(theirs) and type(ours) is type(theirs)
+    for wrong in ({"nothing": 1}, {"later": 1}):
+        with pytest.raises((TypeError, ValueError)):
+            record.replace(base(1), **wrong)
+    from fastcnn.convolve.shape import ConvShape
+    shape = ConvShape(1, 1, 2, 2, 3, 3, 1, 1, 2, 2, 0, 0, 8, 8, 4, 4)
+    assert record.replace(shape, kh=1, oh=8).dh == 1

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from fastcnn.convolve.blocking import block_rows
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.implicit_gemm import Gemm, gemm_choice
 from fastcnn.convolve.shape import Problem
+from fastcnn.ir.record import replace
 
 NV = 3          # vectors of two groups
 

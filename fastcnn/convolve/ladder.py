@@ -6,7 +6,6 @@ its step has, how its weights are packed and what time the cost model predicts.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from fastcnn.convolve.quantized_joined import QUANTIZED_JOINED
 from fastcnn.convolve.rotated_groups import RotatedGroups
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.winograd import WINOGRAD, WinogradPhases
+from fastcnn.ir.record import replace
 from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import cached, current
 

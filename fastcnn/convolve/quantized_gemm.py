@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from fastcnn.convolve.choice import Choice, Rung, whole_vectors
 from fastcnn.convolve.implicit_gemm import taps_of_all, weight_bytes
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.convolve.tile import MAX_NV
+from fastcnn.ir.record import replace
 from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 

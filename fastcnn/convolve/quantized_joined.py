@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from fastcnn.convolve.block_diagonal import block_diagonal, factors
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.quantized_gemm import QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND, QuantizedGemm
 from fastcnn.convolve.shape import Problem
+from fastcnn.ir.record import replace
 from fastcnn.ir.spec import Spec
 
 

@@ -1,7 +1,6 @@
 """Cuts a convolution into several steps: output columns that read different taps, groups for which different kernels are best."""
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import fastcnn._native as _native
@@ -9,6 +8,7 @@ from fastcnn.convolve.joined_groups import JOINED_GROUPS, joins
 from fastcnn.convolve.rotated_groups import fills_vectors
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.convolve.winograd import WINOGRAD, best_form, is_winograd_window
+from fastcnn.ir.record import replace
 
 # Groups become steps of their own where each has so many multiply-adds: 14x14, 32 groups of 16 took 218 us by Winograd, 208 in one step.
 LEAST_ALONE = 1_000_000

@@ -1,10 +1,10 @@
 """ConvShape: sizes, window and arithmetic of a convolution. Problem: a ConvShape with its strides and surroundings, as rungs see it."""
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import field
 
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.tensor import channels_last_strides
 
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from math import gcd
@@ -16,7 +15,7 @@ from math import gcd
 import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.machine.current import cached, current
 
 # Cycles: of a phase beside its arithmetic, a step of its own; of an output row of the sums, a column of a run, a vector that is added.

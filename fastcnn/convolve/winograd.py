@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from fastcnn.convolve.winograd_cost import (
     tile_count,
     winograd_cycles,
 )
+from fastcnn.ir.record import replace
 from fastcnn.ir.spec import Spec
 
 

@@ -6,7 +6,6 @@ ring that the depthwise convolution reads, and its rows in a strip that the last
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -24,7 +23,7 @@ from fastcnn.convolve.shape import Places, Problem, own_places
 from fastcnn.convolve.tile import best_nv, half_tiles
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
 from fastcnn.fusions.nodes import conv_shape, conv_window, is_clamp, is_conv, is_dense, is_pointwise
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import HALF, Tensor
 from fastcnn.machine.current import current

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from fastcnn.convolve import ladder, split_sums
 from fastcnn.convolve.accuracy import Accuracy
@@ -14,7 +13,7 @@ from fastcnn.convolve.shape import Places, Problem, own_places
 from fastcnn.fusions.conv_depthwise import first_fields
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
 from fastcnn.fusions.nodes import POOLS, conv_shape, conv_window, is_conv, is_dense, is_image_pool
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import HALF, channels_last_strides
 from fastcnn.machine.current import current

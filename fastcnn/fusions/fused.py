@@ -3,12 +3,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import ClassVar
 
 from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.ir.lazy import lazy
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 
 TOGETHER, APART = "together", "apart"

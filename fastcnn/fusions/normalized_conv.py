@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TypeGuard
 
 import numpy as np
@@ -18,7 +17,7 @@ from fastcnn.convolve.tile import best_nv, tile_cycles
 from fastcnn.fusions.fused import TOGETHER, Fused, Neighbours, by_rows
 from fastcnn.fusions.nodes import conv_shape, is_clamp, is_native, is_pointwise
 from fastcnn.ir.graph import Activation
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import HALF, Tensor
 from fastcnn.ops.base import BoundNode, Lowering, Unit

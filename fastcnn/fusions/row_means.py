@@ -1,13 +1,11 @@
 """RowMeans: fuses the global average pooling of a squeeze-and-excitation block into the depthwise Conv before it."""
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.fusions.conv_depthwise import ConvDepthwise
 from fastcnn.fusions.fused import Fused, Neighbours
 from fastcnn.ir.lazy import lazy
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.image import write_image
 from fastcnn.ops.pooling.pool import AVERAGE, GlobalPool, emit_pool

@@ -1,14 +1,12 @@
 """ScaledConv: a Mul by one number per channel and the 1x1 Conv after it: the scale goes into the weights instead of the whole map."""
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fastcnn.convolve import ladder, split_sums
 from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.fusions.fused import Fused, Neighbours
 from fastcnn.fusions.nodes import conv_shape, conv_window, is_clamp, is_native, is_pointwise
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.ops.base import BoundNode, Lowering, Unit
 from fastcnn.ops.convolution.conv_emit import emit_conv, weights_of
 

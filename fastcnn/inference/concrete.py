@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from fastcnn.inference.site import Known, Mismatch, Site
 from fastcnn.inference.sizes import numbers
 from fastcnn.ir.graph import Dim, Shape
 from fastcnn.ir.spec import Args, Spec, bad_shape
-from fastcnn.onnx_proto.types import element_name, element_of, numpy_type
+from fastcnn.onnx_proto.types import element_of, numpy_type, tensor_of
 from fastcnn.operators.epilogue import onnx_arity
 
 
@@ -54,7 +53,7 @@ class BoundSite(Site):
     def type(self, i: int) -> str:
         specs = self.args.specs
         spec = specs[i] if i < len(specs) else None
-        return "" if spec is None else tensor_kind(spec.dtype)
+        return "" if spec is None else tensor_of(spec.dtype)
 
     def array(self, i: int) -> np.ndarray | None:
         """Input i as an array of any size: unlike while reading, no constant is too large to decide a shape."""
@@ -73,14 +72,8 @@ def _known(args: Args) -> Known:
     known = Known(constants={name: value for name, value in zip(args.node.inputs, args.values) if name and value is not None})
     for name, spec in inputs.items():
         if name and spec is not None:
-            known.types[name], known.shapes[name] = tensor_kind(spec.dtype), spec.shape
+            known.types[name], known.shapes[name] = tensor_of(spec.dtype), spec.shape
     return known
-
-
-@cache
-def tensor_kind(dtype: np.dtype) -> str:
-    """"tensor(float)"."""
-    return f"tensor({element_name(dtype)})"
 
 
 def _concrete(kind: str, shape: Sequence[Dim] | None) -> Spec | None:

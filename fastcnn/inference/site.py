@@ -11,7 +11,7 @@ from fastcnn.inference.sizes import Contents, symbol
 from fastcnn.ir.errors import FastCNNError
 from fastcnn.ir.graph import Dim, Graph, Node, Shape
 from fastcnn.ir.record import dataclass
-from fastcnn.onnx_proto.types import element_name
+from fastcnn.onnx_proto.types import tensor_of
 
 # At most so many elements of a tensor are looked at as sizes, axes, pads or scales.
 MAX_ELEMENTS = 64
@@ -50,7 +50,7 @@ class Known:
     def type(self, name: str) -> str:
         """"tensor(float)" of a value, "" when unknown."""
         array = self.constants.get(name)
-        return f"tensor({element_name(array.dtype)})" if array is not None else self.types.get(name, "")
+        return tensor_of(array.dtype) if array is not None else self.types.get(name, "")
 
     def shape(self, name: str) -> Shape | None:
         """Sizes of a value, None when its rank is unknown."""

@@ -12,7 +12,7 @@ from fastcnn.inference.site import Known
 from fastcnn.inference.sizes import symbol
 from fastcnn.ir.graph import Graph, Node, Shape, ValueInfo
 from fastcnn.ir.record import dataclass
-from fastcnn.onnx_proto.types import element_name
+from fastcnn.onnx_proto.types import tensor_of
 
 
 def infer_types(graph: Graph, types: Mapping[str, str] = MappingProxyType({})) -> Known:
@@ -29,7 +29,7 @@ def infer_types(graph: Graph, types: Mapping[str, str] = MappingProxyType({})) -
         if info.shape is not None:
             known.shapes[info.name] = _own_symbols(info.name, info.shape)
     for name, array in graph.constants.items():
-        known.types[name], known.shapes[name] = f"tensor({element_name(array.dtype)})", array.shape
+        known.types[name], known.shapes[name] = tensor_of(array.dtype), array.shape
     infer_graph(graph, known)
     return known
 
@@ -58,7 +58,7 @@ def infer_changed(graph: Graph, known: Known, before: Source) -> list[tuple[Shap
     now = source_of(graph).constants
     news = {name for name, kind in now.items() if before.constants.get(name) != kind}
     for name in news:
-        known.types[name], known.shapes[name] = f"tensor({element_name(now[name][0])})", now[name][1]
+        known.types[name], known.shapes[name] = tensor_of(now[name][0]), now[name][1]
     news |= before.constants.keys() - now.keys()
     looked: list[tuple[Shape | None, Shape | None]] = []
     for node in graph.nodes:

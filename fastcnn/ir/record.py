@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import MISSING, FrozenInstanceError, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     import inspect
@@ -51,6 +51,20 @@ def changed(instance: Record, names: tuple[str, ...], changes: dict[str, Any]) -
         object.__setattr__(made, name, changes[name] if name in changes else getattr(instance, name))
     return made
 
+def replace(instance: Record, /, **changes: Any) -> Record:
+    """dataclasses.replace for an instance of these classes, in a quarter of the time."""
+    names = FIELDS.get(type(instance))
+    if names is None or not _makers or not changes.keys() <= names.keys():
+        return dataclasses.replace(instance, **changes)             # type: ignore[type-var]
+    made: Any = changed(instance, tuple(names), changes)
+    if hasattr(made, "__post_init__"):
+        made.__post_init__()
+    return cast(Record, made)
+
+
+# Class -> its fields, all of which __init__ takes.
+FIELDS: dict[type, dict[str, None]] = {}
+
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
 else:
@@ -63,6 +77,8 @@ else:
             if init:
                 methods["__init__"] = _native_init(cls) if _makers else _late_init(cls)
                 methods["__signature__"] = _Signature()
+                if "__init__" not in own and all(field.init for field in fields(cls)):
+                    FIELDS[cls] = dict.fromkeys(field.name for field in fields(cls))
             if eq:
                 methods |= _comparison(cls, frozen)
             if frozen:

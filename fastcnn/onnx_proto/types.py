@@ -117,6 +117,12 @@ def element_name(dtype: np.dtype) -> str:
     return ELEMENT_NAMES[helper.np_dtype_to_tensor_dtype(dtype)]
 
 
+@cache
+def tensor_of(dtype: np.dtype) -> str:
+    """"tensor(float)" for arrays of a numpy dtype."""
+    return f"tensor({element_name(dtype)})"
+
+
 def message_name(value: object) -> str:
     """The name of a message's type, such as "GraphProto", or of any other object's type."""
     return getattr(value, "proto_name", None) or type(value).__name__

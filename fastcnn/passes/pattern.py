@@ -8,10 +8,11 @@ A pattern is
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.ir.lazy import lazy
 from fastcnn.ir.record import dataclass
 
 RELATIVE_TOLERANCE = 1e-5        # constants like 1/6 or sqrt(2) pass through float32, some through float16
@@ -106,12 +107,22 @@ def _node_matches(graph: Graph, producers: Mapping[str, Node], node: Node, patte
             yield Match(m.values, m.nodes if node in m.nodes else (*m.nodes, node))
 
 
-def replace_matches(graph: Graph, rules: Sequence[Rule]) -> bool:
+class Rules(list[Rule]):
+    """Rules, with the operators that all of their patterns have."""
+
+    @lazy
+    def common(self) -> frozenset[str]:
+        return frozenset.intersection(*[pattern.types for pattern, _ in self])
+
+
+def replace_matches(graph: Graph, rules: Rules) -> bool:
     """Replaces every match by the node its rule builds (at the root's place), unless a value inside is read elsewhere.
 
     A rule's function may return None to leave a match as it is.
     """
     there = graph.operators()
+    if not rules.common <= there:
+        return False
     by_root: dict[str, list[Rule]] = {}
     for rule in rules:
         if rule[0].types <= there:

@@ -114,7 +114,9 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
             _keep(bound, node, _empties(outputs))
             continue
         bound.nodes.append(BoundNode(node, op, args))
-        bound.specs.update((name, spec) for name, spec in zip(node.outputs, outputs) if name and spec is not None)
+        for name, spec in zip(node.outputs, outputs):
+            if name and spec is not None:
+                bound.specs[name] = spec
         padded = [*outputs, *[None] * (len(node.outputs) - len(outputs))]
         if any([name and (spec is None or isinstance(spec, Capped)) for name, spec in zip(node.outputs, padded)]):
             bound.rest = list(nodes[k + 1:])

@@ -4,7 +4,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser, CostModel
 from fastcnn.ir.errors import ExecutionError, LimitError, TimeLimitError, UnsupportedOperatorError
 from fastcnn.ir.graph import Graph, Node, is_control_flow
+from fastcnn.ir.record import replace
 from fastcnn.ir.spec import F32, Spec
 from fastcnn.locks import Lock, uncut
 from fastcnn.mapping import guard_reads, mappings_of, reading

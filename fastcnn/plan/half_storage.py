@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 from fastcnn.convolve import ladder, split_sums
 from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.fusions.fused import Fused
 from fastcnn.fusions.nodes import conv_shape, is_clamp, is_conv
+from fastcnn.ir.record import replace
 from fastcnn.ops.base import BoundNode, Unit
 
 X, RESIDUAL, SLOPE = 0, 3, 4            # inputs of a Conv

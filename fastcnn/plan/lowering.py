@@ -4,7 +4,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
-from dataclasses import replace
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +21,7 @@ from fastcnn.convolve.kept_width import keep_width
 from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.tile import MAX_NV
 from fastcnn.ir.errors import LimitError
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32, Capped, Spec
 from fastcnn.ir.tensor import (
     HALF,
@@ -228,7 +228,8 @@ class StageLowering:
                 check_file(value)
             self.packs[key] = pack = self.packs.pages.placed(pack)
             held = sum(pack.nbytes for pack in self.packs.values()) if pack.nbytes > self.bound.budget.free >> 8 else 0
-            self.bound.budget.check(held, f"{self.node.where()}: with its weights the model")
+            if held:
+                self.bound.budget.check(held, f"{self.node.where()}: with its weights the model")
         return self.constant(self.packs[key])
 
     def contents(self, i: int) -> np.ndarray:
@@ -241,14 +242,15 @@ class StageLowering:
                   elem_bytes=target.dtype.itemsize)
 
     def widths(self, key: Hashable, groups: int = 1) -> list[int]:
-        return [nv for nv in range(1, MAX_NV + 1) if self.packs.has((key, *panels(nv, groups)))]
+        return [nv for nv, layout in _layouts(groups) if self.packs.has((key, *layout))]
 
     def decide(self, problem: Problem, key: Hashable) -> Choice:
         measurable = problem.constant and problem.shape.arithmetic is FLOAT32 and not problem.half
         decision = self.chooser.conv(problem) if measurable else Decision(problem, ladder.choose(problem))
         if problem.constant and decision.source == "model" and decision.choice.kind == "conv":
             widths = self.widths(key, decision.choice.packing[0])
-            decision = replace(decision, choice=keep_width(decision.choice, problem.places, widths, self.threads))
+            if widths:
+                decision = replace(decision, choice=keep_width(decision.choice, problem.places, widths, self.threads))
         if not ladder.changes_layout(problem, decision.choice):
             self.chosen.append(Chosen(self.name, self.unit.op_type, decision.choice.kind, decision.choice.fields, self.most, decision))
         return decision.choice
@@ -383,6 +385,12 @@ class StageLowering:
         if ("resident", name) not in self.packs:
             self.packs["resident", name] = resident(array)
         return self.packs["resident", name]
+
+
+@cache
+def _layouts(groups: int) -> list[tuple[int, tuple[object, ...]]]:
+    """Every tile width with the layout of weights packed for it."""
+    return [(nv, panels(nv, groups)) for nv in range(1, MAX_NV + 1)]
 
 
 def _made_by(unit: Unit) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from fastcnn.inference.types import infer_types
 from fastcnn.ir.errors import InputError
 from fastcnn.ir.graph import Graph, ValueInfo
-from fastcnn.onnx_proto.types import element_name
+from fastcnn.onnx_proto.types import tensor_of
 
 
 def with_sizes(graph: Graph, sizes: Mapping[str, int]) -> Graph:
@@ -45,7 +45,7 @@ def with_inputs(graph: Graph, names: Collection[str]) -> Graph:
 def constant_info(graph: Graph, name: str) -> ValueInfo:
     """The ValueInfo of a constant."""
     array = graph.constants[name]
-    return ValueInfo(name, f"tensor({element_name(array.dtype)})", array.shape)
+    return ValueInfo(name, tensor_of(array.dtype), array.shape)
 
 
 def _inferred(graph: Graph) -> Graph:

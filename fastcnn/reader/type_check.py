@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Graph, Node, is_control_flow
-from fastcnn.onnx_proto.types import element_name
+from fastcnn.onnx_proto.types import tensor_of
 from fastcnn.schema.typing import output_types
 
 Known = dict[str, "str | None"]
@@ -28,11 +28,13 @@ def check_types(graph: Graph) -> dict[str, str]:
 
 def _types_in(graph: Graph, known: Known) -> Known:
     """Types of a graph's values, from those of its inputs and of what it reads from around it."""
-    known = {**known, **{name: f"tensor({element_name(array.dtype)})" for name, array in graph.constants.items()}}
+    known = {**known, **{name: tensor_of(array.dtype) for name, array in graph.constants.items()}}
     for node in graph.nodes:
         types = [known.get(v) if v else None for v in node.inputs]
         found = _flow_types(node, types, known) if is_control_flow(node) else output_types(node, types)
-        known.update((name, kind) for name, kind in zip(node.outputs, found) if name)
+        for name, kind in zip(node.outputs, found):
+            if name:
+                known[name] = kind
     return known
 
 

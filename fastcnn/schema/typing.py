@@ -10,7 +10,7 @@ import numpy as np
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.record import dataclass
-from fastcnn.onnx_proto.types import ELEMENT_NAMES, element_name
+from fastcnn.onnx_proto.types import ELEMENT_NAMES, element_name, tensor_of
 from fastcnn.operators.epilogue import onnx_arity
 from fastcnn.schema.element_types import ELEMENT_TYPES, LETTERS, NEWEST_TYPED
 
@@ -80,7 +80,7 @@ def check_dtypes(node: Node, dtypes: tuple[np.dtype | None, ...]) -> None:
 
 @lru_cache(maxsize=REMEMBERED)
 def _fit(op_type: str, version: int, dtypes: tuple[np.dtype | None, ...]) -> None:
-    _solved(op_type, version, "", tuple(None if d is None else f"tensor({element_name(d)})" for d in dtypes), 0, beyond=True)
+    _solved(op_type, version, "", tuple(None if d is None else tensor_of(d) for d in dtypes), 0, beyond=True)
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.depthwise import lane_tables
 from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem, own_places
 from fastcnn.ir.graph import Activation
-from fastcnn.ir.record import dataclass
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import HALF, Tensor, is_dense
 from fastcnn.ops.base import Lowering

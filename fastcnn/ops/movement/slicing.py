@@ -1,13 +1,13 @@
 """Parts and assemblies of tensors: Concat, Split, Slice, Gather as views where strides suffice, Pad, DepthToSpace, SpaceToDepth."""
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 import fastcnn._native as _native
 from fastcnn.convolve.lane_tables import pick_table
+from fastcnn.ir.record import replace
 from fastcnn.ir.spec import F32, Args, bad_shape
 from fastcnn.ir.tensor import Tensor, is_channels_last, matches, strides_like
 from fastcnn.ops.base import Lowering, Op

@@ -5,7 +5,6 @@ What is computed is what the operator says, with sums of float32.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from fastcnn.convolve.arithmetic import FLOAT32
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.ir.graph import Activation, Node
+from fastcnn.ir.record import replace
 from fastcnn.ir.spec import F32, Args, Spec
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import BoundNode, Lowering

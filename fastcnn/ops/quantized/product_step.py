@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from fastcnn.convolve import ladder, regions
 from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.shape import ConvShape, Problem
+from fastcnn.ir.record import replace
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.passes.facts import clip_limits, is_float
-from fastcnn.passes.pattern import Match, Op, Param, Pattern, Rule, replace_matches
+from fastcnn.passes.pattern import Match, Op, Param, Pattern, Rule, Rules, replace_matches
 from fastcnn.passes.rewrite import scalar
 
 SINCE = {"Swish": 24, "HardSwish": 14, "HardSigmoid": 6, "Gelu": 20, "Mish": 18, "Softplus": 1}
@@ -138,4 +138,4 @@ def _gelu_tanh() -> list[Rule]:
 
 
 # Applied one list after another.
-RULES: list[list[Rule]] = [HARD_SIGMOID, HARD_SWISH, SWISH, SOFTPLUS, MISH, _gelu_erf() + _gelu_tanh()]
+RULES = [Rules(each) for each in (HARD_SIGMOID, HARD_SWISH, SWISH, SOFTPLUS, MISH, _gelu_erf() + _gelu_tanh())]

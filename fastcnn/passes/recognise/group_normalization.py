@@ -10,7 +10,7 @@ import numpy as np
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.passes.facts import is_float
-from fastcnn.passes.pattern import Match, Op, Param, replace_matches
+from fastcnn.passes.pattern import Match, Op, Param, Rules, replace_matches
 from fastcnn.passes.rewrite import constant, same_shape
 
 BY_CHANNEL = 21         # the version since which scale and bias are values a channel
@@ -18,7 +18,7 @@ BY_CHANNEL = 21         # the version since which scale and bias are values a ch
 
 def group_normalization(graph: Graph) -> bool:
     """Replaces every Reshape, InstanceNormalization, Reshape that is one."""
-    return replace_matches(graph, [(PATTERN, _group_norm)])
+    return replace_matches(graph, RULES)
 
 
 def _group_norm(graph: Graph, match: Match) -> Node | None:
@@ -53,3 +53,6 @@ def _restores(graph: Graph, node: Node, x: str) -> bool:
 
 
 PATTERN = Op("Reshape", Op("InstanceNormalization", Op("Reshape", "x", "target"), Param("scale"), Param("bias")), "shape")
+
+
+RULES = Rules([(PATTERN, _group_norm)])

@@ -11,7 +11,7 @@ import numpy as np
 from fastcnn.expansion import add_constant, shape_of
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.passes.facts import is_float, reduced_axes
-from fastcnn.passes.pattern import Match, Op, Param, Rule, replace_matches
+from fastcnn.passes.pattern import Match, Op, Param, Rules, replace_matches
 
 SINCE = 17
 
@@ -70,7 +70,7 @@ def _normal() -> Iterator[Op]:
 
 
 # Applied one list after another: a match without scale and bias would leave them behind.
-RULES: list[list[Rule]] = [
-    [(Op("Add", Op("Mul", normal, Param("scale")), Param("bias")), _layer_norm) for normal in _normal()],
-    [(normal, _layer_norm) for normal in _normal()],
+RULES = [
+    Rules([(Op("Add", Op("Mul", normal, Param("scale")), Param("bias")), _layer_norm) for normal in _normal()]),
+    Rules([(normal, _layer_norm) for normal in _normal()]),
 ]

@@ -181,7 +181,8 @@ def test_record_positional_and_named_arguments_that_do_not_fit():
 
 def test_record_replace_is_that_of_dataclasses():
     base, derived, opened = classes(record.dataclass)
-    for one, changes in ((derived(1, [3], d=2.0), {"b": [4, 5], "d": 3.0}), (opened(1), {"value": 2}), (base(1, named="x"), {"named": "y"})):
+    cases = (derived(1, [3], d=2.0), {"b": [4, 5], "d": 3.0}), (opened(1), {"value": 2}), (base(1, named="x"), {"named": "y"})
+    for one, changes in cases:
         object.__setattr__(one, "seen", 5)          # what is remembered of an instance does not belong to another
         ours, theirs = record.replace(one, **changes), dataclasses.replace(one, **changes)
         assert vars(ours) == vars(theirs) and type(ours) is type(theirs)

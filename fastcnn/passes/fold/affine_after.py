@@ -4,6 +4,7 @@ s * (W x + b) + t = (s W) x + (s b + t), computed in float64. The rewritten weig
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -37,7 +38,7 @@ def _with_weights(graph: Graph, node: Node, w: np.ndarray, factors: np.ndarray, 
     """The node with weights w * factors and bias b; None when they overflow w's type."""
     b, scaled = b.astype(w.dtype), derived(w, partial(_scale, filler(w), factors))
     forget(w)
-    if scaled.size and not np.isfinite([scaled.min(), scaled.max(), *b]).all():
+    if scaled.size and not (math.isfinite(scaled.min()) and math.isfinite(scaled.max()) and np.isfinite(b).all()):
         return None
     if is_derived(w) and sum(node.inputs[1] in other.reads for other in graph.nodes) <= 1:
         del graph.constants[node.inputs[1]]             # else a chain of folds keeps the weights of each

@@ -12,6 +12,7 @@ from fastcnn.ir.graph import Graph
 from fastcnn.locks import uncollected, uncut
 from fastcnn.mapping import reading
 from fastcnn.model import Model, loaded
+from fastcnn.plan.packs import Lender
 from fastcnn.sources import check_options
 
 if TYPE_CHECKING:
@@ -92,11 +93,13 @@ def _automatic(graph: Graph, threads: int, max_error: float | None, calibration:
     if calibration is None or not isinstance(max_error, (int, float)) or not max_error > 0:
         raise ConfigurationError(f"precision={AUTO!r} wants calibration, feeds, and max_error, a positive number: got {max_error!r}")
 
+    lender = Lender()
+
     def made(part: Graph, rounded: frozenset[str], tune: bool | str | os.PathLike[str] = False) -> Model:
         kept, compressed = (given if isinstance(given, str) else {name: v for name, v in given.items() if name in part.node_names()}
                             for given in (accuracy, weights))
         with uncut(), uncollected(), reading():
-            return Model(part, threads, dict.fromkeys(rounded, BF16), None, tune, max_memory, kept, weights=compressed)
+            return Model(part, threads, dict.fromkeys(rounded, BF16), None, tune, max_memory, kept, weights=compressed, lender=lender)
 
     found = automatic(graph, Feeding(calibration, graph.inputs, "calibration"), max_error, lambda *part: Network(made(*part)), threads)
     model = made(found.graph, found.rounded, tune)

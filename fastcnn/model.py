@@ -23,7 +23,7 @@ from fastcnn.mapping import mappings_of, reading
 from fastcnn.plan.choices import LayerChoice
 from fastcnn.plan.deadline import Deadline, deadline_of
 from fastcnn.plan.executor import Engine
-from fastcnn.plan.packs import Packs
+from fastcnn.plan.packs import Lender, Packs
 from fastcnn.results import described_outputs, first_of, place, repeated, targets_of, typed
 from fastcnn.sources import chooser_of, embeddable, optimised, sourced, with_outputs
 
@@ -47,8 +47,8 @@ class Model:
                  source: str | os.PathLike[str] | None = None, tune: bool | str | os.PathLike[str] = False,
                  max_memory: int | None = None, accuracy: str | Mapping[str, str] = FAST,
                  packs: Mapping[Hashable, np.ndarray] | None = None, weights: str | Mapping[str, str] = FP32,
-                 reread: Callable[[], Graph] | None = None):
-        """packs: packed weights of a compiled model, whose graph has been through the passes already; reread: reads its ONNX file."""
+                 reread: Callable[[], Graph] | None = None, lender: Lender | None = None):
+        """packs: of a compiled model, whose graph has been through the passes; reread: reads its ONNX file; lender: of packs to others."""
         self._budget, self._max_memory = Budget(max_memory or default_memory), max_memory
         self._face = self._file = graph         # inputs, outputs and metadata are those of the face; _graph has all that is in the file
         self._reread, self._threads, self._tune, self._compiled = reread, threads, tune, packs is not None
@@ -57,7 +57,7 @@ class Model:
         self._precision, self._accuracy, self._weights = (o if isinstance(o, str) else dict(o) for o in (precision, accuracy, weights))
         self._chooser = chooser_of(tune, graph.constants.values(), checked)
         respect_quota(threads)
-        self._packs, self._source = Packs(packs or {}), os.path.abspath(source) if source is not None else None
+        self._packs, self._source = Packs(packs or {}, lender), os.path.abspath(source) if source is not None else None
         self._overridable, self._warned = frozenset(name for name in graph.overridable if name in graph.constants), False
         self._variants: dict[frozenset[str], Model] = {}
         self._engines: dict[tuple[str, ...], Engine] = {}

@@ -79,6 +79,17 @@ def test_the_way_of_calibration_with_the_smaller_error_is_taken(monkeypatch, tim
     assert known.error(known.on_bytes(())[0]) <= other.error(other.on_bytes(())[0])
 
 
+def test_what_layers_do_to_the_outputs_is_measured_where_the_fastest_goes_beyond_the_bound_alone(monkeypatch, timed):
+    asked = []
+    before = auto.Search.measure_harm
+    monkeypatch.setattr(auto.Search, "measure_harm", lambda self: asked.append(self.bound) or before(self))
+    net = Network()
+    proto = net.model(residual(net))
+    for bound in (1.0, 3e-3):
+        fastcnn.load(proto, precision="auto", max_error=bound, calibration=feeds(4), threads=1)
+    assert asked == [auto.MARGIN * 3e-3]
+
+
 AUTO = {"precision": "auto", "calibration": feeds(1), "max_error": 0.1}
 
 

@@ -220,16 +220,17 @@ class StageLowering:
         if any(value is not None and name not in self.bound.constants for name, value in zip(self.node.inputs, self.args.values)):
             self._recall_weights()
             return self.constant(make())      # it depends on this shape: not to be kept for others
-        if key not in self.packs and not self.packs.takes(key, spec):
+        own = self.node.inputs, self.args.values, self.bound.constants
+        if key not in self.packs and not self.packs.takes(key, spec) and not self.packs.borrows(key, *own):
             self._recall_weights()
             pack = resident(make())
             assert spec is None or (pack.dtype, pack.shape) == (spec.dtype, spec.shape), f"{pack.dtype}{pack.shape} packed, not {spec}"
             for value in self.recalled:           # a pack of what was changed meanwhile is not kept
                 check_file(value)
             self.packs[key] = pack = self.packs.pages.placed(pack)
-            held = sum(pack.nbytes for pack in self.packs.values()) if pack.nbytes > self.bound.budget.free >> 8 else 0
-            if held:
-                self.bound.budget.check(held, f"{self.node.where()}: with its weights the model")
+            if pack.nbytes > self.bound.budget.free >> 8:
+                self.bound.budget.check(sum(p.nbytes for p in self.packs.values()), f"{self.node.where()}: with its weights the model")
+            self.packs.lends(key, *own)
         return self.constant(self.packs[key])
 
     def contents(self, i: int) -> np.ndarray:

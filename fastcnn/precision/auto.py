@@ -1,7 +1,7 @@
 """precision="auto": float32, bfloat16 or bytes for each layer, so that the outputs keep within a bound and time is least."""
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,6 +22,8 @@ HARM_SAMPLES = 4                # to measure what a layer does to the outputs
 SCALES = (1.0, 1.5, 2.2, 3.2)   # of the bound that errors of layers, added up, are given: they are not independent
 FALLING, STEPS = 0.65, 8        # and what it falls by, and how often, until the whole keeps within the bound
 ROUNDS = 7                      # that whole networks are timed in
+CLOSE = 1.01                    # of the least time of all choices: that near to it, what each layer does to the outputs is not measured
+BF16_SHARE = 0.07               # of the square of a layer's error on bytes, in bfloat16: 2.5e-3 and 9.5e-3 of 256 inputs
 WORTH = 0.97                    # of float32's time: what is not faster than that is no option
 
 
@@ -64,7 +66,8 @@ class Trial:
 
 
 def automatic(graph: Graph, data: Feeding, max_error: float, make: Make, threads: int) -> Automatic:
-    """Measures what each layer takes and does to the outputs in each precision, picks, and tries the whole. graph: prepare.prepared().
+    """Measures what each layer takes in each precision, picks, and tries the whole; what layers do to the outputs is measured where the
+    fastest goes beyond the bound. graph: prepare.prepared().
 
     Of the networks that keep within the bound on the data, single precisions among them, the one that is measured to be fastest.
     """
@@ -82,7 +85,7 @@ class Search:
     """Whole networks, tried until the fastest within a bound is found."""
 
     def __init__(self, known: Calibrated, make: Make, layers: Sequence[Layer], bound: float):
-        self.known, self.make, self.layers, self.bound = known, make, layers, bound
+        self.known, self.make, self.layers, self.bound = known, make, list(layers), bound
         self.tried: dict[tuple[str, ...], Trial] = {}
 
     def trial(self, picks: Sequence[str]) -> Trial:
@@ -101,9 +104,7 @@ class Search:
 
     def within(self, penalty: Mapping[str, float]) -> Trial:
         """By the errors and times of layers: the fastest that turns out to keep within the bound. penalty: layer -> ms if not on bytes."""
-        options = [[option if option.name == INT8 else option._replace(ms=option.ms + penalty.get(layer.output, 0.0))
-                    for option in layer.options] for layer in self.layers]
-        found = None
+        options, found = self._options(penalty), None
         for scale in SCALES:
             trial = self.trial(self._picks(options, scale))
             if trial.error > self.bound:
@@ -118,6 +119,60 @@ class Search:
             found = trial if trial.error <= self.bound else None
         return found or self.single(FP32)
 
+    def _options(self, penalty: Mapping[str, float]) -> list[list[Option]]:
+        return [[option if option.name == INT8 else option._replace(ms=option.ms + penalty.get(layer.output, 0.0))
+                 for option in layer.options] for layer in self.layers]
+
+    def _nearly_free(self, penalty: Mapping[str, float]) -> bool:
+        """Tries the fastest of all choices, then a few with others for the layers that are furthest off by themselves.
+
+        Whether one of them keeps within the bound and takes hardly more than the least time: shares of the error of the first are guessed.
+        """
+        options = self._options(penalty)
+        free = self.trial(self._picks(options, 1.0))
+        if free.error <= self.bound:
+            return True
+        squares = {layer.output: self.known.errors.get(layer.output, 0.0) ** 2 for layer in self.layers}
+        unit = free.error ** 2 / max(sum(squares.values()), np.finfo(float).tiny)
+        shares = {FP32: 0.0, BF16: BF16_SHARE, INT8: 1.0}
+        guessed = [[option._replace(square=unit * squares[layer.output] * shares[option.name]) for option in row]
+                   for layer, row in zip(self.layers, options)]
+        least = sum(min(option.ms for option in row) for row in options)
+        scale = 1.0
+        for _ in range(STEPS // 2):
+            chosen = cheapest(guessed, self.bound * scale)
+            if sum(row[k].ms for row, k in zip(options, chosen)) > CLOSE * least:
+                return False
+            if self.trial([row[k].name for row, k in zip(options, chosen)]).error <= self.bound:
+                return True
+            scale *= FALLING
+        return False
+
+    def measure_harm(self) -> None:
+        """Gives options the errors that they make of the outputs, each by itself."""
+        for done, (layer, node) in enumerate(zip(self.layers, self.known.found.products()), 1):
+            squares = {FP32: 0.0}
+            for precision in reversed([option.name for option in layer.options[1:]]):
+                small = squares.get(INT8, np.inf) <= self.bound ** 2 / len(self.layers)     # bytes are nearly as good as free
+                squares[precision] = BF16_SHARE * squares[INT8] if small else self._harm(node, precision) ** 2
+            options = tuple(option._replace(square=squares[option.name]) for option in layer.options)
+            self.layers[done - 1] = layer._replace(options=options)
+            _said("layers", done, len(self.layers))
+
+    def _harm(self, node: Node, precision: str) -> float:
+        """The error of the outputs when one layer is computed in a precision and all others in float32."""
+        known, watched = self.known, self.known.watched
+        if precision == BF16:
+            run = self.make(known.graph, frozenset([node.name])).run
+        else:
+            run = self.make(known.on_bytes([layer.output for layer in self.layers if layer.output != node.outputs[0]])[0], frozenset()).run
+        worst = 0.0
+        for k, sample in enumerate(known.seen.samples[:HARM_SAMPLES]):
+            worst = max(worst, watched.error(watched.values(run, [sample]), known.exact[k:k + 1], MARGIN))
+            if worst > SCALES[-1] * self.bound:                 # it is never picked
+                break
+        return worst
+
     def _picks(self, options: Sequence[Sequence[Option]], scale: float) -> list[str]:
         chosen = cheapest(options, self.bound * scale)
         return [layer[k].name for layer, k in zip(options, chosen)]
@@ -128,11 +183,13 @@ class Search:
 
     def fastest(self) -> Trial:
         """The fastest trial that keeps within the bound."""
-        predictions = self.known.predictions
+        penalties: list[Mapping[str, float]] = [{}, {output: 2 * time.entering_ms for output, time in self.known.predictions.items()}]
         for precision in (FP32, BF16, INT8):
             self.single(precision)
-        self.within({})
-        self.within({output: 2 * time.entering_ms for output, time in predictions.items()})
+        if not all([self._nearly_free(penalty) for penalty in penalties]):
+            self.measure_harm()
+            for penalty in penalties:
+                self.within(penalty)
         good = [trial for trial in self.tried.values() if trial.error <= self.bound or set(trial.picks) <= {FP32}]
         feeds, times = self.known.seen.samples[0], {id(trial): np.inf for trial in good}
         for _ in range(ROUNDS):
@@ -142,32 +199,18 @@ class Search:
 
 
 def _layers(known: Calibrated, make: Make) -> list[Layer]:
-    """Every product with its options: times of whole networks in one precision, errors of networks with one layer in it."""
+    """Every product with its options, by times of whole networks in one precision; without their errors."""
     products, feeds = known.found.products(), known.seen.samples[0]
-    every = [node.outputs[0] for node in products]
     names = frozenset(node.name for node in products)
     networks = {FP32: make(known.graph, frozenset()), BF16: make(known.graph, names), INT8: make(known.on_bytes(())[0], frozenset())}
     times = {precision: network.layer_ms(feeds) for precision, network in networks.items()}
     done_so = {precision: networks[precision].computed_in(precision) for precision in (BF16, INT8)}
     layers = []
-    for done, node in enumerate(products, 1):
+    for node in products:
         ms = {precision: found.get(node.name, np.inf) for precision, found in times.items()}
-        options = [Option(FP32, ms[FP32], 0.0)]
-        for precision in (BF16, INT8):
-            if node.name in done_so[precision] and ms[precision] < WORTH * ms[FP32]:
-                options.append(Option(precision, ms[precision], _harm(known, make, node, precision, every) ** 2))
-        layers.append(Layer(node.name, node.outputs[0], tuple(options)))
-        _said("layers", done, len(products))
+        faster = [precision for precision in (BF16, INT8) if node.name in done_so[precision] and ms[precision] < WORTH * ms[FP32]]
+        layers.append(Layer(node.name, node.outputs[0], tuple(Option(precision, ms[precision], 0.0) for precision in (FP32, *faster))))
     return layers
-
-
-def _harm(known: Calibrated, make: Make, node: Node, precision: str, every: Collection[str]) -> float:
-    """The error of the outputs when one layer is computed in a precision and all others in float32."""
-    if precision == BF16:
-        run = make(known.graph, frozenset([node.name])).run
-    else:
-        run = make(known.on_bytes([output for output in every if output != node.outputs[0]])[0], frozenset()).run
-    return known.watched.error(known.watched.values(run, known.seen.samples[:HARM_SAMPLES]), known.exact, MARGIN)
 
 
 def _why(layer: Layer, pick: str) -> str:

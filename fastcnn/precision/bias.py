@@ -8,7 +8,7 @@ import numpy as np
 
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.precision.products import CONVOLUTIONS, WEIGHT, output_axis, rows
-from fastcnn.precision.scales import Scale, stored_rows, weight_scales
+from fastcnn.precision.scales import Memo, Scale, stored_rows, weight_scales
 
 
 def shift(graph: Graph, node: Node, at: Scale, mean: np.ndarray, per_channel: bool) -> np.ndarray | None:
@@ -35,8 +35,15 @@ def shift(graph: Graph, node: Node, at: Scale, mean: np.ndarray, per_channel: bo
 
 
 def shifts(graph: Graph, products: list[Node], scales: Mapping[str, Scale], means: Mapping[str, np.ndarray],
-           per_channel: bool) -> dict[str, np.ndarray]:
-    """Product, by its output -> what to add to its bias."""
-    found = {node.outputs[0]: shift(graph, node, scales[node.inputs[0]], means[node.inputs[0]], per_channel) for node in products
-             if node.op_type != "MatMul"}                   # it has no bias
+           per_channel: bool, memo: Memo | None = None) -> dict[str, np.ndarray]:
+    """Product, by its output -> what to add to its bias. memo: keeps them, for other graphs of the same products."""
+    memo, found = Memo() if memo is None else memo, dict[str, "np.ndarray | None"]()
+    for node in products:
+        if node.op_type == "MatMul":                        # it has no bias
+            continue
+        name, at = node.outputs[0], scales[node.inputs[0]]
+        key = ("shift", name, float(at.scale))
+        if key not in memo:
+            memo[key] = shift(graph, node, at, means[node.inputs[0]], per_channel)
+        found[name] = memo[key]
     return {name: value for name, value in found.items() if value is not None}

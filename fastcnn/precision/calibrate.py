@@ -12,7 +12,7 @@ from fastcnn.precision.histogram import Histogram
 from fastcnn.precision.products import CONVOLUTIONS
 from fastcnn.precision.ranges import METHODS
 from fastcnn.precision.regions import CONCAT, MOVE, Regions
-from fastcnn.precision.scales import Scale, value_scale
+from fastcnn.precision.scales import Memo, Scale, value_scale
 
 Feeds = Mapping[str, Any]
 # The values of these names for these feeds; no names: the outputs.
@@ -81,8 +81,9 @@ def _varies(feeds: Feeds, number: int) -> bool:
     return any(x.size > 0 and bool((x != x.reshape(-1)[0]).any()) for x in arrays.values())
 
 
-def scales_of(found: Regions, seen: Observed, method: str, kind: str) -> dict[str, Scale]:
-    """The scale of every stored value. Raises ConfigurationError for a method or a type that is none."""
+def scales_of(found: Regions, seen: Observed, method: str, kind: str, memo: Memo | None = None) -> dict[str, Scale]:
+    """The scale of every stored value. Raises ConfigurationError for a method or a type that is none. memo: keeps ranges."""
+    memo = Memo() if memo is None else memo
     if method not in METHODS:
         raise ConfigurationError(f"method={method!r}: expected one of {', '.join(METHODS)}")
     same, inputs = _sharing(found), {info.name for info in found.graph.inputs}
@@ -93,7 +94,11 @@ def scales_of(found: Regions, seen: Observed, method: str, kind: str) -> dict[st
             root = same[root]
         if root not in ranges:
             comb = method == "entropy" and root in inputs           # pixels have few values, far apart: no distribution to compare
-            ranges[root] = value_scale(*METHODS["minmax" if comb else method](seen.histograms[root]), kind)
+            key = ("range", root, "minmax" if comb else method)
+            if key not in memo:
+                memo[key] = METHODS[key[-1]](seen.histograms[root])
+            low, high = memo[key]
+            ranges[root] = value_scale(low, high, kind)
         scales[value] = ranges[root]
     return scales
 

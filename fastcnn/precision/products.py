@@ -1,6 +1,9 @@
 """The products that can be computed on bytes: Conv, ConvTranspose, Gemm and MatMul with constant weights; and their axis of outputs."""
 from __future__ import annotations
 
+import weakref
+from functools import partial
+
 import numpy as np
 
 from fastcnn.expansion import shape_of
@@ -12,14 +15,33 @@ WEIGHT, BIAS = 1, 2                     # inputs
 LARGEST_SUM = 2 ** 30                   # of 255 * |w|: 32 bits hold that and a bias as large
 
 
+_FINITE: dict[int, weakref.ref[np.ndarray]] = {}        # constants that have been looked at, by id
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    """Whether a constant, which does not change, holds finite numbers alone; each is looked at once."""
+    known = _FINITE.get(id(array))
+    if known is not None and known() is array:
+        return True
+    finite = bool(np.isfinite(array).all())
+    if finite:
+        _FINITE[id(array)] = weakref.ref(array, partial(_forget, id(array)))
+    return finite
+
+
+def _forget(key: int, gone: weakref.ref[np.ndarray]) -> None:
+    if _FINITE.get(key) is gone:
+        del _FINITE[key]
+
+
 def is_product(graph: Graph, node: Node) -> bool:
     """Whether a node is one whose sums of bytes fit into 32 bits."""
     if node.domain or node.op_type not in PRODUCTS or graph.types.get(node.input(0)) != "tensor(float)":
         return False
     w, bias = graph.constants.get(node.input(WEIGHT)), graph.constants.get(node.input(BIAS))
-    if w is None or w.dtype != np.float32 or not w.size or not np.isfinite(w).all():
+    if w is None or w.dtype != np.float32 or not w.size or not _is_finite(w):
         return False
-    if node.input(BIAS) and (bias is None or not np.isfinite(bias).all()):
+    if node.input(BIAS) and (bias is None or not _is_finite(bias)):
         return False
     if node.op_type in CONVOLUTIONS:            # weights of a transposed one have no axis for the outputs of all groups
         plain = w.ndim in (3, 4) and (node.op_type == "Conv" or node.attrs.get("group", 1) == 1)

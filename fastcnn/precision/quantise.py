@@ -14,6 +14,7 @@ from fastcnn.precision.errors import Values, Watch, layer_errors, watch
 from fastcnn.precision.predict import Predicted
 from fastcnn.precision.regions import Regions, regions
 from fastcnn.precision.report import QuantizedLayer, Report
+from fastcnn.precision.scales import Memo
 from fastcnn.precision.write import beside, quantised
 
 Make = Callable[[Graph], Run]           # what runs a graph
@@ -58,13 +59,15 @@ class Calibrated:
     exact: Values
     errors: dict[str, float] = field(default_factory=dict)
     predictions: dict[str, Predicted] = field(default_factory=dict)
+    memo: Memo = field(default_factory=Memo)
 
     def on_bytes(self, kept: Collection[str]) -> tuple[Graph, Regions]:
         """The graph with all but these products on bytes."""
         found = regions(self.graph, frozenset(kept))
-        scales = scales_of(found, self.seen, self.options.method, self.options.activations)
-        moved = shifts(self.graph, found.products(), scales, self.seen.means, self.options.per_channel) if self.options.correct_bias else {}
-        return quantised(found, scales, self.options.per_channel, moved), found
+        scales = scales_of(found, self.seen, self.options.method, self.options.activations, self.memo)
+        corrects, per_channel = self.options.correct_bias, self.options.per_channel
+        moved = shifts(self.graph, found.products(), scales, self.seen.means, per_channel, self.memo) if corrects else {}
+        return quantised(found, scales, per_channel, moved, self.memo), found
 
     def error(self, graph: Graph, most: int | None = None, guarded: bool = True) -> float:
         """The error of a graph's outputs on at most so many samples; guarded: also for samples that the network would be unsure of."""

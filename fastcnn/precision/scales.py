@@ -1,7 +1,9 @@
 """Computes scales: of values from their ranges, of weights per output channel, of biases from both."""
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,10 @@ LARGEST = 127                   # |w|: -128 stays unused, so that signs are alik
 LARGEST_BIAS = 2.0 ** 30
 SMALLEST = 2.0 ** -100          # of scales: their products are floats still
 TYPES = {"uint8": np.uint8, "int8": np.int8}
+
+
+class Memo(dict[Hashable, Any]):
+    """What has been computed of weights, each once, while graphs of the same products are written in many ways."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from fastcnn.ir.graph import Graph, Node
 from fastcnn.passes.rewrite import renamed
 from fastcnn.precision.products import BIAS, WEIGHT, output_axis, rows, weights_of
 from fastcnn.precision.regions import PRODUCT, Regions
-from fastcnn.precision.scales import Scale, stored_bias, stored_rows, weight_scales
+from fastcnn.precision.scales import Memo, Scale, stored_bias, stored_rows, weight_scales
 
 VERSION = 13            # of QuantizeLinear and DequantizeLinear: the first with a scale a channel
 
@@ -21,6 +21,7 @@ class Writer:
 
     per_channel  a scale for each output of weights; else one for all
     shifts       product -> what is added to its bias
+    memo         keeps weights as bytes, for other graphs of the same products
     """
 
     graph: Graph
@@ -30,6 +31,7 @@ class Writer:
     nodes: list[Node] = field(default_factory=list)
     weights: dict[tuple[str, int, bytes], str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    memo: Memo = field(default_factory=Memo)
 
     @property
     def version(self) -> int:
@@ -62,18 +64,21 @@ class Writer:
         shift = self.shifts.get(node.outputs[0])
         if shift is not None:
             bias = shift if bias is None else bias.reshape(-1) + shift
-        flat = rows(node, w)
-        scales = weight_scales(flat, bias, float(at.scale), self.per_channel)
-        inputs = [x, self._weights(node, w, flat, axis, scales)]
+        key = ("stored", node.outputs[0], float(at.scale), shift is None)
+        if key not in self.memo:
+            flat = rows(node, w)
+            scales = weight_scales(flat, bias, float(at.scale), self.per_channel)
+            self.memo[key] = scales, np.ascontiguousarray(weights_of(node, stored_rows(flat, scales), w.shape))
+        scales, bytes_ = self.memo[key]
+        inputs = [x, self._weights(node, axis, scales, bytes_)]
         if bias is not None:
             stored, products = stored_bias(bias, scales, at.scale)
             inputs.append(self._dequantised(f"{y}_bias", stored, products, 0))
         self.nodes.append(node.but(inputs=tuple(inputs), outputs=(y,), name=name))
 
-    def _weights(self, node: Node, w: np.ndarray, flat: np.ndarray, axis: int, scales: np.ndarray) -> str:
+    def _weights(self, node: Node, axis: int, scales: np.ndarray, stored: np.ndarray) -> str:
         key = (node.inputs[WEIGHT], axis, scales.tobytes())
         if key not in self.weights:
-            stored = weights_of(node, stored_rows(flat, scales), w.shape)
             self.weights[key] = self._dequantised(node.inputs[WEIGHT], stored, scales, axis)
         return self.weights[key]
 
@@ -90,14 +95,15 @@ class Writer:
         return y
 
 
-def quantised(found: Regions, scales: dict[str, Scale], per_channel: bool = True, shifts: dict[str, np.ndarray] | None = None) -> Graph:
+def quantised(found: Regions, scales: dict[str, Scale], per_channel: bool = True, shifts: dict[str, np.ndarray] | None = None,
+              memo: Memo | None = None) -> Graph:
     """The graph with its regions on bytes, in standard ONNX of opset 13 and up.
 
     What computes on bytes reads and makes them; floats read what comes of them, those of `found.rounded` the value before it is rounded.
     Products that are not stored, because only floats are computed from them, make floats of their sums.
     """
     graph = replace(found.graph, constants=dict(found.graph.constants), types=dict(found.graph.types), shapes=dict(found.graph.shapes))
-    out = Writer(graph, scales, per_channel, shifts or {})
+    out = Writer(graph, scales, per_channel, shifts or {}, memo=Memo() if memo is None else memo)
     outputs = graph.output_names()
     raw = {v: out.fresh(f"{v}_float") for v in sorted(found.stored & outputs - found.rounded)}
     back = {v: v if v in raw else out.fresh(f"{v}_dequantized") for v in sorted(found.stored)}

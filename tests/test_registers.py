@@ -106,8 +106,10 @@ def disassemble(path: Path) -> dict[str, list[Instruction]]:
 
 
 def fma_loops(body: list[Instruction]) -> list[list[Instruction]]:
-    """Stretches between a backward jump and its target that multiply. What a compiler moves behind the end of a function (an odd k) jumps back
-    without a condition, which no loop does."""
+    """Stretches between a backward jump and its target that multiply.
+
+    What a compiler moves behind the end of a function (an odd k) jumps back without a condition, which no loop does.
+    """
     ends = [(i.jump_target, i.address) for i in body if i.jump_target is not None and i.name != "jmp"
             and body[0].address <= i.jump_target <= i.address]
     loops = [[i for i in body if begin <= i.address <= end] for begin, end in ends]

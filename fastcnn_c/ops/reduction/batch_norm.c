@@ -18,9 +18,10 @@ typedef struct sums {
     double count, mean, m2;
 } sums;
 
-static void merge(sums *s, double count, double mean, double m2)
+/* share: of `count` elements in them and those so far. */
+static void merge(sums *s, double count, double share, double mean, double m2)
 {
-    const double delta = mean - s->mean, share = count / (s->count + count);
+    const double delta = mean - s->mean;
     s->mean += delta * share;
     s->m2 += m2 + delta * delta * s->count * share;
     s->count += count;
@@ -45,8 +46,9 @@ static void add_pixels(const fc_batch_norm *p, sums *s, const float *x, int64_t 
     for (int64_t i = 0; i < p->pixels;) {
         const int64_t count = fc_min(p->pixels - i, fc_max(RUN_FLOATS / p->c, LEAST_RUN));
         fc_active->norm->moments(mean, m2, x + i * p->x_pixel, (size_t)p->x_pixel, (size_t)count, (size_t)channels, 0);
+        const double share = (double)count / (s[0].count + (double)count);
         for (int64_t c = 0; c < channels; c++)
-            merge(s + c, (double)count, (double)mean[c], (double)m2[c]);
+            merge(s + c, (double)count, share, (double)mean[c], (double)m2[c]);
         i += count;
     }
 }

@@ -35,3 +35,15 @@ def test_what_two_threads_take_is_explained_by_foreign_data():
     for share in (0.0, 0.25, 1.0):
         assert scale.foreign_of(parts, cores, latency(parts, 2, Cores(0, 0, share))) == pytest.approx(share)
     assert scale.foreign_of(parts, cores, 1.0) == 0.0
+
+
+def test_the_least_that_any_process_waited_counts(path, monkeypatch, capsys):
+    """A process keeps its luck: one in which two threads' counters lie badly waits ten times as long at every step."""
+    waited = iter([(900.0, 5000.0), (700.0, 60.0), (800.0, 70.0)])
+    monkeypatch.setattr(scale, "SECONDS", 0.01)
+    monkeypatch.setattr(scale, "ROUNDS", 3)
+    monkeypatch.setattr(scale, "default_threads", lambda: 2)
+    monkeypatch.setattr(scale, "in_process", scale.measured)
+    monkeypatch.setattr(scale, "waits", lambda: next(waited))
+    assert scale.main([path, "--cores", "2"]) == 0
+    assert "entering 700 cycles, barrier 60" in capsys.readouterr().out

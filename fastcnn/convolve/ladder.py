@@ -18,6 +18,7 @@ from fastcnn.convolve.depthwise import DepthwiseDirect, DepthwiseRing, GroupsByL
 from fastcnn.convolve.im2col import Im2col
 from fastcnn.convolve.implicit_gemm import IN_PLACE, THROUGH_BAND
 from fastcnn.convolve.joined_groups import JOINED_GROUPS
+from fastcnn.convolve.planes_dense import PLANES_DENSE
 from fastcnn.convolve.planes_depthwise import PlanesDepthwise
 from fastcnn.convolve.planes_product import PLANES_PRODUCT
 from fastcnn.convolve.quantized_depthwise import QUANTIZED_DEPTHWISE
@@ -35,6 +36,7 @@ LADDER: list[Rung] = [
     COMPRESSED_GEMM,   # only with weights=, likewise
     PLANES_PRODUCT,    # row-major planes first: two changes of layout cost more than these rungs lose, except on short planes
     PlanesDepthwise(),
+    PLANES_DENSE,      # short sums with full lanes
     DepthwiseDirect(),  # one channel per group: a GEMM has nothing to gain, the work is in the loads
     DepthwiseRing(),
     RotatedGroups(),    # groups of 2, 4 or 8 channels fill whole vectors

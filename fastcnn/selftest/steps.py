@@ -16,6 +16,8 @@ def convolutions(m: Maker) -> dict[str, Make]:
     """Convolutions that only some settings, or operands that are computed, bring; and what runs as one step with its neighbours."""
     return {
         "Conv, im2col": lambda: _between_poolings(m, m.normal(1, 17, 12, 13), m.normal(19, 17, 3, 3)).but(prefers="im2col"),
+        "Conv of planes": lambda: m.one(
+            "Conv", (2, 3, 19, 35), m.normal(19, 3, 3, 3), m.normal(19), pads=[1, 1, 1, 1], strides=[2, 2]).but(prefers="conv_planes"),
         "Conv in bfloat16": lambda: _between_poolings(m, m.halves(1, 16, 10, 12), m.halves(37, 16, 3, 3)).but(
             prefers="conv_bf16", precision="bf16"),
         "Conv, compressed weights": lambda: _between_poolings(m, m.halves(2, 16, 10, 12), m.halves(37, 16, 3, 3)).but(

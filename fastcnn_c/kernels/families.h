@@ -196,6 +196,27 @@ typedef struct fc_depthwise_rows_kernels {
     int tile_rows;
 } fc_depthwise_rows_kernels;
 
+/* ---- planes: an output row of each of oc channels from rows of planes, padding in place ------------------------------------------
+ * y[o*y_plane + j] = min(max(bias[o] + sum_{t < k} w(o, t) * x[taps[t] + j], lo), hi), o < oc, j < count; bias may be NULL
+ * w(o, t) = w[(o/R*k + t)*R + o%R], R = FC_PLANES_ROWS: channels are padded to whole R. Whole vectors of x are read.
+ */
+enum { FC_PLANES_ROWS = 8 };
+
+typedef struct fc_planes_args {
+    float *y;
+    size_t y_plane;
+    const float *x;
+    const int64_t *taps;
+    size_t k;
+    const float *w, *bias;
+    size_t oc, count;
+    float lo, hi;
+} fc_planes_args;
+
+typedef struct fc_planes_kernels {
+    void (*rows)(const fc_planes_args *args);
+} fc_planes_kernels;
+
 /* ---- pool_rows: one row of outputs from rows of x, kind max or average, stride sw 1 or 2 -----------------------------------------
  * row[kind][sw - 1]   band[before + i] = rows joined, i < width; then y[j] = scale[j] * (join over k < kw of band[j*sw + k*dw]), j < count
  *   the rest of the band holds what changes nothing (-inf, 0) and is read up to 2*sw*V_LEN floats past the last window; max: no scale.
@@ -337,7 +358,7 @@ typedef struct fc_arg_kernels {
 
 /* The families: a row makes the slot in fc_kernels, its value and the kernels' names in every instruction set. */
 #define FC_FAMILIES(X) \
-    X(matvec) X(compressed) X(scale_shift) X(half) X(cast) X(transpose) X(reduce) X(softmax) X(winograd) X(depthwise) X(depthwise_rows) X(grouped) \
+    X(matvec) X(compressed) X(scale_shift) X(half) X(cast) X(transpose) X(reduce) X(softmax) X(winograd) X(depthwise) X(depthwise_rows) X(planes) X(grouped) \
     X(overlap_add) X(pool) X(pool_rows) X(norm) X(resize) X(recurrent) X(arg)
 #define FC_FAMILY_SLOT(family) const fc_##family##_kernels *family;
 
@@ -356,6 +377,7 @@ typedef struct fc_arg_kernels {
 #include "winograd.inc"
 #include "depthwise.inc"
 #include "depthwise_rows.inc"
+#include "planes.inc"
 #include "grouped.inc"
 #include "overlap_add.inc"
 #include "pool.inc"

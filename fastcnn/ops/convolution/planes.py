@@ -50,7 +50,7 @@ def lower_on_planes(low: Lowering, problem: Problem, name: str) -> bool:
     if choice.kind == "matmul":
         _emit_products(low, choice)
     else:
-        _emit_depthwise(low, choice)
+        _emit_step(low, choice)
     return True
 
 
@@ -68,9 +68,9 @@ def _emit_products(low: Lowering, choice: Choice) -> None:
                  **PLANES_PRODUCT.product(choice), **epilogue(low.node.activation))
 
 
-def _emit_depthwise(low: Lowering, choice: Choice) -> None:
+def _emit_step(low: Lowering, choice: Choice) -> None:
     """One step."""
     y, x, w = two_dimensional(low.write(0, "dense")), two_dimensional(low.read(0)), low.args.constant(1)
     weights = low.packed((low.node.input(1), *choice.layout), lambda: ladder.pack(choice, w), ladder.packed_spec(choice, w.shape))
-    low.emit("depthwise_planes", [y, x, weights, vector_of(low, 2, w.shape[0])], choice.shape.macs, **choice.shape.window,
+    low.emit(choice.kind, [y, x, weights, vector_of(low, 2, w.shape[0])], choice.shape.macs, **choice.shape.window,
              **choice.fields, **epilogue(low.node.activation))

@@ -76,6 +76,7 @@ cdef extern from "fastcnn.h" nogil:
     int64_t fc_qgemm_max_mr(int64_t) noexcept
     int64_t fc_pgemm_max_mr(int64_t) noexcept
     int fc_pgemm_odd_runs() noexcept
+    int fc_pgemm_halves() noexcept
     int fc_set_isa(fc_isa) noexcept
     fc_isa fc_current_isa() noexcept
     const char *fc_isa_name(fc_isa) noexcept

@@ -157,3 +157,9 @@ int fc_pgemm_odd_runs(void)
     const fc_pairs *pairs = fc_active_pairs();
     return pairs && pairs->odd_runs;
 }
+
+int fc_pgemm_halves(void)
+{
+    const fc_pairs *pairs = fc_active_pairs();
+    return pairs && pairs->half[1][1];
+}

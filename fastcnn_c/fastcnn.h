@@ -174,6 +174,7 @@ int64_t fc_gemm_max_nv(void);                /* vectors of the widest tile of an
 int fc_winograd_whole_blocks(int64_t blocks, int64_t threads);   /* each thread computes whole blocks, else they share each block */
 int64_t fc_qgemm_max_mr(int64_t nv);          /* the same for 8-bit values */
 int64_t fc_pgemm_max_mr(int64_t nv);          /* and for bfloat16; 0 where there are no kernels for it */
+int fc_pgemm_halves(void);                   /* whether half a vector of columns has tiles of its own */
 int fc_pgemm_odd_runs(void);                 /* whether these take runs of k of an odd length */
 int fc_depthwise_wide_pairs(void);            /* two output rows at a time pay for windows 5 and 7 columns wide */
 int64_t fc_gemm_pair(int64_t ow);             /* vectors of the tile of two rows of ow pixels, 0: no such tile */

@@ -173,7 +173,8 @@ def test_conv_bf16_at_the_edges_of_every_tile(pairs: str, k: int) -> None:
     vector = _native.vector_length()
     for nv in (nv for nv in range(1, 5) if _native.pgemm_max_mr(nv)):
         for mr in range(1, _native.pgemm_max_mr(nv) + 2):
-            for oc in {max(1, (nv - 1) * vector + 1), nv * vector - 1, nv * vector, nv * vector + 1} - {0}:
+            half = (nv - 1) * vector + vector // 2
+            for oc in {max(1, (nv - 1) * vector + 1), half, half + 1, nv * vector - 1, nv * vector, nv * vector + 1} - {0}:
                 case = Case(k, oc, ow=mr, y_gap=1)
                 x, w = operands(case, k)
                 check(run(case, x, w, nv=nv, block=mr), case, x, w)

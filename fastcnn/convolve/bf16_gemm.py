@@ -11,7 +11,7 @@ from fastcnn.convolve.block_diagonal import block_diagonal, factors
 from fastcnn.convolve.choice import Choice, Rung, whole_vectors
 from fastcnn.convolve.implicit_gemm import lies_in_planes
 from fastcnn.convolve.shape import ConvShape, Problem, flatten
-from fastcnn.convolve.tile import MAX_NV
+from fastcnn.convolve.tile import MAX_NV, WIDE_STRIP
 from fastcnn.ir.record import replace
 from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
@@ -19,6 +19,7 @@ from fastcnn.machine.current import current
 ITEM = 2                    # bytes of a value
 PAIR = 2                    # values of k that a lane multiplies at a time
 SCALE, AFFINE = 1, 2        # what happens to x before it is rounded (field `scaled`)
+CACHE_LINE, STREAMED_OF_L2 = 64, 0.75
 TILE_WORDS = 16             # pairs that a tile register has of a pixel
 # Cycles, of a Xeon with AMX (2026-11-29): a tile register multiplied, and loaded; a vector of results; a tile begun; a vector rounded.
 MULTIPLY, LOAD, RESULT, TILE, NARROW = 16.0, 8.0, 3.5, 40.0, 2.0
@@ -39,7 +40,7 @@ class Bf16Gemm(Rung):
         return problem.rounds and pairs and lies and not shape.strict and not shape.is_depthwise
 
     def choose(self, problem: Problem) -> Choice:
-        return min((choice for _, choice in self.candidates(problem)), key=lambda choice: self.cycles(choice, 1))
+        return min((choice for _, choice in self.candidates(problem)), key=lambda choice: self.cycles(choice, 1) + _strip_cycles(choice))
 
     def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
         shape = flatten(problem.shape, problem.places)
@@ -68,9 +69,8 @@ class Bf16Gemm(Rung):
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, nv, vector = choice.shape, choice.fields["nv"], _native.vector_length()
         runs, values = _run(shape)
-        full, last = divmod(-(-shape.oc // vector), nv)
-        panels = [(count, width) for count, width in ((full, nv), (1, last)) if count and width]
-        work = sum(count * _row_cycles(shape.ow, width, runs, whole_pairs(values)) for count, width in panels)
+        words = runs * whole_pairs(values)
+        work = sum(count * _row_cycles(shape.ow, width, half, runs, words) for count, width, half in _panels(shape.oc, nv))
         work *= shape.groups * shape.n * shape.oh
         band = shape.n * shape.groups * shape.oh * min(shape.sh, shape.kh) * shape.columns_seen * shape.ic
         weights = ITEM * shape.groups * shape.oc * shape.k
@@ -145,13 +145,37 @@ def _block(shape: ConvShape, threads: int) -> int:
     return max(1, min(max(pixels, _native.pgemm_max_mr(1)), shape.ow))
 
 
-def _row_cycles(ow: int, nv: int, runs: int, words: int) -> float:
-    """Cycles of one row of ow pixels times a panel of nv vectors, `runs` times `words` pairs long."""
+def _strip_cycles(choice: Choice) -> float:
+    """What narrow strips of results cost, as tile.tile_cycles has it, where maps outgrow a share of L2. With AMX it was not measured.
+
+    Zen 4, one thread, 2026-11-30, tiles of two and four vectors: 56x56, 64 to 256 channels with residual 0.73 and 0.63 ms, 256 to 256
+    2.37 and 2.23; 28x28, 128 to 512 0.55 and 0.51; 14x14 the same.
+    """
+    shape, nv, vector = choice.shape, choice.fields["nv"], _native.vector_length()
+    maps = ITEM * shape.n * shape.groups * (shape.x_pixels * shape.ic + shape.oh * shape.ow * shape.oc)
+    if _native.current_isa() == "avx512_amx" or nv >= -(-shape.oc // vector) or maps < STREAMED_OF_L2 * current().l2_bytes:
+        return 0.0
+    lines = ITEM * shape.n * shape.groups * shape.oh * shape.ow * shape.oc / CACHE_LINE
+    return lines * current().line * max(0.0, 1 - ITEM * nv * vector / WIDE_STRIP)
+
+
+def _panels(oc: int, nv: int) -> list[tuple[int, int, bool]]:
+    """(number of panels, width in vectors, whether only half of the last vector is multiplied): those of nv vectors, the last one."""
+    vector = _native.vector_length()
+    full, last = divmod(-(-oc // vector) - 1, nv)
+    half = _native.pgemm_halves() and 0 < oc % vector <= vector // 2
+    return [panel for panel in ((full, nv, False), (1, last + 1, half)) if panel[0]]
+
+
+def _row_cycles(ow: int, nv: int, half: bool, runs: int, words: int) -> float:
+    """Cycles of one row of ow pixels times a panel of nv vectors; runs of k, `words` pairs altogether."""
     tall = _native.pgemm_max_mr(nv)
     tiles = -(-ow // tall)
     if _native.current_isa() == "avx512_amx":
-        chunks = runs * -(-words // TILE_WORDS)
+        chunks = runs * -(-words // runs // TILE_WORDS)
         multiplied = tiles * chunks * max(MULTIPLY * nv, LOAD * (nv + 1))
     else:
-        multiplied = (2 * ow * nv + tiles) * runs * words / current().core(_native.vector_length()).fmas / 2
+        fmas = current().core(_native.vector_length()).fmas
+        saved = 1 - fmas / current().narrow.fmas if half else 0.0       # nothing where a core has as many units for whole vectors
+        multiplied = (2 * ow * (nv - saved) + tiles) * words / fmas / 2
     return multiplied + ow * nv * RESULT + TILE * tiles

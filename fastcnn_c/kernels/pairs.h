@@ -34,6 +34,8 @@ typedef void (*fc_pgemm_kernel)(const fc_pgemm_args *args);
 typedef struct fc_pairs {
     const char *const *names;
     fc_pgemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_QGEMM_MAX_MR + 1];
+    /* the same, and the same bits, where n <= (nv-1)*V_LEN + V_LEN/2: half a vector less to multiply; or NULL */
+    fc_pgemm_kernel half[FC_GEMM_MAX_NV + 1][FC_QGEMM_MAX_MR + 1];
     int max_mr[FC_GEMM_MAX_NV + 1];
     void (*release)(void);      /* as in fc_qgemm_kernels */
     int odd_runs;               /* whether tiles take runs of an odd length */

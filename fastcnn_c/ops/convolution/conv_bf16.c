@@ -8,6 +8,7 @@
 #include "ops/epilogue.h"
 #include "team.h"
 
+enum { CACHE_LINE = 64 };
 enum { PAIR = 2 };      /* values of k that a lane multiplies at a time */
 enum { STAGE = 2048 };  /* floats that x becomes on its way to the band, a few pixels at a time, where more happens to it than rounding */
 enum { SCALE = 1, AFFINE = 2 };         /* values of `scaled` */
@@ -89,6 +90,20 @@ static void stage_pixels(const pconv_run *c, const char *x, int64_t count, int64
     }
 }
 
+/* n values of each of `count` pixels. The numbers of values that narrow groups have are constants: a call of memcpy for each of their pixels takes
+ * as long as their products. */
+static void copy_pixels(uint16_t *to, const uint16_t *from, int64_t count, int64_t pixel, int64_t n)
+{
+    for (int64_t i = 0; n == 8 && i < count; i++)
+        memcpy(to + i * 8, from + i * pixel, 8 * sizeof *to);
+    for (int64_t i = 0; n == 16 && i < count; i++)
+        memcpy(to + i * 16, from + i * pixel, 16 * sizeof *to);
+    for (int64_t i = 0; n == 32 && i < count; i++)
+        memcpy(to + i * 32, from + i * pixel, 32 * sizeof *to);
+    for (int64_t i = 0; n != 8 && n != 16 && n != 32 && i < count; i++)
+        memcpy(to + i * n, from + i * pixel, (size_t)n * sizeof *to);
+}
+
 /* `count` pixels of group g from x to the band. */
 static void fill_pixels(const pconv_run *c, uint16_t *to, const char *x, int64_t count, int64_t g)
 {
@@ -106,8 +121,7 @@ static void fill_pixels(const pconv_run *c, uint16_t *to, const char *x, int64_t
     }
     const int together = p->x_pixel == p->ic && !scale;
     if (p->x_half) {
-        for (int64_t i = 0; i < (together ? 1 : count); i++)
-            memcpy(to + i * p->ic, from + i * p->x_pixel * c->x_bytes, (size_t)((together ? count : 1) * p->ic) * sizeof *to);
+        copy_pixels(to, (const uint16_t *)(const void *)from, together ? 1 : count, p->x_pixel, together ? count * p->ic : p->ic);
         return;
     }
     const size_t rows = together ? 1 : (size_t)count, n = (size_t)(together ? count * p->ic : p->ic);
@@ -142,12 +156,21 @@ static void activate(const fc_conv_bf16 *p, float *y, int64_t count, int64_t n, 
         fc_activate_rows(y, count, (size_t)fc_min(part, n - j), (size_t)p->y_pixel, p->fn, p->alpha, p->beta, slope ? slope + j : NULL);
 }
 
+/* Asks for n values of each of `count` pixels, which the next tile adds: strips so narrow are not foreseen by the processor. */
+static void ask_residual(const pconv_run *c, const char *at, int64_t count, int64_t n)
+{
+    for (int64_t i = 0; i < count; i++, at += c->p->r_pixel * c->r_bytes)
+        for (int64_t k = 0; k < n * c->r_bytes; k += CACHE_LINE)
+            __builtin_prefetch(at + k);
+}
+
 /* Pixels [first, last) of output row oy times a panel; a: of pixel `first`. */
 static void run_row(pconv_run *c, fc_pgemm_args *args, const uint16_t *a, int64_t image, int64_t oy, int64_t first, int64_t last, int64_t column)
 {
     const fc_conv_bf16 *p = c->p;
     const int64_t v = fc_active->vector_length, nv = fc_ceil_div((int64_t)args->n, v), count = last - first;
-    const int64_t tall = fc_ceil_div(count, c->kernels->max_mr[nv]);
+    const int64_t tall = fc_ceil_div(count, c->kernels->max_mr[nv]), tail = (int64_t)args->n - (nv - 1) * v;
+    const fc_pgemm_kernel *tile = 2 * tail <= v && c->kernels->half[nv][1] ? c->kernels->half[nv] : c->kernels->tile[nv];
     char *y = c->y + (image * p->y_image + oy * p->y_row + first * p->y_pixel + column + column / v * p->y_gap) * c->y_bytes;
     const char *residual = c->residual ? c->residual + (image * p->r_image + oy * p->r_row + first * p->r_pixel + column) * c->r_bytes : NULL;
     for (int64_t t = 0; t < tall; t++) {
@@ -155,7 +178,9 @@ static void run_row(pconv_run *c, fc_pgemm_args *args, const uint16_t *a, int64_
         args->a = (const uint8_t *)(a + x0 * p->sw * c->pixel);
         args->c = y + x0 * p->y_pixel * c->y_bytes;
         args->residual = residual ? residual + x0 * p->r_pixel * c->r_bytes : NULL;
-        c->kernels->tile[nv][x1 - x0](args);
+        if (residual && t + 1 < tall)
+            ask_residual(c, residual + x1 * p->r_pixel * c->r_bytes, count * (t + 2) / tall - x1, (int64_t)args->n);
+        tile[x1 - x0](args);
     }
     if (c->slope || !fc_is_clamp(p->fn))
         activate(p, (float *)(void *)y, count, (int64_t)args->n, c->slope ? c->slope + column : NULL);

@@ -376,16 +376,6 @@ def pgemm_max_mr(int64_t nv):
     return fc_pgemm_max_mr(nv)
 
 
-def pgemm_odd_runs():
-    """Whether these tiles take runs of k of an odd length."""
-    return bool(fc_pgemm_odd_runs())
-
-
-def pgemm_halves():
-    """Whether half a vector of columns has tiles of its own, which multiply no more."""
-    return bool(fc_pgemm_halves())
-
-
 def depthwise_wide_pairs():
     """Whether depthwise kernels 5 and 7 columns wide are faster with two output rows at a time."""
     return bool(fc_depthwise_wide_pairs())

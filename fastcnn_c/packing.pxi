@@ -68,3 +68,13 @@ def pack_qdepthwise(const signed char[:, :, ::1] w, int64_t sh, int64_t dh):
         with nogil:
             fc_qdepthwise_pack(&out[0], &w[0, 0, 0], w.shape[0], w.shape[1], w.shape[2], sh, dh)
     return packed
+
+
+def pgemm_odd_runs():
+    """Whether these tiles take runs of k of an odd length."""
+    return bool(fc_pgemm_odd_runs())
+
+
+def pgemm_halves():
+    """Whether half a vector of columns has tiles of its own, which multiply no more."""
+    return bool(fc_pgemm_halves())

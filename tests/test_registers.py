@@ -171,7 +171,7 @@ def test_registers_tile_of_pairs_stores_no_vector_inside_the_loops_over_k(native
     tiles = [name for name in native if re.match(r"fc_pgemm_bf16_\d+x\d+(_half)?__avx512_bf16", name)]
     for kernel in tiles:
         mr, nr = map(int, re.findall(r"\d+", kernel)[1:3])
-        words = min(innermost_fma_loops(native[kernel]), key=len)       # the others are rounds of it, and what is done for a run's last value
+        words = min(innermost_fma_loops(native[kernel]), key=len)       # the others are rounds of it, and a run's last value
         assert sum(i.is_fma for i in words) == mr * nr // 16
         kept = [i for i in words if i.stores_vector]
         assert not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"

@@ -10,6 +10,8 @@
 
 #define MOST_FACTOR 0x1p22f    /* bytes, whose differences are below 2^9, times this stay below 2^31 */
 enum { WORD = 4 }; /* values of k that a lane multiplies at a time */
+/* Bytes between pixels, and values of k, from which on a tile asks for its outputs and residuals before it begins: those of volumes. */
+enum { FAR_PIXEL = 512, LONG_TILE = 512 };
 
 typedef struct qconv_run {
     fc_qconv p;                       /* as given, or with all pixels of an image as one row (make_flat) */
@@ -24,6 +26,7 @@ typedef struct qconv_run {
     int64_t row, pixel, group;        /* bytes from one row, pixel, group to the next of what is multiplied: the band or x */
     int64_t first, last;              /* columns of a row that are computed */
     int64_t y_bytes;                  /* of an element of y */
+    int apart;                        /* pixels lie far apart and tiles are long */
     int skips;                        /* kernel rows in padding are left out */
     int bounded;                      /* nothing is so large that it has to be bounded before it is rounded to a byte */
     uint32_t shape;                   /* of tile registers */
@@ -91,6 +94,16 @@ static fc_qgemm_args args_of(qconv_run *c)
                            .to = (int)p->to, .bounded = c->bounded, .shape = &c->shape};
 }
 
+/* Asks for what a long tile of `rows` pixels from x0 on reads and writes at its end: pixels so far apart lie in lines that no prefetcher foresees. */
+static void ask_for_pixels(const qconv_run *c, const fc_qgemm_args *args, int64_t rows)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        __builtin_prefetch((const char *)args->c + i * c->p.y_pixel * c->y_bytes, 1, 3);
+        if (args->residual)
+            __builtin_prefetch(args->residual + i * c->p.r_pixel, 0, 3);
+    }
+}
+
 /* Columns [c->first, c->last) of output row oy times a panel of n channels from `column` on, a tile at a time; a: of column 0. */
 static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, int64_t image, int64_t oy, int64_t column)
 {
@@ -103,6 +116,8 @@ static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, i
         args->a = a + x0 * (int64_t)args->lda;
         args->c = c->y + (image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column) * c->y_bytes;
         args->residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x0 * p->r_pixel + column : NULL;
+        if (c->apart)
+            ask_for_pixels(c, args, x1 - x0);
         tiles[x1 - x0](args);
         args->prefetch += args->prefetch_step * args->runs * args->words;
     }
@@ -234,6 +249,7 @@ fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
     c.bounded = p->own_factor != 0.0f ? fabsf(p->own_factor) + (c.residual ? fabsf(p->r_factor) : 0.0f) < MOST_FACTOR
                                       : !c.residual && fc_is_bounded(c.factor, p->groups * p->oc);
     c.skips = p->kh > 1 && (p->x_zero == 0 || c.row_sums);
+    c.apart = p->y_pixel >= FAR_PIXEL && p->kh * p->kw * p->ic >= LONG_TILE;
     const int flat = make_flat(&c.p, c.residual != NULL);
     int64_t q0 = 0, q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length), begin = 0, end = p->n * (flat ? c.p.ow : p->oh);
     if (p->split_columns)

@@ -5,12 +5,15 @@
 #define FC_FUNCTIONS_H
 
 /* y = f(x; alpha, beta), fp32. FC_FN_None first: the identity of epilogues. Affine and ScaledTanh: activations of recurrent layers.
- * RoundFloat16 and RoundBfloat16: to what the type can hold, as a float. */
+ * RoundFloat16 and RoundBfloat16: to what the type can hold, as a float. RoundClip: the nearest integer within [alpha, beta], halves to
+ * even; the bounds are integers, less than 2^22 from 0. RoundTwice: that within [-z, 255 - z], then times alpha, within [-t, 255 - t], where
+ * beta is z + 256 t: a byte of zero point z at another scale, with zero point t. */
 #define FC_UNARY_LIST(X) \
     X(None) X(Relu) X(LeakyRelu) X(Clip) X(Sigmoid) X(Tanh) X(HardSigmoid) X(HardSwish) X(Elu) X(Selu) X(Softplus) \
     X(Softsign) X(Mish) X(Gelu) X(GeluTanh) X(Swish) X(Celu) X(ThresholdedRelu) X(Shrink) \
     X(Abs) X(Neg) X(Exp) X(Log) X(Sqrt) X(Reciprocal) X(Erf) X(Floor) X(Ceil) X(Round) X(Sign) X(Sin) X(Cos) \
-    X(Tan) X(Asin) X(Acos) X(Atan) X(Sinh) X(Cosh) X(Asinh) X(Acosh) X(Atanh) X(Affine) X(ScaledTanh) X(RoundFloat16) X(RoundBfloat16)
+    X(Tan) X(Asin) X(Acos) X(Atan) X(Sinh) X(Cosh) X(Asinh) X(Acosh) X(Atanh) X(Affine) X(ScaledTanh) X(RoundFloat16) X(RoundBfloat16) \
+    X(RoundClip) X(RoundTwice)
 
 /* z = f(a, b), fp32. PRelu: a < 0 ? a * b : a. */
 #define FC_BINARY_LIST(X) X(Add) X(Sub) X(Mul) X(Div) X(Max) X(Min) X(Pow) X(PRelu) X(Mod)

@@ -83,6 +83,9 @@
 #define FC_FIELDS_qmatmul(I, F, V) \
     I(ndim) V(shape) V(y_strides) V(a_strides) V(b_strides) I(m) I(n) I(k) I(a_m) I(b_k) I(b_n) I(y_m) I(nv) I(a_zero) I(b_zero) \
     F(factor) F(lo) F(hi) I(zero) I(to)
+/* y, a, b (float) ; y = a * a_factor + b * b_factor, each product and the sum rounded to float32, then to nearest even, brought into lo..hi: qadd
+ * on values that are floats already, less their zero points. lo and hi are integers. */
+#define FC_FIELDS_round_sum(I, F, V) I(ndim) V(shape) V(y_strides) V(a_strides) V(b_strides) F(a_factor) F(b_factor) F(lo) F(hi)
 /* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; stride 1, dilation 1, one group; F(m, kh) by F(m, kw) with kh = kw, or
  * along one axis where the other is 1 (fc_winograd_covers); blocks of `tiles` tiles. The n images lie `image` apart in runs of `inner`, the runs `outer` apart (the phases of a dilated convolution). */
 #define FC_FIELDS_winograd(I, F, V) \
@@ -306,7 +309,7 @@
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(conv_compressed, fc_scratch_conv_compressed) X(conv_bf16, fc_scratch_conv_bf16) X(qconv, fc_scratch_qconv) X(quantise, fc_scratch_none) X(dequantise, fc_scratch_none) X(table, fc_scratch_none) \
-    X(qadd, fc_scratch_none) X(qdepthwise, fc_scratch_qdepthwise) X(qpool, fc_scratch_none) X(qmul, fc_scratch_none) X(qprelu, fc_scratch_none) X(qaffine, fc_scratch_none) X(qmatmul, fc_scratch_qmatmul) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
+    X(qadd, fc_scratch_none) X(qdepthwise, fc_scratch_qdepthwise) X(qpool, fc_scratch_none) X(qmul, fc_scratch_none) X(qprelu, fc_scratch_none) X(round_sum, fc_scratch_none) X(qaffine, fc_scratch_none) X(qmatmul, fc_scratch_qmatmul) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
     X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(conv_planes, fc_scratch_conv_planes) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \

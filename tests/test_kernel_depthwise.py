@@ -9,7 +9,16 @@ import pytest
 from images import CHANNELS, Image, run_image_step
 from step_helper import Guarded, assert_close, tolerance, unary_number
 
-from fastcnn.operators.cards import FORMULAS as ACTIVATIONS
+from fastcnn.operators.cards import FORMULAS
+
+# And what tiles do by themselves on the way to bytes, which no operator is.
+ACTIVATIONS = {**FORMULAS, "RoundClip": lambda x, a, b: np.rint(np.clip(x, a, b)),
+               "RoundTwice": lambda x, a, b: byte(byte(x, b % 256) * a, b // 256)}
+
+
+def byte(x: np.ndarray, zero: float) -> np.ndarray:
+    """The nearest whole number that a byte of this zero point stands for."""
+    return np.clip(np.rint(x), -zero, 255 - zero)
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,15 @@ def test_depthwise_extents_around_tiles(isa, extent, window):
 @pytest.mark.parametrize("k", [3, 5])
 def test_depthwise_epilogues(isa, k, epilogue):
     check(square(k, pad=k // 2, **epilogue), factor=2.0)
+
+
+@pytest.mark.parametrize("fn, alpha, beta", [("RoundClip", -2.0, 3.0), ("RoundTwice", 1.7, 2.0 + 256 * 3)])
+@pytest.mark.parametrize("k", [3, 5])
+def test_depthwise_rounds_to_whole_numbers(isa, k, fn, alpha, beta):
+    """Exactly those of what it stores without."""
+    case = square(k, pad=k // 2, residual=True)
+    for (plain, _), (rounded, _) in zip(run(case), run(replace(case, fn=fn, alpha=alpha, beta=beta))):
+        np.testing.assert_array_equal(rounded, ACTIVATIONS[fn](plain, alpha, beta))
 
 
 @pytest.mark.parametrize("case", [Case(70, 5, 700), Case(8, 6, 1500, (7, 7), before=(3, 3), after=(3, 3)), Case(16, 56, 56, gap=0)],

@@ -59,6 +59,9 @@ CASES = {
     "Affine": (0.7, -0.3, lambda x, a, b: a * x + b, 1.6, 2e-7),
     "RoundFloat16": (0, 0, lambda x, a, b: x.astype(np.float16).astype(np.float64), 0, 0),
     "RoundBfloat16": (0, 0, lambda x, a, b: x.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float64), 0, 0),
+    "RoundClip": (-117, 138, lambda x, a, b: np.rint(np.clip(x, a, b)), 0, 0),
+    "RoundTwice": (0.71, 117 + 256 * 3, lambda x, a, b: np.rint(np.clip((np.rint(np.clip(x, -117, 138)) * a).astype(np.float32), -3, 252)),
+                   0, 0),
     "ScaledTanh": (1.7, 0.6, lambda x, a, b: a * np.tanh(b * x), 4.5, 0),
 }
 # A function without a case of its own: its card's formula and parameters, and a usual bound.

@@ -26,7 +26,7 @@ from fastcnn.schema.typing import typing_of
 
 BATCH, OPSET = 6, 24
 # Functions of a kernel that are no operators: the identity of epilogues, activations of recurrent layers.
-NO_OPERATORS = {"None", "Affine", "ScaledTanh"}
+NO_OPERATORS = {"None", "Affine", "ScaledTanh", "RoundClip", "RoundTwice"}
 ATTRIBUTES = {"BitShift": {"direction": "LEFT"}, "Mod": {"fmod": 1}, "Cast": {"to": TensorProto.DOUBLE}}
 WORKING = ("tensor(float)", "tensor(int32)", "tensor(uint8)", "tensor(bool)")
 

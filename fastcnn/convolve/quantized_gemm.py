@@ -19,8 +19,14 @@ from fastcnn.machine.current import current
 # FMAs of a whole vector in whose time all lanes multiply their four values and add them: one instruction where there are dot products of
 # bytes; else they are widened, which the machine's numbers know of vectors. Products of whole tiles take as long as they have rows.
 DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "scalar": 9.0}
+WITHOUT_DOTS = ("scalar", "avx2", "avx512")
 EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
 PACKED = (0, 1, 2, 4, 4)  # vectors that the epilogue packs for a row of so many: four at a time, of several rows where they divide four
+
+
+def has_dots() -> bool:
+    """Whether dot products of bytes are one instruction here: then no product of floats is faster."""
+    return _native.current_isa() not in WITHOUT_DOTS
 
 
 class QuantizedGemm(Rung):

@@ -11,6 +11,7 @@ import fastcnn._native as _native
 from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.convolve.decision import CostModel, Decision
 from fastcnn.convolve.ladder import candidates
+from fastcnn.convolve.quantized_gemm import has_dots
 from fastcnn.convolve.shape import Problem
 from fastcnn.machine.current import current, using
 from fastcnn.passes import run_passes
@@ -79,6 +80,8 @@ def unreachable() -> dict[str, str]:
         found["grouped"] = "it lays channels of several groups into one vector, which here holds one number"
     if not _native.pgemm_max_mr(1):
         found["conv_bf16"] = "this instruction set has no products of bfloat16"
+    if has_dots():
+        found["round_sum"] = "this instruction set has products of bytes, so none of their values are floats"
     return found
 
 

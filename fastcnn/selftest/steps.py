@@ -96,6 +96,11 @@ def bytes_and_choices(m: Maker) -> dict[str, Make]:
              m.node("DequantizeLinear", ("q", "t", "z"), ("y",))],
             {"x": m.bytes(2, 5, 67), "w": m.bytes(2, 67, 35)},
             {"s": np.asarray(factors[0]), "z": np.asarray(factors[1]), "t": np.array(0.3, np.float32)}),
+        "ConvTranspose of bytes": lambda: m.case(
+            [m.node("QuantizeLinear", ("x", "s", "z"), ("q",)), m.node("DequantizeLinear", ("q", "s", "z"), ("d",)),
+             m.node("DequantizeLinear", ("w", "s"), ("v",)), m.node("ConvTranspose", ("d", "v"), ("t",), strides=[2, 2]),
+             m.node("QuantizeLinear", ("t", "s2", "z"), ("y",))], {"x": m.normal(1, 9, 7, 8)},
+            {"s": np.asarray(factors[0]), "z": np.asarray(factors[1]), "s2": np.asarray(np.float32(0.31)), "w": m.small(9, 7, 2, 2)}),
         "QLinearSigmoid": lambda: m.one("QLinearSigmoid", (2, 5, 77), *factors, np.float32(1 / 256), np.uint8(0), dtype=np.uint8,
                                         domain="com.microsoft"),
         "QLinearAveragePool": lambda: m.one("QLinearAveragePool", (1, 21, 9, 11), *factors, np.float32(0.01), np.uint8(120), dtype=np.uint8,

@@ -101,6 +101,15 @@ typedef struct fc_qpack_kernels {
     int (*digits)(int8_t *to, const uint8_t *b, size_t n, int32_t zero, int copy);
 } fc_qpack_kernels;
 
+/* ---- round_sum: y[i] = round(a[i] * a_factor + b[i] * b_factor) within [lo, hi], all floats, as qadd has them less its zero points --------------
+ * lo and hi are integers, less than 2^22 from 0; y may be an operand
+ */
+typedef struct fc_round_sum_args {
+    float a_factor, b_factor, lo, hi;
+} fc_round_sum_args;
+
+typedef void (*fc_round_sum_kernel)(float *y, const float *a, const float *b, size_t n, const fc_round_sum_args *args);
+
 /* ---- qpool: windows of `rows` x `cols` taps over pixels of n channels, output i < count at i*x_step, its taps x_row and x_col apart ----------
  * max       y[i*y_pixel + c] = the largest tap, 0 without taps
  * average   y[i*y_pixel + c] = round((offset + sum of taps) * factor) + zero, brought into 0..255

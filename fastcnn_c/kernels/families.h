@@ -67,6 +67,7 @@ typedef struct fc_depthwise_args {
     size_t ldr, r_pixel;
     const float *slope;      /* or NULL */
     float lo, hi;
+    fc_rounding rounding;
 } fc_depthwise_args;
 
 typedef void (*fc_depthwise_kernel)(const fc_depthwise_args *args);

@@ -14,8 +14,15 @@ enum { FC_GEMM_PAIR_NV = 2, FC_GEMM_INTERLEAVED_NV = 3, FC_GEMM_MAX_NV = 4, FC_G
 #include "bytes.h"
 #include "pairs.h"
 
+/* What happens to an output within its bounds: nothing, once to the nearest integer, or then times a ratio and within other bounds to the
+ * nearest again. All bounds are integers then, less than 2^22 from 0. */
+typedef struct fc_rounding {
+    int times;
+    float ratio, lo, hi;
+} fc_rounding;
+
 /* ---- gemm: one register tile of an implicit GEMM -------------------------------------------------------------------------
- * c[i][j] = min(max(init[i][j] + sum_t sum_k a[i*lda + tap[t].a + k] * b[(tap[t].k + k)*ldb + j] + residual[i][j], lo), hi)
+ * c[i][j] = min(max(init[i][j] + sum_t sum_k a[i*lda + tap[t].a + k] * b[(tap[t].k + k)*ldb + j] + residual[i][j], lo), hi), rounded
  *
  *   i < mr (fixed by the kernel), j < n, (nv-1)*V_LEN < n <= nv*V_LEN, k < kc, t < taps
  *   b     packed panel: rows of ldb = nv*V_LEN floats, FC_ALIGN aligned (fc_gemm_pack_b)
@@ -44,6 +51,7 @@ typedef struct fc_gemm_args {
     const float *residual;   /* or NULL */
     size_t ldr;
     float lo, hi;
+    fc_rounding rounding;
     int accumulate;
     const void *prefetch;    /* the weights needed next: each step of k asks for the line here and goes prefetch_step bytes on */
     size_t prefetch_step;    /* 0 with prefetch NULL: nothing is asked for */
@@ -101,6 +109,7 @@ typedef struct fc_bytes {
     fc_qbinary_kernel qadd, qmul, qprelu;
     fc_qaffine_kernel qaffine;
     const fc_qpack_kernels *qpack;
+    fc_round_sum_kernel round_sum;
     const fc_qpool_kernels *qpool;
     const fc_qdepthwise_kernels *qdepthwise;
 } fc_bytes;

@@ -30,7 +30,7 @@ static inline int64_t fc_winograd_positions(int64_t m, int64_t r) { return fc_wi
  * input[][e]      v[i*e + j][k] = (B^T d B)[i][j] (one axis: (d B)[j]) for the patch d of channel k, k < c
  *                 x points at patch row `top`, column `left`; rows outside [top, bottom) and columns outside [left, right) are zero
  *                 and not read. v[i] starts at v + i*position; whole vectors are written, up to V_LEN - 1 floats past c.
- * output[][e][m]  y[i][j][k] = min(max((A^T m A)[i][j] + bias[k] + residual[i][j][k], lo), hi) for i < rows, j < columns
+ * output[][e][m]  y[i][j][k] = min(max((A^T m A)[i][j] + bias[k] + residual[i][j][k], lo), hi), rounded, for i < rows, j < columns
  *                 m[i] starts at m + i*position; whole vectors are read, up to V_LEN - 1 floats past c.
  */
 typedef struct fc_winograd_input_args {
@@ -51,6 +51,7 @@ typedef struct fc_winograd_output_args {
     const float *residual;   /* or NULL */
     size_t residual_row, residual_pixel;
     float lo, hi;
+    fc_rounding rounding;
 } fc_winograd_output_args;
 
 typedef struct fc_winograd_kernels {                                            /* NULL where there is none */

@@ -6,16 +6,38 @@
 
 #include "kernels/kernels.h"
 
-/* Which bounds the tile clamps to: Relu and Clip are bounds, everything else is a pass over the row just written. */
+/* The largest byte, and what the second of RoundTwice's zero points is multiplied with. */
+#define FC_LAST_BYTE 255.0f
+#define FC_SECOND_ZERO 256.0f
+
+/* RoundTwice's zero points: of the first byte, and of the second. */
+static inline float fc_second_zero(float beta) { return floorf(beta / FC_SECOND_ZERO); }
+static inline float fc_first_zero(float beta) { return beta - FC_SECOND_ZERO * fc_second_zero(beta); }
+
+/* Which bounds the tile clamps to: Relu and Clip are bounds, and what is rounded has some; everything else is a pass over the row just written. */
 static inline void fc_clamp_bounds(int64_t fn, float alpha, float beta, float *lo, float *hi)
 {
-    *lo = fn == FC_FN_Relu ? 0.0f : fn == FC_FN_Clip ? alpha : -INFINITY;
-    *hi = fn == FC_FN_Clip ? beta : INFINITY;
+    const int both = fn == FC_FN_Clip || fn == FC_FN_RoundClip, bytes = fn == FC_FN_RoundTwice;
+    *lo = fn == FC_FN_Relu ? 0.0f : both ? alpha : bytes ? -fc_first_zero(beta) : -INFINITY;
+    *hi = both ? beta : bytes ? FC_LAST_BYTE - fc_first_zero(beta) : INFINITY;
+}
+
+/* What a tile that rounds does within those bounds. */
+static inline fc_rounding fc_rounding_of(int64_t fn, float alpha, float beta)
+{
+    const float zero = fc_second_zero(beta);
+    return (fc_rounding){.times = fn == FC_FN_RoundTwice ? 2 : fn == FC_FN_RoundClip, .ratio = alpha, .lo = -zero, .hi = FC_LAST_BYTE - zero};
 }
 
 static inline int fc_is_clamp(int64_t fn)
 {
     return fn == FC_FN_None || fn == FC_FN_Relu || fn == FC_FN_Clip;
+}
+
+/* Whether a tile that rounds does all of it. */
+static inline int fc_in_tile(int64_t fn)
+{
+    return fc_is_clamp(fn) || fn == FC_FN_RoundClip || fn == FC_FN_RoundTwice;
 }
 
 /* y[rows][n], rows ld apart, in place: PRelu by slope[n], or fn. */

@@ -12,6 +12,7 @@ import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32
 from fastcnn.convolve.choice import Choice
+from fastcnn.convolve.quantized_gemm import has_dots as has_dots
 from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.ir.graph import Activation, Node
 from fastcnn.ir.record import replace
@@ -21,18 +22,11 @@ from fastcnn.ops.base import BoundNode, Lowering
 from fastcnn.ops.quantized.bytes import U8, walk_fields
 from fastcnn.ops.quantized.product_step import BIAS, FACTOR, TABLE
 
-# Instruction sets whose dot products of bytes are several instructions.
-WITHOUT_DOTS = ("scalar", "avx2", "avx512")
 DEQUANTISE, QUANTISE = 3.0, 6.0         # cycles a vector
 
 
 # (lowering, y, x, w, name of w): emits the product of floats.
 Emit = Callable[[Lowering, Tensor, Tensor, np.ndarray, str], None]
-
-
-def has_dots() -> bool:
-    """Whether dot products of bytes are one instruction here: then no product of floats is faster."""
-    return _native.current_isa() not in WITHOUT_DOTS
 
 
 def pays(problem: Problem, picked: Choice) -> bool:

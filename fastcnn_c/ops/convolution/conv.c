@@ -31,6 +31,7 @@ typedef struct conv_run {
     int64_t tiles_per_row;
     int64_t packed_per_group;
     float lo, hi;
+    fc_rounding rounding;
 } conv_run;
 
 /* Channels go to planes, row-major, oh rows of one after the other: what models hand out. */
@@ -109,11 +110,11 @@ static panel panel_of(const conv_run *c, int64_t image, int64_t g, int64_t j0, c
     return (panel){
         .args = {.ldc = (size_t)p->y_pixel, .gap = (size_t)p->y_gap, .lda = (size_t)(p->sw * c->pixel), .tap = c->taps,
                  .kc = (size_t)c->kc, .b = b, .n = (size_t)n, .bias = c->bias ? c->bias + column : NULL, .ldr = (size_t)p->r_pixel,
-                 .lo = c->lo, .hi = c->hi, .a_second = (size_t)(p->sh * c->row), .c_second = (size_t)p->y_row,
+                 .lo = c->lo, .hi = c->hi, .rounding = c->rounding, .a_second = (size_t)(p->sh * c->row), .c_second = (size_t)p->y_row,
                  .r_second = (size_t)p->r_row},
         .tile = half ? gemm->half[nv] : gemm->tile[nv], .nv = nv, .y = c->y + image * p->y_image + column + column / v * p->y_gap,
         .residual = c->residual ? c->residual + image * p->r_image + column : NULL, .slope = c->slope ? c->slope + column : NULL,
-        .activates = c->slope || !fc_is_clamp(p->fn)};
+        .activates = c->slope || !fc_in_tile(p->fn)};
 }
 
 /* Pixels [x0, x1) of `rows` output rows from oy on, a: the first pixel of row oy. The taps are listed. */
@@ -321,6 +322,7 @@ fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
                   .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
     float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap)));
     fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);
+    c.rounding = fc_rounding_of(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta);
     int64_t q0 = 0, q1 = panels, begin, end;
     const int64_t units = p->band ? p->n * p->oh : p->n * p->oh * c.tiles_per_row;
     if (p->split_columns) {

@@ -138,6 +138,7 @@ static void depthwise_rows(const pass *s, float *y, int64_t y_row, int64_t y_pix
                            .sw = (size_t)p->sw, .dw = (size_t)p->dw, .n = (size_t)s->n, .count = (size_t)p->ow,
                            .bias = bias ? bias + s->c0 : NULL};
     fc_clamp_bounds(p->fn, p->alpha, p->beta, &a.lo, &a.hi);
+    a.rounding = fc_rounding_of(p->fn, p->alpha, p->beta);
     float *means = s->t[9];
     for (int64_t i = 0; i < rows; i += l->tile.tile_rows) {
         const int64_t count = fc_min(l->tile.tile_rows, rows - i);
@@ -147,7 +148,7 @@ static void depthwise_rows(const pass *s, float *y, int64_t y_row, int64_t y_pix
         }
         a.y = y + i * y_row;
         (count == l->tile.tile_rows ? l->tile.kernel : l->tile.last_row)(&a);
-        for (int64_t r = 0; !fc_is_clamp(p->fn) && r < count; r++)
+        for (int64_t r = 0; !fc_in_tile(p->fn) && r < count; r++)
             fc_activate_rows(a.y + r * y_row, p->ow, (size_t)s->n, (size_t)y_pixel, p->fn, p->alpha, p->beta, NULL);
         for (int64_t r = 0; means && r < count; r++)
             fc_active->depthwise->mean(means + ((s->image * p->oh + oy + i + r) * p->c + s->c0), a.y + r * y_row, (size_t)y_pixel,

@@ -176,6 +176,7 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
                            .y_pixel = (size_t)p->y_pixel};
     a.residual = s->residual ? s->residual + oy * p->r_row + s->column * p->r_pixel : NULL;
     fc_clamp_bounds(s->slope ? FC_FN_None : p->fn, p->alpha, p->beta, &a.lo, &a.hi);
+    a.rounding = fc_rounding_of(s->slope ? FC_FN_None : p->fn, p->alpha, p->beta);
     for (int64_t r = 0; r < needed; r++) {
         const int64_t iy = oy * p->sh - p->pt + r * p->dh;
         const int inside = iy >= 0 && iy < p->ih;
@@ -185,7 +186,7 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
             pointers[r * p->ic + q] = inside ? band_of(s, iy % l->ring, q) : (const float *)(void *)(s->scratch + l->zero);
     }
     (rows == l->tile.tile_rows ? l->tile.kernel : l->tile.last_row)(&a);
-    for (int64_t i = 0; !s->slope && !fc_is_clamp(p->fn) && i < rows; i++)
+    for (int64_t i = 0; !s->slope && !fc_in_tile(p->fn) && i < rows; i++)
         fc_activate_rows(s->y + at + i * p->y_row, s->outputs, (size_t)s->channels, (size_t)p->y_pixel, p->fn, p->alpha, p->beta, NULL);
 }
 

@@ -163,6 +163,7 @@ static void transform_out(const fc_winograd *p, const geometry *g, void *const *
         .row = (size_t)p->y_row, .pixel = (size_t)p->y_pixel, .position = g->m_position, .c = (size_t)p->oc, .bias = t[3],
         .residual_row = (size_t)p->r_row, .residual_pixel = (size_t)p->r_pixel};
     fc_clamp_bounds(slope ? FC_FN_None : p->fn, p->alpha, p->beta, &all.lo, &all.hi);
+    all.rounding = fc_rounding_of(slope ? FC_FN_None : p->fn, p->alpha, p->beta);
     for (int64_t tile = begin; tile < end; tile++) {
         const spot at = place_of(g, first + tile);
         fc_winograd_output_args args = all;
@@ -175,7 +176,7 @@ static void transform_out(const fc_winograd *p, const geometry *g, void *const *
         if (p->kw == 1)
             turn_tile(&args);
         transform(&args);
-        if (slope || !fc_is_clamp(p->fn))
+        if (slope || !fc_in_tile(p->fn))
             activate(p, &args, slope);
     }
 }

@@ -1,4 +1,4 @@
-/* Elementwise steps of 8-bit values: quantise, dequantise, tables, sums and products. */
+/* Elementwise steps of 8-bit values: quantise, dequantise, tables, sums and products; sums of such values as floats. */
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -260,4 +260,42 @@ fc_status fc_run_qmul(const void *params, void *const *t, const fc_team *team)
 fc_status fc_run_qprelu(const void *params, void *const *t, const fc_team *team)
 {
     return run_binary(params, t, team, fc_active_bytes->qprelu, sizeof(float));
+}
+
+/* ---- round_sum ---- */
+
+typedef struct round_rows {
+    fc_round_sum_args args;
+    float *y;
+    const float *a, *b;
+    int64_t y_step, a_step, b_step;
+} round_rows;
+
+static void round_row(void *context, const int64_t *at, int64_t n)
+{
+    const round_rows *r = context;
+    fc_active_bytes->round_sum(r->y + at[0], r->a + at[1], r->b + at[2], (size_t)n, &r->args);
+}
+
+static void round_row_strided(void *context, const int64_t *at, int64_t n)
+{
+    const round_rows *r = context;
+    float y[STRIDED_BLOCK], a[STRIDED_BLOCK], b[STRIDED_BLOCK];
+    fc_pack_row(a, r->a + at[1], r->a_step, n);
+    fc_pack_row(b, r->b + at[2], r->b_step, n);
+    fc_active_bytes->round_sum(y, a, b, (size_t)n, &r->args);
+    fc_unpack_row(r->y + at[0], r->y_step, y, n);
+}
+
+fc_status fc_run_round_sum(const void *params, void *const *t, const fc_team *team)
+{
+    const fc_round_sum *p = params;
+    fc_walk walk;
+    fc_walk_make(&walk, p->ndim, p->shape, 3, (const int64_t *const[]){p->y_strides, p->a_strides, p->b_strides});
+    round_rows r = {.args = {.a_factor = p->a_factor, .b_factor = p->b_factor, .lo = p->lo, .hi = p->hi}, .y = t[0], .a = t[1], .b = t[2],
+                    .y_step = fc_walk_inner_stride(&walk, 0), .a_step = fc_walk_inner_stride(&walk, 1),
+                    .b_step = fc_walk_inner_stride(&walk, 2)};
+    const int contiguous = r.y_step == 1 && r.a_step == 1 && r.b_step == 1;
+    fc_walk_rows(&walk, team, contiguous ? BLOCK : STRIDED_BLOCK, contiguous ? round_row : round_row_strided, &r);
+    return FC_OK;
 }

@@ -1,0 +1,270 @@
+"""Operators on bytes spelled as operators on floats: a byte u is the float u - zero, a whole number, rounded where the byte would be made.
+
+Products get their factors into the weights, so that sums come out in units of the result. The numbers are those of the bytes, with sums
+of float32.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
+from math import isinf
+
+import numpy as np
+
+from fastcnn.ir.graph import Activation, Node
+from fastcnn.ir.record import dataclass
+from fastcnn.ir.spec import F32, Args, Spec
+from fastcnn.mapping import give_back, recall
+from fastcnn.operators.elementwise import OWN_DOMAIN
+from fastcnn.ops import OPS
+from fastcnn.ops.base import BoundNode, Lowering, Op
+from fastcnn.ops.elementwise.elementwise import emit_unary
+from fastcnn.ops.layout import operand
+from fastcnn.ops.quantized.bytes import U8, walk_fields, write_like
+from fastcnn.ops.quantized.product_step import BIAS, FACTOR, RESIDUAL, TABLE
+
+WINDOW = ("strides", "dilations", "pads", "auto_pad", "kernel_shape", "group", "output_shape", "output_padding")
+PRODUCTS = ("QConv", "QConvTranspose", "QMatMul")
+LAST = 255              # the largest byte
+AVERAGES = ("QAveragePool", "QGlobalAveragePool")
+POOLING = ("strides", "pads", "auto_pad", "kernel_shape", "ceil_mode", "count_include_pad", "dilations")
+# Operators of ONNX that move elements of input 0, of all inputs, or pick the largest: the same on floats.
+MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Split", "Slice", "Gather", "DepthToSpace",
+                   "SpaceToDepth", "MaxPool"})
+JOINS = frozenset({"Concat"})
+
+
+class RoundSum(Op):
+    """y = round(a * a_factor + b * b_factor) within [lo, hi], floats of one shape."""
+
+    def lower(self, low: Lowering) -> None:
+        y, attrs = write_like(low, [0, 1]), low.node.attrs
+        a, b = operand(low, 0, y), operand(low, 1, y)
+        low.emit("round_sum", [y, a, b], y.size, **{name: attrs[name] for name in ("a_factor", "b_factor", "lo", "hi")},
+                 **walk_fields(y, a=a, b=b))
+
+
+class Scaled(Op):
+    """y = x * factor, floats."""
+
+    def lower(self, low: Lowering) -> None:
+        x = low.read(0)
+        y = low.write(0, "dense") if low.dense_output() else write_like(low, [0])
+        emit_unary(low, y, x, "Affine", low.node.attrs["factor"])
+
+
+ROUND_SUM, SCALED = RoundSum(), Scaled()
+
+
+@dataclass
+class Floats:
+    """What nodes as floats are made from, and the constants that they bring along.
+
+    zeros  zero points of values of bytes     names  such a value -> the name of its floats
+    """
+
+    zeros: Mapping[str, int]
+    specs: dict[str, Spec | None]
+    names: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def of(self, value: str) -> str:
+        """The name of a value as floats."""
+        if value not in self.names:
+            self.names[value] = name = f"{value}/floats"
+            spec = self.specs[value]
+            assert spec is not None, f"{value} has no known shape"
+            self.specs[name] = Spec(F32, spec.shape)
+        return self.names[value]
+
+    def bound(self, node: Node, op: Op, values: Sequence[np.ndarray | None] = ()) -> BoundNode:
+        """The node with the specs of its inputs; values: of those that are constant."""
+        padded = (*values, *[None] * (len(node.inputs) - len(values)))
+        specs = tuple(Spec(v.dtype, v.shape) if v is not None else self.specs[name] if name else None
+                      for name, v in zip(node.inputs, padded))
+        return BoundNode(node, op, Args(node, specs, padded))
+
+    def own(self, op: Op, inputs: tuple[str, ...], output: str, name: str, **attrs: float) -> BoundNode:
+        """A node of an operator of this file."""
+        return self.bound(Node(type(op).__name__, inputs, (output,), attrs, name, OWN_DOMAIN), op)
+
+    def from_bytes(self, value: str) -> BoundNode:
+        """The node that makes the floats of a value of bytes."""
+        attrs = {"scale": 1.0, "zero": self.zeros[value]}
+        node = Node("DequantizeBytes", (value,), (self.of(value),), attrs, f"{value}/floats", OWN_DOMAIN)
+        return self.bound(node, OPS[OWN_DOMAIN, "DequantizeBytes"])
+
+    def to_bytes(self, value: str) -> BoundNode:
+        """The node that makes a value of bytes from its floats."""
+        attrs = {"scale": 1.0, "zero": self.zeros[value]}
+        node = Node("QuantizeBytes", (self.of(value),), (value,), attrs, f"{value}/bytes", OWN_DOMAIN)
+        return self.bound(node, OPS[OWN_DOMAIN, "QuantizeBytes"])
+
+
+def is_covered(b: BoundNode, zeros: Mapping[str, int], made: Sequence[str]) -> bool:
+    """Whether there is a form with floats: zero points known, of tables those that only change the scale. made: its outputs of bytes."""
+    node = b.node
+    if any(spec is not None and spec.dtype == U8 and b.args.values[i] is None and node.inputs[i] not in zeros
+           for i, spec in enumerate(b.args.specs)) or not all(name in zeros for name in made):
+        return False
+    if node.domain != OWN_DOMAIN:
+        return not node.domain and node.activation is None and (node.op_type in JOINS or node.op_type in MOVES) and _moves_floats(b)
+    if node.op_type in ("DequantizeBytes", "QuantizeBytes", *AVERAGES):
+        return True
+    if node.op_type in PRODUCTS:
+        return node.attrs["to"] != "int32" and (not b.args.has(TABLE) or _ratio(b, zeros) is not None)
+    if node.op_type == "QAdd":
+        return node.outputs[0] in zeros and b.args.spec(0).shape == b.args.spec(1).shape and b.args.values[0] is b.args.values[1] is None
+    return node.op_type == "ByteTable" and _ratio(b, zeros) is not None
+
+
+def as_floats(b: BoundNode, to: Floats) -> list[BoundNode]:
+    """The nodes that compute on floats what a covered node computes on bytes."""
+    node, attrs = b.node, b.node.attrs
+    if node.op_type in PRODUCTS:
+        return _product(b, to)
+    if node.op_type == "DequantizeBytes":
+        return [to.own(SCALED, (to.of(node.inputs[0]),), node.outputs[0], node.name, factor=attrs["scale"])]
+    if node.op_type == "QuantizeBytes":
+        x, bounds = node.inputs[0], {"lo": -attrs["zero"], "hi": LAST - attrs["zero"]}
+        return [to.own(ROUND_SUM, (x, x), to.of(node.outputs[0]), node.name, a_factor=1.0 / attrs["scale"], b_factor=0.0, **bounds)]
+    if node.op_type == "QAdd":
+        zero, (a, c) = attrs["y_zero"], (to.of(v) for v in node.inputs)
+        return [to.own(ROUND_SUM, (a, c), to.of(node.outputs[0]), node.name, a_factor=attrs["a_factor"], b_factor=attrs["b_factor"],
+                       lo=attrs["lo"] - zero, hi=attrs["hi"] - zero)]
+    if node.op_type in AVERAGES:
+        return _average(b, to)
+    if node.op_type == "ByteTable":
+        return [_rescaled(b, to, to.of(node.inputs[0]))]
+    inputs = tuple(to.of(v) if b.args.values[i] is None and spec is not None and spec.dtype == U8 else v
+                   for i, (v, spec) in enumerate(zip(node.inputs, b.args.specs)))
+    return [to.bound(node.but(inputs=inputs, outputs=tuple(to.of(v) if v else "" for v in node.outputs)), OPS["", node.op_type],
+                     b.args.values)]
+
+
+def _average(b: BoundNode, to: Floats) -> list[BoundNode]:
+    """The mean, then rounded at its scale."""
+    node, attrs, output = b.node, b.node.attrs, to.of(b.node.outputs[0])
+    mean, kept, op_type = _between(to, output, "mean"), {name: attrs[name] for name in POOLING if name in attrs}, node.op_type[1:]
+    bounds = {name: attrs[name] - attrs["y_zero"] for name in ("lo", "hi")}
+    return [to.bound(Node(op_type, (to.of(node.inputs[0]),), (mean,), kept, node.name), OPS["", op_type]),
+            to.own(ROUND_SUM, (mean, mean), output, node.name, a_factor=attrs["factor"], b_factor=0.0, **bounds)]
+
+
+def _moves_floats(b: BoundNode) -> bool:
+    """Whether the operator moves floats as it moves these bytes."""
+    args, node = b.args, b.node
+    moved = range(len(args.specs)) if node.op_type in JOINS else (0,)
+    if any(args.specs[i] is None or args.spec(i).dtype != U8 or args.values[i] is not None for i in moved):
+        return False
+    specs = tuple(Spec(F32, spec.shape) if i in moved and spec is not None else spec for i, spec in enumerate(args.specs))
+    return OPS["", node.op_type].native(replace(args, specs=specs))
+
+
+def _product(b: BoundNode, to: Floats) -> list[BoundNode]:
+    """The product, and what comes after the first rounding of its sums: a residual, a table, a factor."""
+    node, attrs, own = b.node, b.node.attrs, "first_factor" in b.node.attrs
+    zero, lo, hi = (attrs[f"first_{name}"] if own else attrs["y_zero" if name == "zero" else name] for name in ("zero", "lo", "hi"))
+    floats = attrs["to"] == "float"
+    output = node.outputs[0] if floats else to.of(node.outputs[0])
+    twice = _twice(b, to) if not own and (lo, hi) == (0, LAST) else None
+    if twice is not None:
+        return [_sums(b, to, output, twice)]
+    first = _between(to, output, "sums") if own or b.args.has(TABLE) else output
+    made = [_sums(b, to, first, _limits(floats and not own, lo - zero, hi - zero))]
+    if b.args.has(RESIDUAL):
+        bounds = {"lo": attrs["lo"] - attrs["y_zero"], "hi": attrs["hi"] - attrs["y_zero"]}
+        second = _between(to, output, "whole") if b.args.has(TABLE) else output
+        made.append(to.own(ROUND_SUM, (first, to.of(node.input(RESIDUAL))), second, node.name, a_factor=attrs["first_factor"],
+                           b_factor=attrs["r_factor"], **bounds))
+        first = second
+    elif own:
+        made.append(to.own(SCALED, (first,), output, node.name, factor=attrs["first_factor"]))
+    if b.args.has(TABLE):
+        made.append(_rescaled(b, to, first))
+    return made
+
+
+def _twice(b: BoundNode, to: Floats) -> Activation | None:
+    """Both roundings of a product with a table that changes the scale, where all bytes are within the table's limits."""
+    found = _ratio(b, to.zeros) if b.args.has(TABLE) else None
+    if found is None:
+        return None
+    zero, last = b.node.attrs["y_zero"], to.zeros[b.node.outputs[0]]
+    made = np.rint((np.arange(LAST + 1.0) - zero).astype(F32) * np.float32(found[0])).clip(-last, LAST - last)
+    same = np.array_equal(made.clip(*found[1:]), made)
+    return Activation("RoundTwice", found[0], float(zero + (LAST + 1) * last)) if same else None
+
+
+def _limits(plain: bool, lo: float, hi: float) -> Activation | None:
+    """What happens to the sums: bounds where results are floats, else the nearest whole number within them."""
+    if not plain:
+        return Activation("RoundClip", lo, hi)
+    return None if isinf(lo) and isinf(hi) else Activation("Clip", lo, hi)
+
+
+def _between(to: Floats, output: str, what: str) -> str:
+    """A value on the way to an output, of its shape."""
+    name = f"{output}/{what}"
+    to.specs[name] = replace(to.specs[output], dtype=F32)       # type: ignore[type-var]
+    return name
+
+
+def _sums(b: BoundNode, to: Floats, output: str, limits: Activation | None) -> BoundNode:
+    """y = limits((sum of x * w + bias) * factor)."""
+    node, args = b.node, b.args
+    w, factor = args.constant(1), args.constant(FACTOR)
+    stem = f"{node.input(1)} * {node.input(FACTOR)}"
+    names, arrays = [f"{stem}/floats"], [_scaled_weights(b, w, factor)]
+    if args.has(BIAS):
+        names.append(f"{stem} + {node.input(BIAS)}/floats")
+        arrays.append((args.constant(BIAS) * factor.astype(np.float64)).astype(F32))
+    op_type, kept = {"QConv": "Conv", "QConvTranspose": "ConvTranspose"}.get(node.op_type), dict[str, object]()
+    if op_type is not None:
+        kept = {name: node.attrs[name] for name in WINDOW if name in node.attrs}
+    elif args.spec(0).rank == 2:
+        op_type, kept = "Gemm", {"transB": 1}
+    else:
+        op_type, arrays[0] = "MatMul", np.ascontiguousarray(arrays[0].T)
+    to.constants.update(zip(names, arrays))
+    made = Node(op_type, (to.of(node.inputs[0]), *names), (output,), kept, node.name, activation=limits)
+    return to.bound(made, OPS["", op_type], (None, *arrays))
+
+
+def _scaled_weights(b: BoundNode, w: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """w with the factor of each output channel."""
+    group, rest = b.node.attrs.get("group", 1), (1,) * (w.ndim - 2)
+    if b.node.op_type == "QConvTranspose":
+        by_output = factor.reshape(group, -1, *rest).repeat(w.shape[0] // group, 0)
+    else:
+        by_output = factor.reshape(-1, 1, *rest)
+    recall(w)
+    scaled = w.astype(F32) * by_output
+    give_back(w)
+    return scaled
+
+
+def _rescaled(b: BoundNode, to: Floats, x: str) -> BoundNode:
+    """A table that changes the scale."""
+    found = _ratio(b, to.zeros)
+    assert found is not None, f"{b.where()}: is_covered() has found one"
+    ratio, lo, hi = found
+    return to.own(ROUND_SUM, (x, x), to.of(b.node.outputs[0]), b.name, a_factor=ratio, b_factor=0.0, lo=lo, hi=hi)
+
+
+def _ratio(b: BoundNode, zeros: Mapping[str, int]) -> tuple[float, int, int] | None:
+    """(ratio, lo, hi) of a node's table that is y = round((u - zero of u) * ratio) within lo..hi, plus y's zero point; None for others."""
+    own, node = b.node.op_type != "ByteTable", b.node
+    table, zero = b.args.values[TABLE if own else 1], node.attrs["y_zero"] if own else zeros.get(node.inputs[0])
+    if table is None or table.dtype != np.uint8 or zero is None or node.outputs[0] not in zeros:
+        return None
+    x, y = np.arange(256.0) - zero, table.reshape(-1).astype(np.float64) - zeros[node.outputs[0]]
+    lo, hi = y.min(), y.max()
+    inner, ends = (y > lo) & (y < hi) & (x != 0), ((y == hi) & (x > 0)) | ((y == lo) & (x < 0))
+    if not inner.any():
+        return None
+    bounds = np.sort((y[inner, None] + (-0.5, 0.5)) / x[inner, None], 1)
+    least = max(bounds[:, 0].max(), ((np.abs(y[ends]) - 0.5) / np.abs(x[ends])).max(initial=0))     # bytes at the ends may be limited
+    ratio = np.float32((least + bounds[:, 1].min()) / 2)
+    made = np.clip(np.rint(x.astype(F32) * ratio), lo, hi)
+    return (float(ratio), int(lo), int(hi)) if np.array_equal(made, y) else None

@@ -21,12 +21,12 @@ static inline v_pairs v_set1_half(const uint8_t *p)
 
 static inline v_f32 v_dot_pairs(v_f32 s, v_pairs a, v_pairs b) { return _mm512_dpbf16_ps(s, a, b); }
 
-typedef __m256 v_lower;
+typedef __m256 v_lower_lanes;
 
-static inline v_lower v_lower_of(v_f32 x) { return _mm512_castps512_ps256(x); }
-static inline v_f32 v_of_lower(v_lower x) { return _mm512_castps256_ps512(x); }
+static inline v_lower_lanes v_lower_of(v_f32 x) { return _mm512_castps512_ps256(x); }
+static inline v_f32 v_of_lower(v_lower_lanes x) { return _mm512_castps256_ps512(x); }
 
-static inline v_lower v_dot_lower(v_lower s, v_pairs a, v_pairs b)
+static inline v_lower_lanes v_dot_lower(v_lower_lanes s, v_pairs a, v_pairs b)
 {
     return _mm256_dpbf16_ps(s, (__m256bh)_mm512_castsi512_si256((__m512i)a), (__m256bh)_mm512_castsi512_si256((__m512i)b));
 }

@@ -4,7 +4,7 @@
  *   v_load_pairs(p)             V_LEN of them, from any address      v_set1_pair(p)  the same in all lanes
  *   v_set1_half(p)              one of them and 0 in all lanes
  *   v_dot_pairs(s, a, b)        s + a0*b0 + a1*b1 in float32, in an order of its own
- *   v_lower                     the lower half of the lanes: v_lower_of(x), v_of_lower(x) with anything in the others
+ *   v_lower_lanes                     the lower half of the lanes: v_lower_of(x), v_of_lower(x) with anything in the others
  *   v_dot_lower(s, a, b)        v_dot_pairs of these lanes
  *   v_load_wide(p, n)           lanes < n of bfloat16 as float32, zeros behind; touches no more
  *   v_store_narrow(p, x, n)     lanes < n of x, rounded to nearest even; touches no more
@@ -43,10 +43,10 @@ static inline v_pairs v_set1_half(const uint8_t *p)
 
 static inline v_f32 v_dot_pairs(v_f32 s, v_pairs a, v_pairs b) { return s + a.of[0] * b.of[0] + a.of[1] * b.of[1]; }
 
-typedef v_f32 v_lower;
+typedef v_f32 v_lower_lanes;
 
-static inline v_lower v_lower_of(v_f32 x) { return x; }
-static inline v_f32 v_of_lower(v_lower x) { return x; }
-static inline v_lower v_dot_lower(v_lower s, v_pairs a, v_pairs b) { return v_dot_pairs(s, a, b); }
+static inline v_lower_lanes v_lower_of(v_f32 x) { return x; }
+static inline v_f32 v_of_lower(v_lower_lanes x) { return x; }
+static inline v_lower_lanes v_dot_lower(v_lower_lanes s, v_pairs a, v_pairs b) { return v_dot_pairs(s, a, b); }
 static inline v_f32 v_load_wide(const uint16_t *p, size_t n) { return n ? bf16_to_float(*p) : 0.0f; }
 static inline void v_store_narrow(uint16_t *p, v_f32 x, size_t n) { if (n) *p = bf16_of_float(x); }

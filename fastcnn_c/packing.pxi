@@ -47,6 +47,11 @@ def pack_winograd(const float[:, :, :, ::1] w, int64_t m, int64_t nv):
     return packed
 
 
+def qgemm_turns(int64_t nv):
+    """Rows of each of the two tiles of 8-bit values, nv vectors wide, that take turns; 0 where there are none."""
+    return fc_qgemm_turns(nv)
+
+
 def pack_qconv(const signed char[:, :, :, ::1] w, int64_t groups, int64_t nv, bint whole_rows):
     """8-bit weights w [oc][ic][kh][kw] as panels of nv vectors over each group's oc (fc_qconv_pack); whole_rows: k has a run a kernel row."""
     cdef int64_t oc = w.shape[0] // groups, ic = w.shape[1], kh = w.shape[2], kw = w.shape[3], g

@@ -51,8 +51,9 @@ def sums(case: Case, x: np.ndarray, w: np.ndarray, zero: int, kind: type = np.in
     return y.reshape(case.n, case.oh, case.ow, -1)
 
 
-def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2, threads: int = 1, split: int = 0, zero_x: int = 0,
-        to: int = SUMS, offset: np.ndarray | None = None, factor: np.ndarray | None = None, lo: float = -np.inf, hi: float = np.inf,
+def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, turns: int = 0, block: int = 2, threads: int = 1, split: int = 0,
+        zero_x: int = 0, to: int = SUMS,
+        offset: np.ndarray | None = None, factor: np.ndarray | None = None, lo: float = -np.inf, hi: float = np.inf,
         zero: int = 0, residual: np.ndarray | None = None, r_gap: int = 0, table: np.ndarray | None = None, skips: bool = True,
         **more: float) -> np.ndarray:
     """The step's result, margins and gaps checked. skips: it knows what to add for rows left out. more: the fields own_* and r_*."""
@@ -74,8 +75,8 @@ def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, block: int = 2
     fields = {"own_factor": 0.0, "own_lo": 0.0, "own_hi": 0.0, "r_factor": 0.0, "r_zero": 0, **more}
     status = run_step("qconv", [y, read, _native.pack_qconv(w, case.groups, nv, case.dw == 1), *each], threads, **sizes,
                       **place("x", case.ih, case.iw, pitch), **place("y", case.oh, case.ow, m + case.y_gap),
-                      **place("r", case.oh, case.ow, m + r_gap), nv=nv, band=int(band), block=block, split_columns=split, x_zero=zero_x,
-                      to=to, lo=lo, hi=hi, zero=zero, **fields)
+                      **place("r", case.oh, case.ow, m + r_gap), nv=nv, turns=turns, band=int(band), block=block, split_columns=split,
+                      x_zero=zero_x, to=to, lo=lo, hi=hi, zero=zero, **fields)
     assert status == 0
     np.testing.assert_array_equal(y.array[..., m:], margin[..., m:], err_msg="wrote between pixels")
     return y.array[..., :m].copy()
@@ -168,6 +169,43 @@ def test_qconv_adds_a_residual_before_rounding(level: str, case: Case, own: bool
             got = run(case, x, w, nv=nv, zero_x=9, to=to, offset=offset, factor=factor, lo=-40.0, hi=90.0, zero=41, threads=threads,
                       residual=residual, r_gap=gap, **fields)
             np.testing.assert_array_equal(got, expected)
+
+
+TURNS = [Case(9, 32, ow=12), Case(70, 64, oh=2, ow=24, y_gap=2), Case(3, 80, ow=37, n=2), Case(21, 33, oh=3, ow=25, sw=2),
+         Case(5, 40, 3, 3, oh=4, ow=13, pt=1, pl=1, pb=1, pr=1), Case(7, 32, 3, 3, oh=3, ow=26, dw=2, pl=2, pr=2, groups=2)]
+
+
+@pytest.mark.parametrize("case", TURNS, ids=str)
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("added", [False, True])
+def test_qconv_in_tiles_that_take_turns(level: str, case: Case, own: bool, added: bool) -> None:
+    """One to several pairs of tiles, whole and not, few and many words of k. Factors of 1/32 and 1/2 give ties."""
+    x, w = operands(case, 1, (-3, 3))
+    m = case.groups * case.oc
+    residual = np.random.default_rng(2).integers(0, 256, (case.n, case.oh, case.ow, m)).astype(np.uint8)
+    factor, offset = np.where(np.arange(m) % 3, 0.03125, 0.021).astype(np.float32), np.arange(m, dtype=np.int32) * 3 - 20
+    f, fields = (sums(case, x, w, 9) + offset).astype(np.float32) * factor, {}
+    if own:
+        fields |= {"own_factor": 0.5, "own_lo": -31.0, "own_hi": 60.5}
+        f = np.rint(np.clip(f, np.float32(-31), np.float32(60.5))) * np.float32(0.5)
+    if added:
+        fields |= {"residual": residual, "r_gap": 3, "r_factor": 0.5, "r_zero": 117}
+        f = f + (residual.astype(np.float32) - 117) * np.float32(0.5)
+    for zero, threads in ((41, 1), (0, 2), (255, 1)):
+        got = run(case, x, w, nv=2, turns=1, zero_x=9, to=BYTES, offset=offset, factor=factor, lo=-40.0, hi=90.0, zero=zero,
+                  threads=threads, **fields)
+        np.testing.assert_array_equal(got, np.clip(np.clip(np.rint(f), -40, 90) + zero, 0, 255))
+
+
+def test_qconv_in_turns_saturates_what_is_far_outside(level: str) -> None:
+    """Factors just below and above those for which 32 bits hold a result and its zero point."""
+    case = Case(64, 32, ow=25)
+    x, w = np.full((1, 1, 25, 64), 255, np.uint8), np.full((32, 64, 1, 1), 127, np.int8)
+    w[::2] = -128
+    for factor in (0.2499, 0.25, 0.999, 1e9):
+        offset = np.where(np.arange(32) % 2, 2 ** 31 - 1 - 64 * 255 * 127, 64 * 255 * 128 - 2 ** 31).astype(np.int32)
+        got = run(case, x, w, nv=2, turns=1, to=BYTES, offset=offset, factor=np.full(32, factor, np.float32), lo=-255.0, hi=255.0, zero=255)
+        np.testing.assert_array_equal(got, np.broadcast_to(np.where(np.arange(32) % 2, 255, 0), got.shape))
 
 
 @pytest.mark.parametrize("case", EPILOGUES, ids=str)

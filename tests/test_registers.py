@@ -155,7 +155,8 @@ def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
     assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
 
 
-QUADS = [name for level in _native.levels() if level not in ("scalar", "avx512_amx") for name in _native.kernels(level) if "qgemm" in name]
+QUADS = [name for level in _native.levels() if level not in ("scalar", "avx512_amx") for name in _native.kernels(level)
+         if re.search(r"qgemm_u8s8_\d+x\d+__", name)]
 
 
 @pytest.mark.parametrize("kernel", QUADS)
@@ -175,6 +176,14 @@ def test_registers_tile_of_pairs_stores_no_vector_inside_the_loops_over_k(native
         assert sum(i.is_fma for i in words) == mr * nr // 16
         kept = [i for i in words if i.stores_vector]
         assert not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"
+
+
+def test_registers_tiles_of_bytes_that_take_turns_keep_their_sums(native):
+    for kernel in [name for level in _native.levels() for name in _native.kernels(level) if name.partition("__")[0].endswith("_turns")]:
+        mr, nr = map(int, re.search(r"_(\d+)x(\d+)_", kernel).groups())
+        assert {sum(i.is_fma for i in loop) for loop in innermost_fma_loops(native[kernel])} == {mr * nr // 16}
+        kept = [i for i in native[kernel] if i.stores_vector and "(%rsp" in i.operands]
+        assert not stores(native[kernel]) and not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"
 
 
 ROWS = [name for isa in _native.isas() if isa == "avx512" for name in _native.kernels(isa) if "depthwise_rows" in name]

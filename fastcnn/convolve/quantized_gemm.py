@@ -37,15 +37,16 @@ class QuantizedGemm(Rung):
 
     def choose(self, problem: Problem) -> Choice:
         shape = problem.shape
-        return self.at_width(shape, min(tile_widths(shape.oc), key=lambda nv: work_cycles(shape, nv)), problem.threads)
+        nv, turns = min(tiles(shape.oc), key=lambda tile: work_cycles(shape, *tile))
+        return self.at_width(shape, nv, turns, problem.threads)
 
-    def at_width(self, shape: ConvShape, nv: int, threads: int, factor: float = 1) -> Choice:
-        """The choice with tiles nv vectors wide, blocked for the caches."""
+    def at_width(self, shape: ConvShape, nv: int, turns: int, threads: int, factor: float = 1) -> Choice:
+        """The choice with tiles nv vectors wide, which take turns or not, blocked for the caches."""
         rows = blocking.block_rows(shape, threads) if self.band else self.rows_in_place(shape)
         block = max(1, min(shape.oh, int(factor * rows)))
         units = shape.n * shape.oh * (1 if self.band else shape.ow // _native.qgemm_max_mr(nv))
         split = threads > 1 and units < 4 * threads and -(-shape.oc // (nv * _native.vector_length())) >= threads
-        fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "band": int(self.band), "block": block,
+        fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "turns": turns, "band": int(self.band), "block": block,
                   "split_columns": int(split)}
         return Choice(self.name, "qconv", shape, fields, (shape.groups, nv, shape.dw == 1))
 
@@ -55,10 +56,10 @@ class QuantizedGemm(Rung):
 
     def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
         shape = problem.shape
-        for nv in tile_widths(shape.oc):
+        for nv, turns in tiles(shape.oc):
             for factor in (0.5, 1, 2):
-                choice = self.at_width(shape, nv, problem.threads, factor)
-                yield f"{self.name} nv{nv} b{choice.fields['block']}", choice
+                choice = self.at_width(shape, nv, turns, problem.threads, factor)
+                yield f"{self.name} nv{nv}{' in turns' * turns} b{choice.fields['block']}", choice
 
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
         groups, nv, whole_rows = choice.packing
@@ -71,7 +72,7 @@ class QuantizedGemm(Rung):
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape = choice.shape
-        work = work_cycles(shape, choice.fields["nv"])
+        work = work_cycles(shape, choice.fields["nv"], choice.fields["turns"])
         if self.band:
             vector = _native.vector_length()
             copied = taps_of_all(shape) * shape.groups * -(-shape.ic // (WORD * vector)) / shape.kw
@@ -103,19 +104,25 @@ def tile_widths(oc: int) -> list[int]:
     return [nv for nv in range(1, MAX_NV + 1) if _native.qgemm_max_mr(nv) and (nv <= vectors or nv == 1)]
 
 
+def tiles(oc: int) -> list[tuple[int, int]]:
+    """Widths as tile_widths, each with 0, and with 1 where there are tiles of this width that take turns."""
+    widths = tile_widths(oc)
+    return [(nv, 0) for nv in widths] + [(nv, 1) for nv in widths if _native.qgemm_turns(nv)]
+
+
 def words(shape: ConvShape) -> int:
     """Words (of four values) of k that an output takes; each run is rounded up to whole words."""
     return shape.kh * -(-shape.kw * shape.ic // WORD) if shape.dw == 1 else shape.kh * shape.kw * -(-shape.ic // WORD)
 
 
-def work_cycles(shape: ConvShape, nv: int) -> float:
+def work_cycles(shape: ConvShape, nv: int, turns: int = 0) -> float:
     """Cycles of all tiles of a convolution. With a 1x1 window, tiles run over pixels regardless of rows."""
     if shape.kernel == (1, 1) and (shape.sh, shape.sw) == (1, 1) and not shape.touches_padding:
-        return shape.groups * shape.n * row_cycles(replace(shape, ow=shape.oh * shape.ow), nv)
-    return shape.groups * shape.n * shape.oh * row_cycles(shape, nv)
+        return shape.groups * shape.n * row_cycles(replace(shape, ow=shape.oh * shape.ow), nv, turns)
+    return shape.groups * shape.n * shape.oh * row_cycles(shape, nv, turns)
 
 
-def row_cycles(shape: ConvShape, nv: int) -> float:
+def row_cycles(shape: ConvShape, nv: int, turns: int) -> float:
     """Cycles of a row of outputs of one group: dot products, loads, latency of few sums, epilogue, calls."""
     vector, machine = _native.vector_length(), current()
     core, k = machine.core(vector), words(shape)
@@ -126,10 +133,16 @@ def row_cycles(shape: ConvShape, nv: int) -> float:
     for count, width in ((full, nv), (1, last)):
         if not count or not width:
             continue
-        tiles = -(-shape.ow // _native.qgemm_max_mr(width))
-        low, taller = divmod(shape.ow, tiles)
+        alone = shape.ow
+        if turns and width == nv:
+            alone = shape.ow % (2 * _native.qgemm_turns(nv))
+            spent += count * (shape.ow - alone) * width * (k * dot / core.fmas + machine.turns)
+        if not alone:
+            continue
+        tall = -(-alone // _native.qgemm_max_mr(width))
+        low, taller = divmod(alone, tall)
         b_panel = core.panel * width if WORD * k * width * vector > machine.l1d_bytes * 2 // 5 else 0.0
-        for many, mr in ((taller, low + 1), (tiles - taller, low)):
+        for many, mr in ((taller, low + 1), (tall - taller, low)):
             step = max(dot * mr * width / core.fmas, core.load * (mr + width), core.chains) + WORD / machine.l2_read * mr + b_panel
             spent += count * many * (k * step + EPILOGUE * mr * PACKED[width] + machine.tile)
     return spent

@@ -59,6 +59,7 @@ class Machine:
     again, stream    bytes a cycle: weights beyond L2 that blocks of Winograd's tiles read again; all of them beside the products, at most
     spill     bytes a cycle: what a block of Winograd's tiles has more than its share of L2
     prefetch  bytes a cycle that may come from memory while a step computes
+    turns     of the epilogue of a vector of sums of bytes where two tiles take turns; NO_BOUND: such tiles are left to tuning
     ring_bytes     of the rows between two fused convolutions: they should leave L1 little
     """
 
@@ -78,6 +79,7 @@ class Machine:
     stream: float
     spill: float
     prefetch: float
+    turns: float
     ring_bytes: int
 
     def core(self, vector: int) -> Core:

@@ -13,7 +13,7 @@ from fastcnn.ir.record import dataclass
 from fastcnn.machine.numbers import Core, Machine
 
 KB, MB = 1 << 10, 1 << 20
-NO_BOUND = 1000.0           # of a rate that was not measured
+NO_BOUND = 1000.0           # of a rate, or cycles, not measured
 
 # Measured: Intel Xeon with 48 KB L1, 2 MB L2, two 512-bit FMAs a cycle at 3.3 GHz (family 6 model 167 by its hypervisor), gcc 12.2, one
 # thread, 2026-11-21; reproduce with python -m bench.layers --cold.
@@ -30,7 +30,7 @@ _GOLDEN_COVE = Core(fmas=2.0, load=0.6, chains=5.5, panel=0.5, products=1.06, bo
 _SAPPHIRE_RAPIDS = Machine("sapphire_rapids", 48 * KB, 2 * MB, 32 * MB, wide=_GOLDEN_COVE,
                            narrow=replace(_GOLDEN_COVE, widened=3.8), tile=55.0, line=13.5,
                            l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, again=25.0, stream=NO_BOUND,
-                           spill=4.0, prefetch=3.84, ring_bytes=64 * KB)
+                           spill=4.0, prefetch=3.84, turns=NO_BOUND, ring_bytes=64 * KB)
 
 # One 512-bit FMA a cycle: the second unit is missing (Intel's clients), or two of 256 bits take it together (mobile Zen 5).
 _ONE_WIDE = replace(_GOLDEN_COVE, fmas=1.0, load=0.75, chains=5.0, panel=0.5)
@@ -50,7 +50,7 @@ _ZEN5 = replace(_SAPPHIRE_RAPIDS, name="zen5", l2_bytes=1 * MB, line=6.0, l2_wei
 # average of 13 networks (resnet18 1.18, resnet50 and googlenet 1.05). again, stream: Winograd's products wait for
 # their weights in blocks of 14 tiles, hardly at all in blocks of 28 (2026-11-30): 1.8 % regret by time on 380 layers, 1.1 with them.
 _ZEN4 = replace(_SAPPHIRE_RAPIDS, name="zen4", l1d_bytes=32 * KB, l2_bytes=1 * MB, narrow=_ZEN, tile=110.0, line=27.0, l2_read=16.0,
-                memory=6.0, again=100.0, stream=2.8,
+                memory=6.0, again=100.0, stream=2.8, turns=1.5,
                 wide=replace(_GOLDEN_COVE, fmas=1.0, load=1.2, chains=11.0, panel=1.0, both_in=14.0, both_out=9.0, widened=2.65))
 
 _ROWS = (

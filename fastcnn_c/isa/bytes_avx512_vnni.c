@@ -2,6 +2,7 @@
 #define FC_ISA avx512_vnni
 #define FC_QGEMM_TILES(X) FC_TILES_OF_32(X)
 #define FC_QGEMM_MAX_MRS FC_MAX_MRS_OF_32
+#define FC_QGEMM_TAKES_TURNS
 
 #include "tiles_avx512.h"
 

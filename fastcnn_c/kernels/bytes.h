@@ -18,9 +18,11 @@
  *   a     unsigned bytes; all 4*words of a run are read: what is too many meets weights of 0
  *   b     signed bytes, packed: words of ldb = nv*V_LEN quads
  *   f is made operation by operation in float32, so that it is the same at every instruction set; round: to nearest even
+ *
+ * turns: `pairs` times two tiles of FC_TURNS_MR rows and FC_TURNS_NV whole vectors, one after the other in memory, to bytes; bounded
  * Registers: mr*nv sums + nv quads + 1 four, where the CPU has dot products; the double of quads and fours where not.
  */
-enum { FC_QGEMM_MAX_MR = 16 };
+enum { FC_QGEMM_MAX_MR = 16, FC_TURNS_MR = 6, FC_TURNS_NV = 2 };
 enum { FC_Q_SUMS, FC_Q_FLOATS, FC_Q_BYTES };
 
 typedef struct fc_qgemm_args {
@@ -41,7 +43,7 @@ typedef struct fc_qgemm_args {
     int32_t r_zero;
     float lo, hi;
     int32_t zero, byte_lo, byte_hi;
-    int to, bounded;            /* bounded: |f| < 2^31 */
+    int to, bounded;            /* bounded: |f| < 2^30 */
     const char *prefetch;       /* or NULL: memory needed next; each word of k asks for the line here and goes prefetch_step bytes on */
     size_t prefetch_step;
     uint32_t *shape;            /* what a level with tile registers has set them up for, kept here through a step; 0 at its beginning */
@@ -52,6 +54,7 @@ typedef void (*fc_qgemm_kernel)(const fc_qgemm_args *args);
 typedef struct fc_qgemm_kernels {
     fc_qgemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_QGEMM_MAX_MR + 1];  /* [nv][mr], NULL where the registers do not suffice */
     int max_mr[FC_GEMM_MAX_NV + 1];
+    void (*turns)(const fc_qgemm_args *args, size_t pairs);         /* or NULL */
     void (*release)(void);      /* gives tile registers back after the last tile of a step; NULL where there are none */
 } fc_qgemm_kernels;
 
@@ -159,7 +162,7 @@ typedef struct fc_qdepthwise_args {
     const int32_t *offset;
     const float *factor;
     size_t rows, count, n;
-    int parts, bounded;         /* bounded: |s * factor| < 2^31 */
+    int parts, bounded;         /* bounded: |s * factor| < 2^30 */
     int32_t zero, lo, hi;
 } fc_qdepthwise_args;
 

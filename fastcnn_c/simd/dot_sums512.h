@@ -61,6 +61,19 @@ static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
 {
     return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), v_pack_lanes(x, z));
 }
+/* As v_pack_bytes where |x| < 2^30: the zero point is added to 32 bits. Saturating sums of 16 bits would wait for the multipliers (Zen 4). */
+static inline v_bytes v_pack_near(const v_f32 x[4], int32_t z)
+{
+    const __m512i zero = _mm512_set1_epi32(z);
+    const __m512i low = _mm512_packs_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(x[0]), zero), _mm512_add_epi32(_mm512_cvtps_epi32(x[1]), zero));
+    const __m512i high = _mm512_packs_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(x[2]), zero), _mm512_add_epi32(_mm512_cvtps_epi32(x[3]), zero));
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), _mm512_packus_epi16(low, high));
+}
+/* Half k of the bytes. */
+static inline void v_store_bytes_half(uint8_t *p, v_bytes b, int k)
+{
+    _mm256_storeu_si256((__m256i *)p, k ? _mm512_extracti64x4_epi64(b, 1) : _mm512_castsi512_si256(b));
+}
 static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
 {
     return _mm512_min_epu8(_mm512_max_epu8(b, _mm512_set1_epi8((char)lo)), _mm512_set1_epi8((char)hi));

@@ -8,7 +8,7 @@
 #include "requantise.h"
 #include "team.h"
 
-#define MOST_FACTOR 0x1p22f    /* bytes, whose differences are below 2^9, times this stay below 2^31 */
+#define MOST_FACTOR 0x1p20f    /* bytes, whose differences are below 2^9, times this stay below 2^29 */
 enum { WORD = 4 }; /* values of k that a lane multiplies at a time */
 /* Bytes between pixels, and values of k, from which on a tile asks for its outputs and residuals before it begins: those of volumes. */
 enum { FAR_PIXEL = 512, LONG_TILE = 512 };
@@ -28,6 +28,7 @@ typedef struct qconv_run {
     int64_t y_bytes;                  /* of an element of y */
     int apart;                        /* pixels lie far apart and tiles are long */
     int skips;                        /* kernel rows in padding are left out */
+    void (*turns)(const fc_qgemm_args *args, size_t pairs);   /* NULL: tiles by themselves */
     int bounded;                      /* nothing is so large that it has to be bounded before it is rounded to a byte */
     uint32_t shape;                   /* of tile registers */
 } qconv_run;
@@ -104,18 +105,32 @@ static void ask_for_pixels(const qconv_run *c, const fc_qgemm_args *args, int64_
     }
 }
 
-/* Columns [c->first, c->last) of output row oy times a panel of n channels from `column` on, a tile at a time; a: of column 0. */
-static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, int64_t image, int64_t oy, int64_t column)
+/* Output column x of a row: where the operands of a tile of the panel of channels from `column` on begin. a: of column 0. */
+static void place_tile(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, int64_t image, int64_t oy, int64_t x, int64_t column)
 {
     const fc_qconv *p = &c->p;
-    const int64_t nv = fc_ceil_div((int64_t)args->n, fc_active->vector_length), count = c->last - c->first;
+    args->a = a + x * (int64_t)args->lda;
+    args->c = c->y + (image * p->y_image + oy * p->y_row + x * p->y_pixel + column) * c->y_bytes;
+    args->residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x * p->r_pixel + column : NULL;
+}
+
+/* Columns [c->first, c->last) of output row oy times a panel of n channels from `column` on: by tiles that take turns, the rest a tile at a time. */
+static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, int64_t image, int64_t oy, int64_t column)
+{
+    enum { PAIR = 2 * FC_TURNS_MR };
+    const int64_t nv = fc_ceil_div((int64_t)args->n, fc_active->vector_length);
+    const int64_t pairs = c->turns && args->n == FC_TURNS_NV * (size_t)fc_active->vector_length ? (c->last - c->first) / PAIR : 0;
+    const int64_t first = c->first + pairs * PAIR, count = c->last - first;
     const fc_qgemm_kernel *tiles = fc_active_bytes->qgemm->tile[nv];
     const int64_t tall = fc_ceil_div(count, fc_active_bytes->qgemm->max_mr[nv]);
+    if (pairs) {
+        place_tile(c, args, a, image, oy, c->first, column);
+        c->turns(args, (size_t)pairs);
+        args->prefetch += args->prefetch_step * args->runs * args->words * (size_t)(2 * pairs);
+    }
     for (int64_t t = 0; t < tall; t++) {
-        const int64_t x0 = c->first + count * t / tall, x1 = c->first + count * (t + 1) / tall;
-        args->a = a + x0 * (int64_t)args->lda;
-        args->c = c->y + (image * p->y_image + oy * p->y_row + x0 * p->y_pixel + column) * c->y_bytes;
-        args->residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x0 * p->r_pixel + column : NULL;
+        const int64_t x0 = first + count * t / tall, x1 = first + count * (t + 1) / tall;
+        place_tile(c, args, a, image, oy, x0, column);
         if (c->apart)
             ask_for_pixels(c, args, x1 - x0);
         tiles[x1 - x0](args);
@@ -246,10 +261,11 @@ fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
     qconv_run c = {.p = *p, .y = t[0], .x = t[1], .w = t[2], .offset = t[3], .factor = t[4], .residual = t[5], .table = t[6],
                    .row_sums = t[7], .runs = team->scratch, .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
     uint8_t *band = (uint8_t *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
-    c.bounded = p->own_factor != 0.0f ? fabsf(p->own_factor) + (c.residual ? fabsf(p->r_factor) : 0.0f) < MOST_FACTOR
-                                      : !c.residual && fc_is_bounded(c.factor, p->groups * p->oc);
+    c.bounded = (!c.residual || fabsf(p->r_factor) < MOST_FACTOR) &&
+                (p->own_factor != 0.0f ? fabsf(p->own_factor) < MOST_FACTOR : fc_is_bounded(c.factor, p->groups * p->oc));
     c.skips = p->kh > 1 && (p->x_zero == 0 || c.row_sums);
     c.apart = p->y_pixel >= FAR_PIXEL && p->kh * p->kw * p->ic >= LONG_TILE;
+    c.turns = p->turns && c.bounded && !c.apart && p->to == FC_Q_BYTES ? fc_active_bytes->qgemm->turns : NULL;
     const int flat = make_flat(&c.p, c.residual != NULL);
     int64_t q0 = 0, q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length), begin = 0, end = p->n * (flat ? c.p.ow : p->oh);
     if (p->split_columns)

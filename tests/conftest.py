@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -17,6 +18,10 @@ from fastcnn import _native
 from fastcnn.machine.current import using
 from fastcnn.machine.numbers import Machine
 from fastcnn.machine.table import ROWS
+
+# Random cases take as long as they take: a machine may be busy.
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("unhurried")
 
 # What a terminal or a service that runs tests sets, and a user's own choices: tests set what they speak of.
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "FASTCNN_THREADS", "FASTCNN_CACHE", "FASTCNN_MODEL_CACHE",

@@ -23,7 +23,6 @@ class Old(NamedTuple):
 
 ONNXRUNTIME = [
     Old(r"test_empty_tensors_as_onnxruntime_has_them\[(LpNormalization|TopK|OneHot|Einsum)-", "1.23", "ends the process on empty tensors"),
-    Old(r"test_ops_einsum.*test_nothing_to_sum_falls_back", "1.23", "ends the process on empty tensors"),
     Old(r"test_rewritten_operator_runs_natively\[com\.microsoft\.ExpandDims-", "1.23", "ends the process"),
     Old(r"test_rewritten_operator_runs_natively\[com\.microsoft\.FusedConv-.*activation=Relu1", "1.23", "fails in NCHWc"),
     Old(r"test_both_modules_give_the_same\[IOBinding\.synchronize_", "1.23", "ends the process"),
@@ -41,12 +40,12 @@ ONNXRUNTIME = [
     Old(r"half_pixel_symmetric", "1.23", "other coordinates"),
     Old(r"test_ops_resize.*test_axes", "1.23", "refuses negative axes"),
     Old(r"test_shape_arithmetic_gives_onnxruntimes_numbers\[Reduce.*noop_with_empty_axes", "1.23", "reduces"),
+    Old(r"test_operator_of_every_rank\[LayerNormalization-", "1.23", "loses digits of means of two values, refuses one"),
     Old(r"test_col2im_matches_onnxruntime\[(one|three) ax", "1.23", "two axes only"),
 ]
 ONNX = [
     Old(r"test_cum_prod", "1.19", "no CumProd"),
     Old(r"test_table_is_what_the_schemas_say|test_every_rule_is_of_an_attribute", "1.19", "older schemas"),
-    Old(r"test_numbers_of_element_types_and_attributes_are_onnx_s", "1.19", "fewer element types"),
     Old(r"test_symbols_of_every_operator", "1.19", "fewer operators"),
     Old(r"test_(l2normalization_axis_0|qlinearmatmul_.*int8_float\d+)_cpu", "1.19", "expects other numbers than newer versions"),
     Old(r"test_(adam_multiple|dft_inverse.*)_cpu", "1.19", "its reference, which computes them, gives other numbers"),

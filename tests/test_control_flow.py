@@ -131,7 +131,7 @@ def test_lstm_cell_in_a_loop_is_one_program_a_round():
     assert plan.direct is not None, "the number of the round and the condition cost no step"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rounds=st.integers(0, 4), limited=st.booleans(), bound=st.floats(-1, 20), passes_on=st.booleans(), width=st.integers(1, 3),
        capture=st.booleans(), nested=st.booleans())
 def test_loops_of_all_kinds(rounds, limited, bound, passes_on, width, capture, nested):

@@ -331,7 +331,7 @@ KINDS = {"pointwise": (8, 16, 1, 1), "3x3": (5, 7, 3, 1), "Winograd": (32, 32, 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(dy=st.integers(0, 4), dx=st.integers(0, 4), height=st.integers(6, 20), width=st.integers(6, 20),
        seed=st.integers(0, 1000))
 def test_conv_of_a_shifted_image_is_the_shifted_result(kind, dy, dx, height, width, seed):
@@ -345,7 +345,7 @@ def test_conv_of_a_shifted_image_is_the_shifted_result(kind, dy, dx, height, wid
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind][3] == 1])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000))
 def test_conv_does_not_care_for_the_order_of_channels(kind, seed):
     ic, oc, kernel, _ = KINDS[kind]
@@ -357,7 +357,7 @@ def test_conv_does_not_care_for_the_order_of_channels(kind, seed):
     np.testing.assert_allclose(permuted, y[:, outputs], rtol=0, atol=2e-5 * np.abs(y).max())
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(scale=st.floats(-4, 4, width=32), seed=st.integers(0, 1000))
 def test_conv_is_linear(scale, seed):
     model = convolution(normal(32, 32, 3, 3, seed=seed), 32, pads=1)

@@ -124,7 +124,7 @@ def test_fields_are_those_of_onnx(kind: str, fields: dict) -> None:
     assert {number: field.name for number, field in fields.items()}.items() <= own.items()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=3), st.floats(0, 1))
 def test_decode_of_a_damaged_file_is_odd_or_what_protobuf_decodes(changes: list[tuple[float, int]], kept: float) -> None:
     proto = network()

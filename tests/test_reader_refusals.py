@@ -312,7 +312,7 @@ def test_cut_off_file_is_refused(share: float) -> None:
     refused(DATA[:int(len(DATA) * share)], "cut off")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damaged_file_is_read_or_refused(changes: list[tuple[int, int]]) -> None:
     damaged = bytearray(DATA)
@@ -322,7 +322,7 @@ def test_damaged_file_is_read_or_refused(changes: list[tuple[int, int]]) -> None
         read(bytes(damaged))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused(data: bytes) -> None:
     refused(data)

@@ -52,7 +52,7 @@ def test_split_loses_nothing() -> None:
     assert all(w is None or not w.flags.writeable for w in weights)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=3), st.floats(0, 1))
 def test_split_of_a_damaged_file_reads_as_protobuf_reads_it(changes: list[tuple[float, int]], kept: float) -> None:
     cut = damaged(example().SerializeToString(), changes, kept)

@@ -105,7 +105,7 @@ def test_codings_that_are_unknown_or_wrong(client, coding, body, status):
 HEAD, HEADERS = binary(np.ones((2, 3), np.float32))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(HEAD) - 1), st.integers(0, 255)), max_size=4), st.integers(0, len(HEAD) + 20),
        st.integers(-5, len(HEAD) + 5))
 @example([], len(HEAD), int(HEADERS[LENGTH]))
@@ -128,7 +128,7 @@ ANY_JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(al
                             inner, max_size=4), max_leaves=10)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ANY_JSON, st.sampled_from(["name", "datatype", "shape", "data", "parameters", "inputs", "outputs", "id"]), ANY_JSON)
 def test_any_json_is_answered_or_refused(client, value, field, whole):
     said = request()

@@ -20,6 +20,9 @@ def test_cpu_info_says_what_is_there_and_in_use():
     assert all(info[f"{level}_bytes"] >= 0 for level in ("l1d", "l2", "l3"))
 
 
+threaded = pytest.mark.skipif(not fastcnn.cpu_info()["openmp"], reason="built without OpenMP: one thread")
+
+
 def in_child(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A Python process that runs `code` from the tree, with more environment variables."""
     clean = {k: v for k, v in os.environ.items() if k not in ("FASTCNN_ISA", "FASTCNN_THREADS")}
@@ -42,6 +45,7 @@ def test_environment_isa_selects_the_kernels(isa):
                     FASTCNN_ISA=isa).stdout.strip() == isa
 
 
+@threaded
 def test_environment_threads():
     code = "import fastcnn; print(fastcnn.cpu_info()['threads'])"
     assert in_child(code, FASTCNN_THREADS="7").stdout.strip() == "7"
@@ -49,6 +53,7 @@ def test_environment_threads():
     assert "FASTCNN_THREADS='many'" in in_child(code, FASTCNN_THREADS="many").stderr
 
 
+@threaded
 def test_default_threads_follow_the_affinity_mask(monkeypatch):
     monkeypatch.delenv("FASTCNN_THREADS", raising=False)
     monkeypatch.setattr(cpu, "cgroup_quota", lambda: None)

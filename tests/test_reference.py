@@ -136,6 +136,7 @@ def test_shape_that_depends_on_data_is_none_until_the_data_is_known() -> None:
 
 def test_evaluators_live_as_long_as_their_nodes() -> None:
     node = Node("Det", ("x",), ("y",), version=13)
+    gc.collect()                    # nodes of earlier tests
     before = len(evaluator._kept)
     evaluate(node, [np.eye(2, dtype=np.float32)])
     evaluate(node, [np.eye(2, dtype=np.float32)])

@@ -1,57 +1,36 @@
 """Depthwise convolution of row-major planes (the depthwise_planes step, kernels depthwise_rows) against the float64 sum."""
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
+from plane_window import Pair, Window
 from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
 
-Pair = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Case:
-    """Two axes each: extents, kernel, stride, dilation, padding before and after."""
-
-    extents: Pair
-    kernel: Pair = (3, 3)
-    strides: Pair = (1, 1)
-    dilations: Pair = (1, 1)
-    before: Pair = (0, 0)
-    after: Pair = (0, 0)
-
-    @property
-    def out(self) -> Pair:
-        axes = zip(self.extents, self.kernel, self.strides, self.dilations, self.before, self.after)
-        return tuple((n + b + a - d * (k - 1) - 1) // s + 1 for n, k, s, d, b, a in axes)
-
-
 CASES = [
-    Case((9, 64), before=(1, 1), after=(1, 1)),
-    Case((8, 57), before=(1, 1), after=(1, 1)),
-    Case((11, 113), strides=(2, 2), before=(1, 1), after=(1, 1)),
-    Case((6, 33), (5, 5), before=(2, 2), after=(2, 2)),
-    Case((12, 28), (7, 7), before=(3, 3), after=(3, 3)),
-    Case((9, 130), (5, 5), (2, 2), before=(2, 2), after=(2, 2)),
-    Case((13, 40), (3, 3), (1, 1), (2, 3), (2, 3), (2, 3)),
-    Case((7, 26), (4, 6), (1, 2), (1, 2), (3, 1), (0, 7)),
-    Case((10, 31), (2, 3), (3, 1), before=(0, 2), after=(1, 0)),
-    Case((1, 90), (1, 9), before=(0, 4), after=(0, 4)),
-    Case((5, 16), (1, 1)),
-    Case((2, 3), (3, 3), before=(5, 5), after=(5, 5)),              # windows of padding alone
-    Case((3, 1), (3, 3), (2, 2), before=(1, 1), after=(1, 1)),
-    Case((56, 56), before=(1, 1), after=(1, 1)),
-    Case((17, 200), before=(1, 1), after=(1, 1)),                   # bands of fewer rows than the plane
-    Case((40, 400), (5, 5), before=(2, 2), after=(2, 2)),
-    Case((31, 250), (3, 3), (2, 2), before=(1, 1), after=(1, 1)),
-    Case((30, 131), (7, 7), (2, 2), before=(3, 3), after=(2, 2)),
-    *(Case((7, width), (k, k), (s, s), before=(k // 2, k // 2), after=(k // 2, k // 2))
+    Window((9, 64), before=(1, 1), after=(1, 1)),
+    Window((8, 57), before=(1, 1), after=(1, 1)),
+    Window((11, 113), strides=(2, 2), before=(1, 1), after=(1, 1)),
+    Window((6, 33), (5, 5), before=(2, 2), after=(2, 2)),
+    Window((12, 28), (7, 7), before=(3, 3), after=(3, 3)),
+    Window((9, 130), (5, 5), (2, 2), before=(2, 2), after=(2, 2)),
+    Window((13, 40), (3, 3), (1, 1), (2, 3), (2, 3), (2, 3)),
+    Window((7, 26), (4, 6), (1, 2), (1, 2), (3, 1), (0, 7)),
+    Window((10, 31), (2, 3), (3, 1), before=(0, 2), after=(1, 0)),
+    Window((1, 90), (1, 9), before=(0, 4), after=(0, 4)),
+    Window((5, 16), (1, 1)),
+    Window((2, 3), (3, 3), before=(5, 5), after=(5, 5)),              # windows of padding alone
+    Window((3, 1), (3, 3), (2, 2), before=(1, 1), after=(1, 1)),
+    Window((56, 56), before=(1, 1), after=(1, 1)),
+    Window((17, 200), before=(1, 1), after=(1, 1)),                   # bands of fewer rows than the plane
+    Window((40, 400), (5, 5), before=(2, 2), after=(2, 2)),
+    Window((31, 250), (3, 3), (2, 2), before=(1, 1), after=(1, 1)),
+    Window((30, 131), (7, 7), (2, 2), before=(3, 3), after=(2, 2)),
+    *(Window((7, width), (k, k), (s, s), before=(k // 2, k // 2), after=(k // 2, k // 2))
       for k in (3, 5, 7) for s in (1, 2) for width in (15, 16, 17, 31, 48, 63, 65)),
 ]
 
 
-def run(case: Case, fn: str = "None", bounds: Pair = (0, 0), bias: bool = True, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def run(case: Window, fn: str = "None", bounds: Pair = (0, 0), bias: bool = True, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
     rng, n, c = np.random.default_rng(sum(case.extents)), 2, 3
     (ih, iw), (kh, kw), (oh, ow) = case.extents, case.kernel, case.out
     (sh, sw), (dh, dw), (pt, pl) = case.strides, case.dilations, case.before

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from graph_helper import model, onnxruntime_run
 from onnx import helper
+from plane_window import Pair, Window
 from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
 
 import fastcnn
@@ -14,27 +15,13 @@ from fastcnn.convolve.planes_dense import PLANES_DENSE
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.ir.tensor import dense_strides
 
-Pair = tuple[int, int]
-
 
 @dataclass(frozen=True)
-class Case:
-    """Two axes each: extents, kernel, stride, dilation, padding before and after; then input and output channels, output rows of a band."""
+class Case(Window):
+    """And input and output channels, output rows of a band."""
 
-    extents: Pair
-    kernel: Pair = (3, 3)
-    strides: Pair = (1, 1)
-    dilations: Pair = (1, 1)
-    before: Pair = (0, 0)
-    after: Pair = (0, 0)
     channels: Pair = (3, 8)
     block: int = 4
-
-    @property
-    def out(self) -> Pair:
-        axes = zip(self.extents, self.kernel, self.strides, self.dilations, self.before, self.after)
-        rows, columns = ((x + b + a - (k - 1) * d - 1) // s + 1 for x, k, s, d, b, a in axes)
-        return rows, columns
 
     def __str__(self) -> str:
         names = "extents", "kernel", "strides", "dilations", "before", "after", "channels"

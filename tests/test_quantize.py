@@ -100,6 +100,16 @@ def test_all_layers_run_on_bytes_and_the_outputs_are_near(floats, options):
     assert {layer.precision for layer in made.report.layers} == {"int8"} and len(made.report.layers) == 7
 
 
+def test_normalization_that_no_convolution_takes_in_stays_in_float():
+    """As in DenseNet: on bytes it saves nothing and costs accuracy."""
+    net = Network()
+    x = net.op("Relu", net.conv("x", 16, 3))
+    joined = net.op("Concat", x, net.conv(x, 16, 16), axis=1)
+    made = quantize(net.model(net.conv(net.op("Relu", net.norm(joined, 32)), 8, 32)), feeds(), threads=1, layer_error=1.0)
+    kinds = Counter(node.op_type for node in run_passes(read(made.proto)).nodes)
+    assert kinds["QConv"] == 3 and not kinds["QAffine"], kinds
+
+
 @pytest.mark.parametrize("activations", ["uint8", "int8"])
 def test_other_engines_run_the_file_and_give_the_same(floats, activations, tmp_path):
     """By the definition of the operators: onnx's evaluator and onnxruntime; OpenVINO, which rounds otherwise, nearly."""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_threads import needs_openmp
 
 import fastcnn
 from fastcnn import _native, cpu
@@ -18,9 +19,6 @@ def test_cpu_info_says_what_is_there_and_in_use():
     assert info["instruction_set"] in info["instruction_sets"] and info["instruction_sets"][0] == "scalar"
     assert info["threads"] >= 1 and isinstance(info["openmp"], bool) and isinstance(info["features"], list)
     assert all(info[f"{level}_bytes"] >= 0 for level in ("l1d", "l2", "l3"))
-
-
-threaded = pytest.mark.skipif(not fastcnn.cpu_info()["openmp"], reason="built without OpenMP: one thread")
 
 
 def in_child(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +43,7 @@ def test_environment_isa_selects_the_kernels(isa):
                     FASTCNN_ISA=isa).stdout.strip() == isa
 
 
-@threaded
+@needs_openmp
 def test_environment_threads():
     code = "import fastcnn; print(fastcnn.cpu_info()['threads'])"
     assert in_child(code, FASTCNN_THREADS="7").stdout.strip() == "7"
@@ -53,7 +51,7 @@ def test_environment_threads():
     assert "FASTCNN_THREADS='many'" in in_child(code, FASTCNN_THREADS="many").stderr
 
 
-@threaded
+@needs_openmp
 def test_default_threads_follow_the_affinity_mask(monkeypatch):
     monkeypatch.delenv("FASTCNN_THREADS", raising=False)
     monkeypatch.setattr(cpu, "cgroup_quota", lambda: None)

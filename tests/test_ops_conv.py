@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph_helper import model, onnxruntime_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph_helper import model, node
+from graph_helper import model, node, onnxruntime_run
 
 import fastcnn
+from fastcnn import _native
+from fastcnn.convolve import kept_width
+from fastcnn.convolve.tile import MAX_NV
 from fastcnn.fusions import FUSIONS, LAST, conv_depthwise, conv_pool, fused
 from fastcnn.fusions.fused import Fused
-from fastcnn.plan import stage
+from fastcnn.plan import lowering, stage
 
 C = 16
 RNG = np.random.default_rng(0)
@@ -77,3 +80,29 @@ def test_neighbours_of_every_kind_give_the_numbers_of_each_node_by_itself(made: 
             expected = fastcnn.load(proto, threads=1)(x)
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4, err_msg=" ".join(kinds))
     assert made == {fusion.__name__ for fusion in (*FUSIONS, *LAST)} - {"MatMulChain"}     # test_fusions_matmul_chain.py
+
+
+@pytest.mark.parametrize("nv", range(1, MAX_NV + 1))
+@pytest.mark.parametrize("isa", _native.isas())
+def test_tile_width_kept_from_another_shape_changes_no_number(made: set[str], monkeypatch: pytest.MonkeyPatch, isa: str, nv: int) -> None:
+    """A width that weights are packed for is kept where the step can have it: the last of three convolutions reads one panel."""
+    before = _native.current_isa()
+    _native.set_isa(isa)
+    rng, wide = np.random.default_rng(nv), 2 * _native.vector_length()
+    weights = {name: (rng.standard_normal(shape) * np.prod(shape[1:]) ** -0.5).astype(np.float32) for name, shape in {
+        "first": (wide, C, 1, 1), "depth": (wide, 1, 3, 3), "last": (C, wide, 1, 1), "banded": (wide, C, 3, 3)}.items()}
+    ends = {"last": [node("Conv", ["b", "last"], ["y"])], "depth": [node("Relu", ["b"], ["y"])],
+            "pool": [node("MaxPool", ["a"], ["y"], kernel_shape=[2, 2], strides=[2, 2])]}
+    depth = node("Conv", ["a", "depth"], ["b"], group=wide, pads=[1] * 4)
+    x = rng.standard_normal((3, C, 20, 8)).astype(np.float32)
+    try:
+        monkeypatch.setattr(kept_width, "KEEP_WIDTH", float("inf"))
+        monkeypatch.setattr(lowering.StageLowering, "widths", lambda self, key, groups=1: [nv] if _native.gemm_max_mr(nv) else [])
+        for first, end in product(("first", "banded"), ends):
+            nodes = [node("Conv", ["x", first], ["a"], pads=[int(first == "banded")] * 4), *([] if end == "pool" else [depth]), *ends[end]]
+            proto = model(nodes, {"x": x.shape}, ["y"], {name: w for name, w in weights.items() if any(name in n.input for n in nodes)})
+            (wanted,) = onnxruntime_run(proto, {"x": x})
+            np.testing.assert_allclose(fastcnn.load(proto, threads=1)(x), wanted, rtol=0, atol=1e-5, err_msg=f"{first} {end}")
+    finally:
+        _native.set_isa(before)
+    assert made >= {"ConvDepthwise", "ConvPool"}

@@ -99,6 +99,11 @@ class ConvDepthwise(Fused):
         places = ((0, 1, shape.iw * shape.ic, shape.ic),)
         return keep_width(implicit_gemm(shape, places, 1), places, widths, 1)
 
+    def _wide_enough(self, widths: Sequence[int]) -> Sequence[int]:
+        """Those of the tile widths that may be kept: the last convolution reads all channels from one panel."""
+        least = 1 if self.last is None else -(-self._channels // _native.vector_length())
+        return [nv for nv in widths if nv >= least]
+
     def rounds(self, threads: int, strict: bool, places: Places | None = None) -> bool:
         """Whether the first convolution is one in bfloat16 where it may be: by predicted time; places: where x and y lie."""
         shape = replace(conv_shape(self.first), strict=strict)
@@ -126,7 +131,7 @@ class ConvDepthwise(Fused):
         w1, w2 = first.args.constant(1), depthwise.args.constant(1)
         dense, window = conv_window(self.first), conv_window(self.depthwise)
         (n, ic, _, _), c, (ih, iw), (oh, ow) = first.args.spec(0).shape, self._channels, dense.out, window.out
-        picked = self._first_choice(low.widths(first.node.input(1)))
+        picked = self._first_choice(self._wide_enough(low.widths(first.node.input(1))))
         nv = picked.fields["nv"]
         x = (three_planes(first, dense, 1) if picked.fields["band"] else None) or first.read(0, "channels_last")
         rounded = first.rounds and (x.dtype == HALF or self.rounds(low.threads, first.strict, (x.strides,)))

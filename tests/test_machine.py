@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from fastcnn.convolve.ladder import choose
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.convolve.tile import best_nv
 from fastcnn.machine import __main__ as command
-from fastcnn.machine import measure
+from fastcnn.machine import clock, measure
 from fastcnn.machine.current import current, measured_file, named, using
 from fastcnn.machine.numbers import Core, Machine, from_json
 from fastcnn.machine.table import FAMILIES, ROWS, machine_of, row_of
@@ -208,6 +208,45 @@ def test_measuring_gives_numbers_that_plans_can_be_made_with(isa: str, monkeypat
         assert all(getattr(core, name) == getattr(known, name) for name in ("products", "chains", "panel"))
     with using(found):
         assert picks()
+
+
+class MadeUpCore:
+    """A core of another clock in every call, whose runs are disturbed now and then; it stands for the modules time and _native."""
+
+    def __init__(self, hertz: Sequence[float], disturbed: Sequence[float] = (0.0,)):
+        self.now, self.calls, self.hertz, self.disturbed = 0.0, 0, hertz, disturbed
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def spend(self, cycles: float) -> None:
+        self.now += cycles / self.hertz[self.calls % len(self.hertz)] + self.disturbed[self.calls % len(self.disturbed)]
+        self.calls += 1
+
+    def multiply_chain(self, count: int) -> None:
+        self.spend(3 * count)
+
+    def run(self, cycles: float) -> Callable[[], None]:
+        return lambda: self.spend(cycles)
+
+
+@pytest.mark.parametrize("hertz, disturbed", [
+    ([3e9], [0.0]), ([3e9] * 200 + [2e9] * 10_000, [0.0]), ([2e9] * 200 + [3e9] * 10_000, [0.0]), ([3e9], [0.0, 1e-4, 0.0, 0.0, 3e-3]),
+    ([2e9, 2e9, 2e9, 3e9, 3e9, 3e9, 3e9], [0.0]), ([2.5e9] * 50 + [3e9] * 50, [1e-3, 0.0])],
+    ids=["steady", "slower", "faster", "disturbed", "every other", "both"])
+def test_cycles_are_those_of_the_work_whatever_the_clock_does(monkeypatch: pytest.MonkeyPatch, hertz: list[float],
+                                                              disturbed: list[float]) -> None:
+    core = MadeUpCore(hertz, disturbed)
+    monkeypatch.setattr(clock, "time", core)
+    monkeypatch.setattr(clock, "_native", core)
+    assert clock.cycles_in_turn([core.run(40_000), core.run(90_000)], 0.02) == pytest.approx([40_000, 90_000])
+
+
+def test_a_core_is_not_measured_faster_than_its_vector_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The long row took its turn while the clock was up, so a step of k seems to take half its time."""
+    monkeypatch.setattr(measure, "cycles", lambda *runs, seconds=0.0: [200 * 32.0 * 6, 200 * 64.0 * 6] * (len(runs) // 2))
+    monkeypatch.setattr(measure, "_convolutions", lambda core, vector: {})
+    assert measure._core(ROWS["zen3"], 8).fmas == measure.MOST_FMAS == 2.0
 
 
 def test_multiplications_follow_each_other() -> None:

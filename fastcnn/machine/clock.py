@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
 
 import fastcnn._native as _native
 
-CHAIN = 100_000                     # multiplications
+CHAIN, SHORT_CHAIN = 100_000, 20_000    # multiplications; the short one is seldom disturbed
 CHAIN_CYCLES = 3                    # of each
 PEAK_CHANNELS = 256                 # of the product that measures the peak: both operands stay in L1
 PEAK_REPEATS = 400
@@ -17,13 +17,29 @@ PEAK_REPEATS = 400
 
 def least_seconds(run: Callable[[], object], seconds: float, rounds: int = 3) -> float:
     """The shortest time of one run, in seconds, among those that fit into `seconds`, at least `rounds` of them."""
-    least, end = float("inf"), time.perf_counter() + seconds
+    return least_in_turn([run], seconds, rounds)[0]
+
+
+def least_in_turn(runs: Sequence[Callable[[], object]], seconds: float, rounds: int = 3) -> list[float]:
+    """The shortest time of each run, in seconds: they run in turn, as many rounds as fit into `seconds`, at least `rounds` of them."""
+    least, end = [float("inf")] * len(runs), time.perf_counter() + seconds
     while rounds > 0 or time.perf_counter() < end:
-        start = time.perf_counter()
-        run()
-        least = min(least, time.perf_counter() - start)
+        for k, run in enumerate(runs):
+            start = time.perf_counter()
+            run()
+            least[k] = min(least[k], time.perf_counter() - start)
         rounds -= 1
     return least
+
+
+def cycles_in_turn(runs: Sequence[Callable[[], object]], seconds: float, rounds: int = 3) -> list[float]:
+    """The shortest time of each run, in cycles.
+
+    The chain that gives the clock takes its turn with the runs: a core's clock changes with its neighbours' load, and a clock from
+    another moment gave 2.9 multiply-adds a cycle to a core with two units.
+    """
+    chain, *others = least_in_turn([lambda: _native.multiply_chain(SHORT_CHAIN), *runs], seconds, rounds)
+    return [CHAIN_CYCLES * SHORT_CHAIN * least / chain for least in others]
 
 
 @cache

@@ -6,19 +6,20 @@ whole layers or networks to find out. chains, panel and l2_read are partly hidde
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import fastcnn._native as _native
-from fastcnn.machine.clock import clock, least_seconds, row, step
+from fastcnn.machine.clock import cycles_in_turn, row, step
 from fastcnn.machine.numbers import WIDE, Core, Machine
 
 SECONDS = 0.02              # of each time
 SIDE, MANY = 32, 8          # of the maps of whole convolutions; vectors of their channels
 LARGEST = 128 << 20         # bytes of weights that are in no cache
+MOST_FMAS = 2.0             # a cycle: no x86 core has more units
 HIDDEN = 0.5                # cycles: what arithmetic hides comes out as about nothing, once more and once less
 
 
@@ -40,25 +41,26 @@ def measured(machine: Machine) -> Machine:
     return machine
 
 
-def cycles(run: Callable[[], object], seconds: float = SECONDS) -> float:
-    """The shortest time of a run in cycles, by the clock at that moment, which changes with the load."""
-    run()
-    return clock(seconds / 4) * least_seconds(run, seconds)
+def cycles(*runs: Callable[[], object], seconds: float = SECONDS) -> list[float]:
+    """The shortest time of each run in cycles; they take turns, for `seconds` each."""
+    for run in runs:
+        run()
+    return cycles_in_turn(runs, seconds * len(runs))
 
 
 def _core(machine: Machine, vector: int) -> Core:
     """The rates of a Core, for vectors of the current instruction set."""
     tiles = [(nv, _native.gemm_max_mr(nv)) for nv in range(1, 5) if _native.gemm_max_mr(nv)]
-    steps = {(nv, mr): _step_of_k(nv, mr) for nv, mr in tiles}
-    core = replace(machine.core(vector), fmas=_rounded(max(mr * nv / step for (nv, mr), step in steps.items())),
-                   load=_rounded(steps[tiles[0]] / sum(tiles[0])))
+    steps = dict(zip(tiles, _steps_of_k(tiles)))
+    fmas = max(mr * nv / step for (nv, mr), step in steps.items())
+    core = replace(machine.core(vector), fmas=_rounded(min(fmas, MOST_FMAS)), load=_rounded(steps[tiles[0]] / sum(tiles[0])))
     return replace(core, **_convolutions(core, vector))
 
 
-def _step_of_k(nv: int, mr: int) -> float:
-    """Cycles that a register tile takes for one step of k, with operands in L1."""
-    short, long = (cycles(row(nv, mr, 1, k, 200)) / 200 for k in (32, 96))
-    return (long - short) / 64
+def _steps_of_k(tiles: Sequence[tuple[int, int]]) -> list[float]:
+    """Cycles that register tiles (nv, mr) take for one step of k, with operands in L1."""
+    took = cycles(*(row(nv, mr, 1, k, 200) for nv, mr in tiles for k in (32, 96)))
+    return [(long - short) / 200 / 64 for short, long in zip(took[::2], took[1::2])]
 
 
 def _convolutions(core: Core, vector: int) -> dict[str, float]:
@@ -69,14 +71,15 @@ def _convolutions(core: Core, vector: int) -> dict[str, float]:
         positions = 36 if name == "both" else 6
         tiles = pixels // 16 if name == "both" else pixels // 4
         products = few * MANY * core.products / core.fmas
-        wide, narrow = (cycles(_winograd(kernel, ic, oc)) / (tiles * positions) - products for ic, oc in ((many, few), (few, many)))
+        took = cycles(*(_winograd(kernel, ic, oc) for ic, oc in ((many, few), (few, many))))
+        wide, narrow = (each / (tiles * positions) - products for each in took)
         found[f"{name}_in"] = _beside((MANY * wide - 2 * narrow) / (MANY * MANY - 4))
         found[f"{name}_out"] = _beside((MANY * narrow - 2 * wide) / (MANY * MANY - 4))
     work = 9 * pixels * MANY
-    plain = cycles(_dense("conv", many, few, padding=0))
-    found["band"] = _beside((cycles(_dense("conv", many, few, padding=1)) - plain) / work)
-    found["gather"] = _beside((cycles(_dense("im2col", many, few, padding=1)) - plain) / work)
-    found["depthwise"] = _rounded(cycles(_depthwise(many)) / work)
+    runs = (_dense("conv", many, few, padding=0), _dense("conv", many, few, padding=1), _dense("im2col", many, few, padding=1))
+    plain, padded, gathered, depthwise = cycles(*runs, _depthwise(many))
+    found["band"], found["gather"] = _beside((padded - plain) / work), _beside((gathered - plain) / work)
+    found["depthwise"] = _rounded(depthwise / work)
     return found
 
 
@@ -84,16 +87,15 @@ def _memory(machine: Machine) -> dict[str, Any]:
     """Bandwidth of weights from memory, and the fixed time of a call of a tile."""
     nv = 2 if _native.gemm_max_mr(2) else 1
     mr = _native.gemm_max_mr(nv)
-    long = _step_of_k(nv, mr)
-    near = cycles(row(nv, 16 * mr, 1, 32, 20)) / 320
-    return {"tile": _beside(near - 32 * long), "memory": _rounded(_stream(LARGEST))}
+    short, long, near = cycles(*(row(nv, mr, 1, k, 200) for k in (32, 96)), row(nv, 16 * mr, 1, 32, 20))
+    return {"tile": _beside(near / 320 - 32 * (long - short) / 200 / 64), "memory": _rounded(_stream(LARGEST))}
 
 
 def _stream(nbytes: int) -> float:
     """Bytes per cycle at which a matrix-vector product reads its weights."""
     k, width = 4096, 4 * _native.vector_length()
     panels = max(1, nbytes // (4 * k * width))
-    return 4 * k * width * panels / cycles(row(4 if _native.gemm_max_mr(4) else 1, 1, panels, k, 1), 5 * SECONDS)
+    return 4 * k * width * panels / cycles(row(4 if _native.gemm_max_mr(4) else 1, 1, panels, k, 1), seconds=5 * SECONDS)[0]
 
 
 def _places(ic: int, oc: int, kernel: tuple[int, int], padding: int = 1) -> dict[str, int]:

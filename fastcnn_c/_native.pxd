@@ -75,6 +75,7 @@ cdef extern from "fastcnn.h" nogil:
     int fc_isa_is_sublevel(fc_isa) noexcept
     int64_t fc_qgemm_max_mr(int64_t) noexcept
     int64_t fc_qgemm_turns(int64_t) noexcept
+    int64_t fc_qwide_max_mr(int64_t) noexcept
     int64_t fc_pgemm_max_mr(int64_t) noexcept
     int fc_pgemm_odd_runs() noexcept
     int fc_pgemm_halves() noexcept

@@ -141,6 +141,11 @@ int64_t fc_qgemm_max_mr(int64_t nv)
     return nv >= 1 && nv <= FC_GEMM_MAX_NV ? fc_active_bytes->qgemm->max_mr[nv] : 0;
 }
 
+int64_t fc_qwide_max_mr(int64_t nv)
+{
+    return nv >= 1 && nv <= FC_GEMM_MAX_NV && fc_active_bytes->qwide ? fc_active_bytes->qwide->max_mr[nv] : 0;
+}
+
 int64_t fc_qgemm_turns(int64_t nv) { return nv == FC_TURNS_NV && fc_active_bytes->qgemm->turns ? FC_TURNS_MR : 0; }
 
 int64_t fc_gemm_pair(int64_t ow)

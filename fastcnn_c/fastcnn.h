@@ -173,6 +173,7 @@ int64_t fc_gemm_max_mr(int64_t nv);           /* tallest tile of nv vectors, 0: 
 int64_t fc_gemm_max_nv(void);                /* vectors of the widest tile of any instruction set */
 int fc_winograd_whole_blocks(int64_t blocks, int64_t threads);   /* each thread computes whole blocks, else they share each block */
 int64_t fc_qgemm_max_mr(int64_t nv);          /* the same for 8-bit values */
+int64_t fc_qwide_max_mr(int64_t nv);          /* of tiles of 8-bit values that are widened to 16 bits first */
 int64_t fc_qgemm_turns(int64_t nv);           /* rows of the tiles of 8-bit values that take turns, 0 where this width has none */
 int64_t fc_pgemm_max_mr(int64_t nv);          /* and for bfloat16; 0 where there are no kernels for it */
 int fc_pgemm_halves(void);                   /* whether half a vector of columns has tiles of its own */

@@ -52,6 +52,11 @@ def qgemm_turns(int64_t nv):
     return fc_qgemm_turns(nv)
 
 
+def qwide_max_mr(int64_t nv):
+    """Rows of the tallest tile of 8-bit values, nv vectors wide, over operands that are widened to 16 bits first; 0 where there is none."""
+    return fc_qwide_max_mr(nv)
+
+
 def pack_qconv(const signed char[:, :, :, ::1] w, int64_t groups, int64_t nv, bint whole_rows):
     """8-bit weights w [oc][ic][kh][kw] as panels of nv vectors over each group's oc (fc_qconv_pack); whole_rows: k has a run a kernel row."""
     cdef int64_t oc = w.shape[0] // groups, ic = w.shape[1], kh = w.shape[2], kw = w.shape[3], g

@@ -1,4 +1,5 @@
-"""The qconv step (8-bit implicit GEMM) against sums of 64-bit integers, at every instruction set and its sub-levels (kernels: qgemm)."""
+"""The qconv step (8-bit implicit GEMM) against sums of 64-bit integers, at every instruction set and its sub-levels (kernels: qgemm,
+qwide: over operands that are widened to 16 bits first)."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -28,6 +29,16 @@ WINDOWS = [
 ]
 
 
+def all_tiles() -> list[dict[str, int]]:
+    """Widths of the tiles of the current level, over bytes and widened."""
+    widths = {0: _native.qgemm_max_mr, 1: _native.qwide_max_mr}
+    return [{"nv": nv, "wide": wide} for wide, tallest in widths.items() for nv in range(1, 5) if tallest(nv)]
+
+
+def tallest(nv: int, wide: int) -> int:
+    return _native.qwide_max_mr(nv) if wide else _native.qgemm_max_mr(nv)
+
+
 def operands(case: Case, seed: int = 0, weights: tuple[int, int] = (-128, 127)) -> tuple[np.ndarray, np.ndarray]:
     """x (n, ih, iw, c) and w (m, c/group, kh, kw): any values, the outermost more often."""
     rng = np.random.default_rng(seed)
@@ -51,8 +62,8 @@ def sums(case: Case, x: np.ndarray, w: np.ndarray, zero: int, kind: type = np.in
     return y.reshape(case.n, case.oh, case.ow, -1)
 
 
-def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, turns: int = 0, block: int = 2, threads: int = 1, split: int = 0,
-        zero_x: int = 0, to: int = SUMS,
+def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, turns: int = 0, wide: int = 0, block: int = 2, threads: int = 1,
+        split: int = 0, zero_x: int = 0, to: int = SUMS,
         offset: np.ndarray | None = None, factor: np.ndarray | None = None, lo: float = -np.inf, hi: float = np.inf,
         zero: int = 0, residual: np.ndarray | None = None, r_gap: int = 0, table: np.ndarray | None = None, skips: bool = True,
         **more: float) -> np.ndarray:
@@ -75,8 +86,8 @@ def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, turns: int = 0
     fields = {"own_factor": 0.0, "own_lo": 0.0, "own_hi": 0.0, "r_factor": 0.0, "r_zero": 0, **more}
     status = run_step("qconv", [y, read, _native.pack_qconv(w, case.groups, nv, case.dw == 1), *each], threads, **sizes,
                       **place("x", case.ih, case.iw, pitch), **place("y", case.oh, case.ow, m + case.y_gap),
-                      **place("r", case.oh, case.ow, m + r_gap), nv=nv, turns=turns, band=int(band), block=block, split_columns=split,
-                      x_zero=zero_x, to=to, lo=lo, hi=hi, zero=zero, **fields)
+                      **place("r", case.oh, case.ow, m + r_gap), nv=nv, turns=turns, wide=wide, band=int(band), block=block,
+                      split_columns=split, x_zero=zero_x, to=to, lo=lo, hi=hi, zero=zero, **fields)
     assert status == 0
     np.testing.assert_array_equal(y.array[..., m:], margin[..., m:], err_msg="wrote between pixels")
     return y.array[..., :m].copy()
@@ -87,10 +98,10 @@ def test_qconv_sums_are_exact(level: str, case: Case) -> None:
     x, w = operands(case)
     for zero_x in (0, 117, 255):
         expected = sums(case, x, w, zero_x)
-        for nv in (nv for nv in range(1, 5) if _native.qgemm_max_mr(nv)):
+        for tile in all_tiles():
             for block, threads, split in ((1, 1, 0), (3, 2, 0), (100, 3, 1)):
-                got = run(case, x, w, nv=nv, block=min(block, case.oh), threads=threads, split=split, zero_x=zero_x, skips=block != 3)
-                np.testing.assert_array_equal(got, expected, err_msg=f"nv={nv} block={block}")
+                got = run(case, x, w, **tile, block=min(block, case.oh), threads=threads, split=split, zero_x=zero_x, skips=block != 3)
+                np.testing.assert_array_equal(got, expected, err_msg=f"{tile} block={block}")
 
 
 @pytest.mark.parametrize("groups, ic, oc, kernel", [(12, 4, 4, 3), (8, 3, 5, 1), (16, 1, 2, 3), (6, 7, 16, 1)])
@@ -110,12 +121,13 @@ def test_groups_joined_to_a_block_diagonal(level: str, groups: int, ic: int, oc:
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 64, 129])
 def test_qconv_at_the_edges_of_every_tile(level: str, k: int) -> None:
     vector = _native.vector_length()
-    for nv in (nv for nv in range(1, 5) if _native.qgemm_max_mr(nv)):
-        for mr in range(1, _native.qgemm_max_mr(nv) + 2):
+    for tile in all_tiles():
+        nv = tile["nv"]
+        for mr in range(1, tallest(**tile) + 2):
             for oc in {max(1, (nv - 1) * vector + 1), nv * vector - 1, nv * vector, nv * vector + 1} - {0}:
                 case = Case(k, oc, ow=mr, y_gap=1)
                 x, w = operands(case, k)
-                np.testing.assert_array_equal(run(case, x, w, nv=nv, block=1), sums(case, x, w, 0), err_msg=f"{nv} {mr} {oc}")
+                np.testing.assert_array_equal(run(case, x, w, **tile, block=1), sums(case, x, w, 0), err_msg=f"{tile} {mr} {oc}")
 
 
 def test_qconv_never_saturates(level: str) -> None:
@@ -123,7 +135,8 @@ def test_qconv_never_saturates(level: str) -> None:
     case = Case(256, 40, oh=2, ow=9)
     x, w = np.full((1, 2, 9, 256), 255, np.uint8), np.full((40, 256, 1, 1), -128, np.int8)
     w[::2] = 127
-    np.testing.assert_array_equal(run(case, x, w, nv=2), sums(case, x, w, 0))
+    for tile in all_tiles():
+        np.testing.assert_array_equal(run(case, x, w, **tile), sums(case, x, w, 0), err_msg=str(tile))
 
 
 @pytest.mark.parametrize("zero", [0, 1, 117, 128, 255])
@@ -138,8 +151,8 @@ def test_qconv_requantises_to_nearest_even_and_saturates(level: str, zero: int, 
     exact = (sums(case, x, w, 9) + offset) * factor.astype(np.float64)
     assert (exact % 1 == 0.5).any()
     expected = np.clip(np.rint(np.clip(exact, lo, hi)) + zero, 0, 255)
-    for nv in (1, 2):
-        got = run(case, x, w, nv=nv, zero_x=9, to=BYTES, offset=offset, factor=factor, lo=lo, hi=hi, zero=zero)
+    for tile in all_tiles():
+        got = run(case, x, w, **tile, zero_x=9, to=BYTES, offset=offset, factor=factor, lo=lo, hi=hi, zero=zero)
         np.testing.assert_array_equal(got, expected)
 
 
@@ -164,11 +177,11 @@ def test_qconv_adds_a_residual_before_rounding(level: str, case: Case, own: bool
         f = np.rint(np.clip(f, np.float32(-31), np.float32(60.5))) * np.float32(0.5)
     f = f + (residual.astype(np.float32) - 117) * np.float32(0.5)
     expected = np.clip(f, -40, 90) if to == FLOATS else np.clip(np.rint(f) + 41, 1, 131)
-    for nv, threads, gap in ((1, 1, 0), (2, 1, 3), (3, 2, 0), (4, 1, 1)):
-        if _native.qgemm_max_mr(nv):
-            got = run(case, x, w, nv=nv, zero_x=9, to=to, offset=offset, factor=factor, lo=-40.0, hi=90.0, zero=41, threads=threads,
-                      residual=residual, r_gap=gap, **fields)
-            np.testing.assert_array_equal(got, expected)
+    for tile in all_tiles():
+        threads, gap = ((1, 0), (1, 3), (2, 0), (1, 1))[tile["nv"] - 1]
+        got = run(case, x, w, **tile, zero_x=9, to=to, offset=offset, factor=factor, lo=-40.0, hi=90.0, zero=41, threads=threads,
+                  residual=residual, r_gap=gap, **fields)
+        np.testing.assert_array_equal(got, expected)
 
 
 TURNS = [Case(9, 32, ow=12), Case(70, 64, oh=2, ow=24, y_gap=2), Case(3, 80, ow=37, n=2), Case(21, 33, oh=3, ow=25, sw=2),

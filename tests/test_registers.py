@@ -156,13 +156,13 @@ def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
 
 
 QUADS = [name for level in _native.levels() if level not in ("scalar", "avx512_amx") for name in _native.kernels(level)
-         if re.search(r"qgemm_u8s8_\d+x\d+__", name)]
+         if re.search(r"(qgemm|qwide)_u8s8_\d+x\d+__", name)]
 
 
 @pytest.mark.parametrize("kernel", QUADS)
 def test_registers_tile_of_bytes_stores_no_vector_inside_the_loop_over_k(native, kernel):
-    mr, nr, level = re.match(r"fc_qgemm_u8s8_(\d+)x(\d+)__(\w+)", kernel).groups()
-    products = int(mr) * int(nr) // (8 if "avx2" in level else 16) * (1 if "vnni" in level else 2)
+    family, mr, nr, level = re.match(r"fc_(qgemm|qwide)_u8s8_(\d+)x(\d+)__(\w+)", kernel).groups()
+    products = int(mr) * int(nr) // (8 if "avx2" in level else 16) * (1 if "vnni" in level or family == "qwide" else 2)
     loops = innermost_fma_loops(native[kernel])
     assert loops and max(sum(i.is_fma for i in loop) for loop in loops) % products == 0
     assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"

@@ -12,15 +12,17 @@ from fastcnn.convolve.choice import Choice, Rung, whole_vectors
 from fastcnn.convolve.implicit_gemm import taps_of_all, weight_bytes
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.convolve.tile import MAX_NV
-from fastcnn.ir.record import replace
+from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import Spec
 from fastcnn.machine.current import current
 
 # FMAs of a whole vector in whose time all lanes multiply their four values and add them: one instruction where there are dot products of
-# bytes; else they are widened, which the machine's numbers know of vectors. Products of whole tiles take as long as they have rows.
+# bytes; else they are widened, in registers (Core.widened) or beforehand (Core.pairs). Products of whole tiles take as long as they have
+# rows.
 DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "scalar": 9.0}
 WITHOUT_DOTS = ("scalar", "avx2", "avx512")
 EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
+COPIED, PANEL = 2.0, 4.5  # cycles a vector of lanes: four values of x copied as 16 bits each; four of w (EPYC Zen 3)
 PACKED = (0, 1, 2, 4, 4)  # vectors that the epilogue packs for a row of so many: four at a time, of several rows where they divide four
 
 
@@ -37,18 +39,18 @@ class QuantizedGemm(Rung):
 
     def choose(self, problem: Problem) -> Choice:
         shape = problem.shape
-        nv, turns = min(tiles(shape.oc), key=lambda tile: work_cycles(shape, *tile))
-        return self.at_width(shape, nv, turns, problem.threads)
+        how = min(tiles(shape.oc), key=lambda tile: self.work(shape, tile))
+        return self.with_tiles(shape, how, problem.threads)
 
-    def at_width(self, shape: ConvShape, nv: int, turns: int, threads: int, factor: float = 1) -> Choice:
-        """The choice with tiles nv vectors wide, which take turns or not, blocked for the caches."""
+    def with_tiles(self, shape: ConvShape, how: Tiles, threads: int, factor: float = 1) -> Choice:
+        """The choice with such tiles, blocked for the caches."""
         rows = blocking.block_rows(shape, threads) if self.band else self.rows_in_place(shape)
-        block = max(1, min(shape.oh, int(factor * rows)))
-        units = shape.n * shape.oh * (1 if self.band else shape.ow // _native.qgemm_max_mr(nv))
-        split = threads > 1 and units < 4 * threads and -(-shape.oc // (nv * _native.vector_length())) >= threads
-        fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": nv, "turns": turns, "band": int(self.band), "block": block,
-                  "split_columns": int(split)}
-        return Choice(self.name, "qconv", shape, fields, (shape.groups, nv, shape.dw == 1))
+        block = max(1, min(shape.oh, int(factor * rows / (2 if how.wide else 1))))
+        units = shape.n * shape.oh * (1 if self.band else shape.ow // how.tallest)
+        split = threads > 1 and units < 4 * threads and -(-shape.oc // (how.nv * _native.vector_length())) >= threads
+        fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": how.nv, "turns": how.turns, "wide": how.wide,
+                  "band": int(self.band), "block": block, "split_columns": int(split)}
+        return Choice(self.name, "qconv", shape, fields, (shape.groups, how.nv, shape.dw == 1))
 
     def rows_in_place(self, shape: ConvShape) -> int:
         """Rows of x that fill a quarter of L2 while the panels of w pass over them."""
@@ -56,10 +58,10 @@ class QuantizedGemm(Rung):
 
     def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
         shape = problem.shape
-        for nv, turns in tiles(shape.oc):
+        for how in tiles(shape.oc):
             for factor in (0.5, 1, 2):
-                choice = self.at_width(shape, nv, turns, problem.threads, factor)
-                yield f"{self.name} nv{nv}{' in turns' * turns} b{choice.fields['block']}", choice
+                choice = self.with_tiles(shape, how, problem.threads, factor)
+                yield f"{self.name} {how} b{choice.fields['block']}", choice
 
     def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
         groups, nv, whole_rows = choice.packing
@@ -71,13 +73,23 @@ class QuantizedGemm(Rung):
         return Spec(self.arithmetic.w, (groups * whole_vectors(m // groups) * runs * -(-run // WORD) * WORD,))
 
     def cycles(self, choice: Choice, threads: int) -> float:
-        shape = choice.shape
-        work = work_cycles(shape, choice.fields["nv"], choice.fields["turns"])
-        if self.band:
-            vector = _native.vector_length()
-            copied = taps_of_all(shape) * shape.groups * -(-shape.ic // (WORD * vector)) / shape.kw
-            work += copied * current().core(vector).band
+        shape, fields = choice.shape, choice.fields
+        work = self.work(shape, Tiles(fields["nv"], fields["turns"], fields["wide"]))
         return work / threads + weight_bytes(shape, _native.vector_length()) / current().memory
+
+    def work(self, shape: ConvShape, how: Tiles) -> float:
+        """Cycles of tiles and of the band."""
+        vector = _native.vector_length()
+        seen = taps_of_all(shape) / shape.kw if self.band else shape.n * shape.ih * shape.iw
+        copied = seen * shape.groups * -(-shape.ic // (WORD * vector))
+        each = COPIED if how.wide else current().core(vector).band if self.band else 0.0
+        panels = self.blocks(shape) * shape.groups * -(-shape.oc // vector) * words(shape) * PANEL if how.wide else 0.0
+        return work_cycles(shape, how) + copied * each + panels
+
+    def blocks(self, shape: ConvShape) -> int:
+        """Blocks of rows, about, with operands of 16 bits."""
+        rows = blocking.block_rows(shape, 1) if self.band else self.rows_in_place(shape)
+        return shape.n * -(-shape.oh // max(1, rows // 2))
 
 
 class QuantizedInPlace(QuantizedGemm):
@@ -98,16 +110,32 @@ class QuantizedThroughBand(QuantizedGemm):
         return problem.shape.kernel != (1, 1) or problem.shape.touches_padding
 
 
+@dataclass(frozen=True)
+class Tiles:
+    """Register tiles nv vectors wide. turns: two of them take turns; wide: operands are widened to 16 bits beforehand."""
+
+    nv: int
+    turns: int = 0
+    wide: int = 0
+
+    @property
+    def tallest(self) -> int:
+        return _native.qwide_max_mr(self.nv) if self.wide else _native.qgemm_max_mr(self.nv)
+
+    def __str__(self) -> str:
+        return f"nv{self.nv}{' in turns' * self.turns}{' wide' * self.wide}"
+
+
 def tile_widths(oc: int) -> list[int]:
-    """Widths, in vectors, of the register tiles for this number of output channels."""
-    vectors = -(-oc // _native.vector_length())
-    return [nv for nv in range(1, MAX_NV + 1) if _native.qgemm_max_mr(nv) and (nv <= vectors or nv == 1)]
+    """Widths, in vectors, of the tiles over bytes for this number of output channels."""
+    return [nv for nv in range(1, min(MAX_NV, -(-oc // _native.vector_length())) + 1) if _native.qgemm_max_mr(nv)]
 
 
-def tiles(oc: int) -> list[tuple[int, int]]:
-    """Widths as tile_widths, each with 0, and with 1 where there are tiles of this width that take turns."""
+def tiles(oc: int) -> list[Tiles]:
+    """All tiles for this number of output channels."""
     widths = tile_widths(oc)
-    return [(nv, 0) for nv in widths] + [(nv, 1) for nv in widths if _native.qgemm_turns(nv)]
+    wide = [nv for nv in range(1, min(MAX_NV, -(-oc // _native.vector_length())) + 1) if _native.qwide_max_mr(nv)]
+    return [*map(Tiles, widths), *(Tiles(nv, turns=1) for nv in widths if _native.qgemm_turns(nv)), *(Tiles(nv, wide=1) for nv in wide)]
 
 
 def words(shape: ConvShape) -> int:
@@ -115,35 +143,36 @@ def words(shape: ConvShape) -> int:
     return shape.kh * -(-shape.kw * shape.ic // WORD) if shape.dw == 1 else shape.kh * shape.kw * -(-shape.ic // WORD)
 
 
-def work_cycles(shape: ConvShape, nv: int, turns: int = 0) -> float:
+def work_cycles(shape: ConvShape, how: Tiles) -> float:
     """Cycles of all tiles of a convolution. With a 1x1 window, tiles run over pixels regardless of rows."""
     if shape.kernel == (1, 1) and (shape.sh, shape.sw) == (1, 1) and not shape.touches_padding:
-        return shape.groups * shape.n * row_cycles(replace(shape, ow=shape.oh * shape.ow), nv, turns)
-    return shape.groups * shape.n * shape.oh * row_cycles(shape, nv, turns)
+        return shape.groups * shape.n * row_cycles(replace(shape, ow=shape.oh * shape.ow), how)
+    return shape.groups * shape.n * shape.oh * row_cycles(shape, how)
 
 
-def row_cycles(shape: ConvShape, nv: int, turns: int) -> float:
+def row_cycles(shape: ConvShape, how: Tiles) -> float:
     """Cycles of a row of outputs of one group: dot products, loads, latency of few sums, epilogue, calls."""
     vector, machine = _native.vector_length(), current()
     core, k = machine.core(vector), words(shape)
-    dot = DOT.get(_native.current_isa(), core.widened)
-    vectors = -(-shape.oc // vector)
-    full, last = divmod(vectors, nv)
+    dot = core.pairs if how.wide else DOT.get(_native.current_isa(), core.widened)
+    full, last = divmod(-(-shape.oc // vector), how.nv)
     spent = 0.0
-    for count, width in ((full, nv), (1, last)):
+    for count, width in ((full, how.nv), (1, last)):
         if not count or not width:
             continue
         alone = shape.ow
-        if turns and width == nv:
-            alone = shape.ow % (2 * _native.qgemm_turns(nv))
+        if how.turns and width == how.nv:
+            alone = shape.ow % (2 * _native.qgemm_turns(width))
             spent += count * (shape.ow - alone) * width * (k * dot / core.fmas + machine.turns)
         if not alone:
             continue
-        tall = -(-alone // _native.qgemm_max_mr(width))
+        tall = -(-alone // replace(how, nv=width).tallest)
         low, taller = divmod(alone, tall)
-        b_panel = core.panel * width if WORD * k * width * vector > machine.l1d_bytes * 2 // 5 else 0.0
+        panel_bytes = WORD * k * width * vector * (2 if how.wide else 1)
+        b_panel = core.panel * width if panel_bytes > machine.l1d_bytes * 2 // 5 else 0.0
+        loads = 2 if how.wide else 1
         for many, mr in ((taller, low + 1), (tall - taller, low)):
-            step = max(dot * mr * width / core.fmas, core.load * (mr + width), core.chains) + WORD / machine.l2_read * mr + b_panel
+            step = max(dot * mr * width / core.fmas, loads * core.load * (mr + width), core.chains) + WORD / machine.l2_read * mr + b_panel
             spent += count * many * (k * step + EPILOGUE * mr * PACKED[width] + machine.tile)
     return spent
 

@@ -54,13 +54,34 @@ def _core(machine: Machine, vector: int) -> Core:
     steps = dict(zip(tiles, _steps_of_k(tiles)))
     fmas = max(mr * nv / step for (nv, mr), step in steps.items())
     core = replace(machine.core(vector), fmas=_rounded(min(fmas, MOST_FMAS)), load=_rounded(steps[tiles[0]] / sum(tiles[0])))
-    return replace(core, **_convolutions(core, vector))
+    return replace(core, **_products_of_bytes(core, vector), **_convolutions(core, vector))
 
 
 def _steps_of_k(tiles: Sequence[tuple[int, int]]) -> list[float]:
     """Cycles that register tiles (nv, mr) take for one step of k, with operands in L1."""
     took = cycles(*(row(nv, mr, 1, k, 200) for nv, mr in tiles for k in (32, 96)))
     return [(long - short) / 200 / 64 for short, long in zip(took[::2], took[1::2])]
+
+
+def _products_of_bytes(core: Core, vector: int) -> dict[str, float]:
+    """FMAs in whose time a vector of sums takes four products of bytes a lane: what panels of them take for more words of k."""
+    nv, panels, tiles, few, many = 2, 4, 16, 16, 48
+    rows = {"widened": _native.qgemm_max_mr(nv), "pairs": _native.qwide_max_mr(nv)}
+    there = {name: mr for name, mr in rows.items() if mr}
+    took = cycles(*(_pixels_of_bytes(4 * k, panels * nv * vector, tiles * mr, nv, int(name == "pairs")) for name, mr in there.items()
+                    for k in (few, many)))
+    return {name: _rounded(core.fmas * (long - short) / ((many - few) * tiles * mr * panels * nv))
+            for (name, mr), short, long in zip(there.items(), took[::2], took[1::2])}
+
+
+def _pixels_of_bytes(ic: int, oc: int, count: int, nv: int, wide: int) -> Callable[[], object]:
+    """A 1x1 convolution of bytes over a row of so many pixels."""
+    ones = dict.fromkeys(("n", "kh", "kw", "sh", "sw", "dh", "dw", "ih", "oh", "groups", "block"), 1)
+    fields = ones | {"iw": count, "ow": count, "ic": ic, "oc": oc, "nv": nv, "wide": wide, "to": 2, "x_pixel": ic, "x_row": count * ic,
+                     "y_pixel": oc, "y_row": count * oc, "lo": 0.0, "hi": 255.0}
+    x, y = np.ones(count * ic + 3, np.uint8), np.empty(count * oc, np.uint8)
+    packed = _native.pack_qconv(np.ones((oc, ic, 1, 1), np.int8), 1, nv, True)
+    return step("qconv", (y, x, packed, np.zeros(oc, np.int32), np.ones(oc, np.float32), None, None, None), fields)
 
 
 def _convolutions(core: Core, vector: int) -> dict[str, float]:

@@ -28,6 +28,7 @@ class Core:
     depthwise   per tap and vector of the output, border rows and stores included
     gather      per vector that im2col copies into the matrix of windows
     widened     FMAs in whose time a vector of sums takes four products of bytes a lane, where no instruction does it
+    pairs       the same where bytes have been widened to 16 bits before
     """
 
     fmas: float
@@ -43,6 +44,7 @@ class Core:
     depthwise: float
     gather: float
     widened: float
+    pairs: float
 
 
 @dataclass(frozen=True)

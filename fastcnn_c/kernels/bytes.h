@@ -58,6 +58,19 @@ typedef struct fc_qgemm_kernels {
     void (*release)(void);      /* gives tile registers back after the last tile of a step; NULL where there are none */
 } fc_qgemm_kernels;
 
+/* ---- qwide: the register tiles of qgemm where no instruction multiplies bytes, over copies of both operands in 16 bits ---------------------
+ * tile         a: uint16, lda and run in its elements; b: int16, words of two pairs of k, each [ldb][2]
+ * activations  to[i] = from[i], i < n
+ * weights      such words from `words` of a packed panel nv vectors wide
+ * Registers: mr*nv sums + nv pairs of b + 1 of a + 1 product.
+ */
+typedef struct fc_qwide_kernels {
+    fc_qgemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_QGEMM_MAX_MR + 1];
+    int max_mr[FC_GEMM_MAX_NV + 1];
+    void (*activations)(uint16_t *to, const uint8_t *from, size_t n);
+    void (*weights)(int16_t *to, const int8_t *packed, size_t words, size_t nv);
+} fc_qwide_kernels;
+
 /* ---- quantise: y[i] = round(x[i] / scale) + zero, the quotient rounded to float32 first, as ONNX has it --------------------------------
  * row         i < n
  * planes      y[i*pixel + j] from x[j*plane + i], i < n, j < c <= 4

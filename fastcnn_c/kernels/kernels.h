@@ -103,6 +103,7 @@ extern const fc_kernels fc_kernels__scalar, fc_kernels__avx2, fc_kernels__avx512
 typedef struct fc_bytes {
     const char *const *names;
     const fc_qgemm_kernels *qgemm;
+    const fc_qwide_kernels *qwide;      /* or NULL */
     const fc_quantise_kernels *quantise;
     const fc_dequantise_kernels *dequantise;
     fc_table_kernel table;

@@ -30,3 +30,25 @@ static inline v_i32 v_dot(v_i32 s, v_four a, v_quads b)
 }
 
 static inline v_quads v_keep_quads(v_quads b) { return b; }
+
+typedef __m256i v_pairs;
+
+static inline v_pairs v_load_pairs(const int16_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+static inline v_pairs v_set1_pair(const uint16_t *p)
+{
+    int32_t pair;
+    memcpy(&pair, p, 4);
+    return _mm256_set1_epi32(pair);
+}
+
+static inline v_i32 v_dot_pairs(v_i32 s, v_pairs a, v_pairs b) { return _mm256_add_epi32(s, _mm256_madd_epi16(a, b)); }
+
+static inline void v_store_wide_quads(int16_t *first, int16_t *second, const int8_t *p)
+{
+    const __m256 low = _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)));
+    const __m256 high = _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(p + 16))));
+    const __m256i even = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88)), odd = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xdd));
+    _mm256_storeu_si256((__m256i *)first, _mm256_permute4x64_epi64(even, 0xd8));
+    _mm256_storeu_si256((__m256i *)second, _mm256_permute4x64_epi64(odd, 0xd8));
+}

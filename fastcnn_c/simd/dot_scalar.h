@@ -4,6 +4,10 @@
  *   v_quads            for each lane four signed 8-bit weights         v_load_quads(p)    4 * V_LEN of them, from any address
  *   v_four             four unsigned 8-bit values, the same in all lanes   v_set1_four(p)
  *   v_dot(s, a, b)     s + a0*b0 + a1*b1 + a2*b2 + a3*b3, exactly: no sum of two products saturates
+ *   Where wide tiles pay (kernels/qwide.inc), AVX2 so far:
+ *   v_pairs            for each lane two 16-bit numbers                v_load_pairs(p)    2 * V_LEN of them     v_set1_pair(p)   the same two in all lanes
+ *   v_dot_pairs(s, a, b)   s + a0*b0 + a1*b1, exactly: a is unsigned bytes, b signed ones
+ *   v_store_wide_quads(first, second, p)   values 0 and 1 of each quad of v_load_quads(p), and values 2 and 3, as pairs
  *   v_load_sums, v_store_sums (and _tail: lanes < n, touches no more)
  *   v_float_of(s)      sums as floats, rounded to nearest even
  *   v_sums_set1(i)     the same sum in all lanes

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from fastcnn.convolve.arithmetic import U8S8
-from fastcnn.convolve.quantized_gemm import tile_widths, work_cycles
+from fastcnn.convolve.quantized_gemm import Tiles, tile_widths, work_cycles
 from fastcnn.convolve.shape import ConvShape
 from fastcnn.ir.spec import F32, Args
 from fastcnn.ir.tensor import Tensor, walk
@@ -45,7 +45,7 @@ class QBatchMatMul(Op):
         zero = attrs["y_zero"]
         low.emit("qmatmul", [y, a, b], math.prod(batch) * m * n * k, ndim=len(shape), shape=shape, y_strides=ys, a_strides=as_,
                  b_strides=bs, m=m, n=n, k=k, a_m=a.strides[-2], b_k=b.strides[-2] if k > 1 else n, b_n=b.strides[-1] if n > 1 else 1,
-                 y_m=y.strides[-2], nv=min(tile_widths(n), key=lambda nv: work_cycles(rows, nv)), a_zero=attrs["a_zero"],
+                 y_m=y.strides[-2], nv=min(tile_widths(n), key=lambda nv: work_cycles(rows, Tiles(nv))), a_zero=attrs["a_zero"],
                  b_zero=attrs["b_zero"], factor=attrs["factor"], lo=float(attrs["lo"] - zero), hi=float(attrs["hi"] - zero), zero=zero,
                  to=TO[attrs["to"]])
 

@@ -23,7 +23,13 @@ typedef struct qconv_run {
     const int32_t *row_sums;          /* [kh][groups*oc]: of the weights of each kernel row */
     int64_t *runs;                    /* offsets of the runs of k, and how many, and words of each */
     int64_t count, words;
-    int64_t row, pixel, group;        /* bytes from one row, pixel, group to the next of what is multiplied: the band or x */
+    int64_t row, pixel, group;        /* elements from one row, pixel, group to the next of what is multiplied: the band or x */
+    uint8_t *band;
+    int16_t *panel;                   /* a panel of w in 16 bits */
+    const fc_qwide_kernels *wide;     /* NULL: operands are bytes */
+    int64_t element;                  /* bytes of an element of what is multiplied */
+    const fc_qgemm_kernel (*tile)[FC_QGEMM_MAX_MR + 1];
+    const int *max_mr;
     int64_t first, last;              /* columns of a row that are computed */
     int64_t y_bytes;                  /* of an element of y */
     int apart;                        /* pixels lie far apart and tiles are long */
@@ -36,12 +42,27 @@ typedef struct qconv_run {
 static int64_t band_width(const fc_qconv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
 static int64_t band_rows(const fc_qconv *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
 
+static int64_t run_words(const fc_qconv *p) { return fc_ceil_div((p->dw == 1 ? p->kw : 1) * p->ic, WORD); }
+
+/* What scratch has, one after the other: offsets of runs, the band, a panel of w in 16 bits. */
+static size_t runs_bytes(const fc_qconv *p) { return fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t)); }
+
+static size_t band_bytes(const fc_qconv *p)
+{
+    const size_t elements = (size_t)(band_rows(p, p->block) * band_width(p) * p->ic * p->groups + WORD);
+    return p->wide ? fc_align_up(sizeof(uint16_t) * elements) : p->band ? fc_align_up(elements) : 0;
+}
+
+static size_t panel_bytes(const fc_qconv *p)
+{
+    const int64_t runs = p->dw == 1 ? p->kh : p->kh * p->kw;
+    return p->wide ? sizeof(int16_t) * (size_t)(runs * run_words(p) * WORD * p->nv * fc_active->vector_length) : 0;
+}
+
 size_t fc_scratch_qconv(const void *params, int threads)
 {
     (void)threads;
-    const fc_qconv *p = params;
-    const size_t runs = fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
-    return p->band ? runs + fc_align_up((size_t)(band_rows(p, p->block) * band_width(p) * p->ic * p->groups + WORD)) : runs;
+    return runs_bytes(params) + band_bytes(params) + panel_bytes(params);
 }
 
 /* How k lies in memory whose rows, pixels and groups are so far apart. */
@@ -52,15 +73,44 @@ static void set_memory(qconv_run *c, int64_t row, int64_t pixel, int64_t group)
     c->row = row;
     c->pixel = pixel;
     c->group = group;
-    c->words = fc_ceil_div((whole_rows ? p->kw : 1) * p->ic, WORD);
+    c->words = run_words(p);
     c->count = 0;
     for (int64_t r = 0; r < p->kh; r++)
         for (int64_t s = 0; s < (whole_rows ? 1 : p->kw); s++)
             c->runs[c->count++] = r * p->dh * row + s * p->dw * pixel;
 }
 
+/* n bytes to elements [at, at + n) of the band. */
+static void fill(const qconv_run *c, int64_t at, const uint8_t *from, int64_t n)
+{
+    if (c->wide)
+        c->wide->activations((uint16_t *)(void *)c->band + at, from, (size_t)n);
+    else
+        memcpy(c->band + at, from, (size_t)n);
+}
+
+static void fill_padding(const qconv_run *c, int64_t at, int64_t n)
+{
+    uint16_t *wide = (uint16_t *)(void *)c->band + at;
+    if (!c->wide)
+        memset(c->band + at, (int)c->p.x_zero, (size_t)n);
+    for (int64_t i = 0; c->wide && i < n; i++)
+        wide[i] = (uint16_t)c->p.x_zero;
+}
+
+/* One group of `count` pixels that are x_pixel bytes apart. */
+static void fill_pixels(const qconv_run *c, int64_t at, const uint8_t *from, int64_t count)
+{
+    const fc_qconv *p = &c->p;
+    if (p->x_pixel == p->ic)
+        fill(c, at, from, count * p->ic);
+    else
+        for (int64_t i = 0; i < count; i++)
+            fill(c, at + i * p->ic, from + i * p->x_pixel, p->ic);
+}
+
 /* Input rows that output rows [oy, oy + rows) of an image see to the band: one group after the other, zero points around. */
-static void fill_band(const qconv_run *c, uint8_t *band, const uint8_t *x, int64_t oy, int64_t rows)
+static void fill_band(const qconv_run *c, const uint8_t *x, int64_t oy, int64_t rows)
 {
     const fc_qconv *p = &c->p;
     const int64_t width = band_width(p), left = fc_min(fc_max(p->pl, 0), width), first = fc_max(-p->pl, 0);
@@ -68,19 +118,14 @@ static void fill_band(const qconv_run *c, uint8_t *band, const uint8_t *x, int64
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t r = 0; r < band_rows(p, rows); r++) {
             const int64_t iy = oy * p->sh - p->pt + r;
-            uint8_t *to = band + g * c->group + r * c->row;
-            const uint8_t *from = x + iy * p->x_row + first * p->x_pixel + g * p->ic;
+            const int64_t at = g * c->group + r * c->row;
             if (iy < 0 || iy >= p->ih || !inside) {
-                memset(to, (int)p->x_zero, (size_t)c->row);
+                fill_padding(c, at, c->row);
                 continue;
             }
-            memset(to, (int)p->x_zero, (size_t)(left * p->ic));
-            if (p->x_pixel == p->ic)
-                memcpy(to + left * p->ic, from, (size_t)(inside * p->ic));
-            else
-                for (int64_t i = 0; i < inside; i++)
-                    memcpy(to + (left + i) * p->ic, from + i * p->x_pixel, (size_t)p->ic);
-            memset(to + (left + inside) * p->ic, (int)p->x_zero, (size_t)(right * p->ic));
+            fill_padding(c, at, left * p->ic);
+            fill_pixels(c, at + left * p->ic, x + iy * p->x_row + first * p->x_pixel + g * p->ic, inside);
+            fill_padding(c, at + (left + inside) * p->ic, right * p->ic);
         }
 }
 
@@ -109,7 +154,7 @@ static void ask_for_pixels(const qconv_run *c, const fc_qgemm_args *args, int64_
 static void place_tile(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, int64_t image, int64_t oy, int64_t x, int64_t column)
 {
     const fc_qconv *p = &c->p;
-    args->a = a + x * (int64_t)args->lda;
+    args->a = a + x * (int64_t)args->lda * c->element;
     args->c = c->y + (image * p->y_image + oy * p->y_row + x * p->y_pixel + column) * c->y_bytes;
     args->residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x * p->r_pixel + column : NULL;
 }
@@ -121,8 +166,8 @@ static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, i
     const int64_t nv = fc_ceil_div((int64_t)args->n, fc_active->vector_length);
     const int64_t pairs = c->turns && args->n == FC_TURNS_NV * (size_t)fc_active->vector_length ? (c->last - c->first) / PAIR : 0;
     const int64_t first = c->first + pairs * PAIR, count = c->last - first;
-    const fc_qgemm_kernel *tiles = fc_active_bytes->qgemm->tile[nv];
-    const int64_t tall = fc_ceil_div(count, fc_active_bytes->qgemm->max_mr[nv]);
+    const fc_qgemm_kernel *tiles = c->tile[nv];
+    const int64_t tall = fc_ceil_div(count, c->max_mr[nv]);
     if (pairs) {
         place_tile(c, args, a, image, oy, c->first, column);
         c->turns(args, (size_t)pairs);
@@ -163,7 +208,7 @@ static fc_qgemm_args args_for_row(const qconv_run *c, const fc_qgemm_args *whole
     const int64_t runs = c->count / p->kh;
     args.run += first * runs;
     args.runs = (size_t)((end - first) * runs);
-    args.b += first * runs * c->words * WORD * fc_ceil_div((int64_t)args.n, fc_active->vector_length) * fc_active->vector_length;
+    args.b += first * runs * c->words * WORD * fc_ceil_div((int64_t)args.n, fc_active->vector_length) * fc_active->vector_length * c->element;
     if (!c->row_sums)
         return args;
     memcpy(offset, whole->offset, args.n * sizeof *offset);
@@ -178,7 +223,7 @@ static fc_qgemm_args args_for_row(const qconv_run *c, const fc_qgemm_args *whole
 static void ask_for_next(const qconv_run *c, fc_qgemm_args *panel, int64_t channels, int64_t rows)
 {
     const int64_t v = fc_active->vector_length, nv = fc_ceil_div((int64_t)panel->n, v), k = c->count * c->words;
-    const int64_t tiles = rows * fc_ceil_div(c->last - c->first, fc_active_bytes->qgemm->max_mr[nv]);
+    const int64_t tiles = rows * fc_ceil_div(c->last - c->first, c->max_mr[nv]);
     panel->prefetch = (const char *)panel->b + k * WORD * nv * v;
     panel->prefetch_step = (size_t)fc_ceil_div(fc_ceil_div(channels, v) * v * WORD, tiles);
 }
@@ -199,9 +244,13 @@ static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0
             panel.offset = c->offset + column;
             panel.factor = c->factor + column;
             ask_for_next(c, &panel, i + 1 < q1 ? fc_min(nr, p->oc - (i + 1) * nr) : 0, oy1 - oy0);
+            if (c->wide) {
+                c->wide->weights(c->panel, panel.b, (size_t)k, (size_t)fc_ceil_div((int64_t)panel.n, v));
+                panel.b = (const int8_t *)c->panel;
+            }
             for (int64_t oy = oy0; oy < oy1; oy++) {
                 fc_qgemm_args args = c->skips ? args_for_row(c, &panel, oy, column, offset) : panel;
-                run_row(c, &args, a + g * c->group + (oy - oy0) * p->sh * c->row, image, oy, column);
+                run_row(c, &args, a + (g * c->group + (oy - oy0) * p->sh * c->row) * c->element, image, oy, column);
                 panel.prefetch = args.prefetch;
             }
         }
@@ -210,7 +259,7 @@ static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0
 }
 
 /* Output rows [begin, end) counted over all images, `block` at a time. */
-static void run_rows(qconv_run *c, uint8_t *band, int64_t begin, int64_t end, int64_t q0, int64_t q1)
+static void run_rows(qconv_run *c, int64_t begin, int64_t end, int64_t q0, int64_t q1)
 {
     const fc_qconv *p = &c->p;
     const int64_t row = band_width(p) * p->ic;
@@ -223,8 +272,8 @@ static void run_rows(qconv_run *c, uint8_t *band, int64_t begin, int64_t end, in
         const int64_t image = begin / p->oh, oy = begin % p->oh, rows = fc_min(fc_min(p->block, p->oh - oy), end - begin);
         const uint8_t *x = c->x + image * p->x_image;
         if (p->band)
-            fill_band(c, band, x, oy, rows);
-        run_block(c, p->band ? band : x + (oy * p->sh - p->pt) * p->x_row - p->pl * p->x_pixel, image, oy, oy + rows, q0, q1);
+            fill_band(c, x, oy, rows);
+        run_block(c, p->band ? c->band : x + (oy * p->sh - p->pt) * p->x_row - p->pl * p->x_pixel, image, oy, oy + rows, q0, q1);
         begin += rows;
     }
 }
@@ -233,12 +282,18 @@ static void run_rows(qconv_run *c, uint8_t *band, int64_t begin, int64_t end, in
 static void run_pixels(qconv_run *c, int64_t block, int64_t begin, int64_t end, int64_t q0, int64_t q1)
 {
     const fc_qconv *p = &c->p;
-    set_memory(c, p->x_row, p->x_pixel, p->ic);
+    if (c->wide)
+        set_memory(c, 0, p->ic, block * p->ic);
+    else
+        set_memory(c, p->x_row, p->x_pixel, p->ic);
     while (begin < end) {
         const int64_t image = begin / p->ow;
+        const uint8_t *x = c->x + image * p->x_image;
         c->first = begin % p->ow;
         c->last = fc_min(fc_min(c->first + block, p->ow), c->first + end - begin);
-        run_block(c, c->x + image * p->x_image, image, 0, 1, q0, q1);
+        for (int64_t g = 0; c->wide && g < p->groups; g++)
+            fill_pixels(c, g * c->group, x + c->first * p->x_pixel + g * p->ic, c->last - c->first);
+        run_block(c, c->wide ? c->band - c->first * c->pixel * c->element : x, image, 0, 1, q0, q1);
         begin += c->last - c->first;
     }
 }
@@ -255,18 +310,32 @@ static int make_flat(fc_qconv *p, int has_residual)
     return 1;
 }
 
+/* Kernels and scratch for operands of bytes, or of 16 bits. */
+static void set_operands(qconv_run *c, const fc_team *team)
+{
+    const fc_qconv *p = &c->p;
+    c->wide = p->wide ? fc_active_bytes->qwide : NULL;
+    c->element = c->wide ? (int64_t)sizeof(uint16_t) : 1;
+    c->tile = c->wide ? c->wide->tile : fc_active_bytes->qgemm->tile;
+    c->max_mr = c->wide ? c->wide->max_mr : fc_active_bytes->qgemm->max_mr;
+    c->runs = team->scratch;
+    c->band = (uint8_t *)team->scratch + runs_bytes(p);
+    c->panel = (int16_t *)(void *)(c->band + band_bytes(p));
+}
+
 fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
 {
     const fc_qconv *p = params;
     qconv_run c = {.p = *p, .y = t[0], .x = t[1], .w = t[2], .offset = t[3], .factor = t[4], .residual = t[5], .table = t[6],
-                   .row_sums = t[7], .runs = team->scratch, .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
-    uint8_t *band = (uint8_t *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t));
+                   .row_sums = t[7], .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
+    set_operands(&c, team);
     c.bounded = (!c.residual || fabsf(p->r_factor) < MOST_FACTOR) &&
                 (p->own_factor != 0.0f ? fabsf(p->own_factor) < MOST_FACTOR : fc_is_bounded(c.factor, p->groups * p->oc));
     c.skips = p->kh > 1 && (p->x_zero == 0 || c.row_sums);
     c.apart = p->y_pixel >= FAR_PIXEL && p->kh * p->kw * p->ic >= LONG_TILE;
     c.turns = p->turns && c.bounded && !c.apart && p->to == FC_Q_BYTES ? fc_active_bytes->qgemm->turns : NULL;
     const int flat = make_flat(&c.p, c.residual != NULL);
+    c.p.band = p->band || (c.wide && !flat);
     int64_t q0 = 0, q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length), begin = 0, end = p->n * (flat ? c.p.ow : p->oh);
     if (p->split_columns)
         fc_share(team, q1, &q0, &q1);
@@ -275,7 +344,7 @@ fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
     if (q0 < q1 && flat)
         run_pixels(&c, p->block * p->ow, begin, end, q0, q1);
     else if (q0 < q1)
-        run_rows(&c, band, begin, end, q0, q1);
+        run_rows(&c, begin, end, q0, q1);
     if (fc_active_bytes->qgemm->release)
         fc_active_bytes->qgemm->release();
     return FC_OK;

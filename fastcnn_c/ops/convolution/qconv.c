@@ -165,20 +165,20 @@ static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, i
     enum { PAIR = 2 * FC_TURNS_MR };
     const int64_t nv = fc_ceil_div((int64_t)args->n, fc_active->vector_length);
     const int64_t pairs = c->turns && args->n == FC_TURNS_NV * (size_t)fc_active->vector_length ? (c->last - c->first) / PAIR : 0;
-    const int64_t first = c->first + pairs * PAIR, count = c->last - first;
+    const int64_t most = c->max_mr[nv];
     const fc_qgemm_kernel *tiles = c->tile[nv];
-    const int64_t tall = fc_ceil_div(count, c->max_mr[nv]);
     if (pairs) {
         place_tile(c, args, a, image, oy, c->first, column);
         c->turns(args, (size_t)pairs);
         args->prefetch += args->prefetch_step * args->runs * args->words * (size_t)(2 * pairs);
     }
-    for (int64_t t = 0; t < tall; t++) {
-        const int64_t x0 = first + count * t / tall, x1 = first + count * (t + 1) / tall;
-        place_tile(c, args, a, image, oy, x0, column);
+    for (int64_t x = c->first + pairs * PAIR, rows; x < c->last; x += rows) {
+        const int64_t left = c->last - x;
+        rows = left >= 2 * most ? most : left > most ? (left + 1) / 2 : left;      /* of one height but for the last two */
+        place_tile(c, args, a, image, oy, x, column);
         if (c->apart)
-            ask_for_pixels(c, args, x1 - x0);
-        tiles[x1 - x0](args);
+            ask_for_pixels(c, args, rows);
+        tiles[rows](args);
         args->prefetch += args->prefetch_step * args->runs * args->words;
     }
 }

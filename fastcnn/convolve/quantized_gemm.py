@@ -22,9 +22,7 @@ from fastcnn.machine.current import current
 DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "scalar": 9.0}
 WITHOUT_DOTS = ("scalar", "avx2", "avx512")
 EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
-# Of widened operands (EPYC Zen 3): cycles a vector of lanes to copy four values of x each, and of w; loads of a word of k for each of bytes:
-# two, which with few products between them wait for each other (8 x 8 runs at 0.8 of the rate of 6 x 16).
-COPIED, PANEL, WIDE_LOADS = 2.0, 4.5, 3
+COPIED, PANEL = 2.0, 4.5  # of widened operands, cycles a vector of lanes: four values of x copied as 16 bits each; four of w (EPYC Zen 3)
 PACKED = (0, 1, 2, 4, 4)  # vectors that the epilogue packs for a row of so many: four at a time, of several rows where they divide four
 
 
@@ -171,7 +169,7 @@ def row_cycles(shape: ConvShape, how: Tiles) -> float:
         tall = -(-alone // replace(how, nv=width).tallest)
         low, taller = divmod(alone, tall)
         b_panel = core.panel * width if not how.wide and WORD * k * width * vector > machine.l1d_bytes * 2 // 5 else 0.0
-        loads = WIDE_LOADS if how.wide else 1
+        loads = 2 if how.wide else 1
         for many, mr in ((taller, low + 1), (tall - taller, low)):
             step = max(dot * mr * width / core.fmas, loads * core.load * (mr + width), core.chains) + WORD / machine.l2_read * mr + b_panel
             spent += count * many * (k * step + EPILOGUE * mr * PACKED[width] + machine.tile)

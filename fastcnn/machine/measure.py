@@ -78,7 +78,7 @@ def _pixels_of_bytes(ic: int, oc: int, count: int, nv: int, wide: int) -> Callab
     """A 1x1 convolution of bytes over a row of so many pixels."""
     ones = dict.fromkeys(("n", "kh", "kw", "sh", "sw", "dh", "dw", "ih", "oh", "groups", "block"), 1)
     fields = ones | {"iw": count, "ow": count, "ic": ic, "oc": oc, "nv": nv, "wide": wide, "to": 2, "x_pixel": ic, "x_row": count * ic,
-                     "y_pixel": oc, "y_row": count * oc, "lo": 0.0, "hi": 255.0}
+                     "y_pixel": oc, "y_row": count * oc, "hi": 255}
     x, y = np.ones(count * ic + 3, np.uint8), np.empty(count * oc, np.uint8)
     packed = _native.pack_qconv(np.ones((oc, ic, 1, 1), np.int8), 1, nv, True)
     return step("qconv", (y, x, packed, np.zeros(oc, np.int32), np.ones(oc, np.float32), None, None, None), fields)

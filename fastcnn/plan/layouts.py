@@ -4,10 +4,13 @@
 """
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import (
+    REMEMBERED,
     Strides,
     Tensor,
     channels_last_strides,
@@ -42,3 +45,42 @@ def strides_of(shape: tuple[int, ...], layout: str | Strides, dtype: np.dtype = 
     if layout == "depth_inner":
         return depth_inner_strides(shape, dtype.itemsize)
     return channels_last_strides(shape, dtype.itemsize) if layout == "channels_last" and len(shape) >= 3 else dense_strides(shape)
+
+
+def settled(tensor: Tensor, layout: str | Strides) -> Tensor:
+    """The tensor with the strides of its layout along axes of one element too, for which any stride would do.
+
+    Steps tell layouts apart by strides: pixels one element apart lie in planes, and a plane is so many rows. "any" and "rows" are settled
+    where the tensor is dense or channels-last; strides that an operator asked for stay.
+    """
+    shape, strides = tensor.shape, tensor.strides
+    if not isinstance(layout, str) or 1 not in shape or 0 in shape:
+        return tensor
+    if layout in ("any", "rows"):
+        layout = next((known for known in ("dense", "channels_last") if lies(tensor, known)), "any")
+    if layout == "dense" or (layout == "channels_last" and len(shape) < 3):
+        wanted = dense_strides(shape)
+    elif layout == "channels_last":
+        wanted = _nested(shape, strides, (1, *reversed(range(2, len(shape))), 0))
+    elif layout == "depth_inner":
+        wanted = _nested(shape, strides, (1, 2, 4, 3, 0))
+    else:
+        return tensor
+    return Tensor(tensor.buffer, shape, wanted, tensor.offset) if wanted != strides else tensor
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _nested(shape: tuple[int, ...], strides: Strides, order: tuple[int, ...]) -> Strides:
+    """Strides of axes that are nested in this order, innermost first.
+
+    A single element steps over all inside of it; single pixels step as the first axis outside that has several, over its gaps.
+    """
+    out, step, inside = list(strides), 1, True
+    for k, axis in enumerate(order):
+        if shape[axis] == 1:
+            outer = [strides[d] for d in order[k:] if shape[d] != 1] if k and inside else []
+            out[axis] = outer[0] if outer else step
+        elif k:
+            inside = False
+        step = out[axis] * shape[axis]
+    return tuple(out)

@@ -40,7 +40,7 @@ from fastcnn.plan.bind import Bound
 from fastcnn.plan.choices import ONLY, SHOWN, Chosen
 from fastcnn.plan.half_storage import half_values
 from fastcnn.plan.in_place import add_in_place
-from fastcnn.plan.layouts import is_placeable, lies, strides_of
+from fastcnn.plan.layouts import is_placeable, lies, settled, strides_of
 from fastcnn.plan.placement import place_concats
 from fastcnn.plan.planning import Planning
 from fastcnn.plan.prefetch import prefetches
@@ -163,7 +163,7 @@ class StageLowering:
         name = self.node.input(i)
         tensor = self._tensor(name)
         if lies(tensor, layout):
-            return tensor
+            return settled(tensor, layout)
         if (name, layout) not in self.converted:
             target = self.temp(tensor.shape, tensor.dtype, layout)
             self.copy(target, tensor)
@@ -176,7 +176,7 @@ class StageLowering:
     def write(self, i: int = 0, layout: str | Strides = "channels_last") -> Tensor:
         name = self.node.outputs[i]
         if name in self.tensors:              # a Concat whose inputs already lie in it
-            return self.tensors[name]
+            return settled(self.tensors[name], layout)
         spec = self.bound.spec(name) if name not in self.halves else Spec(HALF, self.bound.spec(name).shape)
         strides = strides_of(spec.shape, layout, spec.dtype)
         if name in self.outputs and matches(spec.shape, strides, self._output(name, strides).strides):
@@ -185,7 +185,7 @@ class StageLowering:
             self.tensors[name] = self._placed(name)
         else:
             self.tensors[name] = self.temp(spec.shape, spec.dtype, strides)
-        return self.tensors[name]
+        return settled(self.tensors[name], layout)
 
     def alias(self, i: int, tensor: Tensor) -> None:
         assert tensor.shape == self.output_spec(i).shape, f"{self.node.where()}: {tensor.shape} for {self.output_spec(i)}"

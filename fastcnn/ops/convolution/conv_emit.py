@@ -16,7 +16,7 @@ from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem, own_places
 from fastcnn.ir.graph import Activation
 from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32
-from fastcnn.ir.tensor import HALF, Tensor, dense_strides, is_dense
+from fastcnn.ir.tensor import HALF, Tensor, is_dense
 from fastcnn.ops.base import Lowering
 from fastcnn.ops.window import Window
 
@@ -48,12 +48,7 @@ def three_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
     if spec.rank != 4 or spec.shape[1] != 3 or group != 1 or low.args.values[1] is None or not wide:
         return None
     x = low.read(0, "any")
-    return as_planes(x) if is_dense(x.shape, x.strides) and (window.kernel, window.strides) != ((3, 3), (1, 1)) else None
-
-
-def as_planes(x: Tensor) -> Tensor:
-    """A row-major tensor with the strides of its shape: for an axis of one element any would do, but a plane is ih strides of rows."""
-    return Tensor(x.buffer, x.shape, dense_strides(x.shape), x.offset)
+    return x if is_dense(x.shape, x.strides) and (window.kernel, window.strides) != ((3, 3), (1, 1)) else None
 
 
 def banded_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
@@ -71,7 +66,7 @@ def banded_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
     shape = ConvShape(n, 1, w.shape[1], w.shape[0], kh, kw, sh, sw, dh, dw, pt, pl, ih, iw, oh, ow, strict=low.strict)
     whole = regions.column_regions(shape) == [(0, ow)]
-    return as_planes(x) if whole and ladder.choose(Problem(shape, own_places(shape))).kind == "conv" else None
+    return x if whole and ladder.choose(Problem(shape, own_places(shape))).kind == "conv" else None
 
 
 def place(prefix: str, t: Tensor | None) -> dict[str, int]:

@@ -20,12 +20,12 @@ from fastcnn.ops import OPS
 from fastcnn.ops.base import BoundNode, Lowering, Op
 from fastcnn.ops.elementwise.elementwise import emit_unary
 from fastcnn.ops.layout import operand
-from fastcnn.ops.quantized.bytes import U8, walk_fields, write_like
+from fastcnn.ops.quantized.bytes import LAST, U8, walk_fields, write_like
 from fastcnn.ops.quantized.product_step import BIAS, FACTOR, RESIDUAL, TABLE
 
 WINDOW = ("strides", "dilations", "pads", "auto_pad", "kernel_shape", "group", "output_shape", "output_padding")
 PRODUCTS = ("QConv", "QConvTranspose", "QMatMul")
-LAST = 255              # the largest byte
+
 AVERAGES = ("QAveragePool", "QGlobalAveragePool")
 POOLING = ("strides", "pads", "auto_pad", "kernel_shape", "ceil_mode", "count_include_pad", "dilations")
 # Operators of ONNX that move elements of input 0, of all inputs, or pick the largest: the same on floats.

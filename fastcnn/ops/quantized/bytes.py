@@ -12,6 +12,7 @@ from fastcnn.ir.tensor import Strides, Tensor, channels_last_strides, is_channel
 from fastcnn.ops.base import Lowering
 from fastcnn.ops.layout import elementwise_strides
 
+LAST = 255              # the largest byte
 U8, I8 = np.dtype(np.uint8), np.dtype(np.int8)
 
 
@@ -34,6 +35,12 @@ def walk_fields(y: Tensor, **operands: Tensor) -> dict[str, Any]:
     shape, (y_strides, *others) = walk(y.shape, y.strides, *(t.strides for t in operands.values()))
     strides: dict[str, Strides] = {f"{name}_strides": s for name, s in zip(operands, others)}
     return {"ndim": len(shape), "shape": shape, "y_strides": y_strides, **strides}
+
+
+def emit_limits(low: Lowering, y: Tensor, x: Tensor) -> None:
+    """y = x within the node's limits, for steps that have none."""
+    table = low.constant(np.clip(np.arange(LAST + 1), low.node.attrs["lo"], low.node.attrs["hi"]).astype(np.uint8))
+    low.emit("table", [y, x, table], y.size, **walk_fields(y, x=x))
 
 
 def past_the_end(low: Lowering, x: Tensor, channels: int, layout: str = "channels_last") -> Tensor:

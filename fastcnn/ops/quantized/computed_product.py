@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.quantized_gemm import Tiles, tile_widths, work_cycles
 from fastcnn.convolve.shape import ConvShape
@@ -13,7 +11,7 @@ from fastcnn.ir.tensor import Tensor, walk
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.products.linear import emit_matmul
 from fastcnn.ops.quantized import in_floats
-from fastcnn.ops.quantized.bytes import U8, are_bytes, past_the_end, walk_fields
+from fastcnn.ops.quantized.bytes import U8, are_bytes, emit_limits, past_the_end, walk_fields
 from fastcnn.ops.quantized.product_step import TO
 
 MOST_K = 1 << 14            # 32 bits hold so many products of differences of bytes, and what zero points add
@@ -62,8 +60,7 @@ class QBatchMatMul(Op):
             bytes_ = low.temp(y.shape, U8) if (attrs["lo"], attrs["hi"]) != (0, 255) else y
             low.emit("quantise", [bytes_, sums], y.size, scale=1.0, zero=attrs["y_zero"], **walk_fields(bytes_, x=sums))
             if bytes_ is not y:
-                table = low.constant(np.clip(np.arange(256), attrs["lo"], attrs["hi"]).astype(np.uint8))
-                low.emit("table", [y, bytes_, table], y.size, **walk_fields(y, x=bytes_))
+                emit_limits(low, y, bytes_)
 
 
 OPERATORS: dict[str, Op] = {"QBatchMatMul": QBatchMatMul()}

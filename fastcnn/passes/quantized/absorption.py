@@ -1,6 +1,7 @@
 """Merges nodes on bytes with the nodes behind them: tables, limits, sums."""
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -19,6 +20,7 @@ PRODUCTS = ("QConv", "QConvTranspose", "QMatMul")
 FLOAT = ELEMENT_NUMBERS["float"]
 MATRIX_MOVES, DEEPEST = ("Reshape", "Transpose", "Squeeze", "Unsqueeze"), 8         # and how many of them in a row
 RESIDUAL, TABLE = 4, 5          # inputs of a product
+ZEROS = {"x_zero": 0, "a_zero": 0, "b_zero": 1, "r_zero": RESIDUAL, "zero": 0}       # attribute -> the input whose zero point it is
 
 
 def absorbed(graph: Graph) -> None:
@@ -84,10 +86,22 @@ def _tables(graph: Graph) -> bool:
         if node.op_type == "ByteTable":
             merged: Node | None = _composed(graph, node, reader, table)
         else:
-            merged = _limited(node, reader, table) or _looked_up(node, reader, table)
+            told = _zeros(consumers, reader.outputs[0]) <= {node.attrs.get("y_zero")}
+            merged = (_limited(node, reader, table) if told else None) or _looked_up(node, reader, table)
         if merged is not None:
             changed[id(node)], changed[id(reader)] = merged, None
     return replace_nodes(graph, changed)
+
+
+def _zeros(consumers: Mapping[str, Sequence[Node]], value: str) -> set[int]:
+    """The zero points by which bytes are read, moved or not: what a table makes may have another than what it reads."""
+    found: set[int] = set()
+    for node in consumers.get(value, ()):
+        if node.domain == OWN_DOMAIN:
+            found.update(node.attrs[name] for name, place in ZEROS.items() if name in node.attrs and node.input(place) == value)
+        else:
+            found.update(zero for moved in node.outputs if moved for zero in _zeros(consumers, moved))
+    return found
 
 
 def _composed(graph: Graph, first: Node, second: Node, table: np.ndarray) -> Node:

@@ -86,6 +86,16 @@ def test_a_band_takes_all_of_l2_where_its_weights_do_not_stay_there(plan_for: Ca
     assert blocking.block_rows(strided, 4) == 2                               # an even share for each thread
 
 
+@pytest.mark.parametrize(("groups", "threads", "splits"), [(1, 2, True), (32, 2, False), (32, 3, False), (32, 4, True)])
+def test_threads_share_the_rows_of_a_band_of_groups(groups: int, threads: int, splits: bool, machine: Machine) -> None:
+    """Seven rows of 1024 channels: shared columns would copy the band once a thread."""
+    channels = 1024 // groups
+    shape = ConvShape(1, groups, channels, channels, 3, 3, 1, 1, 1, 1, 1, 1, 7, 7, 7, 7)
+    nv = max(1, channels // threads // _native.vector_length() // 2)
+    panels = -(-channels // (nv * _native.vector_length()))
+    assert blocking.splits_columns(shape, nv, True, threads) == (splits and panels >= threads)
+
+
 @pytest.mark.parametrize("row", ["zen2", "zen3", "zen4"])
 def test_winograd_blocks_lie_near_l2_where_the_products_hide_the_weights(isa: str, row: str, plan_for: Callable[..., Machine]) -> None:
     """42 tiles or fewer: 64x64, 128 to 128 channels in blocks of 26, 64 and 128 tiles takes 3.75, 3.89 and 5.30 ms (Zen 3)."""

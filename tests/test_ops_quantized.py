@@ -284,7 +284,7 @@ def test_floats_of_what_several_products_read_are_made_once(level, monkeypatch):
         emit(self, kind, *rest, **fields)
 
     monkeypatch.setattr(StageLowering, "emit", noting)
-    monkeypatch.setattr(in_floats, "pays", lambda problem, picked: True)
+    monkeypatch.setattr(in_floats, "pays", lambda problem: True)
     monkeypatch.setattr(stage, "has_dots", lambda: True)        # or values would be floats in memory as well
     q = Quantised()
     x = q.quant("x", 0.031, 117)

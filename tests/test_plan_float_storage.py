@@ -1,6 +1,7 @@
 """Values of bytes that lie in memory as floats where nothing multiplies bytes: which, and that the numbers are those of bytes."""
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,10 @@ from test_ops_quantized import (  # the same operators, here on floats
 )
 
 import fastcnn
+from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.quantized_gemm import has_dots
+from fastcnn.convolve.shape import ConvShape, Problem, own_places
+from fastcnn.ops.quantized import in_floats
 from fastcnn.plan import float_storage
 from fastcnn.plan.lowering import StageLowering
 from fastcnn.reference import evaluate_graph
@@ -34,7 +38,7 @@ SIDE = 9
 @pytest.fixture(autouse=True)
 def floats(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever has a form on floats takes it."""
-    monkeypatch.setattr(float_storage, "_costs", lambda bound, b, threads: (1e9, 0.0))
+    monkeypatch.setattr(float_storage, "_costs", lambda bound, b: (1e9, 0.0))
 
 
 @pytest.fixture
@@ -160,3 +164,11 @@ def test_the_least_time_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [type("B", (), {"node": type("N", (), {"reads": (f"v{k - 1}",) if k else (), "outputs": (f"v{k}",)})}) for k in range(5)]
     choices.nodes = nodes       # type: ignore[assignment]
     assert choices.best() == [float_storage.BYTES, *[float_storage.FLOATS] * 3, float_storage.BYTES]
+
+
+def test_bytes_or_floats_whatever_the_number_of_threads(monkeypatch):
+    """A product of floats rounds otherwise than one of bytes: what is chosen for one thread is chosen for all."""
+    monkeypatch.setattr(in_floats, "has_dots", lambda: False)
+    for ic, oc, extent in itertools.product((1, 8, 24, 112), (3, 16, 64), (1, 4, 14)):
+        shape = ConvShape(1, 1, ic, oc, 3, 3, 1, 1, 1, 1, 1, 1, extent, extent, extent, extent, arithmetic=U8S8)
+        assert len({in_floats.pays(Problem(shape, own_places(shape), threads)) for threads in (1, 2, 8)}) == 1

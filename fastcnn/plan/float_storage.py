@@ -89,7 +89,7 @@ class Choices:
         return sum(costs[form] for costs, form in zip(self.costs, forms)) + sum(self._conversion(v, forms, {}) for v in self.sizes)
 
 
-def stored_as_floats(bound: Bound, nodes: Sequence[BoundNode], outputs: Sequence[str], threads: int) -> tuple[Bound, list[BoundNode]]:
+def stored_as_floats(bound: Bound, nodes: Sequence[BoundNode], outputs: Sequence[str]) -> tuple[Bound, list[BoundNode]]:
     """The nodes of a stage with those on floats that are predicted to be faster so, and what they are bound by."""
     zeros = _zero_points(bound, nodes)
     covered = [is_covered(b, zeros, [v for v in b.node.outputs if _is_bytes(bound, v)]) for b in nodes]
@@ -97,7 +97,7 @@ def stored_as_floats(bound: Bound, nodes: Sequence[BoundNode], outputs: Sequence
         return bound, list(nodes)
     choices = Choices(nodes, outside=frozenset(outputs))
     for i, b in enumerate(nodes):
-        bytes_cost, floats_cost = _costs(bound, b, threads)
+        bytes_cost, floats_cost = _costs(bound, b)
         choices.costs.append((bytes_cost, floats_cost if covered[i] else inf))
         for value in b.node.outputs:
             if _is_bytes(bound, value):
@@ -163,12 +163,12 @@ def _said(b: BoundNode) -> Iterator[tuple[str, int]]:
         yield node.outputs[0], int(node.attrs["y_zero"])
 
 
-def _costs(bound: Bound, b: BoundNode, threads: int) -> tuple[float, float]:
-    """Cycles of a node on bytes and on floats, conversions left out."""
+def _costs(bound: Bound, b: BoundNode) -> tuple[float, float]:
+    """Cycles of a node on bytes and on floats, conversions left out; on one thread: any number of them has the same bits."""
     spec = bound.known(b.node.outputs[0]) if b.node.outputs and b.node.outputs[0] else None
     vectors = (spec.size if spec is not None else 0) / _native.vector_length()
     if b.node.domain == OWN_DOMAIN and b.node.op_type in PRODUCTS:
-        return _product_costs(b, spec, vectors, threads)
+        return _product_costs(b, spec, vectors)
     if b.node.op_type == "QAdd":
         return SUM[BYTES] * vectors, SUM[FLOATS] * vectors
     if b.node.op_type == "ByteTable":
@@ -180,7 +180,7 @@ def _costs(bound: Bound, b: BoundNode, threads: int) -> tuple[float, float]:
     return MOVE[BYTES] * vectors, MOVE[FLOATS] * vectors
 
 
-def _product_costs(b: BoundNode, spec: Spec | None, vectors: float, threads: int) -> tuple[float, float]:
+def _product_costs(b: BoundNode, spec: Spec | None, vectors: float) -> tuple[float, float]:
     """Of a product on bytes, which may widen its input and quantise its output instead, and on floats."""
     added, table = b.args.has(RESIDUAL), b.args.has(TABLE)
     tail = ((SUM[BYTES] * added + TABLE_CYCLES[_native.current_isa()] * table) * vectors, (ROUND + SUM[FLOATS] * added) * vectors)
@@ -188,12 +188,12 @@ def _product_costs(b: BoundNode, spec: Spec | None, vectors: float, threads: int
     shape = _shape(b)
     if shape is None:                       # floats, without dot products
         return tail[BYTES] + converted, tail[FLOATS]
-    bytes_cycles, floats_cycles = (_cycles(replace(shape, arithmetic=kind), threads) * threads for kind in (U8S8, FLOAT32))
+    bytes_cycles, floats_cycles = (_cycles(replace(shape, arithmetic=kind)) for kind in (U8S8, FLOAT32))
     return tail[BYTES] + min(bytes_cycles, floats_cycles + converted), tail[FLOATS] + floats_cycles
 
 
-def _cycles(shape: ConvShape, threads: int) -> float:
-    return ladder.cycles(ladder.choose(Problem(shape, own_places(shape), threads)), threads)
+def _cycles(shape: ConvShape) -> float:
+    return ladder.cycles(ladder.choose(Problem(shape, own_places(shape))), 1)
 
 
 def _shape(b: BoundNode) -> ConvShape | None:

@@ -20,7 +20,7 @@ from fastcnn.plan.planning import Planning
 def lower_stage(planning: Planning, bound: Bound, nodes: Sequence[BoundNode], inputs: Sequence[str], outputs: Sequence[str],
                 inner: MutableMapping[str, str] | None = None) -> Stage:
     """The nodes of one native stage as a program. inner: see StageLowering."""
-    bound, nodes = _in_their_forms(planning, bound, nodes, outputs)
+    bound, nodes = _in_their_forms(bound, nodes, outputs)
     near, chooser = Neighbours(nodes, outputs, planning.sharing), planning.chooser
     units = fuse(FUSIONS, nodes, near)
     selected: dict[str, tuple[Unit, Selection]] = {}
@@ -34,10 +34,9 @@ def lower_stage(planning: Planning, bound: Bound, nodes: Sequence[BoundNode], in
     return StageLowering(planning, bound, fuse(LAST, units, near), inputs, outputs, selected, inner).lower()
 
 
-def _in_their_forms(planning: Planning, bound: Bound, nodes: Sequence[BoundNode],
-                    outputs: Sequence[str]) -> tuple[Bound, Sequence[BoundNode]]:
+def _in_their_forms(bound: Bound, nodes: Sequence[BoundNode], outputs: Sequence[str]) -> tuple[Bound, Sequence[BoundNode]]:
     """Operators on bytes as such, or on floats where nothing multiplies bytes in one instruction."""
     if has_dots() or not any(b.node.domain == OWN_DOMAIN for b in nodes):
         return bound, nodes
     from fastcnn.plan.float_storage import stored_as_floats  # only then: other loads need not import it
-    return stored_as_floats(bound, nodes, outputs, planning.sharing)
+    return stored_as_floats(bound, nodes, outputs)

@@ -11,7 +11,6 @@ import numpy as np
 import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32
-from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.quantized_gemm import has_dots as has_dots
 from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.ir.graph import Activation, Node
@@ -29,15 +28,15 @@ DEQUANTISE, QUANTISE = 3.0, 6.0         # cycles a vector
 Emit = Callable[[Lowering, Tensor, Tensor, np.ndarray, str], None]
 
 
-def pays(problem: Problem, picked: Choice) -> bool:
-    """Whether floats, conversions included, are predicted to be faster than what was picked for bytes."""
+def pays(problem: Problem) -> bool:
+    """Whether floats, conversions included, are predicted to be faster than bytes; on one thread: any number has the same bits."""
     if has_dots():
         return False
     shape = replace(problem.shape, arithmetic=FLOAT32)
-    floats = ladder.choose(Problem(shape, own_places(shape), problem.threads))
+    floats, picked = ladder.choose(Problem(shape, own_places(shape))), ladder.choose(replace(problem, threads=1))
     vector = _native.vector_length()
-    converted = (DEQUANTISE * np.prod(shape.x_extents) + QUANTISE * np.prod(shape.y_extents)) / vector / problem.threads
-    return bool(ladder.cycles(floats, problem.threads) + converted < ladder.cycles(picked, problem.threads))
+    converted = (DEQUANTISE * np.prod(shape.x_extents) + QUANTISE * np.prod(shape.y_extents)) / vector
+    return bool(ladder.cycles(floats, 1) + converted < ladder.cycles(picked, 1))
 
 
 def lower_in_floats(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, layout: str,

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastcnn.convolve import ladder
 from fastcnn.ir.spec import Args
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import Lowering, Op
@@ -87,7 +86,7 @@ class QMatMul(Op):
 def _product(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, window: Window, group: int) -> None:
     """One convolution of bytes, w (M, C/group, kh, kw), or of floats where these are predicted to be faster."""
     problem = problem_of(low, y, x, residual, w, window, group)
-    if low.node.attrs["to"] != "int32" and in_floats.pays(problem, ladder.choose(problem)):
+    if low.node.attrs["to"] != "int32" and in_floats.pays(problem):
         in_floats.lower_in_floats(low, y, x, residual, w, "channels_last", lambda v: v.reshape(-1, 1, 1, 1),
                                   lambda part, t, floats, scaled, name: emit_conv(part, t, floats, None, scaled, name, window, group))
         return

@@ -36,7 +36,7 @@ asan-fuzz: asan-build
 asan-build: $(VENV)/dev
 	FASTCNN_DEBUG=1 $(BIN)/python setup.py -q build --build-base $(ASAN)
 
-# Random networks against onnxruntime at every instruction set, broken models in child processes, every attribute and element type:
+# Random networks against onnxruntime in every variant of load() and at every instruction set, broken models in child processes, every attribute and element type:
 #   NETWORKS="0 20000" MUTANTS=200000 make fuzz        some 30 networks and 100 mutants a second
 NETWORKS ?= 0 20000
 MUTANTS ?= 50000

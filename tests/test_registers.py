@@ -196,6 +196,26 @@ def test_registers_rows_of_depthwise_convolutions_keep_their_sums(native, kernel
     assert not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"
 
 
+DEPTHWISE = [name for isa in _native.isas() if isa == "avx2" for name in _native.kernels(isa)
+             if re.match(r"fc_depthwise_f32_(k[35]s1|k3s2)__", name)]
+
+
+@pytest.mark.parametrize("kernel", DEPTHWISE)
+def test_registers_tile_of_a_depthwise_convolution_sets_no_sum_aside(native, kernel):
+    """Between the first FMA of a loop and its last: what follows the sums may need memory."""
+    for loop in innermost_fma_loops(native[kernel]):
+        products = [i.address for i in loop if i.is_fma]
+        kept = [i for i in loop if products[0] < i.address < products[-1] and i.stores_vector and "(%rsp" in i.operands]
+        assert not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"
+
+
+def test_no_kernel_of_avx2_stores_with_a_mask(native):
+    """Such a store takes 12 to 20 cycles on some CPUs; v_store_tail goes by the bits of its count instead."""
+    names = {name for level in _native.levels() if level.startswith("avx2") for name in _native.kernels(level)}
+    found = {name for name in names for i in native.get(name, ()) if re.match(r"vp?maskmov", i.name) and i.stores_vector}
+    assert names and not found
+
+
 @pytest.mark.parametrize("function, rows", [("vla", 8), ("too_tall", 10)])
 def test_registers_check_notices_spills(tmp_path, function, rows):
     compiler = os.environ.get("CC", "cc").split()

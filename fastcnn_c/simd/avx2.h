@@ -24,7 +24,27 @@ static inline v_f32 v_set1(float x) { return _mm256_set1_ps(x); }
 static inline v_f32 v_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void v_store(float *p, v_f32 x) { _mm256_storeu_ps(p, x); }
 static inline v_f32 v_load_tail(const float *p, size_t n) { return _mm256_maskload_ps(p, v_lanes_below(n)); }
-static inline void v_store_tail(float *p, v_f32 x, size_t n) { _mm256_maskstore_ps(p, v_lanes_below(n), x); }
+/* By the bits of n: a store with a mask takes 12 to 20 cycles on AMD's Zen 2 and 3. */
+static inline void v_store_tail(float *p, v_f32 x, size_t n)
+{
+    if (n >= V_LEN) {
+        v_store(p, x);
+        return;
+    }
+    __m128 part = _mm256_castps256_ps128(x);
+    if (n & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps(x, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(void *)p, part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(p, part);
+}
 static inline v_f32 v_add(v_f32 a, v_f32 b) { return _mm256_add_ps(a, b); }
 static inline v_f32 v_sub(v_f32 a, v_f32 b) { return _mm256_sub_ps(a, b); }
 static inline v_f32 v_mul(v_f32 a, v_f32 b) { return _mm256_mul_ps(a, b); }
@@ -87,10 +107,13 @@ static inline v_f32 v_scale2(v_f32 x, v_f32 n)
     return _mm256_mul_ps(_mm256_mul_ps(x, v_pow2(half)), v_pow2(_mm256_sub_epi32(k, half)));
 }
 
-enum { V_ROOTS = 1 };
+/* 2^(i/8) less i << 20, what the shift adds of the low bits; permutations look at these alone. */
+enum { V_ROOTS = 8 };
 static inline v_f32 v_two_to(v_f32 t)
 {
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23), _mm256_set1_epi32(0x3f800000)));
+    const __m256i roots = _mm256_setr_epi32(0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7);
+    const __m256i k = _mm256_castps_si256(t);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(k, 20), _mm256_permutevar8x32_epi32(roots, k)));
 }
 
 static inline v_f32 v_exponent(v_f32 x)

@@ -5,7 +5,26 @@ static inline v_i32 v_load_sums(const int32_t *p) { return _mm256_loadu_si256((c
 static inline void v_store_sums(int32_t *p, v_i32 s) { _mm256_storeu_si256((__m256i *)p, s); }
 static inline v_i32 v_add_sums(v_i32 a, v_i32 b) { return _mm256_add_epi32(a, b); }
 static inline v_i32 v_load_sums_tail(const int32_t *p, size_t n) { return _mm256_maskload_epi32(p, v_lanes_below(n)); }
-static inline void v_store_sums_tail(int32_t *p, v_i32 s, size_t n) { _mm256_maskstore_epi32(p, v_lanes_below(n), s); }
+static inline void v_store_sums_tail(int32_t *p, v_i32 s, size_t n)     /* as v_store_tail */
+{
+    if (n >= V_LEN) {
+        v_store_sums(p, s);
+        return;
+    }
+    __m128i part = _mm256_castsi256_si128(s);
+    if (n & 4) {
+        _mm_storeu_si128((__m128i *)(void *)p, part);
+        part = _mm256_extracti128_si256(s, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_epi64((__m128i *)(void *)p, part);
+        part = _mm_unpackhi_epi64(part, part);
+        p += 2;
+    }
+    if (n & 1)
+        *p = _mm_cvtsi128_si32(part);
+}
 static inline v_f32 v_float_of(v_i32 s) { return _mm256_cvtepi32_ps(s); }
 static inline v_i32 v_sums_set1(int32_t x) { return _mm256_set1_epi32(x); }
 static inline v_i32 v_sub_sums(v_i32 a, v_i32 b) { return _mm256_sub_epi32(a, b); }

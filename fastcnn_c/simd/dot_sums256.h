@@ -1,6 +1,56 @@
 /* Sums of eight lanes, and bytes of them: what dot_avx2.h and dot_avx2_vnni.h share. */
 typedef __m256i v_i32;
 
+/* The first n <= 8 bytes as a number, by two loads that overlap: a copy of n bytes is a call, and the wide load after it waits for narrow stores. */
+static inline uint64_t v_few_bytes(const uint8_t *p, size_t n)
+{
+    uint32_t low = 0, high = 0;
+    uint16_t pair = 0, last = 0;
+    if (n >= 8) {
+        uint64_t all;
+        memcpy(&all, p, 8);
+        return all;
+    }
+    if (n >= 4) {
+        memcpy(&low, p, 4);
+        memcpy(&high, p + n - 4, 4);
+        return low | (uint64_t)high << (8 * (n - 4));
+    }
+    if (n >= 2) {
+        memcpy(&pair, p, 2);
+        memcpy(&last, p + n - 2, 2);
+        return pair | (uint64_t)last << (8 * (n - 2));
+    }
+    return n ? *p : 0;
+}
+static inline void v_store_few_bytes(uint8_t *p, uint64_t x, size_t n)
+{
+    const uint32_t low = (uint32_t)x, high = n >= 4 ? (uint32_t)(x >> (8 * (n - 4))) : 0;
+    if (n >= 8)
+        memcpy(p, &x, 8);
+    else if (n >= 4) {
+        memcpy(p, &low, 4);
+        memcpy(p + n - 4, &high, 4);
+    } else
+        for (size_t i = 0; i < n; i++)
+            p[i] = (uint8_t)(x >> (8 * i));
+}
+/* The same of n < 32 bytes. */
+static inline __m256i v_part_of_bytes(const uint8_t *p, size_t n)
+{
+    uint64_t part[4] = {0};
+    for (size_t i = 0; i < 4 && 8 * i < n; i++)
+        part[i] = v_few_bytes(p + 8 * i, n - 8 * i);
+    return _mm256_set_epi64x((long long)part[3], (long long)part[2], (long long)part[1], (long long)part[0]);
+}
+static inline void v_store_part_of_bytes(uint8_t *p, __m256i b, size_t n)
+{
+    const uint64_t part[4] = {(uint64_t)_mm256_extract_epi64(b, 0), (uint64_t)_mm256_extract_epi64(b, 1), (uint64_t)_mm256_extract_epi64(b, 2),
+                              (uint64_t)_mm256_extract_epi64(b, 3)};
+    for (size_t i = 0; i < 4 && 8 * i < n; i++)
+        v_store_few_bytes(p + 8 * i, part[i], n - 8 * i);
+}
+
 static inline v_i32 v_load_sums(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
 static inline void v_store_sums(int32_t *p, v_i32 s) { _mm256_storeu_si256((__m256i *)p, s); }
 static inline v_i32 v_add_sums(v_i32 a, v_i32 b) { return _mm256_add_epi32(a, b); }
@@ -32,9 +82,7 @@ static inline v_i32 v_widen_tail(const uint8_t *p, size_t n)
 {
     if (n == V_LEN)
         return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
-    uint8_t all[V_LEN] = {0};
-    memcpy(all, p, n);
-    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)all));
+    return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)v_few_bytes(p, n)));
 }
 static inline v_i32 v_byte_of(v_i32 s, int j) { return _mm256_and_si256(_mm256_srli_epi32(s, 8 * j), _mm256_set1_epi32(255)); }
 static inline v_i32 v_saturate(v_f32 x, int32_t z)
@@ -63,19 +111,14 @@ static inline v_bytes v_load_bytes(const uint8_t *p, size_t n)
 {
     if (n == 4 * V_LEN)
         return _mm256_loadu_si256((const __m256i *)p);
-    uint8_t all[4 * V_LEN] = {0};
-    memcpy(all, p, n);
-    return _mm256_loadu_si256((const __m256i *)all);
+    return v_part_of_bytes(p, n);
 }
 static inline void v_store_bytes(uint8_t *p, v_bytes b, size_t n)
 {
-    uint8_t all[4 * V_LEN];
-    if (n == 4 * V_LEN) {
+    if (n == 4 * V_LEN)
         _mm256_storeu_si256((__m256i *)p, b);
-        return;
-    }
-    _mm256_storeu_si256((__m256i *)all, b);
-    memcpy(p, all, n);
+    else
+        v_store_part_of_bytes(p, b, n);
 }
 static inline v_bytes v_pack_lanes(const v_f32 x[4], int32_t z)
 {

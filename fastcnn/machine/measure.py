@@ -54,7 +54,7 @@ def _core(machine: Machine, vector: int) -> Core:
     steps = dict(zip(tiles, _steps_of_k(tiles)))
     fmas = max(mr * nv / step for (nv, mr), step in steps.items())
     core = replace(machine.core(vector), fmas=_rounded(min(fmas, MOST_FMAS)), load=_rounded(steps[tiles[0]] / sum(tiles[0])))
-    return replace(core, **_products_of_bytes(core, vector), **_convolutions(core, vector))
+    return replace(core, **_products_of_bytes(core, vector), **_conversions(vector), **_convolutions(core, vector))
 
 
 def _steps_of_k(tiles: Sequence[tuple[int, int]]) -> list[float]:
@@ -72,6 +72,20 @@ def _products_of_bytes(core: Core, vector: int) -> dict[str, float]:
                     for k in (few, many)))
     return {name: _rounded(core.fmas * (long - short) / ((many - few) * tiles * mr * panels * nv))
             for (name, mr), short, long in zip(there.items(), took[::2], took[1::2])}
+
+
+def _conversions(vector: int) -> dict[str, float]:
+    """Cycles of a vector of floats that becomes bytes, and the other way: what twice as many elements in L1 take longer."""
+    few, many = 2048, 4096
+    took = cycles(*(_conversion(kind, count) for kind in ("quantise", "dequantise") for count in (few, many)))
+    return {kind: _beside((long - short) * vector / (many - few))
+            for kind, short, long in zip(("quantise", "dequantise"), took[::2], took[1::2])}
+
+
+def _conversion(kind: str, count: int) -> Callable[[], object]:
+    floats, whole = np.linspace(0, 200, count, dtype=np.float32), np.zeros(count, np.uint8)
+    fields: dict[str, Any] = {"ndim": 1, "shape": (count,), "y_strides": (1,), "x_strides": (1,), "scale": 0.5, "zero": 3}
+    return step(kind, (whole, floats) if kind == "quantise" else (floats, whole), fields)
 
 
 def _pixels_of_bytes(ic: int, oc: int, count: int, nv: int, wide: int) -> Callable[[], object]:

@@ -29,6 +29,7 @@ class Core:
     gather      per vector that im2col copies into the matrix of windows
     widened     FMAs in whose time a vector of sums takes four products of bytes a lane, where no instruction does it
     pairs       the same where bytes have been widened to 16 bits before
+    quantise, dequantise    of a vector of floats that becomes bytes, and that bytes become
     """
 
     fmas: float
@@ -45,6 +46,8 @@ class Core:
     gather: float
     widened: float
     pairs: float
+    quantise: float
+    dequantise: float
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ NO_BOUND = 1000.0           # of a rate, or cycles, not measured
 # and interleaved rounds: resnet50 1.01, resnet152 1.01 and resnet18 1.04 times as fast on one thread, resnet50 1.09 and resnet152 1.22 on
 # two. prefetch: MobileNetV3's layers at 1.3, 2.6, 3.8, 6.4 bytes a cycle: 3.10, 3.08, 3.06, 3.09 ms, without 3.15.
 _GOLDEN_COVE = Core(fmas=2.0, load=0.6, chains=5.5, panel=0.5, products=1.06, both_in=12.0, both_out=7.0, one_in=10.0, one_out=5.0,
-                    band=2.0, depthwise=1.5, gather=2.0, widened=5.1, pairs=2.7)
+                    band=2.0, depthwise=1.5, gather=2.0, widened=5.1, pairs=2.7, quantise=6.0, dequantise=3.0)
 _SAPPHIRE_RAPIDS = Machine("sapphire_rapids", 48 * KB, 2 * MB, 32 * MB, wide=_GOLDEN_COVE,
                            narrow=replace(_GOLDEN_COVE, widened=3.8), tile=55.0, line=13.5,
                            l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, again=25.0, stream=NO_BOUND,
@@ -59,7 +59,8 @@ _ZEN4 = replace(_SAPPHIRE_RAPIDS, name="zen4", l1d_bytes=32 * KB, l2_bytes=1 * M
 # by the least regret on 326 layers; then load and panel for tiles three vectors wide, as fast alone and 1.01 to 1.09 times in networks
 # beside a busy neighbour: bench/notes/machine.md.
 _MILAN = replace(_ZEN, load=0.78, chains=4.2, panel=0.5, products=1.12, both_in=6.6, both_out=9.0, one_in=6.3, one_out=10.0,
-                 band=0.5, depthwise=1.38, gather=2.5, widened=3.2)
+                 band=0.5, depthwise=1.38, gather=2.5, widened=3.2, quantise=3.5,
+                 dequantise=2.7)
 _ZEN3 = replace(_SAPPHIRE_RAPIDS, name="zen3", l1d_bytes=32 * KB, l2_bytes=512 * KB, wide=_MILAN, narrow=_MILAN, tile=150.0, line=10.0,
                 l2_weights=5.0, memory=5.2, again=500.0, stream=2.3, spill=2.2, ring_bytes=48 * KB)
 

@@ -13,6 +13,7 @@ from math import inf, prod
 import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32, U8S8
+from fastcnn.convolve.quantized_gemm import dequantise_cycles, quantise_cycles
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Spec
@@ -20,7 +21,6 @@ from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.ops.base import BoundNode
 from fastcnn.ops.quantized.as_floats import PRODUCTS, Floats, as_floats, is_covered
 from fastcnn.ops.quantized.bytes import U8
-from fastcnn.ops.quantized.in_floats import DEQUANTISE, QUANTISE
 from fastcnn.ops.quantized.product_step import RESIDUAL, TABLE
 from fastcnn.ops.window import resolve, two_axes
 from fastcnn.plan.bind import Bound
@@ -82,7 +82,7 @@ class Choices:
         made = self.makers.get(value)
         form = BYTES if made is None else instead.get(made, forms[made])
         wanted = {instead.get(k, forms[k]) for k in self.readers.get(value, ())} | ({BYTES} if value in self.outside else set())
-        cycles = 0.0 if wanted <= {form} else DEQUANTISE if form == BYTES else QUANTISE
+        cycles = 0.0 if wanted <= {form} else dequantise_cycles() if form == BYTES else quantise_cycles()
         return cycles * self.sizes[value] / _native.vector_length()
 
     def _total(self, forms: Sequence[int]) -> float:
@@ -176,7 +176,7 @@ def _costs(bound: Bound, b: BoundNode) -> tuple[float, float]:
     if b.node.op_type == "Gather":
         return PICK[BYTES] * vectors * _native.vector_length(), PICK[FLOATS] * vectors * _native.vector_length()
     if b.node.op_type == "QuantizeBytes":
-        return QUANTISE * vectors, SUM[FLOATS] * vectors
+        return quantise_cycles() * vectors, SUM[FLOATS] * vectors
     return MOVE[BYTES] * vectors, MOVE[FLOATS] * vectors
 
 
@@ -184,7 +184,8 @@ def _product_costs(b: BoundNode, spec: Spec | None, vectors: float) -> tuple[flo
     """Of a product on bytes, which may widen its input and quantise its output instead, and on floats."""
     added, table = b.args.has(RESIDUAL), b.args.has(TABLE)
     tail = ((SUM[BYTES] * added + TABLE_CYCLES[_native.current_isa()] * table) * vectors, (ROUND + SUM[FLOATS] * added) * vectors)
-    converted = (DEQUANTISE * b.args.spec(0).size + QUANTISE * (spec.size if spec is not None else 0)) / _native.vector_length()
+    made = spec.size if spec is not None else 0
+    converted = (dequantise_cycles() * b.args.spec(0).size + quantise_cycles() * made) / _native.vector_length()
     shape = _shape(b)
     if shape is None:                       # floats, without dot products
         return tail[BYTES] + converted, tail[FLOATS]

@@ -10,14 +10,13 @@ import numpy as np
 import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32, U8S8, Arithmetic
+from fastcnn.convolve.quantized_gemm import quantise_cycles
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import F32, Args, Spec
 from fastcnn.machine.clock import cycles_per_second
 from fastcnn.ops.window import resolve, two_axes
 from fastcnn.precision.products import output_axis
-
-QUANTISE = 6.0          # cycles for a vector of floats that becomes bytes; those that bytes become cost about half
 
 
 class Predicted(NamedTuple):
@@ -32,7 +31,7 @@ def predicted(node: Node, x: tuple[int, ...], w: tuple[int, ...], threads: int) 
     """For an input of these extents and weights of those."""
     shape = _conv_shape(node, x, w)
     ms = 1e3 / cycles_per_second()
-    entering = QUANTISE * float(np.prod(x)) / _native.vector_length() / threads
+    entering = quantise_cycles() * float(np.prod(x)) / _native.vector_length() / threads
     return Predicted(ms * _cycles(shape, FLOAT32, threads), ms * _cycles(shape, U8S8, threads), ms * entering)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32
+from fastcnn.convolve.quantized_gemm import dequantise_cycles, quantise_cycles
 from fastcnn.convolve.quantized_gemm import has_dots as has_dots
 from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.ir.graph import Activation, Node
@@ -20,9 +21,6 @@ from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import BoundNode, Lowering
 from fastcnn.ops.quantized.bytes import U8, walk_fields
 from fastcnn.ops.quantized.product_step import BIAS, FACTOR, TABLE
-
-DEQUANTISE, QUANTISE = 3.0, 6.0         # cycles a vector
-
 
 # (lowering, y, x, w, name of w): emits the product of floats.
 Emit = Callable[[Lowering, Tensor, Tensor, np.ndarray, str], None]
@@ -35,7 +33,7 @@ def pays(problem: Problem) -> bool:
     shape = replace(problem.shape, arithmetic=FLOAT32)
     floats, picked = ladder.choose(Problem(shape, own_places(shape))), ladder.choose(replace(problem, threads=1))
     vector = _native.vector_length()
-    converted = (DEQUANTISE * np.prod(shape.x_extents) + QUANTISE * np.prod(shape.y_extents)) / vector
+    converted = (dequantise_cycles() * np.prod(shape.x_extents) + quantise_cycles() * np.prod(shape.y_extents)) / vector
     return bool(ladder.cycles(floats, 1) + converted < ladder.cycles(picked, 1))
 
 

@@ -24,8 +24,8 @@ WITHOUT_DOTS = ("scalar", "avx2", "avx512")
 EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
 COPIED, PANEL = 2.0, 4.5  # of widened operands, cycles a vector of lanes: four values of x copied as 16 bits each; four of w (EPYC Zen 3)
 PACKED = (0, 1, 2, 4, 4)  # vectors that the epilogue packs for a row of so many: four at a time, of several rows where they divide four
-# Cycles of an element without vectors: it becomes a byte; a byte becomes it (EPYC Zen 3). The second is 0.3 in L1, of which the compiler makes
-# vectors, but 1.5 made the better picks of 0.3, 1.5 and 3.
+# Cycles of an element without vectors: it becomes a byte; a byte becomes it (EPYC Zen 3). The second is 0.3 in L1, of which the compiler
+# makes vectors, but 1.5 made the better picks of 0.3, 1.5 and 3.
 SCALAR_QUANTISE, SCALAR_DEQUANTISE = 7.0, 1.5
 
 

@@ -59,7 +59,7 @@ _ZEN4 = replace(_SAPPHIRE_RAPIDS, name="zen4", l1d_bytes=32 * KB, l2_bytes=1 * M
 # by the least regret on 326 layers; then load and panel for tiles three vectors wide, as fast alone and 1.01 to 1.09 times in networks
 # beside a busy neighbour: bench/notes/machine.md.
 _MILAN = replace(_ZEN, load=0.78, chains=4.2, panel=0.5, products=1.12, both_in=6.6, both_out=9.0, one_in=6.3, one_out=10.0,
-                 band=0.5, depthwise=1.38, gather=2.5, widened=3.2, quantise=3.5,
+                 band=0.5, depthwise=1.38, gather=2.5, widened=3.2, pairs=3.0, quantise=3.5,
                  dequantise=2.7)
 _ZEN3 = replace(_SAPPHIRE_RAPIDS, name="zen3", l1d_bytes=32 * KB, l2_bytes=512 * KB, wide=_MILAN, narrow=_MILAN, tile=150.0, line=10.0,
                 l2_weights=5.0, memory=5.2, again=500.0, stream=2.3, spill=2.2, ring_bytes=48 * KB)

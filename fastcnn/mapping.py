@@ -212,9 +212,14 @@ def is_derived(array: np.ndarray) -> bool:
 
 
 def _owner(array: np.ndarray) -> object:
-    owner: object = array
-    while isinstance(owner, (np.ndarray, memoryview)):
-        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+    owner: object = array.base
+    while owner is not None:
+        if isinstance(owner, np.ndarray):
+            owner = owner.base
+        elif type(owner) is memoryview:
+            owner = owner.obj
+        else:
+            break
     return owner
 
 

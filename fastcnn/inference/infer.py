@@ -38,7 +38,7 @@ def infer_node(node: Node, known: Known) -> None:
     except ODD:
         types, shapes = types_of(site), NOTHING
     for name, kind in zip(node.outputs, types):
-        if name and kind:
+        if kind and name:
             known.types[name] = kind
     for name, shape in zip(node.outputs, shapes):
         if not name or shape is None:

@@ -32,7 +32,7 @@ def broadcast(shapes: Sequence[Shape | None], why: str = "the shapes do not broa
     known = [shape for shape in shapes if shape is not None]
     if len(known) < len(shapes) or not known:
         return None
-    if all(shape == known[0] for shape in known) and None not in known[0]:
+    if known.count(known[0]) == len(known) and None not in known[0]:
         return list(known[0])
     rank = max(map(len, known))
     return [agreed(column, why) for column in zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in known))]

@@ -115,7 +115,7 @@ class Site:
     def expect(self, i: int, wanted: Sequence[Dim], why: str = "") -> None:
         """Raises Mismatch where input i is given and cannot have this shape."""
         shape = self.shape(i)
-        if shape is not None and (len(shape) != len(wanted) or any(map(differ, shape, wanted))):
+        if shape is not None and shape != tuple(wanted) and (len(shape) != len(wanted) or any(map(differ, shape, wanted))):
             raise Mismatch(why or f"input {i} is {list(shape)}, not {list(wanted)}")
 
     def axis(self, axis: int, rank: int) -> int:

@@ -48,14 +48,15 @@ def source_of(graph: Graph) -> Source:
     return Source(graph.nodes, graph.inputs, {name: (array.dtype, array.shape) for name, array in graph.constants.items()})
 
 
-def infer_changed(graph: Graph, known: Known, before: Source) -> list[tuple[Shape | None, Shape | None]]:
+def infer_changed(graph: Graph, known: Known, before: Source, after: Source) -> list[tuple[Shape | None, Shape | None]]:
     """Updates `known` after a rewrite: infers only from nodes and constants that have changed since, and what follows from them.
 
+    before, after  the Source of the inference that `known` has, and that of the graph now
     A rewrite may compute a value in another way under the same name. Returns the shapes, before and after, of the values that were
     inferred again.
     """
     same = set(map(id, before.nodes))
-    now = source_of(graph).constants
+    now = after.constants
     news = {name for name, kind in now.items() if before.constants.get(name) != kind}
     for name in news:
         known.types[name], known.shapes[name] = tensor_of(now[name][0]), now[name][1]

@@ -105,7 +105,7 @@ def is_control_flow(node: Node) -> bool:
 
 
 class Index:
-    """Lookup tables over a list of nodes: producer and consumers of each value, nodes of each operator. Built when first asked for."""
+    """Lookup tables over a list of nodes: producer and consumers of each value, the operators. Built when first asked for."""
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
@@ -127,11 +127,8 @@ class Index:
         return readers
 
     @lazy
-    def by_operator(self) -> dict[str, list[Node]]:
-        found: dict[str, list[Node]] = {}
-        for node in self.nodes:
-            found.setdefault(node.op_type, []).append(node)
-        return found
+    def operators(self) -> frozenset[str]:
+        return frozenset([node.op_type for node in self.nodes])
 
 
 @dataclass
@@ -185,7 +182,7 @@ class Graph:
 
     def operators(self) -> Set[str]:
         """The names of all operators in the graph, of any domain."""
-        return self._indexed().by_operator.keys()
+        return self._indexed().operators
 
     def node_names(self) -> set[str]:
         """The names of all nodes, including those in bodies of control flow."""

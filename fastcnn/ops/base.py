@@ -138,7 +138,7 @@ class Op:
 
         Raises DataDependent where lower() needs a value that only the run computes, beyond those that the shape rule needs.
         """
-        return all(spec is None or spec.dtype == F32 for spec in args.specs)
+        return all([spec is None or spec.dtype == F32 for spec in args.specs])
 
     def capped(self, args: Args) -> Spec | None:
         """The Capped output of operators like NonZero, with its largest possible extent; None for others, whose shapes are inferred."""

@@ -42,7 +42,7 @@ def describe(graph: Graph, value: str, like: str) -> None:
 
 def renamed(node: Node, names: Mapping[str, str]) -> Node:
     """The node with inputs renamed; names inside its bodies stay."""
-    if not any(v in names for v in node.reads):
+    if names.keys().isdisjoint(node.reads):
         return node
     return node.but(inputs=tuple(names.get(v, v) for v in node.inputs),
                    captures=tuple((inner, names.get(v, v)) for inner, v in node.captures))
@@ -91,7 +91,7 @@ class Bypass:
         for node in self.graph.nodes:
             if id(node) in self.gone:
                 continue
-            if any(v in self.written for v in node.outputs):
+            if self.written and not self.written.keys().isdisjoint(node.outputs):
                 node = node.but(outputs=tuple(self.written.get(v, v) for v in node.outputs))
             kept.append(renamed(node, names))
         self.graph.nodes = kept

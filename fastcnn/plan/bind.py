@@ -117,19 +117,28 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
         for name, spec in zip(node.outputs, outputs):
             if name and spec is not None:
                 bound.specs[name] = spec
-        padded = [*outputs, *[None] * (len(node.outputs) - len(outputs))]
-        if any([name and (spec is None or isinstance(spec, Capped)) for name, spec in zip(node.outputs, padded)]):
+        if not _all_known(node, outputs):
             bound.rest = list(nodes[k + 1:])
             return bound
     return bound
+
+
+def _all_known(node: Node, outputs: Sequence[Spec | None]) -> bool:
+    """Whether the nodes after this one can be bound: each output that has a name has a shape that the run does not change."""
+    for k, name in enumerate(node.outputs):
+        spec = outputs[k] if k < len(outputs) else None
+        if name and (spec is None or isinstance(spec, Capped)):
+            return False
+    return True
 
 
 def _args(node: Node, bound: Bound) -> Args:
     specs, values = [], []
     for name in node.inputs:
         value = bound.values.get(name) if name else None
-        spec = spec_of(value) if value is not None else bound.specs.get(name) if name else None
-        if value is None and spec is not None and 0 in spec.shape and not isinstance(spec, Capped):
+        if value is not None:
+            spec = spec_of(value)
+        elif (spec := bound.specs.get(name) if name else None) is not None and 0 in spec.shape and not isinstance(spec, Capped):
             value = np.empty(spec.shape, spec.dtype)        # without elements it is known before it is computed
         values.append(value)
         specs.append(spec)
@@ -152,8 +161,10 @@ def _check_budget(node: Node, outputs: Sequence[Spec | None], budget: Budget) ->
 
 def _nothing(node: Node, outputs: Sequence[Spec | None]) -> bool:
     """Whether every output is known to have no elements, so that there is nothing to compute."""
-    counted = [spec is not None and 0 in spec.shape and not isinstance(spec, Capped) for spec in outputs]
-    return all(counted) and len(counted) == len(node.outputs) and all(node.outputs)
+    for spec in outputs:
+        if spec is None or 0 not in spec.shape or isinstance(spec, Capped):
+            return False
+    return len(outputs) == len(node.outputs) and all(node.outputs)
 
 
 def _empties(outputs: Sequence[Spec | None]) -> list[np.ndarray]:
@@ -210,7 +221,7 @@ def _keep(bound: Bound, node: Node, results: Sequence[np.ndarray]) -> None:
 
 def _few_axes(specs: Sequence[Spec | None]) -> bool:
     """Whether the values have few enough axes for steps, not counting axes of extent 1."""
-    return all([spec is None or len(spec.shape) <= MAX_DIMS or len(spec.shape) - spec.shape.count(1) <= MAX_DIMS for spec in specs])
+    return not [spec for spec in specs if spec is not None and len(spec.shape) > MAX_DIMS < len(spec.shape) - spec.shape.count(1)]
 
 
 def _infer(node: Node, args: Args) -> tuple[Op | None, Sequence[Spec | None]]:
@@ -221,7 +232,7 @@ def _infer(node: Node, args: Args) -> tuple[Op | None, Sequence[Spec | None]]:
         return None, reference.infer_outputs(args)
     capped = op.capped(args)
     outputs = [capped] if capped is not None else reference.infer_outputs(args, asked)
-    if all(spec is not None or not name for name, spec in zip(node.outputs, outputs)):
+    if all([spec is not None or not name for name, spec in zip(node.outputs, outputs)]):
         return op if _few_axes(outputs) else None, outputs
     if asked:
         raise DataDependent(node.where(), *asked)

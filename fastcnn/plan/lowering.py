@@ -217,10 +217,10 @@ class StageLowering:
         return Tensor(Buffer(array.dtype, array.size, array), array.shape, dense_strides(array.shape))
 
     def packed(self, key: Hashable, make: Callable[[], np.ndarray], spec: Spec | None = None) -> Tensor:
-        if any(value is not None and name not in self.bound.constants for name, value in zip(self.node.inputs, self.args.values)):
+        own = self.node.inputs, self.args.values, self.bound.constants
+        if [name for name, value in zip(*own[:2]) if value is not None and name not in own[2]]:
             self._recall_weights()
             return self.constant(make())      # it depends on this shape: not to be kept for others
-        own = self.node.inputs, self.args.values, self.bound.constants
         if key not in self.packs and not self.packs.takes(key, spec) and not self.packs.borrows(key, *own):
             self._recall_weights()
             pack = resident(make())

@@ -10,6 +10,10 @@ from fastcnn.schema.vectors import VECTORS, check_vectors
 
 Shapes = Mapping[str, Shape]
 
+# Attributes with one entry (pads two) a spatial axis, and the least value of one.
+LENGTHS: tuple[tuple[str, int, int | None], ...] = (
+    ("kernel_shape", 1, 1), ("strides", 1, 1), ("dilations", 1, 1), ("pads", 2, None), ("output_padding", 1, 0))
+
 
 def check_graph(graph: Graph) -> None:
     """Raises ModelError naming the first node whose attributes, weights and inputs contradict each other."""
@@ -43,9 +47,9 @@ def _check_vector(node: Node, i: int, name: str, size: int | None, shapes: Shape
 
 def _check_lengths(node: Node, rank: int) -> None:
     """kernel_shape, strides, dilations and pads have one entry (pads two) a spatial axis, in range."""
-    for name, per_axis, least in (("kernel_shape", 1, 1), ("strides", 1, 1), ("dilations", 1, 1), ("pads", 2, None),
-                                  ("output_padding", 1, 0)):
-        value = node.attrs.get(name)
+    attrs = node.attrs
+    for name, per_axis, least in LENGTHS:
+        value = attrs.get(name)
         if value is None:
             continue
         if len(value) != per_axis * rank:
@@ -57,7 +61,7 @@ def _check_lengths(node: Node, rank: int) -> None:
 def _filter(node: Node, i: int, shapes: Shapes) -> tuple[int, ...] | None:
     """The shape of the filter when fully known, checked against kernel_shape and the number of axes of x."""
     shape = _shape(node, i, shapes)
-    sizes = tuple(d for d in shape or () if isinstance(d, int))
+    sizes = tuple([d for d in shape or () if isinstance(d, int)])
     if shape is None or len(sizes) < len(shape):
         return None
     if len(shape) < 3:

@@ -25,7 +25,7 @@ def shape_knowledge(graph: Graph) -> bool:
         graph.types, graph.shapes, graph.contents = found.types, found.shapes, found.contents
     else:
         known = Known(graph.types, shapes, graph.constants, graph.contents or {})
-        looked = infer_changed(graph, known, before)
+        looked = infer_changed(graph, known, before, now)
     graph.inferred_from = now
     return _sizes(after for _, after in looked) > _sizes(earlier for earlier, _ in looked)
 

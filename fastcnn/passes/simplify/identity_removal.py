@@ -17,7 +17,8 @@ def identity_removal(graph: Graph) -> bool:
     bypass = Bypass(graph)
     for node in graph.nodes:
         rule = NO_OPS.get(node.op_type)
-        if rule is None or node.domain or node.activation is not None or any([v in consumers or v in outputs for v in node.outputs[1:]]):
+        if rule is None or node.domain or node.activation is not None or (
+                len(node.outputs) > 1 and any([v in consumers or v in outputs for v in node.outputs[1:]])):
             continue
         source = rule(graph, node)
         if source:

@@ -63,6 +63,19 @@ def test_gemm_bias_residual_and_clamp(tile):
             assert_close(y, expected.clip(-0.25, 0.5), tolerance(19), f"n={n} Clip")
 
 
+@pytest.mark.parametrize("block", [1, 3, 100])
+def test_gemm_tiles_that_continue_a_row(tile, block):
+    """Tiles of one height go into one call, which takes as many as a block has and its k allows; k of 521 leaves two in a call."""
+    mr, nv, nr = tile
+    for k, tiles in ((7, 5), (521, 4)):
+        for ow in (tiles * mr, tiles * mr - 1):
+            case = Case(k, max(1, nr - 1), ow=ow, oh=2, x_gap=3, y_gap=5)
+            data = operands(case, 4)
+            expected = reference(case, data.x, data.w) + data.bias + data.residual
+            y = run_conv(case, data, nv=nv, bias=True, residual=True, block=block, fn="Relu")
+            assert_close(y, np.maximum(expected, 0), tolerance(k), f"k={k} ow={ow}")
+
+
 def test_gemm_taps_of_a_window(tile):
     mr, nv, nr = tile
     case = Case(5, nr, kh=2, kw=3, ow=mr, oh=2, dw=2, x_gap=1)

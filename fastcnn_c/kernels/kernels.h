@@ -31,6 +31,7 @@ typedef struct fc_rounding {
  * A interleaved tile computes two groups whose channels alternate in a and in b: for even j the sum is over a[.. + 2k], for odd j over
  * a[.. + 2k + 1]; c, bias and residual have one group after the other, so nv*V_LEN/2 columns each.
  * A half tile has n <= (nv-1)*V_LEN + V_LEN/2 and multiplies half of the last vector.
+ * The tiles after the first, `more` of them, continue its rows: tile u has rows u*mr to (u+1)*mr of a, c and residual.
  * Registers: mr*nv accumulators + nv of b + 1 of a.
  */
 typedef struct fc_tap {
@@ -53,6 +54,7 @@ typedef struct fc_gemm_args {
     float lo, hi;
     fc_rounding rounding;
     int accumulate;
+    size_t more;             /* tiles after the first; pairs have none */
     const void *prefetch;    /* the weights needed next: each step of k asks for the line here and goes prefetch_step bytes on */
     size_t prefetch_step;    /* 0 with prefetch NULL: nothing is asked for */
     size_t a_second, c_second, r_second;   /* pairs: how far the second half of the rows starts after the first, in a, c and residual */

@@ -15,6 +15,8 @@ enum { CACHE_LINE = 64, STREAM_AHEAD = 16384 };
  * thread of an EPYC Zen 4, 2026-11-29: 96x96, 192 to 48 channels 2420 -> 1800; 56x56, 64 to 256 with residual 1350 -> 970; 112x112, 32 to 48
  * 400 -> 450. resnet50 1.05, resnext50 1.06, efficientnet_v2_s 1.03, inception_v4 1.02 times as fast, mobilenet_v2 1.01. */
 enum { ASKED_FROM = 64 };
+/* TOGETHER: steps of k of the tiles of one call, beyond which what a call costs is nothing. */
+enum { TOGETHER = 1024 };
 
 typedef struct conv_run {
     const fc_conv *p;
@@ -117,21 +119,22 @@ static panel panel_of(const conv_run *c, int64_t image, int64_t g, int64_t j0, c
         .activates = c->slope || !fc_in_tile(p->fn)};
 }
 
-/* Pixels [x0, x1) of `rows` output rows from oy on, a: the first pixel of row oy. The taps are listed. */
-static void run_tile(const conv_run *c, panel *q, const float *a, int64_t oy, int64_t rows, int64_t x0, int64_t x1)
+/* Pixels from x0 on of `rows` output rows from oy on, in `count` tiles of `pixels` each; a: the first pixel of row oy. The taps are listed. */
+static void run_tiles(const conv_run *c, panel *q, const float *a, int64_t oy, int64_t rows, int64_t x0, int64_t pixels, int64_t count)
 {
     const fc_conv *p = c->p;
     fc_gemm_args *args = &q->args;
     args->c = q->y + oy * p->y_row + x0 * p->y_pixel;
     args->a = a + x0 * (int64_t)args->lda;
     args->residual = q->residual ? q->residual + oy * p->r_row + x0 * p->r_pixel : NULL;
+    args->more = (size_t)count - 1;
     const fc_gemm_kernels *gemm = fc_active->gemm;
-    (p->interleaved ? gemm->interleaved[x1 - x0] : rows == 2 ? gemm->pair[x1 - x0] : q->tile[x1 - x0])(args);
+    (p->interleaved ? gemm->interleaved[pixels] : rows == 2 ? gemm->pair[pixels] : q->tile[pixels])(args);
     for (int64_t i = 0; q->activates && !p->y_gap && i < rows; i++)
-        activate_pixels(p, args->c + i * p->y_row, x1 - x0, (int64_t)args->n, q->slope);
+        activate_pixels(p, args->c + i * p->y_row, pixels * count, (int64_t)args->n, q->slope);
 }
 
-/* The tile asks for as much of what the next block needs as its steps of k can. */
+/* The tiles ask for as much of what the next block needs as their k steps can. */
 static void ask_next_block(const conv_run *c, panel *q, int64_t k)
 {
     fc_range *r = &c->next->range[c->next->first];
@@ -142,7 +145,7 @@ static void ask_next_block(const conv_run *c, panel *q, int64_t k)
     c->next->first += r->at >= r->end;
 }
 
-/* What the tile of pass `pass` asks for: where later steps have weights to be asked for, these have every other tile. */
+/* What the tiles of pass `pass`, with k steps in all, ask for: where later steps have weights to be asked for, these have every other pass. */
 static void ask_ahead(const conv_run *c, panel *q, int64_t k, int64_t pass)
 {
     if (fc_prefetches(c->next)) {
@@ -155,13 +158,32 @@ static void ask_ahead(const conv_run *c, panel *q, int64_t k, int64_t pass)
     q->next += later ? 0 : k * (int64_t)q->next_step;
 }
 
+/* Pixel of an output row at which its tile `piece` begins: the larger tiles come first. */
+static int64_t first_in_row(const conv_run *c, int64_t piece)
+{
+    return c->p->ow / c->tiles_per_row * piece + fc_min(piece, c->p->ow % c->tiles_per_row);
+}
+
+/* Pixel, counted along the output rows of an image, at which tile t begins. */
+static int64_t first_pixel(const conv_run *c, int64_t t)
+{
+    return t / c->tiles_per_row * c->p->ow + first_in_row(c, t % c->tiles_per_row);
+}
+
+/* How many tiles from `piece` of a row on go into one call: those as large that multiply the same runs of k. */
+static int64_t tiles_together(const conv_run *c, int64_t piece, int64_t left, int64_t k)
+{
+    const int64_t larger = c->p->ow % c->tiles_per_row, same = piece < larger ? larger - piece : c->tiles_per_row - piece;
+    return c->by_row ? fc_min(fc_min(same, left), fc_ceil_div(TOGETHER, k)) : 1;
+}
+
 /* Tiles [t0, t1) of one panel, counted over the output rows of one image. `a` belongs to row oy0. */
 static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, int64_t t0, int64_t t1)
 {
     const fc_conv *p = c->p;
-    const int64_t per_row = c->tiles_per_row, low = p->ow / per_row, more = p->ow % per_row;
-    const int64_t together = p->pair && q->nv == FC_GEMM_PAIR_NV && per_row == 1 ? 2 : 1, k = p->kh * p->kw * p->ic;
-    const int64_t passes = fc_ceil_div(t1 - t0, together), width = q->nv * fc_active->vector_length;
+    const int64_t per_row = c->tiles_per_row, low = p->ow / per_row, larger = p->ow % per_row;
+    const int64_t paired = p->pair && q->nv == FC_GEMM_PAIR_NV && per_row == 1 ? 2 : 1, k = p->kh * p->kw * p->ic;
+    const int64_t passes = fc_ceil_div(t1 - t0, paired), width = q->nv * fc_active->vector_length;
     /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
      * buffers that the tile's own loads need. A matrix times a vector is a stream: of it, what lies the prefetch distance away. */
     const int stream = p->n * p->oh * p->ow == 1;
@@ -169,26 +191,23 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
     q->next_step = c->apart || (passes == 1 && !stream) ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
     if (fc_prefetches(c->prefetch) && q->next_step < CACHE_LINE)
         q->next_step = (size_t)fc_min(2 * (int64_t)q->next_step, CACHE_LINE);
-    int64_t pass = 0;
-    int64_t listed = -1, rows = 1, oy = t0 / per_row, piece = t0 % per_row, x0 = p->ow * piece / per_row, begun = x0;
-    int64_t carry = p->ow * piece % per_row;    /* tile `piece` begins at ow*piece/per_row; no division a tile: with a k of 27 that shows */
-    for (int64_t i = t0; i < t1; i += rows) {
-        carry += more;
-        const int64_t x1 = x0 + low + (carry >= per_row);
-        carry -= carry >= per_row ? per_row : 0;
-        rows = fc_min(together, t1 - i);
+    int64_t listed = -1, pass = 0, oy = t0 / per_row, piece = t0 % per_row, x0 = first_in_row(c, piece), begun = x0;
+    for (int64_t i = t0; i < t1;) {
+        const int64_t rows = fc_min(paired, t1 - i), count = rows == 2 ? 1 : tiles_together(c, piece, t1 - i, k);
+        const int64_t pixels = low + (piece < larger), x1 = x0 + count * pixels;
         if (!c->by_row || oy != listed)
             q->args.taps = (size_t)list_taps(c, oy, rows, x0, x1);
         listed = oy;
-        ask_ahead(c, q, k, pass++);
-        run_tile(c, q, a + (oy - oy0) * p->sh * c->row, oy, rows, x0, x1);
-        const int ends = ++piece == per_row;
+        ask_ahead(c, q, count * k, pass++);
+        run_tiles(c, q, a + (oy - oy0) * p->sh * c->row, oy, rows, x0, pixels, count);
+        i += rows * count;
+        piece += count;
         /* Pixels of a vector's plane have no gaps between them: a whole row is activated in one go. */
-        if (q->activates && p->y_gap && (ends || i + rows >= t1))
+        if (q->activates && p->y_gap && (piece == per_row || i >= t1))
             for (int64_t r = 0; r < rows; r++)
                 activate_pixels(p, q->y + (oy + r) * p->y_row + begun * p->y_pixel, x1 - begun, (int64_t)q->args.n, NULL);
         x0 = x1;
-        if (ends) {
+        if (piece == per_row) {
             oy += rows;
             piece = x0 = begun = 0;
         }
@@ -260,12 +279,6 @@ static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, in
         before = rows;
         r0 += rows;
     }
-}
-
-/* Pixel, counted along the output rows of an image, at which tile t begins. */
-static int64_t first_pixel(const conv_run *c, int64_t t)
-{
-    return t / c->tiles_per_row * c->p->ow + c->p->ow * (t % c->tiles_per_row) / c->tiles_per_row;
 }
 
 /* What tiles [t0, t1) of an image read of x and the residual and write to y, as far as tiles [t0 - count, t0) times `panels` panels can ask

@@ -105,6 +105,15 @@ def test_winograd_blocks_lie_near_l2_where_the_products_hide_the_weights(isa: st
         assert m == 4 and tiles <= 42
 
 
+def test_weights_that_l3_does_not_keep_are_read_once(plan_for: Callable[..., Machine]) -> None:
+    """100 rows of 2049 by 4096 columns: 34 MB of weights would come from memory for each block, where x comes from L3 for each panel."""
+    shape = ConvShape(1, 1, 2049, 4096, 1, 1, 1, 1, 1, 1, 0, 0, 1, 100, 1, 100)
+    whole = -(-shape.ow // _native.gemm_max_mr(2))
+    for l3_bytes, once in ((32 * MB, True), (256 * MB, False)):
+        plan_for("zen3", l2_bytes=512 * KB, l3_bytes=l3_bytes)
+        assert (blocking.block_tiles(shape, 2, places(shape), 1) == whole) == once
+
+
 @pytest.mark.skipif(_native.vector_length() != 16, reason="strips of a wide tile are 256 bytes with vectors of 16")
 def test_pixels_beyond_l2_are_written_in_wide_strips(machine: Machine) -> None:
     large, small = pointwise(side_of(machine.l2_bytes, 64), 16, 64), pointwise(14, 16, 64)

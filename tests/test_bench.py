@@ -176,7 +176,8 @@ def test_models_main_measures_precisions_side_by_side(tmp_path, capsys):
     assert bench_models.main(["lenet5", "--precision", "int8,weights-bf16", *quick, "--json", str(out)]) == 0
     entries = json.loads(out.read_text())["results"][0]["engines"]
     assert list(entries) == ["fastcnn int8", "fastcnn weights-bf16", "onnxruntime int8"]
-    assert entries["onnxruntime int8"]["difference"] < 0.05
+    if {"avx512_vnni", "avx_vnni"} & set(_native.cpu()["features"]):        # else onnxruntime saturates: it adds two products in 16 bits
+        assert entries["onnxruntime int8"]["difference"] < 0.05
     assert f"| {entries['onnxruntime int8']['difference']:.1e} |" in capsys.readouterr().out
 
 

@@ -337,9 +337,9 @@ def native(proto: ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("op_type", ["MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"])
 def test_dynamic_products(op_type):
-    """By what onnxruntime makes of them."""
+    """By what onnxruntime makes of them; of weights of seven bits, with which it cannot saturate on any CPU."""
     q = Quantised()
-    w = q.constant(q.rng.integers(-128, 128, (30, 6)).astype(np.int8))
+    w = q.constant(q.rng.integers(-64, 64, (30, 6)).astype(np.int8))
     scales, bias = q.constant(SCALES), q.constant(np.arange(6, dtype=np.float32))
     if op_type == "DynamicQuantizeMatMul":
         y = q.op(op_type, "x", w, scales, q.constant(np.zeros(6, np.int8)), bias, domain=MICROSOFT)

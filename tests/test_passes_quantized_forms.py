@@ -19,8 +19,8 @@ def whole(shape, dtype):
 
 
 def weights(shape, dtype):
-    """Signed ones of seven bits: onnxruntime adds two products in 16 bits where a CPU has no dot products of bytes, which saturates with eight.
-    Kernels are tested with eight bits against exact sums (test_kernel_qconv.py)."""
+    """Signed ones of seven bits: onnxruntime adds two products in 16 bits where a CPU has no dot products of bytes, which saturates
+    with eight. Kernels are tested with eight bits against exact sums (test_kernel_qconv.py)."""
     return whole(shape, dtype) if dtype is np.uint8 else np.asarray(RNG.integers(-64, 64, shape)).astype(dtype)
 
 
@@ -76,8 +76,8 @@ def test_integer_products(b, known):
 def test_quantised_convolution(x_type, w_type, per_channel, bias):
     scales = np.asarray(np.abs(real(4 if per_channel else ())) / 90 + 0.003, np.float32)
     zero = np.zeros(4, w_type) if per_channel else np.asarray(whole((), w_type))
-    given = {"x": whole((2, 6, 9, 8), x_type), "xs": np.array(0.02, np.float32), "xz": whole((), x_type), "w": weights((4, 3, 3, 3), w_type),
-             "ws": scales, "wz": zero, "ys": np.array(0.7, np.float32), "yz": whole((), x_type),
+    given = {"x": whole((2, 6, 9, 8), x_type), "xs": np.array(0.02, np.float32), "xz": whole((), x_type),
+             "w": weights((4, 3, 3, 3), w_type), "ws": scales, "wz": zero, "ys": np.array(0.7, np.float32), "yz": whole((), x_type),
              "b": RNG.integers(-9000, 9000, 4).astype(np.int32) if bias else None}
     check_native("QLinearConv", given, [name for name in WEIGHTS if given[name] is not None], opset=10, group=2, pads=[1, 1, 1, 1])
 

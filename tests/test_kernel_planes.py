@@ -30,9 +30,10 @@ class Case(Window):
 
 ALL = (1, 1)
 CASES = [
-    *(Case((5, width), before=ALL, after=ALL) for width in (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49)),
+    *(Case((5, width), before=ALL, after=ALL) for width in (1, 2, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 39, 41, 47, 48, 49)),
     *(Case((7, width), strides=(2, 2), before=ALL, after=ALL) for width in (1, 2, 3, 15, 16, 31, 32, 33, 34, 62, 63, 64, 65, 66, 95, 97)),
     *(Case((6, 20), channels=(ic, oc), before=ALL, after=ALL) for ic in (1, 2, 5) for oc in (1, 7, 8, 9, 16, 17)),
+    *(Case((6, 25), channels=(2, oc), before=ALL, after=ALL) for oc in (3, 4, 5, 11, 12, 13)),      # half an eight of channels
     *(Case((9, 21), before=ALL, after=ALL, block=block) for block in (1, 2, 3, 9)),
     Case((8, 40), (2, 2), (2, 2), channels=(8, 16)), Case((8, 40), (2, 2), after=ALL),
     Case((9, 33), (5, 5), (2, 2), before=(2, 2), after=(2, 2)),

@@ -216,6 +216,17 @@ def test_no_kernel_of_avx2_stores_with_a_mask(native):
     assert names and not found
 
 
+PLANES = [name for isa in _native.isas() if isa != "scalar" for name in _native.kernels(isa) if name.startswith("fc_planes_")]
+
+
+@pytest.mark.parametrize("kernel", PLANES)
+def test_registers_rows_of_planes_keep_their_sums(native, kernel):
+    widest = {"avx2": 12, "avx512": 16}[kernel.partition("__")[2]]
+    loops = innermost_fma_loops(native[kernel])
+    assert max(sum(i.is_fma for i in loop) for loop in loops) % widest == 0
+    assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
+
+
 @pytest.mark.parametrize("function, rows", [("vla", 8), ("too_tall", 10)])
 def test_registers_check_notices_spills(tmp_path, function, rows):
     compiler = os.environ.get("CC", "cc").split()

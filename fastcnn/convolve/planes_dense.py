@@ -24,7 +24,7 @@ BLOCK = 4                            # output rows of a band: 1 takes 1.06 times
 
 
 class PlanesDense(Rung):
-    """A tile of eight channels and two vectors of a row at a time."""
+    """A tile of eight channels and two vectors of a row at a time, with 16 registers of four and three."""
 
     name, on_planes = "planes dense", True
 

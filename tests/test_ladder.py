@@ -1,7 +1,7 @@
 """The ladder: every convolution and constant product has one row that says which rung computes it, tuning sees every rung."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from fastcnn.convolve.ladder import LADDER, candidates, changes_layout, choose, 
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.tensor import dense_strides
 from fastcnn.machine import current
+from fastcnn.machine.numbers import Machine
 from fastcnn.tune.trial import Trials
 
 SHAPES = {
@@ -119,7 +120,13 @@ LONE = {
     "depthwise stride 2 of small maps": ((16, 1, 3, 3), [1, 16, 20, 21], {"group": 16, "strides": [2, 2]}, "depthwise ring"),
     "dense": ((72, 80, 3, 3), [1, 80, 30, 31], {"strides": [2, 2]}, "GEMM in place"),
     "padded": ((24, 16, 3, 3), [1, 16, 30, 31], {"strides": [2, 2], "pads": [1] * 4}, "GEMM through a band"),
-    "one axis": ((24, 16, 3), [1, 16, 30], {"strides": [2]}, "GEMM in place"),
+    "one axis": ((24, 16, 3), [1, 16, 30], {"strides": [2]}, "planes dense"),
+    "few channels": ((8, 1, 3, 3), [1, 1, 28, 28], {"pads": [1] * 4}, "planes dense"),
+    "three of small maps": ((16, 3, 3, 3), [1, 3, 28, 28], {"strides": [2, 2], "pads": [1] * 4}, "planes dense"),
+    "half an eight": ((12, 12, 3, 3), [1, 12, 56, 56], {"pads": [1] * 4}, "planes dense"),
+    "every other pixel of a large map": ((32, 64, 1, 1), [1, 64, 112, 112], {"strides": [2, 2]}, "planes dense"),
+    "long sums": ((64, 32, 3, 3), [1, 32, 56, 56], {"strides": [2, 2], "pads": [1] * 4}, "GEMM through a band"),
+    "Winograd's": ((16, 16, 3, 3), [1, 16, 56, 56], {"pads": [1] * 4}, "Winograd F(4,3)"),
     "three axes": ((24, 16, 1, 3, 3), [1, 16, 3, 9, 9], {"strides": [1, 2, 2]}, "GEMM in place"),
 }
 
@@ -142,9 +149,11 @@ def test_what_has_one_way_only_has_a_row_too(kind: str, layer: bytes) -> None:
     assert (row.algorithm, row.source, row.predicted_ms) == (kind, "only", None) and "x" in str(row)
 
 
+@pytest.mark.parametrize("isa", ["avx2"], indirect=True)
 @pytest.mark.parametrize("kind", LONE)
-def test_a_lone_layer_has_a_row(kind: str) -> None:
+def test_a_lone_layer_has_a_row(kind: str, isa: str, plan_for: Callable[..., Machine]) -> None:
     w, x, attrs, expected = LONE[kind]
+    plan_for("zen3", l1d_bytes=32 << 10, l2_bytes=512 << 10, l3_bytes=32 << 20)
     rows = fastcnn.load(conv(w, x, **attrs), threads=1).choices()
     assert rows and {row.algorithm for row in rows} == {expected}
     assert all(row.node == "layer" and row.predicted_ms is not None and row.predicted_ms > 0 for row in rows)

@@ -48,6 +48,7 @@ class Rung(ABC):
     on_planes         x and y lie row-major; else channels last
     computed_weights  the run can pack them, with steps that move elements
     of_halves         operands may lie in memory as bfloat16
+    weighed           of a rung on planes: it pays where it takes clearly less time than the pick on pixels with two changes of layout
     """
 
     name: str
@@ -55,6 +56,7 @@ class Rung(ABC):
     on_planes = False
     computed_weights = False
     of_halves = False
+    weighed = False
 
     def takes(self, problem: Problem) -> bool:
         """Whether the rung can compute a problem: its attributes fit and covers() holds."""

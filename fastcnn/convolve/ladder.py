@@ -11,6 +11,7 @@ import numpy as np
 
 import fastcnn._native as _native
 from fastcnn.convolve.accuracy import FP32
+from fastcnn.convolve.arithmetic import WORD
 from fastcnn.convolve.bf16_gemm import BF16_GEMM
 from fastcnn.convolve.choice import Choice, Rung
 from fastcnn.convolve.compressed_gemm import COMPRESSED_GEMM
@@ -56,6 +57,12 @@ BY_NAME = {rung.name: rung for rung in LADDER}
 # Of its predicted time, beside bfloat16, whose own is right within a tenth: 0.63 to 0.82 on seven layers of 56x56x64 to 7x7x512, weights
 # from beyond L2 (Zen 5, one thread, 2026-11-29).
 WINOGRAD_TAKES = 0.8
+# Of the predicted time on pixels, for planes; for few output pixels, where rows are short and calls count. Of 55 layers of 1 to 128
+# channels of 14x14 to 224x224 those below take 0.42 to 0.92 of the measured time on pixels, those above 0.78 to 2.18, most over 0.93
+# (EPYC Zen 3, one thread, 2026-11-30: bench/notes/lone_layers.md).
+WORTH_IT, WORTH_IT_SMALL = 0.87, 0.75
+SMALL_MAP = 2048        # pixels
+FAR_BEYOND_L2 = 2       # times as large: its nearest parts are still there when they are read
 
 
 @cached
@@ -67,9 +74,16 @@ def choose(problem: Problem) -> Choice:
         rung = _shorter(replace(problem, threads=1))
         return rung.choose(problem) if rung is not None else choose(replace(problem, rounds=False, weights=FP32))
     for rung in LADDER:
-        if rung.takes(problem) and rung.pays(problem):
+        if rung.takes(problem) and rung.pays(problem) and not (rung.weighed and _faster_on_pixels(replace(problem, threads=1), rung)):
             return rung.choose(problem)
     return choose(problem.on_pixels())
+
+
+def _faster_on_pixels(problem: Problem, rung: Rung) -> bool:
+    """Whether the pick on pixels with its changes of layout is faster than a rung on planes, or nearly so. For one thread, as above."""
+    pixels, shape = choose(problem.on_pixels()), problem.shape
+    worth_it = WORTH_IT if shape.oh * shape.ow >= SMALL_MAP else WORTH_IT_SMALL
+    return cycles(rung.choose(problem), 1) > worth_it * (cycles(pixels, 1) + layout_cycles(problem, pixels))
 
 
 def _shorter(problem: Problem) -> Rung | None:
@@ -134,8 +148,11 @@ def cycles(choice: Choice, threads: int) -> float:
 
 def layout_cycles(problem: Problem, choice: Choice) -> float:
     """Predicted time of the copies to and from channels-last, in cycles; 0 where there are none."""
-    if not changes_layout(problem, choice):
-        return 0.0
-    shape, vector = problem.shape, _native.vector_length()
-    elements = math.prod(shape.x_extents) + math.prod(shape.y_extents)
-    return elements / vector * current().core(vector).gather / problem.threads
+    return copy_cycles(problem.shape.x_extents, problem.shape.y_extents) / problem.threads if changes_layout(problem, choice) else 0.0
+
+
+def copy_cycles(*maps: tuple[int, ...]) -> float:
+    """Predicted time of a change of layout of maps of these extents; far beyond L2 each goes to L3 and comes from there once more."""
+    elements, vector, machine = sum(map(math.prod, maps)), _native.vector_length(), current()
+    far = 2 * WORD * elements / machine.l3_weights if WORD * elements > FAR_BEYOND_L2 * machine.l2_bytes else 0.0
+    return elements / vector * machine.core(vector).gather + far

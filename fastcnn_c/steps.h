@@ -109,6 +109,11 @@
  * block: output rows that a band serves. */
 #define FC_FIELDS_conv_planes(I, F, V) \
     I(n) I(ic) I(oc) I(kh) I(kw) I(sh) I(sw) I(dh) I(dw) I(pt) I(pl) I(ih) I(iw) I(oh) I(ow) FC_FIELDS_EPILOGUE(I, F) I(block)
+/* y, x, w of each layer ; up to FC_MAX_DIMS convolutions of planes one after the other, each dense (as conv_planes) or depthwise (as
+ * depthwise_planes, ic = oc); entry i of a field is layer i's; x is ih x iw. w: lo, hi, a bias for each of oc, then as those steps have it.
+ * block: output rows of the last at a time. */
+#define FC_FIELDS_planes_chain(I, F, V) \
+    I(n) I(layers) I(ih) I(iw) I(block) V(depthwise) V(ic) V(oc) V(kh) V(kw) V(sh) V(sw) V(dh) V(dw) V(pt) V(pl) V(oh) V(ow)
 /* y, x, w [vector][rotation][kh][kw][lane], bias?, residual?, slope? ; c channels in groups of `width` inputs and outputs, a power of
  * two that a vector holds; whole vectors. block: output rows that a band serves. */
 #define FC_FIELDS_grouped(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(width) I(block) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
@@ -310,7 +315,7 @@
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(conv_compressed, fc_scratch_conv_compressed) X(conv_bf16, fc_scratch_conv_bf16) X(qconv, fc_scratch_qconv) X(quantise, fc_scratch_none) X(dequantise, fc_scratch_none) X(table, fc_scratch_none) \
     X(qadd, fc_scratch_none) X(qdepthwise, fc_scratch_qdepthwise) X(qpool, fc_scratch_none) X(qmul, fc_scratch_none) X(qprelu, fc_scratch_none) X(round_sum, fc_scratch_none) X(qaffine, fc_scratch_none) X(qmatmul, fc_scratch_qmatmul) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
-    X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(conv_planes, fc_scratch_conv_planes) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
+    X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(conv_planes, fc_scratch_conv_planes) X(planes_chain, fc_scratch_planes_chain) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \
     X(pad, fc_scratch_none) X(gather, fc_scratch_none) X(reduce, fc_scratch_reduce) X(norm_divisor, fc_scratch_none) X(norm_divide, fc_scratch_none) X(softmax, fc_scratch_softmax) \

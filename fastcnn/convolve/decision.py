@@ -6,10 +6,11 @@ from dataclasses import field
 from typing import Protocol
 
 import fastcnn._native as _native
+from fastcnn.convolve import planes_chain
 from fastcnn.convolve.accuracy import FASTEST, Accuracy
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.ladder import choose
-from fastcnn.convolve.shape import Problem
+from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.ir.record import dataclass
 
 
@@ -51,6 +52,9 @@ class Chooser(Protocol):
     def conv(self, problem: Problem) -> Decision:
         """Decides how to compute a convolution with constant weights."""
 
+    def chain(self, layers: tuple[ConvShape, ...]) -> bool:
+        """Decides whether convolutions from an input to an output stay on planes, where they can (fastcnn.convolve.planes_chain)."""
+
     def variant(self, key: str, names: Sequence[str], threads: int, make: Callable[[str], Timed]) -> Selection:
         """Chooses among variants with equal bits, of which the first is the planner's pick. make: builds a variant with its own weights."""
 
@@ -68,6 +72,9 @@ class CostModel:
 
     def conv(self, problem: Problem) -> Decision:
         return Decision(problem, choose(problem))
+
+    def chain(self, layers: tuple[ConvShape, ...]) -> bool:
+        return planes_chain.pays(layers)
 
     def variant(self, key: str, names: Sequence[str], threads: int, make: Callable[[str], Timed]) -> Selection:
         return Selection(names[0])

@@ -1,4 +1,4 @@
-"""A native stage: neighbours that run as one step are found, by rule or by measurement, then all is lowered."""
+"""A native stage: what runs as one step is found (chains on planes, fused neighbours), by rule or by measurement, then all is lowered."""
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
@@ -9,6 +9,7 @@ from fastcnn.convolve.decision import Selection
 from fastcnn.convolve.quantized_gemm import has_dots
 from fastcnn.fusions import FUSIONS, LAST
 from fastcnn.fusions.fused import Neighbours, fuse
+from fastcnn.fusions.planes_chain import with_chains
 from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan.bind import Bound
@@ -22,10 +23,12 @@ def lower_stage(planning: Planning, bound: Bound, nodes: Sequence[BoundNode], in
     """The nodes of one native stage as a program. inner: see StageLowering."""
     bound, nodes = _in_their_forms(bound, nodes, outputs)
     near, chooser = Neighbours(nodes, outputs, planning.sharing), planning.chooser
-    units = fuse(FUSIONS, nodes, near)
+    planes = {*inputs, *outputs}.difference(inner or ())
+    chained = with_chains(nodes, near, planes, bound.constants, chooser)
+    units = fuse(FUSIONS, chained, near)
     selected: dict[str, tuple[Unit, Selection]] = {}
     if chooser.measures:
-        for group in groups(units, fuse(FUSIONS, nodes, replace(near, proposes=True))):
+        for group in groups(units, fuse(FUSIONS, chained, replace(near, proposes=True))):
             variants, trial = group.variants(), partial(Trial, planning, bound, group, group.fused.reads[0] in inputs)
             strict = " strict" if any(chooser.accuracy.is_strict(part.name) for part in group.fused.parts) else ""
             selection = chooser.variant(group.key() + strict, list(variants), planning.sharing, trial)

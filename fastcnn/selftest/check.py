@@ -12,7 +12,7 @@ from fastcnn.convolve.accuracy import Accuracy
 from fastcnn.convolve.decision import CostModel, Decision
 from fastcnn.convolve.ladder import candidates
 from fastcnn.convolve.quantized_gemm import has_dots
-from fastcnn.convolve.shape import Problem
+from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.machine.current import current, using
 from fastcnn.passes import run_passes
 from fastcnn.plan.executor import Engine
@@ -38,6 +38,9 @@ class Preferring(CostModel):
     def conv(self, problem: Problem) -> Decision:
         wanted = [choice for choice in candidates(problem).values() if choice.kind == self.kind]
         return Decision(problem, wanted[0]) if wanted else super().conv(problem)
+
+    def chain(self, layers: tuple[ConvShape, ...]) -> bool:
+        return self.kind == "planes_chain"
 
 
 def self_test() -> list[Line]:

@@ -18,6 +18,10 @@ def convolutions(m: Maker) -> dict[str, Make]:
         "Conv, im2col": lambda: _between_poolings(m, m.normal(1, 17, 12, 13), m.normal(19, 17, 3, 3)).but(prefers="im2col"),
         "Conv of planes": lambda: m.one(
             "Conv", (2, 3, 19, 35), m.normal(19, 3, 3, 3), m.normal(19), pads=[1, 1, 1, 1], strides=[2, 2]).but(prefers="conv_planes"),
+        "Convs of planes": lambda: m.chain(
+            m.normal(2, 5, 19, 35), ("Conv", [m.normal(19, 5, 1, 1), m.normal(19)], {}), ("Relu", [], {}),
+            ("Conv", [m.normal(19, 1, 3, 3)], {"group": 19, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+            ("Conv", [m.normal(9, 19, 3, 3), m.normal(9)], {"pads": [1, 1, 1, 1]})).but(prefers="planes_chain"),
         "Conv in bfloat16": lambda: _between_poolings(m, m.halves(1, 16, 10, 12), m.halves(37, 16, 3, 3)).but(
             prefers="conv_bf16", precision="bf16"),
         "Conv, compressed weights": lambda: _between_poolings(m, m.halves(2, 16, 10, 12), m.halves(37, 16, 3, 3)).but(

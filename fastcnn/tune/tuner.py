@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
+from fastcnn.convolve import planes_chain
 from fastcnn.convolve.accuracy import FASTEST, FP32, Accuracy
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.decision import Decision, Selection, Timed
 from fastcnn.convolve.ladder import candidates, choose, cycles, layout_cycles, name_of
-from fastcnn.convolve.shape import Problem
+from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.convolve.winograd_cost import WORTH_IT
 from fastcnn.ir.errors import ConfigurationError
 from fastcnn.locks import Lock
@@ -62,6 +63,10 @@ class Tuner:
             listed = {name: picked for name, picked in candidates(problem).items() if picked.bits == alone.choice.bits}
             decision = self._decide(problem, listed)
             return decision if decision.source == "tuned" else replace(decision, source=alone.source, seconds=alone.seconds)
+
+    def chain(self, layers: tuple[ConvShape, ...]) -> bool:
+        """By prediction: on planes and on pixels the last bits differ, and what is timed has equal ones."""
+        return planes_chain.pays(layers)
 
     def variant(self, key: str, names: Sequence[str], threads: int, make: Callable[[str], Timed]) -> Selection:
         """By measurement of all of them."""

@@ -200,6 +200,7 @@ typedef struct fc_depthwise_rows_kernels {
 /* ---- planes: an output row of each of oc channels from rows of planes, padding in place ------------------------------------------
  * y[o*y_plane + j] = min(max(bias[o] + sum_{t < k} w(o, t) * x[taps[t] + j], lo), hi), o < oc, j < count; bias may be NULL
  * w(o, t) = w[(o/R*k + t)*R + o%R], R = FC_PLANES_ROWS: channels are padded to whole R. Whole vectors of x are read.
+ * ahead: a row of floats for each t, ahead_plane apart, that will be read soon and is asked for; or NULL.
  */
 enum { FC_PLANES_ROWS = 8 };
 
@@ -212,6 +213,8 @@ typedef struct fc_planes_args {
     const float *w, *bias;
     size_t oc, count;
     float lo, hi;
+    const float *ahead;
+    size_t ahead_plane;
 } fc_planes_args;
 
 typedef struct fc_planes_kernels {

@@ -15,10 +15,13 @@ static int64_t rows_seen(const fc_conv_planes *p, int64_t out_rows) { return (ou
 
 static int64_t taps_of(const fc_conv_planes *p) { return p->ic * p->kh * p->kw; }
 
-static size_t band_bytes(const fc_conv_planes *p)
+static int64_t plane_of(const fc_conv_planes *p)
 {
-    return fc_align_up((size_t)(p->ic * rows_seen(p, p->block) * planes_row_of(window_of(p)).floats) * sizeof(float));
+    const planes_row l = planes_row_of(window_of(p));
+    return planes_apart(&l, rows_seen(p, p->block));
 }
+
+static size_t band_bytes(const fc_conv_planes *p) { return fc_align_up((size_t)(p->ic * plane_of(p)) * sizeof(float)); }
 
 size_t fc_scratch_conv_planes(const void *params, int threads)
 {
@@ -29,7 +32,7 @@ size_t fc_scratch_conv_planes(const void *params, int threads)
 /* Where each tap of an output lies in the band, from its first row and column on. */
 static void list_taps(const fc_conv_planes *p, const planes_row *l, int64_t *taps)
 {
-    const int64_t plane = rows_seen(p, p->block) * l->floats;
+    const int64_t plane = plane_of(p);
     for (int64_t c = 0; c < p->ic; c++)
         for (int64_t r = 0; r < p->kh; r++)
             for (int64_t s = 0; s < p->kw; s++)
@@ -41,7 +44,7 @@ fc_status fc_run_conv_planes(const void *params, void *const *t, const fc_team *
     const fc_conv_planes *p = params;
     const planes_window window = window_of(p);
     const planes_row l = planes_row_of(window);
-    const int64_t plane = rows_seen(p, p->block) * l.floats, x_plane = p->ih * p->iw, y_plane = p->oh * p->ow;
+    const int64_t plane = plane_of(p), x_plane = p->ih * p->iw, y_plane = p->oh * p->ow;
     float *band = team->scratch;
     int64_t *taps = (int64_t *)(void *)((char *)team->scratch + band_bytes(p)), begin, end;
     fc_planes_args args = {.y_plane = (size_t)y_plane, .taps = taps, .k = (size_t)taps_of(p), .w = t[2], .bias = t[3], .oc = (size_t)p->oc,

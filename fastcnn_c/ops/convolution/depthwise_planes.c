@@ -11,11 +11,10 @@
 enum { BAND_BYTES = 24 * 1024 };    /* half of L1 */
 
 typedef struct layout {
-    int64_t tile;            /* output rows of a tile */
+    planes_depthwise kernels;
     planes_window window;
     planes_row row;
     int64_t batch, rows;     /* output rows of a batch, and the input rows they see */
-    fc_depthwise_rows_kernel many, one;
 } layout;
 
 typedef struct run {
@@ -27,15 +26,12 @@ typedef struct run {
 
 static layout layout_of(const fc_depthwise_planes *p)
 {
-    const fc_depthwise_rows_kernels *k = fc_active->depthwise_rows;
-    const int square = p->kh == p->kw && (p->kw == 3 || p->kw == 5 || p->kw == 7) && p->dh == 1 && p->dw == 1 && p->sh == p->sw;
-    const int64_t shape = square ? (p->kw - 3) / 2 : 0, reach = (p->kh - 1) * p->dh + 1;
-    layout l = {.tile = square ? k->tile_rows : 1, .many = square ? k->tile[shape][p->sw - 1] : k->any,
-                .one = square ? k->row[shape][p->sw - 1] : k->any,
+    const int64_t reach = (p->kh - 1) * p->dh + 1;
+    layout l = {.kernels = planes_depthwise_of(p->kh, p->kw, p->sh, p->sw, p->dh, p->dw),
                 .window = {.kw = p->kw, .sw = p->sw, .dw = p->dw, .pl = p->pl, .ih = p->ih, .iw = p->iw, .ow = p->ow}};
     l.row = planes_row_of(l.window);
     const int64_t fit = (BAND_BYTES / (l.row.floats * (int64_t)sizeof(float)) - reach) / p->sh + 1;
-    l.batch = fc_max(1, fc_min(fit, p->oh) / l.tile) * l.tile;
+    l.batch = fc_max(1, fc_min(fit, p->oh) / l.kernels.tile) * l.kernels.tile;
     l.rows = (l.batch - 1) * p->sh + reach;
     return l;
 }
@@ -64,14 +60,14 @@ static void run_plane(run *s, float *y, const float *x, int64_t begin, int64_t e
     const fc_depthwise_planes *p = s->p;
     const layout *l = s->l;
     for (int64_t next = begin; next < end;) {
-        const int64_t first = fc_max(begin, fc_min(next, end - l->tile)), last = fc_min(end, first + l->batch);
+        const int64_t first = fc_max(begin, fc_min(next, end - l->kernels.tile)), last = fc_min(end, first + l->batch);
         planes_fill(l->window, &l->row, s->band, x, first * p->sh - p->pt, (last - first - 1) * p->sh + (p->kh - 1) * p->dh + 1);
-        for (int64_t oy = first; oy < last; oy += l->tile)
-            if (last - first >= l->tile)
-                run_tile(s, y, first, fc_min(oy, last - l->tile), l->many);
+        for (int64_t oy = first; oy < last; oy += l->kernels.tile)
+            if (last - first >= l->kernels.tile)
+                run_tile(s, y, first, fc_min(oy, last - l->kernels.tile), l->kernels.many);
             else
                 for (int64_t row = oy; row < last; row++)
-                    run_tile(s, y, first, row, l->one);
+                    run_tile(s, y, first, row, l->kernels.one);
         next = last;
     }
 }

@@ -11,7 +11,7 @@ from graph_helper import model, node, onnxruntime_run
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.convolve import kept_width
+from fastcnn.convolve import kept_width, planes_chain
 from fastcnn.convolve.tile import MAX_NV
 from fastcnn.fusions import FUSIONS, LAST, conv_depthwise, conv_pool, fused
 from fastcnn.fusions.fused import Fused
@@ -61,6 +61,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         found.update(unit.op_type for unit in units if isinstance(unit, Fused))
         return units
     monkeypatch.setattr(fused, "absorb", recorded)
+    monkeypatch.setattr(planes_chain, "pays", lambda layers: False)        # a chain on planes leaves no neighbours
     monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
     monkeypatch.setattr(conv_pool, "SHARE_OF_L2", 0)
     return found

@@ -211,7 +211,8 @@ def test_stages_know_their_steps():
 def test_a_layer_of_one_channel_is_no_im2col():
     nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
     layer = model(nodes, {"x": [1, 1, 28, 28]}, {"y": TensorProto.FLOAT}, {"w": weights(32, 1, 3, 3)})
-    assert [row.algorithm for row in fastcnn.load(layer, threads=1).choices()] == ["GEMM in place"]
+    row, = fastcnn.load(layer, threads=1).choices()
+    assert row.algorithm in ("GEMM in place", "planes dense")       # by the machine
 
 
 @pytest.mark.parametrize("channels,strides,copies", [(3, [2, 2], 0), (3, [1, 1], 0), (17, [2, 2], 0), (32, [1, 1], 1)])

@@ -29,7 +29,8 @@ def conv(x: str, w: str, y: str, **attrs: object):
 
 def bottleneck(channels: int = 32, side: int = 96) -> bytes:
     constants = {"w": weights(channels, 8, 1, 1), "d": weights(channels, 1, 3, 3), "p": weights(12, channels, 1, 1)}
-    nodes = [conv("x", "w", "a"), helper.make_node("Relu", ["a"], ["b"]), conv("b", "d", "c", pads=[1, 1, 1, 1], group=channels),
+    first = helper.make_node("MaxPool", ["x"], ["q"], kernel_shape=[3, 3], pads=[1] * 4)        # else all of it could stay on planes
+    nodes = [first, conv("q", "w", "a"), helper.make_node("Relu", ["a"], ["b"]), conv("b", "d", "c", pads=[1, 1, 1, 1], group=channels),
              helper.make_node("Relu", ["c"], ["e"]), conv("e", "p", "y")]
     return model(nodes, {"x": [1, 8, side, side]}, ["y"], constants).SerializeToString()
 

@@ -29,14 +29,17 @@ Line = dict[str, Any]
 
 
 class Preferring(CostModel):
-    """The cost model, but for convolutions that one kind of step can compute: then that kind does, whether it pays or not."""
+    """The cost model, but for convolutions that one kind of step can compute: then that kind does, whether it pays or not.
+
+    Chains stay on planes where that kind is asked for, else their neighbours may be fused.
+    """
 
     def __init__(self, kind: str, accuracy: Accuracy):
         super().__init__(accuracy)
         self.kind = kind
 
     def conv(self, problem: Problem) -> Decision:
-        wanted = [choice for choice in candidates(problem).values() if choice.kind == self.kind]
+        wanted = [choice for choice in candidates(problem).values() if choice.kind == self.kind] if self.kind else []
         return Decision(problem, wanted[0]) if wanted else super().conv(problem)
 
     def chain(self, layers: tuple[ConvShape, ...]) -> bool:
@@ -97,7 +100,7 @@ def _cases() -> Iterator[tuple[str, Case]]:
 
 def _checked(name: str, level: str, case: Case, wanted: dict[str, Any]) -> Line:
     accuracy = Accuracy(precision=case.precision, weights=case.weights)
-    chooser = Preferring(case.prefers, accuracy) if case.prefers else CostModel(accuracy)
+    chooser = Preferring(case.prefers, accuracy)
     engine = Engine(run_passes(case.graph), 1, Packs(), None, chooser)
     with using(replace(current(), l2_bytes=SMALL_L2) if case.small_cache else current()):
         outputs = engine.run(case.feeds)

@@ -40,7 +40,7 @@ def layers(m: Maker) -> dict[str, Make]:
 def others(m: Maker) -> dict[str, Make]:
     """Other forms of these; bytes and integers, casts, indexing, sampling, recurrence."""
     return {
-        "ConvTranspose, long strides": lambda: m.one("ConvTranspose", (1, 9, 37), m.normal(9, 1, 32), strides=[8]),
+        "ConvTranspose, long strides": lambda: m.one("ConvTranspose", (1, 33, 37), m.normal(33, 1, 64), strides=[16]),
         "BatchNormalization": lambda: m.one("BatchNormalization", (1, 21, 5, 7), m.normal(21), m.normal(21), m.normal(21), m.positive(21)),
         "MeanVarianceNormalization": lambda: m.one("MeanVarianceNormalization", (2, 19, 7, 5)),
         "Resize, cubic": lambda: m.one("Resize", (1, 5, 7, 9), np.zeros(0, np.float32), np.array([1, 1, 2, 1.5], np.float32),

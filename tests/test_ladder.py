@@ -120,7 +120,7 @@ LONE = {
     "depthwise stride 2 of small maps": ((16, 1, 3, 3), [1, 16, 20, 21], {"group": 16, "strides": [2, 2]}, "depthwise ring"),
     "dense": ((72, 80, 3, 3), [1, 80, 30, 31], {"strides": [2, 2]}, "GEMM in place"),
     "padded": ((24, 16, 3, 3), [1, 16, 30, 31], {"strides": [2, 2], "pads": [1] * 4}, "GEMM through a band"),
-    "one axis": ((24, 16, 3), [1, 16, 30], {"strides": [2]}, "planes dense"),
+    "one axis": ((24, 16, 3), [1, 16, 30], {"strides": [2]}, "GEMM in place"),
     "few channels": ((8, 1, 3, 3), [1, 1, 28, 28], {"pads": [1] * 4}, "planes dense"),
     "three of small maps": ((16, 3, 3, 3), [1, 3, 28, 28], {"strides": [2, 2], "pads": [1] * 4}, "planes dense"),
     "half an eight": ((12, 12, 3, 3), [1, 12, 56, 56], {"pads": [1] * 4}, "planes dense"),

@@ -57,10 +57,9 @@ BY_NAME = {rung.name: rung for rung in LADDER}
 # Of its predicted time, beside bfloat16, whose own is right within a tenth: 0.63 to 0.82 on seven layers of 56x56x64 to 7x7x512, weights
 # from beyond L2 (Zen 5, one thread, 2026-11-29).
 WINOGRAD_TAKES = 0.8
-# Of the predicted time on pixels, for planes; for few output pixels, where rows are short and calls count. Of 55 layers of 1 to 128
-# channels of 14x14 to 224x224 those below take 0.42 to 0.92 of the measured time on pixels, those above 0.78 to 2.18, most over 0.93
-# (EPYC Zen 3, one thread, 2026-11-30: bench/notes/lone_layers.md).
-WORTH_IT, WORTH_IT_SMALL = 0.87, 0.71
+# Of the predicted time on pixels, for planes; for few output pixels, where rows are short and calls count. EPYC Zen 3, one
+# thread, 2026-11-30: bench/notes/lone_layers.md.
+WORTH_IT, WORTH_IT_SMALL = 0.96, 0.71
 SMALL_MAP = 2048        # pixels
 FAR_BEYOND_L2 = 2       # times as large: its nearest parts are still there when they are read
 

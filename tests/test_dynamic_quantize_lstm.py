@@ -16,10 +16,12 @@ INPUT_NAMES = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P
 
 
 def network(direction: str, dtype: type, columns: bool, batch: int, optional: bool,
-            **attrs: object) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
-    """columns: a scale and zero point for each column of the weights; optional: lengths, initial states and peepholes as well."""
+            weights: range | None = None, **attrs: object) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """columns: a scale and zero point for each column of the weights; optional: lengths, initial states and peepholes as well;
+    weights: what they may be, by default all of the type."""
     rng = np.random.default_rng(0)
     directions, limits = 2 if direction == "bidirectional" else 1, np.iinfo(dtype)
+    allowed = weights or range(limits.min, limits.max + 1)
     shape = (directions, 4 * HIDDEN) if columns else (directions,)
 
     def floats(*extents: int) -> np.ndarray:
@@ -27,7 +29,7 @@ def network(direction: str, dtype: type, columns: bool, batch: int, optional: bo
 
     constants = {"B": floats(directions, 8 * HIDDEN)}
     for name, rows in (("W", INPUTS), ("R", HIDDEN)):
-        constants[name] = rng.integers(limits.min, limits.max + 1, (directions, rows, 4 * HIDDEN)).astype(dtype)
+        constants[name] = rng.integers(allowed.start, allowed.stop, (directions, rows, 4 * HIDDEN)).astype(dtype)
         constants[f"{name}_scale"] = rng.uniform(0.002, 0.01, shape).astype(np.float32)
         constants[f"{name}_zero"] = np.zeros(shape, dtype) if columns else rng.integers(0, 100, shape).astype(dtype)
     if optional:
@@ -49,7 +51,8 @@ def network(direction: str, dtype: type, columns: bool, batch: int, optional: bo
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_like_onnxruntime(batch, direction, dtype, columns, optional):
-    model, feeds = network(direction, dtype, columns, batch, optional)
+    """Signed weights have seven bits: with eight, onnxruntime saturates where a CPU has no dot products of bytes."""
+    model, feeds = network(direction, dtype, columns, batch, optional, range(-64, 64) if dtype is np.int8 else None)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1            # with more, rows are quantised in as many parts
     wanted = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, feeds)

@@ -330,7 +330,10 @@ def test_cli_bench_quantises_the_network_for_every_engine_that_runs_bytes(capsys
     row, = json.loads(out)["results"]
     assert list(row["engines"]) == ["fastcnn", "fastcnn int8", "onnxruntime", "onnxruntime int8"]
     differences = {label: entry.get("difference", 0.0) for label, entry in row["engines"].items()}
-    assert differences["onnxruntime"] < 1e-5 and all(1e-4 < differences[f"{engine} int8"] < 0.1 for engine in ("fastcnn", "onnxruntime"))
+    assert differences["onnxruntime"] < 1e-5 and 1e-4 < differences["fastcnn int8"] < 0.1
+    # onnxruntime saturates where a CPU has no dot products of bytes: it adds two products in 16 bits
+    dots = {"avx512_vnni", "avx_vnni"} & set(fastcnn._native.cpu()["features"])
+    assert 1e-4 < differences["onnxruntime int8"] < (0.1 if dots else 1.0)
 
 
 def test_cli_bench_table_markdown_and_picture(capsys, tmp_path):

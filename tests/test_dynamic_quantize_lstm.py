@@ -6,6 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from quantized_models import SEVEN_BITS
 
 import fastcnn
 from fastcnn.reader.model_file import read
@@ -51,8 +52,7 @@ def network(direction: str, dtype: type, columns: bool, batch: int, optional: bo
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_like_onnxruntime(batch, direction, dtype, columns, optional):
-    """Signed weights have seven bits: with eight, onnxruntime saturates where a CPU has no dot products of bytes."""
-    model, feeds = network(direction, dtype, columns, batch, optional, range(-64, 64) if dtype is np.int8 else None)
+    model, feeds = network(direction, dtype, columns, batch, optional, range(-SEVEN_BITS, SEVEN_BITS + 1) if dtype is np.int8 else None)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1            # with more, rows are quantised in as many parts
     wanted = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, feeds)

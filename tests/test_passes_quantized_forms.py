@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from quantized_models import SEVEN_BITS
 from single_node import check_native
 
 from fastcnn.passes.standardise.quantized_forms import QUANTIZED_FORMS
@@ -19,9 +20,7 @@ def whole(shape, dtype):
 
 
 def weights(shape, dtype):
-    """Signed ones of seven bits: onnxruntime adds two products in 16 bits where a CPU has no dot products of bytes, which saturates
-    with eight. Kernels are tested with eight bits against exact sums (test_kernel_qconv.py)."""
-    return whole(shape, dtype) if dtype is np.uint8 else np.asarray(RNG.integers(-64, 64, shape)).astype(dtype)
+    return whole(shape, dtype) if dtype is np.uint8 else np.asarray(RNG.integers(-SEVEN_BITS, SEVEN_BITS + 1, shape)).astype(dtype)
 
 
 def real(shape, scale=3.0):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from graph_helper import model, onnxruntime_run
 from onnx import ModelProto, TensorProto, helper
-from quantized_models import Quantised, agree
+from quantized_models import SEVEN_BITS, Quantised, agree
 
 import fastcnn
 from fastcnn.ir.graph import Graph
@@ -337,9 +337,9 @@ def native(proto: ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("op_type", ["MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"])
 def test_dynamic_products(op_type):
-    """By what onnxruntime makes of them; of weights of seven bits, with which it cannot saturate on any CPU."""
+    """By what onnxruntime makes of them."""
     q = Quantised()
-    w = q.constant(q.rng.integers(-64, 64, (30, 6)).astype(np.int8))
+    w = q.constant(q.rng.integers(-SEVEN_BITS, SEVEN_BITS + 1, (30, 6)).astype(np.int8))
     scales, bias = q.constant(SCALES), q.constant(np.arange(6, dtype=np.float32))
     if op_type == "DynamicQuantizeMatMul":
         y = q.op(op_type, "x", w, scales, q.constant(np.zeros(6, np.int8)), bias, domain=MICROSOFT)

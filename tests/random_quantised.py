@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import random_writer
 from quantized_models import Quantised
 from random_graphs import Case
 
@@ -19,16 +20,10 @@ SPREAD = 74.0           # of random signed bytes
 
 
 @dataclass(frozen=True)
-class Value:
-    """A float tensor; scale: what it was quantised by, 0 where it was not."""
+class Value(random_writer.Value):
+    """scale: what it was quantised by, 0 where it was not."""
 
-    name: str
-    shape: tuple[int, ...]
     scale: float = 0.0
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape))
 
 
 @dataclass

@@ -99,7 +99,6 @@ cdef extern from "fastcnn.h" nogil:
     int64_t fc_gemm_pair(int64_t) noexcept
     int64_t fc_gemm_max_nv() noexcept
     int fc_winograd_whole_blocks(int64_t, int64_t) noexcept
-    int fc_depthwise_wide_pairs() noexcept
     size_t fc_gemm_packed_floats(int64_t, int64_t, int64_t) noexcept
     void fc_gemm_pack_b(float *, const void *, int64_t, int64_t, int64_t, int, int64_t) noexcept
     void fc_conv_pack(float *, const void *, int64_t, int64_t, int64_t, int64_t) noexcept

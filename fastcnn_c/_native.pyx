@@ -376,11 +376,6 @@ def pgemm_max_mr(int64_t nv):
     return fc_pgemm_max_mr(nv)
 
 
-def depthwise_wide_pairs():
-    """Whether depthwise kernels 5 and 7 columns wide are faster with two output rows at a time."""
-    return bool(fc_depthwise_wide_pairs())
-
-
 def winograd_whole_blocks(int64_t blocks, int64_t threads):
     """Whether each thread of a Winograd step computes whole blocks; else the threads share each block."""
     return bool(fc_winograd_whole_blocks(blocks, threads))

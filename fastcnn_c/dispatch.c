@@ -134,8 +134,6 @@ int64_t fc_gemm_max_mr(int64_t nv)
     return nv >= 1 && nv <= FC_GEMM_MAX_NV ? fc_active->gemm->max_mr[nv] : 0;
 }
 
-int fc_depthwise_wide_pairs(void) { return fc_active->depthwise->wide_pairs; }
-
 int64_t fc_qgemm_max_mr(int64_t nv)
 {
     return nv >= 1 && nv <= FC_GEMM_MAX_NV ? fc_active_bytes->qgemm->max_mr[nv] : 0;

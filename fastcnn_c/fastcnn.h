@@ -178,7 +178,6 @@ int64_t fc_qgemm_turns(int64_t nv);           /* rows of the tiles of 8-bit valu
 int64_t fc_pgemm_max_mr(int64_t nv);          /* and for bfloat16; 0 where there are no kernels for it */
 int fc_pgemm_halves(void);                   /* whether half a vector of columns has tiles of its own */
 int fc_pgemm_odd_runs(void);                 /* whether these take runs of k of an odd length */
-int fc_depthwise_wide_pairs(void);            /* two output rows at a time pay for windows 5 and 7 columns wide */
 int64_t fc_gemm_pair(int64_t ow);             /* vectors of the tile of two rows of ow pixels, 0: no such tile */
 
 /* Packing, once per model. packed is FC_ALIGN aligned, w at any address.

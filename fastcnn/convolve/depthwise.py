@@ -106,4 +106,4 @@ def tile_rows(shape: ConvShape) -> int:
     strides_along = (shape.sh, shape.sw, shape.dh, shape.dw) == (1, 1, 1, 1)
     if not strides_along or shape.ic > 1 or shape.oh < 2:
         return 1
-    return 2 if shape.kernel == (3, 3) or (shape.kw in (5, 7) and _native.depthwise_wide_pairs()) else 1
+    return 2 if shape.kernel == (3, 3) or shape.kw in (5, 7) else 1

@@ -49,7 +49,6 @@ typedef struct fc_softmax_kernels {
  *   w(t, c)    = w[(v*kh*kw + t)*V_LEN + l], read in whole vectors
  *   act   PRelu by slope[c] when slope is not NULL;  clamp to [lo, hi]
  *   row[(kw - 3)/2][sw - 1] and pair[(kw - 3)/2] (stride 1) read kh only, pair[0] takes it for 3; window reads kh, kw, sw, dw.
- *   wide_pairs: pair[1] and pair[2] are faster than two rows
  * band  band[v*plane + p*V_LEN + l] = x[p*pixel + v*V_LEN + l], p < count, channels past n are 0 up to the end of their vector
  * put   y[p*pixel + c] = x[p*x_pixel + c], p < count, c < n
  * mean  y[c] = sum of x[p*pixel + c] over p < count, in four sums that go round, * scale, c < n
@@ -95,7 +94,6 @@ typedef void (*fc_depthwise_direct_kernel)(const fc_depthwise_direct_args *args)
 
 typedef struct fc_depthwise_kernels {
     fc_depthwise_kernel row[3][2], pair[3], window;
-    int wide_pairs;
     fc_depthwise_direct_kernel direct[2], edge;
     void (*band)(float *band, size_t plane, const float *x, size_t pixel, size_t count, size_t n);
     void (*put)(float *y, size_t pixel, const float *x, size_t x_pixel, size_t count, size_t n);

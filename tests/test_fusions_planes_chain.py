@@ -113,7 +113,8 @@ def test_planes_chain_is_shown_among_the_choices(monkeypatch):
     loaded = fastcnn.load(proto(BLOCK), threads=1)
     loaded.prepare({"x": (1, C, 96, 96)})
     (row,) = loaded.choices()
-    assert row.algorithm == "planes_chain" and row.source == "fused" and "[" not in str(row)
+    assert row.algorithm == "planes_chain" and row.source == "fused"
+    assert row.layer == f"96x96x{C}, 1x1, 3x3" and "[" not in str(row)
 
 
 def pair(channels: int, side: int) -> tuple[ConvShape, ConvShape]:

@@ -117,6 +117,13 @@ def _layer(fields: Mapping[str, Any]) -> str:
     """The shapes of a step without a decision, from its fields."""
     if {"m", "n", "k"} <= fields.keys():
         return f"{fields['m']}x{fields['k']} by {fields['k']}x{fields['n']}"
-    sizes = [f"{fields['ih']}x{fields['iw']}x{fields['ic']}"] if {"ih", "iw", "ic"} <= fields.keys() else []
-    window = [f"{fields['kh']}x{fields['kw']}"] if {"kh", "kw"} <= fields.keys() else []
-    return ", ".join(sizes + window) or "whole"
+    return ", ".join(_sides(fields, "ih", "iw", "ic")[:1] + _sides(fields, "kh", "kw")) or "whole"
+
+
+def _sides(fields: Mapping[str, Any], *names: str) -> list[str]:
+    """The fields side by side, "3x3": a text for each layer of a step of several, whose fields have a value a layer; none without the fields."""
+    if not set(names) <= fields.keys():
+        return []
+    values = [fields[name] for name in names]
+    layers = next((len(value) for value in values if isinstance(value, Sequence)), 1)
+    return ["x".join(map(str, sizes)) for sizes in zip(*(value if isinstance(value, Sequence) else [value] * layers for value in values))]

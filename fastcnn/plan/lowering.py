@@ -271,7 +271,7 @@ class StageLowering:
         self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.most, fields))
         self.info.append(StepInfo(kind, self.name, work, self.made))
         if kind in ONLY or (not isinstance(self.unit, BoundNode) and kind != "copy"):
-            shown = {name: fields[name] for name in SHOWN if not isinstance(fields.get(name, ()), Sequence)}
+            shown = {name: fields[name] for name in SHOWN if name in fields}
             self.chosen.append(Chosen(self.name, self.unit.op_type, kind, shown, self.most))
 
     def dense_output(self, i: int = 0) -> bool:

@@ -121,7 +121,7 @@ def _layer(fields: Mapping[str, Any]) -> str:
 
 
 def _sides(fields: Mapping[str, Any], *names: str) -> list[str]:
-    """The fields side by side, "3x3": a text for each layer of a step of several, whose fields have a value a layer; none without the fields."""
+    """The fields side by side, "3x3": one text, or one a layer where fields have a value for each; none where a field is missing."""
     if not set(names) <= fields.keys():
         return []
     values = [fields[name] for name in names]

@@ -15,6 +15,8 @@ import pytest
 
 from fastcnn import _native
 
+# What a build holds, whether or not this CPU runs it: code that was changed where it cannot run has to be looked at too.
+LEVELS = "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_amx"
 TILE = re.compile(r"fc_gemm_f32_(pair_|interleaved_|half_)?(\d+)x(\d+)__(avx2|avx512)$")
 THIRDS = 9          # rows up to which one and a half vectors are three halves (isa/avx512.c: FC_GEMM_HALVES_MR)
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
@@ -142,7 +144,7 @@ def native() -> dict[str, list[Instruction]]:
 
 
 @pytest.mark.parametrize("kernel",
-                         [name for isa in _native.isas() for name in _native.kernels(isa) if TILE.match(name)])
+                         [name for level in LEVELS for name in _native.kernels(level) if TILE.match(name)])
 def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
     kind, mr, nr, isa = TILE.match(kernel).groups()
     vector = {"avx2": 8, "avx512": 16}[isa]
@@ -155,7 +157,7 @@ def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
     assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
 
 
-QUADS = [name for level in _native.levels() if level not in ("scalar", "avx512_amx") for name in _native.kernels(level)
+QUADS = [name for level in LEVELS if level != "avx512_amx" for name in _native.kernels(level)
          if re.search(r"(qgemm|qwide)_u8s8_\d+x\d+__", name)]
 
 
@@ -179,14 +181,14 @@ def test_registers_tile_of_pairs_stores_no_vector_inside_the_loops_over_k(native
 
 
 def test_registers_tiles_of_bytes_that_take_turns_keep_their_sums(native):
-    for kernel in [name for level in _native.levels() for name in _native.kernels(level) if name.partition("__")[0].endswith("_turns")]:
+    for kernel in [name for level in LEVELS for name in _native.kernels(level) if name.partition("__")[0].endswith("_turns")]:
         mr, nr = map(int, re.search(r"_(\d+)x(\d+)_", kernel).groups())
         assert {sum(i.is_fma for i in loop) for loop in innermost_fma_loops(native[kernel])} == {mr * nr // 16}
         kept = [i for i in native[kernel] if i.stores_vector and "(%rsp" in i.operands]
         assert not stores(native[kernel]) and not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"
 
 
-ROWS = [name for isa in _native.isas() if isa == "avx512" for name in _native.kernels(isa) if "depthwise_rows" in name]
+ROWS = [name for name in _native.kernels("avx512") if "depthwise_rows" in name]
 
 
 @pytest.mark.parametrize("kernel", ROWS)
@@ -196,8 +198,7 @@ def test_registers_rows_of_depthwise_convolutions_keep_their_sums(native, kernel
     assert not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"
 
 
-DEPTHWISE = [name for isa in _native.isas() if isa == "avx2" for name in _native.kernels(isa)
-             if re.match(r"fc_depthwise_f32_(k[35]s1|k3s2)__", name)]
+DEPTHWISE = [name for level in LEVELS for name in _native.kernels(level) if re.match(r"fc_depthwise_f32_(k[35]s1|k3s2)__", name)]
 
 
 @pytest.mark.parametrize("kernel", DEPTHWISE)
@@ -211,12 +212,12 @@ def test_registers_tile_of_a_depthwise_convolution_sets_no_sum_aside(native, ker
 
 def test_no_kernel_of_avx2_stores_with_a_mask(native):
     """Such a store takes 12 to 20 cycles on some CPUs; v_store_tail goes by the bits of its count instead."""
-    names = {name for level in _native.levels() if level.startswith("avx2") for name in _native.kernels(level)}
+    names = {name for level in LEVELS if level.startswith("avx2") for name in _native.kernels(level)}
     found = {name for name in names for i in native.get(name, ()) if re.match(r"vp?maskmov", i.name) and i.stores_vector}
     assert names and not found
 
 
-PLANES = [name for isa in _native.isas() if isa != "scalar" for name in _native.kernels(isa) if name.startswith("fc_planes_")]
+PLANES = [name for level in LEVELS for name in _native.kernels(level) if name.startswith("fc_planes_")]
 
 
 @pytest.mark.parametrize("kernel", PLANES)

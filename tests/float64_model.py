@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto
 
-from fastcnn.ir.graph import Node
+from fastcnn.ir.graph import Graph, Node
 from fastcnn.reader import read
 from fastcnn.reference import evaluate
 
+Values = dict[str, Any]
 TRIALS = 16
 ULP = 2.0 ** -23        # that operators give the exact result of operands so near is all that a normalisation can promise
 # Operators that give elements of their inputs, or round nothing.
@@ -22,6 +24,8 @@ EXACT = frozenset({
     "Abs", "ArgMax", "Cast", "Clip", "Concat", "Constant", "DepthToSpace", "DequantizeLinear", "Dropout", "Flatten", "Gather", "Greater",
     "Identity", "Less", "Max", "MaxPool", "Min", "Neg", "Pad", "QuantizeLinear", "ReduceMax", "ReduceMin", "Relu", "Reshape", "Shape",
     "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "TopK", "Transpose", "Unsqueeze", "Where"})
+# Operators whose last output says where along `axis` of the input the elements lie: one that is as good as the exact one may be picked.
+PICKS = {"ArgMax": 0, "ArgMin": 0, "TopK": -1}          # and their axis where none is given
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Inputs that stay what they are.
 PARAMETERS = {"Resize": (1, 2, 3), "Upsample": (1,), "QuantizeLinear": (1, 2), "DequantizeLinear": (1, 2)}
@@ -45,18 +49,42 @@ FLOAT32 = Rounding()
 
 
 @dataclass(frozen=True)
+class Picked:
+    """The input of an operator that picks elements along an axis, and how far its elements are off over the trials."""
+
+    given: np.ndarray
+    axis: int
+    off: float
+
+    def allows(self, got: np.ndarray, exact: np.ndarray) -> bool:
+        """Whether all indices are inside and what lies there is as large as what lies at the exact ones, as far as both may be off."""
+        size = self.given.shape[self.axis]
+        return bool(((got >= 0) & (got < size)).all()) and bool((np.abs(self._at(got) - self._at(exact)) <= 4 * self.off).all())
+
+    def _at(self, indices: np.ndarray) -> np.ndarray:
+        whole = indices if indices.ndim == self.given.ndim else np.expand_dims(indices, self.axis)
+        return np.take_along_axis(self.given, whole.astype(np.int64), self.axis)
+
+
+@dataclass(frozen=True)
 class Condition:
-    """An output in float64, the least and the largest value of each element over the trials, and the root of its mean square deviation."""
+    """An output in float64, the least and the largest value of each element over the trials, and the root of its mean square deviation.
+
+    picked  of an output that says where elements lie: what lies there, a Condition for any indices
+    """
 
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
     rms: float
+    picked: Picked | None = None
 
     def allows(self, got: np.ndarray, close: float, share: float = 0.0) -> bool:
         """Whether each element is within `close` of the largest, or within twice what trials show and `share` of the rms of all."""
         if got.shape != self.value.shape:
             return False
+        if self.picked is not None:
+            return self.picked.allows(got, self.value)
         if self.value.dtype.kind != "f":                 # whole steps
             step = np.ceil(share * self.rms)
             return bool(((got >= self.low - step) & (got <= self.high + step)).all())
@@ -71,17 +99,28 @@ class Condition:
 
 def conditions(model: ModelProto, feeds: Mapping[str, np.ndarray], rounding: Rounding = FLOAT32) -> list[Condition]:
     """The Condition of each output, by trials with other roundings."""
-    exact = outputs_of(model, feeds)
-    trials = [outputs_of(model, feeds, rounding, np.random.default_rng(seed)) for seed in range(TRIALS)]
-    return [_condition(value, [trial[k] for trial in trials]) for k, value in enumerate(exact)]
+    graph = read(model)
+    exact = values_of(graph, feeds)
+    trials = [values_of(graph, feeds, rounding, np.random.default_rng(seed)) for seed in range(TRIALS)]
+    picks = {node.outputs[-1]: node for node in graph.nodes if node.op_type in PICKS}
+    return [_condition(exact[info.name], [trial[info.name] for trial in trials], _picked(picks.get(info.name), exact, trials))
+            for info in graph.outputs]
 
 
-def _condition(value: np.ndarray, trials: Sequence[np.ndarray]) -> Condition:
+def _picked(node: Node | None, exact: Values, trials: Sequence[Values]) -> Picked | None:
+    if node is None:
+        return None
+    given = exact[node.inputs[0]].astype(np.float64)
+    off = max(np.abs(trial[node.inputs[0]] - given).max(initial=0) for trial in trials)
+    return Picked(given, int(node.attrs.get("axis", PICKS[node.op_type])), float(off))
+
+
+def _condition(value: np.ndarray, trials: Sequence[np.ndarray], picked: Picked | None) -> Condition:
     every = np.stack([value, *trials])
     with np.errstate(invalid="ignore"):
         off = np.abs(every[1:].astype(np.float64) - value)
     finite = off[np.isfinite(off)]
-    return Condition(value, *_ends(every), float(np.sqrt(np.mean(finite ** 2))) if finite.size else 0.0)
+    return Condition(value, *_ends(every), float(np.sqrt(np.mean(finite ** 2))) if finite.size else 0.0, picked)
 
 
 def _ends(every: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,10 +129,9 @@ def _ends(every: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return wide.min(0), wide.max(0)
 
 
-def outputs_of(model: ModelProto, feeds: Mapping[str, np.ndarray], rounding: Rounding = FLOAT32,
-               rng: np.random.Generator | None = None) -> list[np.ndarray]:
-    """The outputs in float64; rng: with values that are off."""
-    graph = read(model)
+def values_of(graph: Graph, feeds: Mapping[str, np.ndarray], rounding: Rounding = FLOAT32,
+              rng: np.random.Generator | None = None) -> Values:
+    """All values of the graph in float64; rng: with values that are off."""
     values = {"": None, **graph.constants, **feeds}
     values |= {name: _wide(value) for name, value in values.items()}
     for node in graph.nodes:
@@ -101,7 +139,7 @@ def outputs_of(model: ModelProto, feeds: Mapping[str, np.ndarray], rounding: Rou
         with np.errstate(all="ignore"):
             made = [_wide(value) for value in evaluate(node, given, opsets=graph.opsets)]
         values.update(zip(node.outputs, made if rng is None else _disturbed(node, made, rounding, rng)))
-    return [values[info.name] for info in graph.outputs]
+    return values
 
 
 def _wide(value: np.ndarray | None) -> np.ndarray | None:

@@ -18,7 +18,7 @@ from unittest import mock
 import numpy as np
 import onnxruntime
 import pytest
-from float64_model import FLOAT32, Picked, Rounding, conditions
+from float64_model import FLOAT32, TRIALS, Picked, Rounding, conditions
 from random_graphs import Case, random_model
 from random_quantised import random_quantised
 
@@ -74,6 +74,7 @@ FOUND = {
     ("fp32", 703014): "no fault: onnxruntime rounds a coordinate of Resize, 14 / (28 / 26), to below 13",
     ("fp32", 715789): "no fault: InstanceNormalization of a constant",
     ("fp32", 801460): "no fault: ArgMax over pixels that an Upsample made of equal ones",
+    ("quantised", 820609): "no fault: two ties under a window, both rounded up, make a third of its mean",
     ("quantised", 94): "bytes that a table limits were read by the zero point before it (2026-11-30)",
     ("quantised", 1040): "floats or bytes were chosen by the number of threads, which changed bits (2026-11-30)",
     ("quantised", 119): "limits behind a quantised average were dropped (2026-11-30)"}
@@ -136,13 +137,14 @@ def differences(case: Case, feeds: dict[str, np.ndarray], results: Sequence[Sequ
             yield f"{output.name}: other bits on two threads"
         elif not close(one, want):
             doubted.append(k)
-    known = conditions(case.model, feeds, variant.rounding) if doubted else []
+    for trials in TRIALS:
+        known = conditions(case.model, feeds, variant.rounding, trials) if doubted else []
+        doubted = [k for k in doubted if not known[k].allows(results[0][k], CLOSE, variant.share)]
     for k in doubted:
         got, want = results[0][k], wanted[k]
-        if not known[k].allows(got, CLOSE, variant.share):
-            off = np.abs(got.astype(np.float64) - want)
-            name, largest = case.model.graph.output[k].name, np.nanmax(np.abs(want))
-            yield f"{name}: off by {np.nanmax(off):.3g} of {largest:.3g}, {(got != want).sum()} elements"
+        off = np.abs(got.astype(np.float64) - want)
+        name, largest = case.model.graph.output[k].name, np.nanmax(np.abs(want))
+        yield f"{name}: off by {np.nanmax(off):.3g} of {largest:.3g}, {(got != want).sum()} elements"
 
 
 def close(got: np.ndarray, want: np.ndarray) -> bool:

@@ -15,6 +15,8 @@ from peers import skip_old
 
 import fastcnn  # noqa: F401  (selects the instruction set)
 from fastcnn import _native
+from fastcnn.convolve import planes_chain
+from fastcnn.convolve.planes_dense import PlanesDense
 from fastcnn.machine.current import using
 from fastcnn.machine.numbers import Machine
 from fastcnn.machine.table import ROWS
@@ -90,6 +92,13 @@ def plan_for() -> Iterator[Callable[..., Machine]]:
     """plan_for("zen4", l2_bytes=600_000): until the test ends plans are made for that row, with these numbers instead of its own."""
     with ExitStack() as stack:
         yield lambda row="ice_lake", **numbers: stack.enter_context(using(replace(ROWS[row], **numbers)))
+
+
+@pytest.fixture
+def on_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans keep every layer on pixels, whatever the machine says of planes."""
+    monkeypatch.setattr(PlanesDense, "pays", lambda self, problem: False)
+    monkeypatch.setattr(planes_chain, "pays", lambda layers: False)
 
 
 @pytest.fixture(params=["scalar", "avx512_vnni", "avx512_amx"])

@@ -17,6 +17,11 @@ RNG = np.random.default_rng(0)
 STRICT = {"accuracy": "strict"}
 
 
+@pytest.fixture(autouse=True)
+def where_winograd_pays(on_pixels, plan_for):
+    plan_for("ice_lake")
+
+
 def network(*nodes: tuple[str, tuple[int, ...], dict], x: tuple[int, ...] = (1, 64, 28, 28), fed: bool = False) -> ModelProto:
     """Convolutions one after the other: (operator, shape of w, attributes), named c0, c1 ...; fed: weights may be given by the caller."""
     made = [helper.make_node(op, ["x" if k == 0 else f"y{k - 1}", f"w{k}"], [f"y{k}"], f"c{k}", **attrs)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import fastcnn
-from fastcnn.convolve.planes_dense import PlanesDense
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Graph, Node, ValueInfo
 from fastcnn.ir.tensor import Buffer
@@ -209,8 +208,7 @@ def test_stages_know_their_steps():
     assert isinstance(stage, Stage) and "only" in {step.node for step in stage.steps}
 
 
-def test_a_layer_of_one_channel_is_no_im2col(monkeypatch):
-    monkeypatch.setattr(PlanesDense, "pays", lambda self, problem: False)        # on pixels, whatever the machine
+def test_a_layer_of_one_channel_is_no_im2col(on_pixels):
     nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
     layer = model(nodes, {"x": [1, 1, 28, 28]}, {"y": TensorProto.FLOAT}, {"w": weights(32, 1, 3, 3)})
     assert [row.algorithm for row in fastcnn.load(layer, threads=1).choices()] == ["GEMM in place"]

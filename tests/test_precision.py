@@ -11,7 +11,6 @@ from onnx import helper, numpy_helper
 import fastcnn
 from fastcnn import _native
 from fastcnn.convolve.bf16_gemm import Bf16Gemm, rounded
-from fastcnn.convolve.planes_dense import PlanesDense
 
 
 @pytest.mark.parametrize("level", ["scalar", "avx512_vnni", "avx512_amx"])
@@ -43,10 +42,9 @@ def test_load_precision_bf16_rounds_operands_alone(level, monkeypatch):
 
 
 @pytest.mark.parametrize("dilation", [6, 8, 11])
-def test_load_precision_bf16_of_windows_that_reach_far_into_padding(dilation, monkeypatch):
+def test_load_precision_bf16_of_windows_that_reach_far_into_padding(dilation, on_pixels, monkeypatch):
     """Taps that meet nothing but padding are left out: of columns by what they see, of rows one by one."""
     monkeypatch.setattr(Bf16Gemm, "cycles", lambda self, choice, threads: 0.0)
-    monkeypatch.setattr(PlanesDense, "pays", lambda self, problem: False)        # on pixels, whatever the machine
     if not _native.pgemm_max_mr(1):
         pytest.skip(f"this CPU has no products of bfloat16 at {_native.current_isa()}")
     rng = np.random.default_rng(dilation)

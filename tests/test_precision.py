@@ -14,10 +14,11 @@ from fastcnn.convolve.bf16_gemm import Bf16Gemm, rounded
 
 
 @pytest.mark.parametrize("level", ["scalar", "avx512_vnni", "avx512_amx"])
-def test_load_precision_bf16_rounds_operands_alone(level, monkeypatch):
+def test_load_precision_bf16_rounds_operands_alone(level, monkeypatch, plan_for):
     """Within the error of operands of 8 bits, not within that of float32; strict nodes stay float32."""
     if level not in fastcnn.cpu_info()["instruction_sets"]:
         pytest.skip(f"this CPU or build lacks {level}")
+    plan_for("zen4")
     before = _native.current_isa()
     _native.set_isa(level)
     try:

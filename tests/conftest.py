@@ -35,9 +35,9 @@ CPUS = 8
 _native.set_cpus(CPUS)
 
 # tests/every_run.py sets FASTCNN_TEST_REPEAT for its runs after the first. "isa": these do not depend on FASTCNN_ISA.
-INDEPENDENT = ("test_architecture", "test_bench", "test_cpu", "test_fuzz", "test_models_build", "test_passes", "test_reader",
-               "test_reference", "test_registers",
-               "test_session", "test_tensor")
+INDEPENDENT = ("test_architecture", "test_bench", "test_cache", "test_cli", "test_cpu", "test_demo", "test_every_run", "test_forks",
+               "test_fuzz", "test_import", "test_inference", "test_mapping", "test_models_build", "test_passes", "test_reader",
+               "test_reference", "test_registers", "test_serving", "test_session", "test_shares", "test_summary", "test_tensor")
 
 
 # "plans": only these depend on what the planner picks.

@@ -11,6 +11,7 @@ from step_helper import Guarded, unary_number
 
 import fastcnn
 from fastcnn import _native
+from fastcnn.convolve.bf16_gemm import pack_pairs
 from fastcnn.plan.prefetch import SHARE_OF_L2, prefetches
 
 rng = np.random.default_rng(0)
@@ -47,6 +48,15 @@ def test_taps_and_weights_to_be_scaled_are_asked_for(kind, index):
     assert prefetches([conv(None, 49), (kind, tuple(operands), 1, {})], [LARGE, 1], 1)[0] == [(operands[index], 0, 8000)]
 
 
+def test_convolutions_in_bfloat16_ask_and_are_asked_for_but_do_not_ask_with_amx(monkeypatch):
+    w = bytes_of(50_000)
+    steps = [("conv_bf16", (None, None, part), 1, {"n": 1, "oh": 1, "ow": 49}) for part in (bytes_of(9), w)]
+    monkeypatch.setattr(_native, "current_isa", lambda: "avx512_vnni")
+    assert prefetches(steps, [LARGE, LARGE], 1) == [[(w, 0, 50_000)], []]
+    monkeypatch.setattr(_native, "current_isa", lambda: "avx512_amx")
+    assert prefetches(steps, [LARGE, LARGE], 1) == [[], []]
+
+
 @pytest.mark.parametrize("before,after", [(conv(None, 49), conv(bytes_of(50_000), 49)), (conv(None, 1), conv(bytes_of(50_000), 1)),
                                           (conv(None, 49), conv(bytes_of(100), 1)), (conv(None, 49), conv((1, 0), 1)),
                                           (("pool", (), 1, {}), conv(bytes_of(50_000), 1))])
@@ -79,6 +89,23 @@ def test_a_convolution_that_asks_gives_the_same_bits(isa, threads, pixels, oc, b
         results.append(y.array)
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("threads,pixels,groups,oc,split", [(1, 5, 1, 20, 0), (2, 40, 1, 100, 1), (1, 40, 3, 40, 0), (3, 17, 2, 16, 0)])
+def test_a_convolution_in_bfloat16_that_asks_gives_the_same_bits(pairs, threads, pixels, groups, oc, split):
+    x, w = rng.standard_normal((pixels, groups * 24)).astype(np.float32), rng.standard_normal((groups * oc, 24, 1, 1)).astype(np.float32)
+    packed, later = Guarded(pack_pairs(w, groups, 1, True)), [rng.standard_normal(n).astype(np.float32) for n in (1, 3000, 70)]
+    fields = dict(dict.fromkeys(_native.step_fields()["conv_bf16"], 0), n=1, kh=1, kw=1, sh=1, sw=1, dh=1, dw=1, ih=1, iw=pixels, oh=1,
+                  ow=pixels, groups=groups, ic=24, oc=oc, nv=1, block=30, split_columns=split, fn=unary_number("None"),
+                  **place("x", 1, pixels, groups * 24), **place("y", 1, pixels, groups * oc))
+    results = []
+    for ranges in ([], [(a, 0, a.nbytes) for a in later]):
+        y = Guarded(np.full((pixels, groups * oc), np.nan, np.float32), output=True)
+        step = ("conv_bf16", (y.data, Guarded(x).data, packed.data, None, None, None, None), threads, fields, ranges)
+        assert _native.Program([step], 0, threads, 0).run(_native.Workspace(), []) == 0
+        y.check()
+        results.append(y.array)
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("ranges", [[(np.zeros(4, np.uint8), 0, 5)], [(np.zeros(4, np.uint8), 3, 2)],

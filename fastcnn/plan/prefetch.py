@@ -10,10 +10,10 @@ import fastcnn._native as _native
 from fastcnn.machine.current import current
 
 # Which operand are the weights of the steps that read them faster than they come; of conv only what has one row of x.
-WEIGHTS = {"conv": 2, "conv_compressed": 2, "depthwise": 2, "conv_depthwise": 4, "scale_weights": 1}
+WEIGHTS = {"conv": 2, "conv_bf16": 2, "conv_compressed": 2, "depthwise": 2, "conv_depthwise": 4, "scale_weights": 1}
 ROWS = ("conv", "conv_compressed")
-# The steps that prefetch while they compute.
-PREFETCHING = ("conv", "conv_depthwise")
+# The steps that prefetch while they compute; conv_bf16 by AMX does not.
+PREFETCHING = ("conv", "conv_bf16", "conv_depthwise")
 # What the last REACH steps have prefetched altogether lies in at most this share of L2; the rest is for what they compute.
 SHARE_OF_L2, REACH = 0.6, 8
 LEAST_BYTES = 4096
@@ -25,7 +25,7 @@ def prefetches(steps: Sequence[tuple[str, tuple[Any, ...], int, dict[str, Any]]]
     fetched: list[list[tuple[np.ndarray, int, int]]] = [[] for _ in steps]
     machine, vector = current(), _native.vector_length()
     bytes_a_mac = machine.prefetch / (machine.core(vector).fmas * vector)
-    room = [int(bytes_a_mac * macs) if step[0] in PREFETCHING and not _is_row(step) else 0 for step, macs in zip(steps, work)]
+    room = [int(bytes_a_mac * macs) if _asks(step) else 0 for step, macs in zip(steps, work)]
     for j, step in enumerate(steps):
         weights = _weights(step)
         if weights is None:
@@ -40,6 +40,11 @@ def prefetches(steps: Sequence[tuple[str, tuple[Any, ...], int, dict[str, Any]]]
                 room[i] -= count
                 end -= count
     return fetched
+
+
+def _asks(step: tuple[str, tuple[Any, ...], int, dict[str, Any]]) -> bool:
+    """Whether a step prefetches."""
+    return step[0] in PREFETCHING and not _is_row(step) and not (step[0] == "conv_bf16" and _native.current_isa() == "avx512_amx")
 
 
 def _is_row(step: tuple[str, tuple[Any, ...], int, dict[str, Any]]) -> bool:

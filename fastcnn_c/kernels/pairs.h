@@ -10,6 +10,7 @@
  *   bfloat16 (c_half, r_half); c has `gap` values between the vectors of a row
  *   b           packed: words of ldb = nv*V_LEN pairs, the second number of an odd run's last pair 0
  *   bias, residual: or NULL
+ *   prefetch    or NULL: memory needed next; each word of k asks for the line here and goes prefetch_step bytes on (not with AMX)
  * Products are exact, sums float32's in an order of the kernel's; denormals may count as 0.
  */
 typedef struct fc_pgemm_args {
@@ -26,6 +27,8 @@ typedef struct fc_pgemm_args {
     size_t ldr;
     int c_half, r_half;
     float lo, hi;
+    const char *prefetch;
+    size_t prefetch_step;
     uint32_t *shape;            /* as in fc_qgemm_args */
 } fc_pgemm_args;
 

@@ -29,6 +29,9 @@ typedef struct pconv_run {
     int64_t q0, q1;
     float lo, hi;
     uint32_t shape;
+    fc_prefetch *later;             /* weights of later steps to ask for, or NULL */
+    const char *next;               /* what tiles ask for: the panel after theirs, next_step bytes a word of k */
+    size_t next_step;
 } pconv_run;
 
 static int is_flat(const fc_conv_bf16 *p) { return p->oh == 1 && p->kh == 1 && p->kw == 1 && p->sw == 1 && p->pt == 0 && p->pl == 0; }
@@ -164,6 +167,26 @@ static void ask_residual(const pconv_run *c, const char *at, int64_t count, int6
             __builtin_prefetch(at + k);
 }
 
+/* The tiles of a panel, of so many pixels, ask for the next panel, of so many channels, as evenly as they can: in a burst its lines would fill
+ * the fill buffers that their own loads need. */
+static void begin_panel(pconv_run *c, const fc_pgemm_args *panel, int64_t channels, int64_t pixels)
+{
+    const int64_t v = fc_active->vector_length, nv = fc_ceil_div((int64_t)panel->n, v), tiles = fc_ceil_div(pixels, c->kernels->max_mr[nv]);
+    const int64_t word = fc_ceil_div(channels, v) * v * PAIR * (int64_t)sizeof(uint16_t);
+    c->next = (const char *)(panel->b + nv * v * c->count * (c->words + c->odd) * PAIR);
+    c->next_step = (size_t)fc_ceil_div(word, tiles);
+}
+
+/* What a tile asks for: weights of later steps where no panel follows in this one. */
+static void ask_ahead(pconv_run *c, fc_pgemm_args *args)
+{
+    const int64_t words = (int64_t)(args->runs * args->words);
+    const char *later = c->next_step ? NULL : fc_prefetch_next(c->later, words * CACHE_LINE);
+    args->prefetch = later ? later : c->next;
+    args->prefetch_step = later ? CACHE_LINE : c->next_step;
+    c->next += later ? 0 : words * (int64_t)c->next_step;
+}
+
 /* Pixels [first, last) of output row oy times a panel; a: of pixel `first`. */
 static void run_row(pconv_run *c, fc_pgemm_args *args, const uint16_t *a, int64_t image, int64_t oy, int64_t first, int64_t last, int64_t column)
 {
@@ -180,6 +203,7 @@ static void run_row(pconv_run *c, fc_pgemm_args *args, const uint16_t *a, int64_
         args->residual = residual ? residual + x0 * p->r_pixel * c->r_bytes : NULL;
         if (residual && t + 1 < tall)
             ask_residual(c, residual + x1 * p->r_pixel * c->r_bytes, count * (t + 2) / tall - x1, (int64_t)args->n);
+        ask_ahead(c, args);
         tile[x1 - x0](args);
     }
     if (c->slope || !fc_is_clamp(p->fn))
@@ -215,6 +239,7 @@ static void run_block(pconv_run *c, const uint16_t *a, int64_t image, int64_t oy
             args.n = (size_t)fc_min(nr, p->oc - i * nr);
             args.b = c->w + g * packed + i * nr * k;
             args.bias = c->bias ? c->bias + column : NULL;
+            begin_panel(c, &args, i + 1 < c->q1 ? fc_min(nr, p->oc - (i + 1) * nr) : g + 1 < p->groups ? nr : 0, rows * (last - first));
             for (int64_t r = 0; r < rows; r++) {
                 fc_pgemm_args row = args_for_row(c, &args, oy + r);
                 run_row(c, &row, a + g * c->group + r * p->sh * c->row, image, oy + r, first, last, column);
@@ -265,7 +290,7 @@ fc_status fc_run_conv_bf16(const void *params, void *const *t, const fc_team *te
                    .scale = p->scaled == SCALE ? t[6] : NULL, .affine = p->scaled == AFFINE ? t[6] : NULL, .runs = team->scratch,
                    .stage = (float *)(void *)((char *)team->scratch + runs_bytes(p)),
                    .band = (uint16_t *)(void *)((char *)team->scratch + runs_bytes(p) + stage_bytes(p)),
-                   .x_bytes = p->x_half ? 2 : 4, .y_bytes = p->y_half ? 2 : 4, .r_bytes = p->r_half ? 2 : 4};
+                   .later = team->prefetch, .x_bytes = p->x_half ? 2 : 4, .y_bytes = p->y_half ? 2 : 4, .r_bytes = p->r_half ? 2 : 4};
     int64_t begin = 0, end = p->n * (is_flat(p) ? p->ow : p->oh);
     c.q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length);
     set_memory(&c);

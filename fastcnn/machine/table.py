@@ -42,7 +42,7 @@ _ZEN = replace(_GOLDEN_COVE, load=0.5, widened=3.1, pairs=2.6)
 # at AVX-512 and 270 at AVX2, and by whole networks: bench/notes/machine.md. widened: 198 and 84 GMAC/s of bytes without dot
 # products, 131 and 66 of floats.
 _ZEN5 = replace(_SAPPHIRE_RAPIDS, name="zen5", l2_bytes=1 * MB, line=6.0, l2_weights=15.0, l3_weights=18.0, memory=10.5, again=18.0,
-                spill=7.0,
+                spill=7.0, turns=1.5,
                 wide=replace(_ZEN, chains=4.0, both_in=6.0, both_out=6.5, one_in=4.5, one_out=6.3, band=0.5, depthwise=1.1, gather=3.0,
                              widened=2.65),
                 narrow=replace(_ZEN, both_in=3.4, both_out=4.9, one_in=3.4, one_out=5.8, band=0.5, depthwise=0.85, gather=1.95))

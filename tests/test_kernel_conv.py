@@ -129,6 +129,17 @@ def test_conv_every_activation_is_the_elementwise_kernel(isa, fn, kind):
     np.testing.assert_array_max_ulp(y, unary(fn, plain, 0.3, 0.7), 2)
 
 
+@pytest.mark.parametrize("fn, alpha, beta", [("RoundClip", -2.0, 3.0), ("RoundTwice", 1.7, 2.0 + 256 * 3)])
+def test_conv_rounds_to_whole_numbers(isa: str, fn: str, alpha: float, beta: float) -> None:
+    """Those of what it stores without, in tiles of every width."""
+    for case in (EPILOGUE, replace(EPILOGUE, ic=60, oc=70, ow=17), *NARROW):
+        data = operands(case, 7)
+        for nv in (1, 2, 3, 4):
+            plain = run_conv(case, data, nv=nv, bias=True, residual=True)
+            rounded = run_conv(case, data, nv=nv, bias=True, residual=True, fn=fn, alpha=alpha, beta=beta)
+            np.testing.assert_array_equal(rounded, unary(fn, plain, alpha, beta))
+
+
 @pytest.mark.parametrize("kind", ["conv", "im2col"])
 @pytest.mark.parametrize("groups", [1, 3])
 def test_conv_prelu_slope_per_channel(isa, groups, kind):

@@ -144,10 +144,11 @@ def test_depthwise_epilogues(isa, k, epilogue):
 
 
 @pytest.mark.parametrize("fn, alpha, beta", [("RoundClip", -2.0, 3.0), ("RoundTwice", 1.7, 2.0 + 256 * 3)])
-@pytest.mark.parametrize("k", [3, 5])
-def test_depthwise_rounds_to_whole_numbers(isa, k, fn, alpha, beta):
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("k", [3, 5, 7])
+def test_depthwise_rounds_to_whole_numbers(isa, k, residual, fn, alpha, beta):
     """Exactly those of what it stores without."""
-    case = square(k, pad=k // 2, residual=True)
+    case = square(k, pad=k // 2, residual=residual)
     for (plain, _), (rounded, _) in zip(run(case), run(replace(case, fn=fn, alpha=alpha, beta=beta))):
         np.testing.assert_array_equal(rounded, ACTIVATIONS[fn](plain, alpha, beta))
 

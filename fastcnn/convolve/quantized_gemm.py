@@ -18,8 +18,9 @@ from fastcnn.machine.current import current
 
 # FMAs of a whole vector in whose time all lanes multiply their four values and add them: one instruction where there are dot products of
 # bytes; else they are widened, in registers (Core.widened) or beforehand (Core.pairs). Products of whole tiles take as long as they have
-# rows.
+# rows. With one lane, tiles of four columns have vectors after all (simd/fours_scalar.h; EPYC Zen 5).
 DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "scalar": 9.0}
+DOT_OF_FOURS = 1.5
 WITHOUT_DOTS = ("scalar", "avx2", "avx512")
 EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
 COPIED, PANEL = 2.0, 4.5  # of widened operands, cycles a vector of lanes: four values of x copied as 16 bits each; four of w (EPYC Zen 3)
@@ -169,13 +170,12 @@ def row_cycles(shape: ConvShape, how: Tiles) -> float:
     """Cycles of a row of outputs of one group: dot products, loads, latency of few sums, epilogue, calls."""
     vector, machine = _native.vector_length(), current()
     core, k = machine.core(vector), words(shape)
-    dot = core.pairs if how.wide else DOT.get(_native.current_isa(), core.widened)
     full, last = divmod(-(-shape.oc // vector), how.nv)
     spent = 0.0
     for count, width in ((full, how.nv), (1, last)):
         if not count or not width:
             continue
-        alone = shape.ow
+        alone, dot = shape.ow, _dot(how, width)
         if how.turns and width == how.nv:
             alone = shape.ow % (2 * _native.qgemm_turns(width))
             spent += count * (shape.ow - alone) * width * (k * dot / core.fmas + machine.turns)
@@ -189,6 +189,15 @@ def row_cycles(shape: ConvShape, how: Tiles) -> float:
             step = max(dot * mr * width / core.fmas, loads * core.load * (mr + width), core.chains) + WORD / machine.l2_read * mr + b_panel
             spent += count * many * (k * step + EPILOGUE * mr * PACKED[width] + machine.tile)
     return spent
+
+
+def _dot(how: Tiles, width: int) -> float:
+    """FMAs of a vector in whose time a vector of sums takes a word of k, in tiles so many vectors wide."""
+    if how.wide:
+        return current().core(_native.vector_length()).pairs
+    if _native.vector_length() == 1 and width == MAX_NV:
+        return DOT_OF_FOURS
+    return DOT.get(_native.current_isa(), current().core(_native.vector_length()).widened)
 
 
 QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND = QuantizedInPlace(), QuantizedThroughBand()

@@ -52,17 +52,25 @@ static inline v_i32 v_widen_tail(const uint8_t *p, size_t n) { return n ? *p : 0
 static inline v_i32 v_byte_of(v_i32 s, int j) { return s >> (8 * j) & 255; }
 static inline v_i32 v_saturate(v_f32 x, int32_t z)
 {
-    const float y = nearbyintf(x);
-    const int32_t i = (y > -1024.0f ? (int32_t)y : -1024) + z;
-    return i < 0 ? 0 : i > 255 ? 255 : i;
+    const float lo = (float)-z, hi = (float)(255 - z), above = x > lo ? x : lo, y = above < hi ? above : hi;
+    return (int32_t)((y + 0x1.8p23f) - 0x1.8p23f) + z;      /* rounded as in round.inc; bounds are integers, so they may come first */
 }
 static inline v_i32 v_join(v_i32 a, v_i32 b, v_i32 c, v_i32 d) { return a | b << 8 | c << 16 | (int32_t)((uint32_t)d << 24); }
 static inline v_i32 v_gather_sums(const uint8_t *p, size_t d) { v_i32 s; (void)d; memcpy(&s, p, 4); return s; }
 static inline v_f32 v_quotient(v_f32 x, v_f32 d, v_f32 r) { (void)r; return x / d; }
 
+/* Element by element: the compiler makes vectors of loops over these, where it does not of copies. */
 typedef struct v_bytes { uint8_t of[4]; } v_bytes;
-static inline v_bytes v_load_bytes(const uint8_t *p, size_t n) { v_bytes b = {{0}}; memcpy(b.of, p, n); return b; }
-static inline void v_store_bytes(uint8_t *p, v_bytes b, size_t n) { memcpy(p, b.of, n); }
+static inline v_bytes v_load_bytes(const uint8_t *p, size_t n)
+{
+    return (v_bytes){{n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, n > 3 ? p[3] : 0}};
+}
+static inline void v_store_bytes(uint8_t *p, v_bytes b, size_t n)
+{
+    for (size_t i = 0; i < 4; i++)
+        if (i < n)
+            p[i] = b.of[i];
+}
 static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
 {
     return (v_bytes){{(uint8_t)v_saturate(x[0], z), (uint8_t)v_saturate(x[1], z), (uint8_t)v_saturate(x[2], z), (uint8_t)v_saturate(x[3], z)}};

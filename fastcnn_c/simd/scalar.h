@@ -71,7 +71,8 @@ static inline v_f32 v_min(v_f32 a, v_f32 b) { return a < b ? a : b; }
 static inline v_f32 v_abs(v_f32 a) { return fabsf(a); }
 static inline v_f32 v_neg(v_f32 a) { return -a; }
 static inline v_f32 v_sqrt(v_f32 a) { return sqrtf(a); }
-static inline v_f32 v_round(v_f32 a) { return nearbyintf(a); }
+/* nearbyintf, which is a call where the CPU is not known to have an instruction for it. */
+static inline v_f32 v_round(v_f32 a) { return fabsf(a) < 0x1p23f ? copysignf((fabsf(a) + 0x1p23f) - 0x1p23f, a) : a; }
 static inline v_f32 v_floor(v_f32 a) { return floorf(a); }
 static inline v_f32 v_ceil(v_f32 a) { return ceilf(a); }
 static inline v_f32 v_copysign(v_f32 magnitude, v_f32 sign) { return copysignf(magnitude, sign); }
@@ -121,5 +122,7 @@ static inline void v_store_low_byte(uint8_t *p, v_f32 x)
 static inline void v_store_bool(uint8_t *p, v_f32 x) { *p = x != 0.0f; }
 static inline v_f32 v_round_half(v_f32 x) { return fc_float_of_half(fc_half_of_float(x)); }
 static inline v_f32 v_round_bfloat(v_f32 x) { return fc_bfloat_of_float(x); }
+
+#include "fours_scalar.h"
 
 #endif

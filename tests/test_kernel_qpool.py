@@ -49,7 +49,7 @@ def test_qpool_windows(level: str, case: Case) -> None:
             np.testing.assert_array_equal(got, exact)
 
 
-@pytest.mark.parametrize("c", [1, 15, 16, 31, 32, 33, 63, 64, 65, 130])
+@pytest.mark.parametrize("c", [1, 3, 6, 7, 8, 9, 13, 15, 16, 17, 25, 31, 32, 33, 63, 64, 65, 130])
 def test_qpool_channels(level: str, c: int) -> None:
     for kind in (MAX, AVERAGE):
         for threads in (1, 3):

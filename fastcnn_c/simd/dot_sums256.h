@@ -137,17 +137,20 @@ static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
 }
 static inline void v_store_part(uint8_t *p, v_bytes b, int k, int parts, size_t n)
 {
-    uint8_t all[4 * V_LEN];
     const __m128i half = k * 2 / parts ? _mm256_extracti128_si256(b, 1) : _mm256_castsi256_si128(b);
-    if (n != (size_t)(4 * V_LEN / parts)) {
-        _mm256_storeu_si256((__m256i *)all, b);
-        memcpy(p, all + k * 4 * V_LEN / parts, n);
-    } else if (parts == 1)
-        _mm256_storeu_si256((__m256i *)p, b);
-    else if (parts == 2)
+    const __m128i quarter = k % 2 ? _mm_unpackhi_epi64(half, half) : half;      /* of four */
+    if (parts == 1)
+        v_store_bytes(p, b, n);
+    else if (parts == 2 && n == 2 * V_LEN)
         _mm_storeu_si128((__m128i *)p, half);
+    else if (parts == 2) {
+        v_store_few_bytes(p, (uint64_t)_mm_cvtsi128_si64(half), n);
+        if (n > 8)
+            v_store_few_bytes(p + 8, (uint64_t)_mm_extract_epi64(half, 1), n - 8);
+    } else if (n == V_LEN)
+        _mm_storel_epi64((__m128i *)p, quarter);
     else
-        _mm_storel_epi64((__m128i *)p, k % 2 ? _mm_unpackhi_epi64(half, half) : half);
+        v_store_few_bytes(p, (uint64_t)_mm_cvtsi128_si64(quarter), n);
 }
 static inline v_bytes v_no_bytes(void) { return _mm256_setzero_si256(); }
 static inline v_bytes v_max_bytes(v_bytes a, v_bytes b) { return _mm256_max_epu8(a, b); }
@@ -162,12 +165,13 @@ static inline void v_interleave(const v_bytes r[4], v_i32 q[4])
 }
 static inline v_bytes v_load_parts(const uint8_t *p, size_t d, int parts, size_t n)
 {
-    uint8_t all[4 * V_LEN] = {0};
     if (parts == 1)
         return v_load_bytes(p, n);
+    if (parts == 4)
+        return _mm256_set_epi64x((long long)v_few_bytes(p + 3 * d, n), (long long)v_few_bytes(p + 2 * d, n), (long long)v_few_bytes(p + d, n),
+                                 (long long)v_few_bytes(p, n));
     if (n == 2 * V_LEN)
         return _mm256_set_m128i(_mm_loadu_si128((const __m128i *)(p + d)), _mm_loadu_si128((const __m128i *)p));
-    memcpy(all, p, n);
-    memcpy(all + 2 * V_LEN, p + d, n);
-    return _mm256_loadu_si256((const __m256i *)all);
+    const uint64_t low = n > 8 ? v_few_bytes(p + 8, n - 8) : 0, high = n > 8 ? v_few_bytes(p + d + 8, n - 8) : 0;
+    return _mm256_set_epi64x((long long)high, (long long)v_few_bytes(p + d, n), (long long)low, (long long)v_few_bytes(p, n));
 }

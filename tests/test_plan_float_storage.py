@@ -108,6 +108,17 @@ def test_joined_values_get_the_scale_of_all(level: str, kinds: list[str], scales
         assert (kinds.count("quantise"), kinds.count("dequantise"), kinds.count("table")) == (2, 0, 0), kinds
 
 
+def test_a_change_of_scale_follows_what_makes_the_value(level: str, kinds: list[str]) -> None:
+    """In the file it stands before the join, two convolutions later."""
+    q = Quantised()
+    first = q.quant(conv(q, q.quant("x", 0.031, 117), 0.031), 0.2113, 131)
+    last = q.quant(conv(q, q.quant(conv(q, first, 0.2113), 2.1, 90), 2.1), 21.0, 131)
+    y = q.quant(q.op("Concat", first, last, axis=1), 21.0, 131)
+    check(q.model({"x": [2, 7, SIDE, SIDE]}, q.bytes(q.conv(y, 21.0, (7, 14, 3, 3), SCALES), 210.0, 100)))
+    scaled = len(kinds) - 1 - kinds[::-1].index("table" if has_dots() else "round_sum")
+    assert sum(kind in ("qconv", "conv", "winograd", "im2col") for kind in kinds[:scaled]) == 1, kinds
+
+
 def test_what_others_read_is_bytes_too(level: str, kinds: list[str]) -> None:
     """A table that is no change of scale, and an output read bytes; so one value is both."""
     q = Quantised()

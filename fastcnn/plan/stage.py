@@ -15,6 +15,7 @@ from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan.bind import Bound
 from fastcnn.plan.fusion_trials import Trial, groups, replaced
 from fastcnn.plan.lowering import Stage, StageLowering
+from fastcnn.plan.placement import rescaled_early
 from fastcnn.plan.planning import Planning
 
 
@@ -34,7 +35,7 @@ def lower_stage(planning: Planning, bound: Bound, nodes: Sequence[BoundNode], in
             selection = chooser.variant(group.key() + strict, list(variants), planning.sharing, trial)
             units = replaced(units, group, variants[selection.name])
             selected[group.fused.outputs[0]] = group.fused, selection
-    return StageLowering(planning, bound, fuse(LAST, units, near), inputs, outputs, selected, inner).lower()
+    return StageLowering(planning, bound, rescaled_early(fuse(LAST, units, near)), inputs, outputs, selected, inner).lower()
 
 
 def _in_their_forms(bound: Bound, nodes: Sequence[BoundNode], outputs: Sequence[str]) -> tuple[Bound, Sequence[BoundNode]]:

@@ -91,11 +91,11 @@ def test_qadd_in_place_and_strided(level: str) -> None:
 @pytest.mark.parametrize("n", SIZES)
 def test_table_looks_every_byte_up(level: str, n: int) -> None:
     table = np.random.default_rng(5).permutation(256).astype(np.uint8)
-    x = values((2, n), n)
+    x = values((37, n), n)
     for threads in (1, 3):
-        for y, source in ((View(np.zeros((2, n), np.uint8), pitch=n + 3, output=True), View(x, pitch=n + 1)),
-                          (View(np.zeros((2, n), np.uint8), (1, 0), output=True), View(x))):
-            assert run_step("table", [y.buffer, source.buffer, Guarded(table)], threads, ndim=2, shape=(2, n), y_strides=y.strides,
+        for y, source in ((View(np.zeros(x.shape, np.uint8), pitch=n + 3, output=True), View(x, pitch=n + 1)),
+                          (View(np.zeros(x.shape, np.uint8), (1, 0), output=True), View(x))):
+            assert run_step("table", [y.buffer, source.buffer, Guarded(table)], threads, ndim=2, shape=x.shape, y_strides=y.strides,
                             x_strides=source.strides) == 0
             y.check_gaps()
             np.testing.assert_array_equal(y.array, table[x])

@@ -162,6 +162,7 @@ typedef struct byte_rows {
     const uint8_t *a, *b;       /* b: the table of a lookup */
     int64_t b_size;             /* bytes of an element of b */
     int64_t y_step, a_step, b_step;
+    int64_t inner;              /* elements of a short row of which a lookup takes many, y_step and a_step apart */
     const uint8_t *source;      /* a row of b that repeats, laid out in `row`, and how long it is */
     int64_t period;
     float row[BLOCK];
@@ -171,6 +172,12 @@ static void table_row(void *context, const int64_t *at, int64_t n)
 {
     const byte_rows *r = context;
     r->lookup(r->y + at[0], 0, r->a + at[1], 0, 1, (size_t)n, r->b);
+}
+
+static void table_short_rows(void *context, const int64_t *at, int64_t rows)
+{
+    const byte_rows *r = context;
+    r->lookup(r->y + at[0], (size_t)r->y_step, r->a + at[1], (size_t)r->a_step, (size_t)rows, (size_t)r->inner, r->b);
 }
 
 static void table_row_strided(void *context, const int64_t *at, int64_t n)
@@ -188,8 +195,18 @@ fc_status fc_run_table(const void *params, void *const *t, const fc_team *team)
     byte_rows r;
     r.lookup = fc_active_table();
     r.y = t[0], r.a = t[1], r.b = t[2];
-    r.y_step = fc_walk_inner_stride(&walk, 0), r.a_step = fc_walk_inner_stride(&walk, 1);
-    fc_walk_rows(&walk, team, BLOCK, r.y_step == 1 && r.a_step == 1 ? table_row : table_row_strided, &r);
+    r.y_step = fc_walk_inner_stride(&walk, 0), r.a_step = fc_walk_inner_stride(&walk, 1), r.inner = fc_walk_inner(&walk);
+    const int contiguous = r.y_step == 1 && r.a_step == 1;
+    if (contiguous && walk.ndim > 1 && r.inner <= BLOCK / 4) {     /* channels of a pixel between other ones */
+        walk.ndim--;
+        r.y_step = fc_walk_inner_stride(&walk, 0), r.a_step = fc_walk_inner_stride(&walk, 1);
+        if (r.y_step > 0 && r.a_step > 0) {
+            fc_walk_rows(&walk, team, BLOCK / r.inner, table_short_rows, &r);
+            return FC_OK;
+        }
+        walk.ndim++;
+    }
+    fc_walk_rows(&walk, team, BLOCK, contiguous ? table_row : table_row_strided, &r);
     return FC_OK;
 }
 

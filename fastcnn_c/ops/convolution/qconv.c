@@ -92,6 +92,8 @@ static void fill(const qconv_run *c, int64_t at, const uint8_t *from, int64_t n)
 static void fill_padding(const qconv_run *c, int64_t at, int64_t n)
 {
     uint16_t *wide = (uint16_t *)(void *)c->band + at;
+    if (!n)
+        return;
     if (!c->wide)
         memset(c->band + at, (int)c->p.x_zero, (size_t)n);
     for (int64_t i = 0; c->wide && i < n; i++)
@@ -196,27 +198,27 @@ static void look_up(const qconv_run *c, int64_t image, int64_t oy0, int64_t oy1,
         }
 }
 
-/* A panel for output row oy: without the outer kernel rows that see nothing but padding. whole: with all; offset: room for one of nr. */
-static fc_qgemm_args args_for_row(const qconv_run *c, const fc_qgemm_args *whole, int64_t oy, int64_t column, int32_t *offset)
+/* A panel for output row oy: `whole`, or in `part` without the outer kernel rows that see nothing but padding. offset: room for one of nr. */
+static fc_qgemm_args *args_for_row(const qconv_run *c, fc_qgemm_args *whole, fc_qgemm_args *part, int64_t oy, int64_t column, int32_t *offset)
 {
     const fc_qconv *p = &c->p;
     const int64_t top = oy * p->sh - p->pt, all = p->groups * p->oc;
     const int64_t first = fc_min(top < 0 ? fc_ceil_div(-top, p->dh) : 0, p->kh), end = fc_min(p->kh, fc_ceil_div(p->ih - top, p->dh));
-    fc_qgemm_args args = *whole;
-    if (first >= end || (first == 0 && end == p->kh))
-        return args;
+    if (!c->skips || first >= end || (first == 0 && end == p->kh))
+        return whole;
     const int64_t runs = c->count / p->kh;
-    args.run += first * runs;
-    args.runs = (size_t)((end - first) * runs);
-    args.b += first * runs * c->words * WORD * fc_ceil_div((int64_t)args.n, fc_active->vector_length) * fc_active->vector_length * c->element;
+    *part = *whole;
+    part->run += first * runs;
+    part->runs = (size_t)((end - first) * runs);
+    part->b += first * runs * c->words * WORD * fc_ceil_div((int64_t)part->n, fc_active->vector_length) * fc_active->vector_length * c->element;
     if (!c->row_sums)
-        return args;
-    memcpy(offset, whole->offset, args.n * sizeof *offset);
+        return part;
+    memcpy(offset, whole->offset, part->n * sizeof *offset);
     for (int64_t r = 0; r < p->kh; r++)
-        for (size_t j = 0; (r < first || r >= end) && j < args.n; j++)
+        for (size_t j = 0; (r < first || r >= end) && j < part->n; j++)
             offset[j] += (int32_t)p->x_zero * c->row_sums[r * all + column + (int64_t)j];
-    args.offset = offset;
-    return args;
+    part->offset = offset;
+    return part;
 }
 
 /* The tiles of `rows` rows of a panel ask for the next one, of so many channels, as evenly as whole lines allow. */
@@ -235,7 +237,7 @@ static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0
     const int64_t v = fc_active->vector_length, nr = p->nv * v, k = c->count * c->words;
     const int64_t packed = fc_ceil_div(p->oc, v) * v * k * WORD;
     int32_t offset[FC_GEMM_MAX_NV * FC_MAX_VECTOR];
-    fc_qgemm_args panel = args_of(c);
+    fc_qgemm_args panel = args_of(c), part;
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t i = q0; i < q1; i++) {
             const int64_t column = g * p->oc + i * nr;
@@ -249,9 +251,9 @@ static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0
                 panel.b = (const int8_t *)c->panel;
             }
             for (int64_t oy = oy0; oy < oy1; oy++) {
-                fc_qgemm_args args = c->skips ? args_for_row(c, &panel, oy, column, offset) : panel;
-                run_row(c, &args, a + (g * c->group + (oy - oy0) * p->sh * c->row) * c->element, image, oy, column);
-                panel.prefetch = args.prefetch;
+                fc_qgemm_args *args = args_for_row(c, &panel, &part, oy, column, offset);
+                run_row(c, args, a + (g * c->group + (oy - oy0) * p->sh * c->row) * c->element, image, oy, column);
+                panel.prefetch = args->prefetch;
             }
         }
     if (c->table)

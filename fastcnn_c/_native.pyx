@@ -14,6 +14,7 @@ cnp.import_array()
 include "wire.pxi"
 include "packing.pxi"
 include "records.pxi"
+include "nodes.pxi"
 include "workspaces.pxi"
 
 BASE_ABSOLUTE = FC_BASE_ABSOLUTE

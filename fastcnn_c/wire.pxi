@@ -1,19 +1,51 @@
 # Serialised messages by tables of their fields: https://protobuf.dev/programming-guides/encoding. Knows no message by name.
 
 # How a field is read, the third item of its row in a table: (name, repeated, form, inside).
-FORM_INT, FORM_FLOAT, FORM_TEXT, FORM_BYTES, FORM_SKIPPED, FORM_SHARED, FORM_MESSAGE, FORM_CALL = range(8)
+FORM_INT, FORM_FLOAT, FORM_TEXT, FORM_BYTES, FORM_SKIPPED, FORM_VIEW, FORM_SHARED, FORM_MESSAGE, FORM_CALL = range(9)
 
 cdef enum:
-    INT, FLOAT, TEXT, BYTES, SKIPPED, SHARED, MESSAGE, CALL
+    INT, FLOAT, TEXT, BYTES, SKIPPED, VIEW, SHARED, MESSAGE, CALL
     TAG_BYTES = 5, VALUE_BYTES = 10                      # the longest that protobuf takes: tags and lengths have 32 bits, values 64
+    SHAPED_DIMS = 16                                     # of tensor_of()
     SHARED_BYTES = 256                                   # longer messages of a FORM_SHARED are hardly ever the same
+
+
+cdef object _over_bytes(bytes data):
+    """np.frombuffer(data, np.uint8)."""
+    cdef cnp.npy_intp count = len(data)
+    array = cnp.PyArray_SimpleNewFromData(1, &count, cnp.NPY_UINT8, <char*>data)
+    cnp.PyArray_CLEARFLAGS(array, cnp.NPY_ARRAY_WRITEABLE)
+    cnp.set_array_base(array, data)
+    return array
+
+
+def tensor_of(cnp.ndarray raw, cnp.dtype dtype, dims):
+    """raw.view(dtype).reshape(dims) of read-only bytes, for types of numbers; None where there are more or fewer of them than that takes, or too many dims, or none in one."""
+    cdef cnp.npy_intp sizes[SHAPED_DIMS]
+    cdef int64_t size, count = dtype.itemsize
+    cdef int k, rank = len(dims)
+    if rank > SHAPED_DIMS:
+        return None
+    for k in range(rank):
+        size = dims[k]
+        if size < 1 or size > raw.nbytes or count > raw.nbytes:       # so that products stay far below 64 bits
+            return None
+        sizes[k] = size
+        count *= size
+    if count != raw.nbytes:
+        return None
+    array = cnp.PyArray_SimpleNewFromData(rank, sizes, dtype.num, cnp.PyArray_DATA(raw))
+    cnp.PyArray_CLEARFLAGS(array, cnp.NPY_ARRAY_WRITEABLE)
+    cnp.set_array_base(array, raw)
+    return array
 
 
 cdef class WireReader:
     """read(kind, depth): the message that is serialised in data.
 
     tables   kind -> tag -> (name, repeated, form, inside): the kind of message there, or read(data, begin, end) of a FORM_CALL.
-             Equal short messages of a FORM_SHARED are one object
+             Equal short messages of a FORM_SHARED are one object. A FORM_VIEW is read as FORM_CALL where it is empty or has `viewed`
+             bytes or more, else it is a copy, as a read-only array over a bytes object
     classes  kind -> the class of messages of that kind, objects with a __dict__
     odd      the exception for what is not in the tables, or cut off
     """
@@ -21,10 +53,10 @@ cdef class WireReader:
     cdef object data, odd
     cdef dict tables, classes, shared
     cdef const unsigned char[::1] view
-    cdef Py_ssize_t size
+    cdef Py_ssize_t size, viewed
 
-    def __init__(self, data, dict tables, dict classes, odd):
-        self.data, self.tables, self.classes, self.odd = data, tables, classes, odd
+    def __init__(self, data, dict tables, dict classes, odd, Py_ssize_t viewed):
+        self.data, self.tables, self.classes, self.odd, self.viewed = data, tables, classes, odd, viewed
         self.view, self.size, self.shared = data, len(data), {}
 
     def read(self, str kind, int depth):
@@ -97,7 +129,9 @@ cdef class WireReader:
                     value = self._message(begin, position, row[3], depth - 1)
                 elif form == SHARED:
                     value = self._shared(begin, position, row[3], depth - 1)
-                elif form == CALL:
+                elif form == VIEW and 0 < size < self.viewed:
+                    value = _over_bytes((<const char*>&self.view[begin])[:size])
+                elif form == CALL or form == VIEW:
                     value = row[3](self.data, begin, position)
             if not row[1]:
                 values[row[0]] = value

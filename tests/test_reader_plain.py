@@ -221,3 +221,32 @@ def test_a_quantised_network_loads_without_onnx(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "m.onnx")], capture_output=True, text=True,
                           env={"PYTHONPATH": str(Path(fastcnn.__file__).parent.parent)})
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("offset", (0, 1, 4))
+@pytest.mark.parametrize("dtype", (np.float32, np.int8, np.float64, np.bool_))
+def test_tensor_of_bytes_is_their_view(dtype: type, offset: int) -> None:
+    raw = np.frombuffer(bytes(range(offset + 48)), np.uint8)[offset:].view()
+    dims = [2, 24 // np.dtype(dtype).itemsize]
+    found, expected = _native.tensor_of(raw, np.dtype(dtype), dims), raw.view(dtype).reshape(dims)
+    np.testing.assert_array_equal(found, expected, strict=True)
+    assert found is not None and not found.flags.writeable and found.flags.aligned == expected.flags.aligned
+    assert np.shares_memory(found, raw)
+
+
+@pytest.mark.parametrize("dims", ([47], [49], [-48], [0, 48], [48, 0], [1 << 62, 4, 48], [-1, -48], [1] * 17 + [48]))
+def test_tensor_of_bytes_leaves_odd_shapes_to_others(dims: list[int]) -> None:
+    assert _native.tensor_of(np.zeros(48, np.uint8), np.dtype(np.uint8), dims) is None
+
+
+def test_nodes_like_another_are_read_as_the_first() -> None:
+    given = (["x"], ["a", "", "high"], ["b"], ["c", "", "high"], ["d"])
+    nodes = [helper.make_node("Clip", inputs, [made], "named" if made in "be" else "") for inputs, made in zip(given, "abcde", strict=True)]
+    nodes += [helper.make_node("MaxPool", [v], [f"{v}p"], kernel_shape=[1, 1]) for v in "ab"]
+    proto = model(nodes, {"x": [1, 2, 3, 3]}, ["e", "ap", "bp"], {"high": np.array(6, np.float32)})
+    graph = read(proto.SerializeToString())
+    assert [(n.inputs, n.outputs, n.name) for n in graph.nodes] == [
+        (tuple(p.input), tuple(p.output), p.name or f"{p.op_type}_{k}") for k, p in enumerate(proto.graph.node)]
+    assert [n.reads for n in graph.nodes] == [tuple(v for v in n.inputs if v) for n in graph.nodes]
+    first, second = graph.nodes[-2:]
+    assert first.attrs == second.attrs and first.attrs["kernel_shape"] is not second.attrs["kernel_shape"]

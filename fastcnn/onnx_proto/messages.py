@@ -14,8 +14,8 @@ import numpy as np
 
 import fastcnn._native as _native
 from fastcnn.ir.record import dataclass
+from fastcnn.mapping import VIEWED_BYTES, bytes_at
 from fastcnn.mapping import Mapping as FileMapping
-from fastcnn.mapping import bytes_at
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # The longest that protobuf takes: tags and lengths have 32 bits, values 64.
@@ -125,7 +125,7 @@ CLASSES = _classes()
 def decode(data: bytes | FileMapping) -> Message:
     """Decodes a ModelProto from data; long weights are views of data. Raises OddMessage for fields that are not in the tables."""
     try:
-        return _native.WireReader(data, _ROWS, CLASSES, OddMessage).read("Model", MAX_DEPTH)
+        return _native.WireReader(data, _ROWS, CLASSES, OddMessage, VIEWED_BYTES).read("Model", MAX_DEPTH)
     except UnicodeDecodeError as error:
         raise OddMessage(str(error)) from None
 
@@ -168,7 +168,7 @@ def _row(field: Field) -> tuple[str, bool, int, Any]:
     """A field in the form of the native decoder's table."""
     called, inside = _CALLS.get(field.form), field.form if field.form in MESSAGES else None
     nested = _native.FORM_SHARED if inside in SHARED else _native.FORM_MESSAGE
-    form = _native.FORM_CALL if called else nested if inside else _FORMS[field.form]
+    form = _native.FORM_VIEW if field.form == "view" else _native.FORM_CALL if called else nested if inside else _FORMS[field.form]
     return field.name, field.repeated, form, called or inside
 
 

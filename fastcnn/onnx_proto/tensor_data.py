@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import fastcnn._native as _native
 from fastcnn.budget import MAX_RANK
 from fastcnn.ir.errors import ModelError
 from fastcnn.onnx_proto.external_data import read_external
-from fastcnn.onnx_proto.types import ELEMENT_NAMES, ELEMENT_NUMBERS, numpy_type
+from fastcnn.onnx_proto.types import ELEMENT_NAMES, ELEMENT_NUMBERS, NUMPY_NAMES, numpy_type
 
 if TYPE_CHECKING:
     from onnx import SparseTensorProto, TensorProto
@@ -27,6 +28,10 @@ STRING, COMPLEX = ELEMENT_NUMBERS["string"], (ELEMENT_NUMBERS["complex64"], ELEM
 EXTERNAL = 1        # TensorProto.DataLocation
 
 
+# Element types whose bytes in a message are those of numpy.
+_PLAIN = {number: numpy_type(name) for number, name in ELEMENT_NAMES.items() if name in NUMPY_NAMES and sys.byteorder == "little"}
+
+
 def dense_array(tensor: TensorProto, beside: str | None, where: str, apart: np.ndarray | None = None) -> np.ndarray:
     """The tensor's array, read-only where it can share the message's bytes.
 
@@ -34,6 +39,10 @@ def dense_array(tensor: TensorProto, beside: str | None, where: str, apart: np.n
     apart    the bytes of raw_data where the message is without them
     Raises ModelError naming `where` for an unknown element type, negative sizes or data of the wrong length.
     """
+    if apart is None and tensor.data_type in _PLAIN and type(tensor.raw_data) is np.ndarray and tensor.data_location != EXTERNAL:
+        made = _native.tensor_of(tensor.raw_data, _PLAIN[tensor.data_type], tensor.dims)
+        if made is not None:                # else it is empty, or something is wrong with it
+            return made
     if tensor.data_type not in ELEMENT_NAMES:
         raise ModelError(f"{where}: unknown element type {tensor.data_type}")
     if tensor.HasField("segment"):

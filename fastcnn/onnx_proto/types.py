@@ -18,9 +18,9 @@ ELEMENT_NAMES = dict(enumerate(
      "complex128", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1",
      "float8e8m0", "uint2", "int2", "float6e2m3", "float6e3m2"), start=1))
 # Those that numpy has, by its names; the others come from ml_dtypes, through onnx.
-_NUMPY_NAMES = {"float": "float32", "double": "float64", **{name: name for name in (
+NUMPY_NAMES = {"float": "float32", "double": "float64", **{name: name for name in (
     "uint8", "int8", "uint16", "int16", "int32", "int64", "bool", "float16", "uint32", "uint64", "complex64", "complex128")}}
-_NAMES_OF_NUMPY = {numpy_name: name for name, numpy_name in _NUMPY_NAMES.items()}
+_NAMES_OF_NUMPY = {numpy_name: name for name, numpy_name in NUMPY_NAMES.items()}
 ELEMENT_NUMBERS = {name: number for number, name in ELEMENT_NAMES.items()}
 
 
@@ -97,8 +97,8 @@ def numpy_type(element: str) -> np.dtype:
 
     ModelError for a type that the installed onnx is too old to know.
     """
-    if element in _NUMPY_NAMES:
-        return np.dtype(_NUMPY_NAMES[element])
+    if element in NUMPY_NAMES:
+        return np.dtype(NUMPY_NAMES[element])
     import onnx
     try:
         return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(ELEMENT_NUMBERS[element]))

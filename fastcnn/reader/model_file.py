@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import fastcnn._native as _native
 from fastcnn.boundary import foreseen
 from fastcnn.budget import MOST_NODES
 from fastcnn.inference.types import infer_types
 from fastcnn.ir.errors import FormatError, LimitError, ModelError, warn_user
-from fastcnn.ir.graph import Graph, Node, ValueInfo
+from fastcnn.ir.graph import NODE_FIELDS, Graph, Node, ValueInfo
 from fastcnn.ir.record import dataclass
 from fastcnn.mapping import Mapping, mapped, open_regular
 from fastcnn.onnx_proto.attributes import attribute_value
@@ -165,7 +166,7 @@ class _Build:
     early: set[tuple[str, int]] = field(default_factory=set)
     depth: int = 0
     read: list[int] = field(default_factory=lambda: [0])        # nodes so far, bodies included
-    forms: dict[Hashable, Node] = field(default_factory=dict)   # _form_of() a node -> one of that form
+    forms: dict[Hashable, Node] = field(default_factory=dict)   # form_of() a node -> one of that form
 
     def constant(self, name: str, array: np.ndarray, where: str) -> None:
         if not text(name, where):
@@ -179,13 +180,15 @@ class _Build:
         self.read[0] += len(protos)
         if self.read[0] > MOST_NODES:
             raise LimitError(f"{self.read[0]} nodes, at most {MOST_NODES} are possible")
-        self.taken = {p.name for p in protos}
+        self.taken, form = {p.name for p in protos}, None
         for index, proto in enumerate(protos):
-            form = _form_of(proto) if isinstance(proto, Message) else None
-            like = self.forms.get(form) if form is not None else None
-            if like is not None:
-                self.nodes.append(self.another(proto, index, like))
-                continue
+            if isinstance(proto, Message):
+                form = _native.form_of(proto)
+                like = self.forms.get(form)
+                if like is not None:
+                    name = proto.name or self._name(f"{like.op_type}_{index}")
+                    self.nodes.append(_native.node_like(like, NODE_FIELDS, proto, name))
+                    continue
             node = self.node(proto, index)
             later = later_version(node, self.constants)
             if later is not None:
@@ -200,12 +203,6 @@ class _Build:
                 self.nodes.append(node)
                 if form is not None and later is None and not node.bodies:
                     self.forms[form] = node
-
-    def another(self, proto: Any, index: int, like: Node) -> Node:
-        """A node with the inputs, outputs and name of its own, and what it shares with one that has been checked."""
-        attrs = {name: value.copy() if type(value) is list else value for name, value in like.attrs.items()}
-        return Node(like.op_type, tuple(proto.input), tuple(proto.output), attrs, proto.name or self._name(f"{like.op_type}_{index}"),
-                    like.domain, like.version)
 
     def node(self, proto: NodeProto, index: int) -> Node:
         inputs, outputs, op_type, domain = tuple(proto.input), tuple(proto.output), proto.op_type, normal_domain(proto.domain)
@@ -249,12 +246,6 @@ class _Build:
             stem += "_"
         self.taken.add(stem)
         return stem
-
-
-def _form_of(proto: Message) -> Hashable:
-    """What a node's check depends on, and all that it has but for names: equal attributes of decoded messages are one object."""
-    given = proto.input
-    return proto.op_type, proto.domain, tuple(map(bool, given)) if "" in given else len(given), len(proto.output), *map(id, proto.attribute)
 
 
 def _constant_value(node: Node, beside: str | None) -> np.ndarray:

@@ -51,13 +51,13 @@ cdef class WireReader:
     """
 
     cdef object data, odd
-    cdef dict tables, classes, shared
+    cdef dict tables, classes, shared, texts
     cdef const unsigned char[::1] view
     cdef Py_ssize_t size, viewed
 
     def __init__(self, data, dict tables, dict classes, odd, Py_ssize_t viewed):
         self.data, self.tables, self.classes, self.odd, self.viewed = data, tables, classes, odd, viewed
-        self.view, self.size, self.shared = data, len(data), {}
+        self.view, self.size, self.shared, self.texts = data, len(data), {}, {}
 
     def read(self, str kind, int depth):
         return self._message(0, self.size, kind, depth)
@@ -121,6 +121,7 @@ cdef class WireReader:
                 position += size
                 if form == TEXT:
                     value = (<const char*>&self.view[begin])[:size].decode("utf-8") if size else ""
+                    value = self.texts.setdefault(value, value)         # one object a name: dicts find it without comparing text
                 elif form == BYTES:
                     value = (<const char*>&self.view[begin])[:size] if size else b""
                 elif form >= MESSAGE and row[0] in values and not row[1]:

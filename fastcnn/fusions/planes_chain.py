@@ -6,7 +6,7 @@ both copies.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeGuard
 
 from fastcnn.convolve import planes_chain
@@ -62,9 +62,10 @@ def with_chains(nodes: Sequence[BoundNode], near: Neighbours, planes: Collection
     planes     the inputs that lie row-major and the outputs that have to; a chain leads from one to another
     constants  the values that do not depend on shapes
     """
-    makers = {node.outputs[0]: node for node in nodes if _may_be_layer(node, constants, chooser.accuracy)}
-    chains = [_chain_to(name, makers, near) for name in planes if name in makers and name in near.outputs and not near.readers.get(name)]
-    found = {id(chain[-1]): chain for chain in chains if _fits(chain, planes) and chooser.chain(tuple(map(conv_shape, chain)))}
+    ends = [name for name in planes if name in near.outputs and not near.readers.get(name)]
+    makers = {node.outputs[0]: node for node in nodes if node.op_type == "Conv"} if ends else {}
+    chains = [_chain_to(name, makers, near, lambda node: _may_be_layer(node, constants, chooser.accuracy)) for name in ends]
+    found = {id(chain[-1]): chain for chain in chains if chain and _fits(chain, planes) and chooser.chain(tuple(map(conv_shape, chain)))}
     inside = {id(part) for chain in found.values() for part in chain}
     return [PlanesChain(found[id(node)]) if id(node) in found else node for node in nodes if id(node) in found or id(node) not in inside]
 
@@ -74,11 +75,12 @@ def _fits(chain: Sequence[BoundNode], planes: Collection[str]) -> bool:
     return LEAST_LAYERS <= len(chain) <= planes_chain.MOST_LAYERS and chain[0].node.input(0) in planes
 
 
-def _chain_to(name: str, makers: Mapping[str, BoundNode], near: Neighbours) -> tuple[BoundNode, ...]:
+def _chain_to(name: str, makers: Mapping[str, BoundNode], near: Neighbours, is_layer: Callable[[BoundNode], bool]) -> tuple[BoundNode, ...]:
     """The layers before a value, as far as each is read by the next alone."""
-    chain = [makers[name]]
-    while chain[0].node.input(0) in makers and near.is_private(chain[0].node.input(0)):
-        chain.insert(0, makers[chain[0].node.input(0)])
+    chain: list[BoundNode] = []
+    while name in makers and is_layer(makers[name]) and (not chain or near.is_private(name)):
+        chain.insert(0, makers[name])
+        name = chain[0].node.input(0)
     return tuple(chain)
 
 

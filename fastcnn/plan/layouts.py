@@ -56,20 +56,23 @@ def settled(tensor: Tensor, layout: str | Strides) -> Tensor:
     shape, strides = tensor.shape, tensor.strides
     if not isinstance(layout, str) or 1 not in shape or 0 in shape:
         return tensor
-    if layout in ("any", "rows"):
-        layout = next((known for known in ("dense", "channels_last") if lies(tensor, known)), "any")
-    if layout == "dense" or (layout == "channels_last" and len(shape) < 3):
-        wanted = dense_strides(shape)
-    elif layout == "channels_last":
-        wanted = _nested(shape, strides, (1, *reversed(range(2, len(shape))), 0))
-    elif layout == "depth_inner":
-        wanted = _nested(shape, strides, (1, 2, 4, 3, 0))
-    else:
-        return tensor
+    wanted = _settled(shape, strides, layout)
     return Tensor(tensor.buffer, shape, wanted, tensor.offset) if wanted != strides else tensor
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=4 * REMEMBERED)
+def _settled(shape: tuple[int, ...], strides: Strides, layout: str) -> Strides:
+    if layout in ("any", "rows"):
+        layout = "dense" if is_dense(shape, strides) else "channels_last" if is_channels_last(shape, strides) else "any"
+    if layout == "dense" or (layout == "channels_last" and len(shape) < 3):
+        return dense_strides(shape)
+    if layout == "channels_last":
+        return _nested(shape, strides, (1, *reversed(range(2, len(shape))), 0))
+    if layout == "depth_inner":
+        return _nested(shape, strides, (1, 2, 4, 3, 0))
+    return strides
+
+
 def _nested(shape: tuple[int, ...], strides: Strides, order: tuple[int, ...]) -> Strides:
     """Strides of axes that are nested in this order, innermost first.
 

@@ -279,7 +279,7 @@ def give_back(array: np.ndarray) -> None:
 
 def resident(array: np.ndarray) -> np.ndarray:
     """The array, or a copy, that steps can read at any time: contiguous, aligned, in no mapped file and in no pages that are released."""
-    owner = _owner(array)
+    owner = None if type(array.base) in OWNED else _owner(array)
     if isinstance(owner, Derived):
         recall(array)
         owner.kept = True

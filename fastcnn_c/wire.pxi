@@ -36,7 +36,8 @@ def tensor_of(cnp.ndarray raw, cnp.dtype dtype, dims):
         return None
     array = cnp.PyArray_SimpleNewFromData(rank, sizes, dtype.num, cnp.PyArray_DATA(raw))
     cnp.PyArray_CLEARFLAGS(array, cnp.NPY_ARRAY_WRITEABLE)
-    cnp.set_array_base(array, raw)
+    base = cnp.get_array_base(raw)
+    cnp.set_array_base(array, base if type(base) is bytes else raw)
     return array
 
 

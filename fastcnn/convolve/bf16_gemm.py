@@ -35,10 +35,12 @@ class Bf16Gemm(Rung):
 
     def covers(self, problem: Problem) -> bool:
         shape = problem.shape
+        if not problem.rounds or shape.strict or shape.is_depthwise:
+            return False
         pairs = bool(widths(shape.oc)) and (_run(shape)[1] % PAIR == 0 or _native.pgemm_odd_runs())
         lies = not lies_in_planes(shape, problem.places) or (shape.groups == 1 and shape.kernel != (1, 1) and problem.places[0][3] == 1)
         written = shape.oc == 1 or len(problem.places) == 1 or problem.places[1][3] != 1         # pixel by pixel, not in planes
-        return problem.rounds and pairs and lies and written and not shape.strict and not shape.is_depthwise
+        return pairs and lies and written
 
     def choose(self, problem: Problem) -> Choice:
         return min((choice for _, choice in self.candidates(problem)), key=lambda choice: self.cycles(choice, 1) + _strip_cycles(choice))

@@ -36,7 +36,7 @@ def tile_cycles(oc: int, ow: int, k: int, nv: int, streamed: int = 0) -> float:
     """Cycles of one row of ow pixels times oc columns, k words long: FMAs, loads, latency of few chains, calls, narrow strips."""
     tiles = -(-ow // _native.gemm_max_mr(nv))
     vectors = -(-oc // _native.vector_length())
-    spent = sum(count * _row_cycles(ow, tiles, width, k) for count, width in _panels(oc, nv, vectors))
+    spent = sum([count * _row_cycles(ow, tiles, width, k) for count, width in _panels(oc, nv, vectors) if count])
     strip = WORD * nv * _native.vector_length()
     lines = streamed * ow * oc / CACHE_LINE_FLOATS if nv < vectors else 0
     return spent + lines * current().line * max(0.0, 1 - strip / WIDE_STRIP)
@@ -59,5 +59,10 @@ def _row_cycles(ow: int, tiles: int, nv: float, k: int) -> float:
     a_row, b_panel = WORD / machine.l2_read, 0.0
     if WORD * k * nv * vector > PANEL_SHARE_OF_L1 * machine.l1d_bytes:
         b_panel = core.panel * nv
-    return sum(count * (k * (max(mr * nv / core.fmas, core.load * (mr + nv), core.chains) + a_row * mr + b_panel) + machine.tile)
-               for count, mr in ((taller, low + 1), (tiles - taller, low)) if count)
+    spent = 0.0
+    for count, mr in ((taller, low + 1), (tiles - taller, low)):
+        if count:
+            fmas, loads = mr * nv / core.fmas, core.load * (mr + nv)
+            slowest = fmas if fmas > loads else loads
+            spent += count * (k * ((slowest if slowest > core.chains else core.chains) + a_row * mr + b_panel) + machine.tile)
+    return spent

@@ -98,13 +98,15 @@ def absorb(fusion: type[Fused], units: Sequence[Unit], near: Neighbours) -> Sequ
 
     A fused unit stands at the reader's place, or at the maker's if the maker's output has other, later readers.
     """
-    offered = [(k, unit) for k, unit in enumerate(units) if isinstance(unit, BoundNode) and unit.node.op_type in fusion.readers]
+    readers = fusion.readers
+    offered = [(k, unit) for k, unit in enumerate(units) if isinstance(unit, BoundNode) and unit.node.op_type in readers]
     if not offered:
         return units
     slots: list[Unit | None] = [*units]
-    at = {unit.outputs[0]: k for k, unit in enumerate(units)}
+    at = {(unit.node if isinstance(unit, BoundNode) else unit).outputs[0]: k for k, unit in enumerate(units)}
     for k, reader in offered:
-        place = at.get(reader.node.input(0)) if reader.node.input(0) else None
+        inputs = reader.node.inputs
+        place = at.get(inputs[0]) if inputs and inputs[0] else None
         if place is None:
             continue
         maker = slots[place]

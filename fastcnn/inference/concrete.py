@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
-from fastcnn.inference.infer import ODD, infer_graph, outputs_of, rule_of
+from fastcnn.inference.infer import NUMBERS, ODD, infer_graph, outputs_of, rule_of
 from fastcnn.inference.site import Known, Mismatch, Site
 from fastcnn.inference.sizes import numbers
-from fastcnn.ir.graph import Dim, Shape
+from fastcnn.ir.graph import Dim, Graph, Shape
 from fastcnn.ir.spec import Args, Spec, bad_shape
 from fastcnn.onnx_proto.types import element_of, numpy_type, tensor_of
 from fastcnn.operators.epilogue import onnx_arity
@@ -41,7 +42,9 @@ class BoundSite(Site):
     __slots__ = ("args", "asked")
 
     def __init__(self, args: Args):
-        super().__init__(args.node, _known(args) if args.node.bodies else NOTHING_KNOWN, infer_graph)
+        node = args.node
+        self.node, self.attrs, self.infer_body = node, node.attrs, infer_graph
+        self.known = _known(args) if Graph in map(type, node.attrs.values()) else NOTHING_KNOWN
         self.args = args
         self.asked: list[str] = []
 
@@ -77,6 +80,15 @@ def _known(args: Args) -> Known:
 
 
 def _concrete(kind: str, shape: Sequence[Dim] | None) -> Spec | None:
+    dtype = _dtype(kind)
+    if dtype is None or shape is None:
+        return None
+    sizes = tuple(shape) if NUMBERS.issuperset(map(type, shape)) else numbers(shape)
+    return Spec(dtype, sizes) if len(sizes) == len(shape) else None             # type: ignore[arg-type]
+
+
+@cache
+def _dtype(kind: str) -> np.dtype | None:
+    """The dtype of a tensor's type string, None for other types."""
     element = element_of(kind)
-    sizes = numbers(shape or ())
-    return None if element is None or shape is None or len(sizes) < len(shape) else Spec(numpy_type(element), sizes)
+    return None if element is None else numpy_type(element)

@@ -84,6 +84,8 @@ def plus(a: Dim, b: Dim) -> Dim:
 
 def minus(a: Dim, b: Dim) -> Dim:
     """a - b."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a - b if -LARGEST <= a - b <= LARGEST else None
     return plus(a, times(b, -1))
 
 

@@ -15,6 +15,9 @@ LENGTHS: tuple[tuple[str, int, int | None], ...] = (
     ("kernel_shape", 1, 1), ("strides", 1, 1), ("dilations", 1, 1), ("pads", 2, None), ("output_padding", 1, 0))
 
 
+NUMBERS = frozenset({int})
+
+
 def check_graph(graph: Graph) -> None:
     """Raises ModelError naming the first node whose attributes, weights and inputs contradict each other."""
     shapes = graph.shapes
@@ -29,7 +32,8 @@ def check_graph(graph: Graph) -> None:
 
 
 def _shape(node: Node, i: int, shapes: Shapes) -> Shape | None:
-    return shapes.get(node.input(i))
+    inputs = node.inputs
+    return shapes.get(inputs[i]) if i < len(inputs) else None
 
 
 def _refuse(node: Node, what: str) -> None:
@@ -61,9 +65,9 @@ def _check_lengths(node: Node, rank: int) -> None:
 def _filter(node: Node, i: int, shapes: Shapes) -> tuple[int, ...] | None:
     """The shape of the filter when fully known, checked against kernel_shape and the number of axes of x."""
     shape = _shape(node, i, shapes)
-    sizes = tuple([d for d in shape or () if isinstance(d, int)])
-    if shape is None or len(sizes) < len(shape):
+    if shape is None or not NUMBERS.issuperset(map(type, shape)):
         return None
+    sizes: tuple[int, ...] = shape                              # type: ignore[assignment]
     if len(shape) < 3:
         _refuse(node, f"W has shape {list(shape)}, at least 3 axes are needed")
     kernel = node.attrs.get("kernel_shape")

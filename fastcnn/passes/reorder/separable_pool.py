@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from fastcnn.ir.graph import Graph, Node
+from fastcnn.passes.facts import replace_by_several
 from fastcnn.passes.rewrite import describe
 
 # Window from which two passes over the tensor cost less than one with all taps. MaxPool of 256 x 20 x 20 with 5x5, 7x7, 9x9, 13x13:
@@ -15,18 +16,13 @@ def separable_pool(graph: Graph) -> bool:
 
     max and mean over kh x kw are those over kh of those over kw, also where padding does not count: every row leaves out the same columns.
     """
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        nodes += _two(graph, node) if _is_large(node) else [node]
-    changed = len(nodes) != len(graph.nodes)
-    if changed:
-        graph.nodes = nodes
-    return changed
+    large = [node for node in graph.nodes if node.op_type in ("MaxPool", "AveragePool") and _is_large(node)]
+    return replace_by_several(graph, {id(node): _two(graph, node) for node in large})
 
 
 def _is_large(node: Node) -> bool:
     attrs, kernel = node.attrs, node.attrs.get("kernel_shape", ())
-    if node.op_type not in ("MaxPool", "AveragePool") or node.domain or len(node.outputs) != 1 or len(kernel) != 2:
+    if node.domain or len(node.outputs) != 1 or len(kernel) != 2:
         return False
     moves = any(s != 1 for s in attrs.get("strides") or (1, 1)) or attrs.get("ceil_mode", 0)
     if min(kernel) == 1 or kernel[0] * kernel[1] < LARGE or moves or attrs.get("auto_pad", "NOTSET") != "NOTSET":

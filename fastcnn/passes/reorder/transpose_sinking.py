@@ -18,7 +18,7 @@ def transpose_sinking(graph: Graph) -> bool:
     consumers, outputs = graph.consumers(), graph.output_names()
     new: dict[int, list[Node]] = {}
     for node in graph.nodes:
-        transpose = sole_reader(node, consumers, outputs) if takes_residual(graph, node) and node.op_type == "MatMul" else None
+        transpose = sole_reader(node, consumers, outputs) if node.op_type == "MatMul" and takes_residual(graph, node) else None
         if transpose is None or transpose.op_type != "Transpose" or transpose.domain or not transpose.attrs.get("perm"):
             continue
         reader = sole_reader(transpose, consumers, outputs)

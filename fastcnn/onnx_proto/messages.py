@@ -17,6 +17,8 @@ from fastcnn.ir.record import dataclass
 from fastcnn.mapping import VIEWED_BYTES, bytes_at
 from fastcnn.mapping import Mapping as FileMapping
 
+# Nodes by the form of others: fastcnn_c/nodes.pxi says what they do.
+form_of, node_like = _native.form_of, _native.node_like
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # The longest that protobuf takes: tags and lengths have 32 bits, values 64.
 TAG_BYTES, VALUE_BYTES = 5, 10

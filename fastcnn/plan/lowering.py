@@ -4,7 +4,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
-from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -16,10 +15,8 @@ from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.decision import Decision, Selection
-from fastcnn.convolve.implicit_gemm import panels
-from fastcnn.convolve.kept_width import keep_width
+from fastcnn.convolve.kept_width import keep_width, layouts
 from fastcnn.convolve.shape import Problem
-from fastcnn.convolve.tile import MAX_NV
 from fastcnn.ir.errors import LimitError
 from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32, Capped, Spec
@@ -217,21 +214,14 @@ class StageLowering:
         return Tensor(Buffer(array.dtype, array.size, array), array.shape, dense_strides(array.shape))
 
     def packed(self, key: Hashable, make: Callable[[], np.ndarray], spec: Spec | None = None) -> Tensor:
-        own = self.node.inputs, self.args.values, self.bound.constants
-        if [name for name, value in zip(*own[:2]) if value is not None and name not in own[2]]:
+        constants = self.bound.constants
+        if [name for name, value in zip(self.node.inputs, self.args.values) if value is not None and name not in constants]:
             self._recall_weights()
             return self.constant(make())      # it depends on this shape: not to be kept for others
-        if key not in self.packs and not self.packs.takes(key, spec) and not self.packs.borrows(key, *own):
-            self._recall_weights()
-            pack = resident(make())
-            assert spec is None or (pack.dtype, pack.shape) == (spec.dtype, spec.shape), f"{pack.dtype}{pack.shape} packed, not {spec}"
-            for value in self.recalled:           # a pack of what was changed meanwhile is not kept
-                check_file(value)
-            self.packs[key] = pack = self.packs.pages.placed(pack)
-            if pack.nbytes > self.bound.budget.free >> 8:
-                self.bound.budget.check(sum(p.nbytes for p in self.packs.values()), f"{self.node.where()}: with its weights the model")
-            self.packs.lends(key, *own)
-        return self.constant(self.packs[key])
+        pack = self.packs.get(key)
+        if pack is None:
+            pack = self._new_pack(key, make, spec)
+        return Tensor(Buffer(pack.dtype, pack.size, pack), pack.shape, dense_strides(pack.shape))
 
     def contents(self, i: int) -> np.ndarray:
         self._recall_weights()
@@ -243,7 +233,7 @@ class StageLowering:
                   elem_bytes=target.dtype.itemsize)
 
     def widths(self, key: Hashable, groups: int = 1) -> list[int]:
-        return [nv for nv, layout in _layouts(groups) if self.packs.has((key, *layout))]
+        return [nv for nv, layout in layouts(groups) if self.packs.has((key, *layout))]
 
     def decide(self, problem: Problem, key: Hashable) -> Choice:
         measurable = problem.constant and problem.shape.arithmetic is FLOAT32 and not problem.half
@@ -306,9 +296,25 @@ class StageLowering:
                 self.named[id(self.tensors[name].buffer)] = name
         return self.tensors[name]
 
+    def _new_pack(self, key: Hashable, make: Callable[[], np.ndarray], spec: Spec | None) -> np.ndarray:
+        """A pack that is asked for the first time: stored, borrowed or made, and kept."""
+        packs, own = self.packs, (self.node.inputs, self.args.values, self.bound.constants)
+        if packs.takes(key, spec) or packs.borrows(key, *own):
+            return packs[key]
+        self._recall_weights()
+        pack = resident(make())
+        assert spec is None or (pack.dtype, pack.shape) == (spec.dtype, spec.shape), f"{pack.dtype}{pack.shape} packed, not {spec}"
+        for value in self.recalled:           # a pack of what was changed meanwhile is not kept
+            check_file(value)
+        packs[key] = pack = packs.pages.placed(pack)
+        if pack.nbytes > self.bound.budget.free >> 8:
+            self.bound.budget.check(sum(p.nbytes for p in packs.values()), f"{self.node.where()}: with its weights the model")
+        packs.lends(key, *own)
+        return pack
+
     def _recall_weights(self) -> None:
         for value in self.args.values:
-            if value is not None and value.nbytes >= VIEWED_BYTES and not any(value is other for other in self.recalled):
+            if value is not None and value.nbytes >= VIEWED_BYTES and not any([value is other for other in self.recalled]):
                 self.recalled.append(value)
                 recall(value)
 
@@ -386,12 +392,6 @@ class StageLowering:
         if ("resident", name) not in self.packs:
             self.packs["resident", name] = resident(array)
         return self.packs["resident", name]
-
-
-@cache
-def _layouts(groups: int) -> list[tuple[int, tuple[object, ...]]]:
-    """Every tile width with the layout of weights packed for it."""
-    return [(nv, panels(nv, groups)) for nv in range(1, MAX_NV + 1)]
 
 
 def _made_by(unit: Unit) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import fastcnn._native as _native
 from fastcnn.boundary import foreseen
 from fastcnn.budget import MOST_NODES
 from fastcnn.inference.types import infer_types
@@ -20,7 +19,7 @@ from fastcnn.ir.graph import NODE_FIELDS, Graph, Node, ValueInfo
 from fastcnn.ir.record import dataclass
 from fastcnn.mapping import Mapping, mapped, open_regular
 from fastcnn.onnx_proto.attributes import attribute_value
-from fastcnn.onnx_proto.messages import Message, OddMessage, decode
+from fastcnn.onnx_proto.messages import Message, OddMessage, decode, form_of, node_like
 from fastcnn.onnx_proto.tensor_data import dense_array, sparse_array
 from fastcnn.onnx_proto.types import message_name, normal_domain, text, type_shape, type_string
 from fastcnn.reader.early import early_warning, later_version
@@ -183,11 +182,11 @@ class _Build:
         self.taken, form = {p.name for p in protos}, None
         for index, proto in enumerate(protos):
             if isinstance(proto, Message):
-                form = _native.form_of(proto)
+                form = form_of(proto)
                 like = self.forms.get(form)
                 if like is not None:
                     name = proto.name or self._name(f"{like.op_type}_{index}")
-                    self.nodes.append(_native.node_like(like, NODE_FIELDS, proto, name))
+                    self.nodes.append(node_like(like, NODE_FIELDS, proto, name))
                     continue
             node = self.node(proto, index)
             later = later_version(node, self.constants)

@@ -15,6 +15,7 @@ include "wire.pxi"
 include "packing.pxi"
 include "records.pxi"
 include "nodes.pxi"
+include "arena.pxi"
 include "workspaces.pxi"
 
 BASE_ABSOLUTE = FC_BASE_ABSOLUTE

@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 
 from fastcnn.inference import control_flow
 from fastcnn.inference.quantized import byte_types
-from fastcnn.inference.rules import BYTES, OTHERS, RULES
+from fastcnn.inference.rules import BYTES, LIKE_INPUT, OTHERS, RULES
 from fastcnn.inference.site import Known, Mismatch, Outputs, Rule, Site
 from fastcnn.inference.sizes import LARGEST
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Dim, Graph, Node
 from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.schema.typing import output_types
-from fastcnn.schema.vectors import wrong_count
+from fastcnn.schema.vectors import COUNTED, wrong_count
 
 CONTROL_FLOW: dict[str, Callable[[Site], list[control_flow.Info]]] = {
     "If": control_flow.if_, "Loop": control_flow.loop, "Scan": control_flow.scan}
@@ -31,7 +31,13 @@ def infer_graph(graph: Graph, known: Known) -> None:
 
 def infer_node(node: Node, known: Known) -> None:
     """Adds types and shapes of a node's outputs; they stay unknown where inputs are unknown or contradict each other."""
-    site, rule = Site(node, known, infer_graph), rule_of(node)
+    rule = rule_of(node)
+    if rule is LIKE_INPUT and len(node.outputs) == 1 and node.op_type not in COUNTED and node.outputs[0] in known.types:
+        shape = known.shape(node.inputs[0]) if node.inputs else None
+        if shape is not None and not known.depth:               # as below, for many nodes
+            known.shapes[node.outputs[0]] = shape
+            return
+    site = Site(node, known, infer_graph)
     types: Sequence[str | None] = ()
     try:
         types, shapes = outputs_of(site, rule)

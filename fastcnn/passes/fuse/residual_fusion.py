@@ -13,13 +13,14 @@ TAKES_RESIDUAL = frozenset({"Conv", "ConvTranspose", "MatMul"})
 def residual_fusion(graph: Graph) -> bool:
     """Fuses Adds of two values that certainly have the same shape; the convolution moves to the place of the Add."""
     consumers, outputs, producers = graph.consumers(), graph.output_names(), graph.producers()
-    place = {id(node): i for i, node in enumerate(graph.nodes)}
+    place: dict[int, int] = {}
     changed: dict[int, Node | None] = {}
-    for node in graph.nodes:
-        if node.op_type != "Add" or node.domain or len(node.inputs) != 2 or node.inputs[0] == node.inputs[1]:
+    for node in [node for node in graph.nodes if node.op_type == "Add"]:
+        if node.domain or len(node.inputs) != 2 or node.inputs[0] == node.inputs[1]:
             continue
         if not same_shape(*(shape_of(graph, v) for v in node.inputs)) or not is_float(graph, node.inputs[0]):
             continue
+        place = place or {id(other): i for i, other in enumerate(graph.nodes)}
         branches = [producers.get(v) for v in node.inputs]
         able = [(place[id(b)], i) for i, b in enumerate(branches) if b is not None and id(b) not in changed
                 and takes_residual(graph, b) and sole_reader(b, consumers, outputs) is node]

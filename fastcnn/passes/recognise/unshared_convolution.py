@@ -18,12 +18,17 @@ from fastcnn.passes.facts import reduced_axes, sole_reader
 from fastcnn.passes.recognise.index_maps import IndexMaps
 
 DOMAIN = "fastcnn"
+# Operators that are such products by themselves, or with a bias; those that are one together.
+ALONE, SUMMED = frozenset({"MatMul", "Einsum", "LocallyConnected"}), frozenset({"Mul", "ReduceSum"})
 # Axes are letters.
 MAX_RANK = 26
 
 
 def unshared_convolution(graph: Graph) -> bool:
     """Rewrites every product of windows and constants; adds that follow become biases."""
+    there = graph.operators()
+    if there.isdisjoint(ALONE) and not there >= SUMMED:         # most graphs: before anything is looked up
+        return False
     maps, changed = IndexMaps(graph), False
     consumers, outputs = graph.consumers(), graph.output_names()
     gone: set[int] = set()

@@ -23,9 +23,9 @@ def place_buffers(list sizes, list firsts, list lasts, int64_t most):
                 offsets.append(total)
                 total += size
                 continue
-            compared += there
             offset = 0
             for k in range(there):
+                compared += 1
                 if placed[k].first > own.last or own.first > placed[k].last:
                     continue
                 if offset + size <= placed[k].offset:

@@ -1,11 +1,12 @@
 # Serialised messages by tables of their fields: https://protobuf.dev/programming-guides/encoding. Knows no message by name.
 
 # How a field is read, the third item of its row in a table: (name, repeated, form, inside).
-FORM_INT, FORM_FLOAT, FORM_TEXT, FORM_BYTES, FORM_SKIPPED, FORM_VIEW, FORM_SHARED, FORM_MESSAGE, FORM_CALL = range(9)
+FORM_INT, FORM_FLOAT, FORM_TEXT, FORM_BYTES, FORM_SKIPPED, FORM_VIEW, FORM_VARINTS, FORM_SHARED, FORM_MESSAGE, FORM_CALL = range(10)
 
 cdef enum:
-    INT, FLOAT, TEXT, BYTES, SKIPPED, VIEW, SHARED, MESSAGE, CALL
+    INT, FLOAT, TEXT, BYTES, SKIPPED, VIEW, VARINTS, SHARED, MESSAGE, CALL
     TAG_BYTES = 5, VALUE_BYTES = 10                      # the longest that protobuf takes: tags and lengths have 32 bits, values 64
+    TAGS = 256                                           # of fields 0 to 31
     SHAPED_DIMS = 16                                     # of tensor_of()
     SHARED_BYTES = 256                                   # longer messages of a FORM_SHARED are hardly ever the same
 
@@ -41,36 +42,64 @@ def tensor_of(cnp.ndarray raw, cnp.dtype dtype, dims):
     return array
 
 
+cdef class _Kind:
+    """A kind of messages: its class, and by tag what is there and where it goes."""
+
+    cdef object kind, cls
+    cdef list names, inside                              # by tag
+    cdef signed char forms[TAGS]                         # -1: no such field
+    cdef bint many[TAGS]
+
+    def __init__(self, kind, cls, dict table):
+        cdef int tag
+        self.kind, self.cls, self.names, self.inside = kind, cls, [None] * TAGS, [None] * TAGS
+        for tag in range(TAGS):
+            self.forms[tag] = -1
+        for tag, (name, many, form, inside) in table.items():
+            assert 0 <= tag < TAGS
+            self.names[tag], self.many[tag], self.forms[tag], self.inside[tag] = name, many, form, inside
+
+
 cdef class WireReader:
     """read(kind, depth): the message that is serialised in data.
 
     tables   kind -> tag -> (name, repeated, form, inside): the kind of message there, or read(data, begin, end) of a FORM_CALL.
              Equal short messages of a FORM_SHARED are one object. A FORM_VIEW is read as FORM_CALL where it is empty or has `viewed`
-             bytes or more, else it is a copy, as a read-only array over a bytes object
+             bytes or more, else it is a copy, as a read-only array over a bytes object. A FORM_VARINTS is an int64 array
     classes  kind -> the class of messages of that kind, objects with a __dict__
     odd      the exception for what is not in the tables, or cut off
     """
 
     cdef object data, odd
-    cdef dict tables, classes, shared, texts
+    cdef dict kinds, shared, texts
     cdef const unsigned char[::1] view
+    cdef const unsigned char *at
     cdef Py_ssize_t size, viewed
 
     def __init__(self, data, dict tables, dict classes, odd, Py_ssize_t viewed):
-        self.data, self.tables, self.classes, self.odd, self.viewed = data, tables, classes, odd, viewed
+        self.data, self.odd, self.viewed = data, odd, viewed
         self.view, self.size, self.shared, self.texts = data, len(data), {}, {}
+        self.at = &self.view[0] if self.size else NULL
+        self.kinds = {kind: _Kind(kind, classes[kind], table) for kind, table in tables.items()}
+        for own in self.kinds.values():
+            for tag, inside in enumerate((<_Kind>own).inside):
+                if type(inside) is str:
+                    (<_Kind>own).inside[tag] = self.kinds[inside]
 
     def read(self, str kind, int depth):
-        return self._message(0, self.size, kind, depth)
+        return self._message(0, self.size, self.kinds[kind], depth)
 
     cdef uint64_t _varint(self, Py_ssize_t *position, int limit) except? 1234567:
         cdef uint64_t value = 0
         cdef int k
         cdef unsigned char octet
+        if position[0] < self.size and self.at[position[0]] < 128:          # most
+            position[0] += 1
+            return self.at[position[0] - 1]
         for k in range(limit):
             if position[0] >= self.size:
                 break
-            octet = self.view[position[0]]
+            octet = self.at[position[0]]
             position[0] += 1
             value |= <uint64_t>(octet & 127) << 7 * k
             if octet < 128:
@@ -89,28 +118,29 @@ cdef class WireReader:
         cdef float value
         if position + 4 > last:
             raise self.odd("a number that is cut off")
-        bits = (<uint32_t>self.view[position] | <uint32_t>self.view[position + 1] << 8 | <uint32_t>self.view[position + 2] << 16
-                | <uint32_t>self.view[position + 3] << 24)
+        bits = (<uint32_t>self.at[position] | <uint32_t>self.at[position + 1] << 8 | <uint32_t>self.at[position + 2] << 16
+                | <uint32_t>self.at[position + 3] << 24)
         memcpy(&value, &bits, 4)
         return value
 
-    cdef object _message(self, Py_ssize_t position, Py_ssize_t last, str kind, int depth):
+    cdef object _message(self, Py_ssize_t position, Py_ssize_t last, _Kind kind, int depth):
         if not depth:
             raise self.odd("messages inside each other without end")
-        cdef dict tags = self.tables[kind], values
-        cdef tuple row
+        cdef dict values
+        cdef list items = None
         cdef int form
         cdef Py_ssize_t begin, size
-        cdef uint64_t tag
-        message = self.classes[kind]()
+        cdef uint64_t tag, before = TAGS                 # of items
+        message = kind.cls()
         values = message.__dict__
         while position < last:
             tag = self._varint(&position, TAG_BYTES)
-            row = tags.get(tag)
-            if row is None:
-                position = self._packed(position, last, tag, tags, values)
+            form = kind.forms[tag] if tag < TAGS else -1
+            if form < 0:
+                position = self._packed(position, last, tag, kind, values)
+                before = TAGS
                 continue
-            form, value = row[2], None
+            value = None
             if form == INT:
                 value = <int64_t>self._varint(&position, VALUE_BYTES)
             elif form == FLOAT:
@@ -121,55 +151,71 @@ cdef class WireReader:
                 begin = position
                 position += size
                 if form == TEXT:
-                    value = (<const char*>&self.view[begin])[:size].decode("utf-8") if size else ""
+                    value = (<const char*>self.at + begin)[:size].decode("utf-8") if size else ""
                     value = self.texts.setdefault(value, value)         # one object a name: dicts find it without comparing text
                 elif form == BYTES:
-                    value = (<const char*>&self.view[begin])[:size] if size else b""
-                elif form >= MESSAGE and row[0] in values and not row[1]:
-                    raise self.odd(f"{row[0]} twice in a {kind}, or in pieces")
+                    value = (<const char*>self.at + begin)[:size] if size else b""
+                elif form >= MESSAGE and not kind.many[tag] and kind.names[tag] in values:
+                    raise self.odd(f"{kind.names[tag]} twice in a {kind.kind}, or in pieces")
                 elif form == MESSAGE:
-                    value = self._message(begin, position, row[3], depth - 1)
+                    value = self._message(begin, position, <_Kind>kind.inside[tag], depth - 1)
                 elif form == SHARED:
-                    value = self._shared(begin, position, row[3], depth - 1)
+                    value = self._shared(begin, position, <_Kind>kind.inside[tag], depth - 1)
                 elif form == VIEW and 0 < size < self.viewed:
-                    value = _over_bytes((<const char*>&self.view[begin])[:size])
+                    value = _over_bytes((<const char*>self.at + begin)[:size])
+                elif form == VARINTS:
+                    value = self._varints(begin, position)
                 elif form == CALL or form == VIEW:
-                    value = row[3](self.data, begin, position)
-            if not row[1]:
-                values[row[0]] = value
+                    value = kind.inside[tag](self.data, begin, position)
+            if not kind.many[tag]:
+                values[kind.names[tag]] = value
             else:
-                items = values.get(row[0])
-                if items is None:
-                    values[row[0]] = [value]
-                else:
-                    (<list>items).append(value)
+                if tag != before:
+                    items, before = values.setdefault(kind.names[tag], []), tag
+                items.append(value)
         if position > last:
             raise self.odd("a field that ends after its message")
         return message
 
-    cdef object _shared(self, Py_ssize_t begin, Py_ssize_t end, str kind, int depth):
+    cdef object _varints(self, Py_ssize_t begin, Py_ssize_t end):
+        """Packed varints as an int64 array."""
+        cdef Py_ssize_t k, count = 0
+        for k in range(begin, end):
+            count += self.at[k] < 128
+        found = np.empty(count, np.int64)
+        cdef int64_t[::1] numbers = found
+        for k in range(count):
+            numbers[k] = <int64_t>self._varint(&begin, VALUE_BYTES)
+        if begin != end:
+            raise self.odd("a varint that is cut off or has no end")
+        return found
+
+    cdef object _shared(self, Py_ssize_t begin, Py_ssize_t end, _Kind kind, int depth):
         """_message(), decoded once for the same few bytes."""
         if not 0 < end - begin <= SHARED_BYTES:
             return self._message(begin, end, kind, depth)
-        key = kind, (<const char*>&self.view[begin])[:end - begin]
+        key = kind.kind, (<const char*>self.at + begin)[:end - begin]
         value = self.shared.get(key)
         if value is None:
             value = self.shared[key] = self._message(begin, end, kind, depth)
         return value
 
-    cdef Py_ssize_t _packed(self, Py_ssize_t position, Py_ssize_t last, tag, dict tags, dict values) except -1:
+    cdef Py_ssize_t _packed(self, Py_ssize_t position, Py_ssize_t last, uint64_t tag, _Kind kind, dict values) except -1:
         """Adds the numbers of a packed field and returns the position after it; no other field has two wire types."""
-        cdef tuple row = None
         cdef Py_ssize_t end
-        if tag & 7 == 2:
-            row = tags.get(tag & ~7) or tags.get(tag & ~7 | 5)
-        if row is None or not row[1] or row[2] not in (INT, FLOAT):
+        cdef int form = -1
+        cdef uint64_t plain = tag & ~<uint64_t>7
+        if tag & 7 == 2 and tag < TAGS:
+            if kind.forms[plain] < 0:
+                plain |= 5
+            form = kind.forms[plain]
+        if form not in (INT, FLOAT) or not kind.many[plain]:
             raise self.odd(f"tag {tag}")
         end = self._length(&position, last)
         end += position
-        items = values.setdefault(row[0], [])
+        items = values.setdefault(kind.names[plain], [])
         while position < end:
-            if row[2] == FLOAT:
+            if form == FLOAT:
                 items.append(self._float(position, end))
                 position += 4
             else:

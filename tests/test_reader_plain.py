@@ -250,3 +250,17 @@ def test_nodes_like_another_are_read_as_the_first() -> None:
     assert [n.reads for n in graph.nodes] == [tuple(v for v in n.inputs if v) for n in graph.nodes]
     first, second = graph.nodes[-2:]
     assert first.attrs == second.attrs and first.attrs["kernel_shape"] is not second.attrs["kernel_shape"]
+
+
+def test_packed_varints_are_what_protobuf_decodes() -> None:
+    values = [0, 1, 127, 128, -1, 1 << 31, -(1 << 31), (1 << 62) + 5, -(1 << 63)]
+    proto = model([node("Identity", ["x"], ["y"])], {"x": [1]}, ["y"])
+    proto.graph.initializer.append(TensorProto(name="w", dims=[len(values)], data_type=TensorProto.INT64, int64_data=values))
+    data = proto.SerializeToString()
+    found = decode(data).graph.initializer[0].int64_data
+    np.testing.assert_array_equal(found, np.array(values), strict=True)
+    packed = TensorProto(int64_data=values).SerializeToString()[2:]
+    assert packed in data
+    for cut in (b"\x80" * 10 + b"\1" + b"\0" * (len(packed) - 11), packed[:-1] + b"\x80"):         # eleven bytes, no end
+        with pytest.raises(OddMessage):
+            decode(data.replace(packed, cut))

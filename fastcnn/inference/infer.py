@@ -33,9 +33,9 @@ def infer_node(node: Node, known: Known) -> None:
     """Adds types and shapes of a node's outputs; they stay unknown where inputs are unknown or contradict each other."""
     rule = rule_of(node)
     if rule is LIKE_INPUT and len(node.outputs) == 1 and node.op_type not in COUNTED and node.outputs[0] in known.types:
-        shape = known.shape(node.inputs[0]) if node.inputs else None
-        if shape is not None and not known.depth:               # as below, for many nodes
-            known.shapes[node.outputs[0]] = shape
+        like = known.shape(node.inputs[0]) if node.inputs else None
+        if like is not None and not known.depth:                # as below, for many nodes
+            known.shapes[node.outputs[0]] = like
             return
     site = Site(node, known, infer_graph)
     types: Sequence[str | None] = ()

@@ -141,29 +141,14 @@ def _floats(dtype: str) -> Callable[[bytes | FileMapping, int, int], np.ndarray]
     return read
 
 
-def _varints(data: bytes | FileMapping, begin: int, end: int) -> np.ndarray:
-    """A packed field of varints, as an int64 array."""
-    octets = np.frombuffer(data[begin:end], np.uint8)
-    ends = np.flatnonzero(octets < 128)
-    starts = np.concatenate([np.zeros(1, np.int64), ends + 1])[:len(ends)]
-    lengths = ends - starts + 1
-    if octets.size and (octets[-1] > 127 or lengths.max() > VALUE_BYTES):
-        raise OddMessage("a varint that is cut off or has no end")
-    values = np.zeros(len(ends), np.uint64)
-    for k in range(int(lengths.max(initial=0))):
-        there = lengths > k
-        values[there] |= (octets[starts[there] + k] & np.uint8(127)).astype(np.uint64) << np.uint64(7 * k)
-    return values.view(np.int64)
-
-
 def _view(data: bytes | FileMapping, begin: int, end: int) -> np.ndarray:
     return bytes_at(data, begin, end - begin)
 
 
 # How the native reader reads a form: a number of its own, or a function of (data, begin, end).
 _FORMS = {"int": _native.FORM_INT, "float": _native.FORM_FLOAT, "str": _native.FORM_TEXT, "bytes": _native.FORM_BYTES,
-          "skipped": _native.FORM_SKIPPED}
-_CALLS = {"view": _view, "float32": _floats("<f4"), "float64": _floats("<f8"), "varint": _varints}
+          "skipped": _native.FORM_SKIPPED, "varint": _native.FORM_VARINTS}
+_CALLS = {"view": _view, "float32": _floats("<f4"), "float64": _floats("<f8")}
 
 
 def _row(field: Field) -> tuple[str, bool, int, Any]:

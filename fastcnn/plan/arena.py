@@ -10,8 +10,8 @@ import fastcnn._native as _native
 from fastcnn.ir.tensor import Buffer
 
 ALIGN = _native.ALIGN
-# Pairs of buffers compared, 0.2 s: the rest is laid out without looking for room between others.
-MOST_COMPARED = 200_000_000
+# Pairs of buffers compared, about 1 s: the rest is laid out without looking for room between others.
+MOST_COMPARED = 1_000_000_000
 
 
 def place(buffers: Iterable[Buffer], gap: int = 0) -> int:

@@ -6,6 +6,7 @@
 #define FC_FAMILIES_H
 
 #include "compressed.h"
+#include "depthwise_plane.h"
 #include "moves.h"
 #include "winograd.h"
 
@@ -192,6 +193,7 @@ typedef struct fc_depthwise_rows_kernels {
     fc_depthwise_rows_kernel row[3][2], tile[3][2], any;
     void (*copy)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n);
     void (*part)(float *even, float *odd, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n);
+    void (*plane)(const fc_depthwise_plane_args *args);     /* depthwise_plane.h */
     int tile_rows;
 } fc_depthwise_rows_kernels;
 

@@ -1,5 +1,6 @@
 /* Depthwise convolution of row-major planes, for nodes whose input and output are row-major anyway: the input rows of a batch of output rows are
- * copied to scratch with their padding around them, and tiles of output rows are summed from those (kernels/depthwise_rows.inc).
+ * copied to scratch with their padding around them, and tiles of output rows are summed from those (kernels/depthwise_rows.inc). Where an
+ * output row is one vector, 3x3 with a stride of 2 is summed straight from the plane (kernels/depthwise_plane.inc).
  *
  * All rows of a batch are copied before the first of them is computed: what is loaded just after it was stored, in other pieces, would
  * wait for the stores.
@@ -72,9 +73,59 @@ static void run_plane(run *s, float *y, const float *x, int64_t begin, int64_t e
     }
 }
 
+/* Which column of a row each lane of a tap is, and whether it lies inside. */
+typedef struct plane_columns {
+    int32_t from[3 * FC_MAX_VECTOR];
+    float inside[3 * FC_MAX_VECTOR];
+} plane_columns;
+
+static plane_columns columns_of(const fc_depthwise_planes *p)
+{
+    plane_columns c = {{0}, {0}};
+    for (int64_t k = 0; k < 3; k++)
+        for (int64_t j = 0; j < FC_MAX_VECTOR; j++) {
+            const int64_t column = 2 * j + k - p->pl;
+            if (column >= 0 && column < p->iw) {
+                c.from[k * FC_MAX_VECTOR + j] = (int32_t)column;
+                c.inside[k * FC_MAX_VECTOR + j] = 1.0f;
+            }
+        }
+    return c;
+}
+
+/* Whether the output rows are single vectors of such a window. */
+static int is_narrow(const fc_depthwise_planes *p)
+{
+    const int64_t vector = fc_active->vector_length;
+    return p->kh == 3 && p->kw == 3 && p->sh == 2 && p->sw == 2 && p->dh == 1 && p->dw == 1 && p->ow <= vector && p->iw <= 2 * vector;
+}
+
+static fc_status run_narrow(const fc_depthwise_planes *p, void *const *t, const fc_team *team)
+{
+    const plane_columns columns = columns_of(p);
+    fc_depthwise_plane_args a = {.ih = p->ih, .iw = (size_t)p->iw, .count = (size_t)p->ow, .from = columns.from, .inside = columns.inside};
+    fc_clamp_bounds(p->fn, p->alpha, p->beta, &a.lo, &a.hi);
+    int64_t begin, end;
+    fc_share(team, p->n * p->c * p->oh, &begin, &end);
+    while (begin < end) {
+        const int64_t plane = begin / p->oh, channel = plane % p->c, row = begin % p->oh, rows = fc_min(p->oh - row, end - begin);
+        a.bias = t[3] ? ((const float *)t[3])[channel] : 0.0f;
+        a.w = (const float *)t[2] + channel * 9;
+        a.x = (const float *)t[1] + plane * p->ih * p->iw;
+        a.y = (float *)t[0] + begin * p->ow;
+        a.top = row * 2 - p->pt;
+        a.rows = (size_t)rows;
+        fc_active->depthwise_rows->plane(&a);
+        begin += rows;
+    }
+    return FC_OK;
+}
+
 fc_status fc_run_depthwise_planes(const void *params, void *const *t, const fc_team *team)
 {
     const fc_depthwise_planes *p = params;
+    if (is_narrow(p))
+        return run_narrow(p, t, team);
     const layout l = layout_of(p);
     run s = {.p = p, .l = &l, .band = team->scratch};
     s.args = (fc_depthwise_rows_args){.ldy = (size_t)p->ow, .x_row = (size_t)(p->dh * l.row.floats), .kh = (size_t)p->kh, .kw = (size_t)p->kw,

@@ -38,7 +38,7 @@ DENSE, FEWER = Layer(EXTENTS, before=ALL, after=ALL, channels=9, bounds=(0, INF)
 TALL = Layer(EXTENTS, (1, 1), (3, 1), channels=4)           # rows that no window sees
 CHAINS = {
     "point-depth": (POINT, DEPTH), "depth-point": (DEPTH, POINT), "twice": (POINT, DEPTH, WIDE, DEPTH), "alone": (WIDE,),
-    "alone-depth": (DEPTH,),
+    "alone-depth": (DEPTH,), "points-last": (DEPTH, POINT, WIDE), "dense-points": (DENSE, WIDE, POINT, HALVED),
     "halved": (POINT, HALVED, WIDE), "halved-twice": (HALVED, POINT, HALVED), "dense": (DENSE, DEPTH), "dense-dense": (DENSE, FEWER),
     "five": (WIDE, FIVE, POINT), "dilated": (POINT, DILATED), "leaning": (POINT, LEANING, POINT), "tall": (DENSE, TALL, DEPTH),
     "tall-depth": (replace(TALL, strides=(4, 1)), DEPTH), "eight": (POINT, DEPTH, DENSE, DEPTH, POINT, DEPTH, POINT, DEPTH),

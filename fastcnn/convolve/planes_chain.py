@@ -17,7 +17,8 @@ from fastcnn.machine.current import cached, current
 MOST_LAYERS = _native.MAX_DIMS
 # Output rows at a time: more where the rows between the layers fit L2. Of two blocks of 64 channels, us with 2, 4 and 8: 160x160 8350, 8360
 # (8710 with 1), 80x80 2510, 2410, 2440, 40x40 538, 538, 557; of 16 at 160x160 1106, 1026, 920 (EPYC Zen 3, 512 KB L2, 2026-11-30).
-BLOCKS = 4, 2
+# With 4, 8 and 16: of 64 at 80x80 631, 620, -, of 16 at 160x160 292, 260, 274 (EPYC Zen 5, 1 MB L2, the same day).
+BLOCKS = 8, 4, 2
 LARGEST_OF_L2 = 1.2     # with the fewest
 # Of the predicted time on pixels: chains below 0.78 take 0.82 to 0.88 of the measured time there, two steps of ConvDepthwise and two copies
 # (EPYC Zen 3, one thread, 2026-11-30).

@@ -41,7 +41,7 @@ static inline planes_row planes_row_of(planes_window p)
  * tile reads together, lie in different sets of L1. 1x1 of 64 channels of 80x80, in a chain: 42 -> 35 cycles a vector (EPYC Zen 3, 2026-11-30). */
 static inline int64_t planes_apart(const planes_row *l, int64_t rows)
 {
-    const int64_t lines = rows * l->floats / FC_MAX_VECTOR;
+    const int64_t lines = (rows * l->floats + FC_MAX_VECTOR - 1) / FC_MAX_VECTOR;
     return (lines + 1 - lines % 2) * FC_MAX_VECTOR;
 }
 

@@ -13,6 +13,7 @@ typedef struct layer {
     planes_window window;
     planes_row row;
     int64_t depthwise, ic, oc, kh, sh, dh, pt, oh;
+    int64_t flat;                   /* its rows follow each other without gaps, in its band and where they go: to the kernel they are one */
     int64_t made, rows, plane;      /* output rows at a time at most; the input rows they see; floats of a channel of the band */
     int64_t first, have;            /* input rows [first, have) are in the band */
     size_t band, staged, taps;      /* where they begin in scratch, in bytes: staged, output rows that the next band takes parted */
@@ -43,6 +44,13 @@ static size_t take(size_t *bytes, int64_t count, size_t each)
     return at;
 }
 
+/* Whether a layer needs no zeros around its rows. What fills the first band writes whole vectors. */
+static int is_flat(const fc_planes_chain *p, int64_t i)
+{
+    return i > 0 && !p->depthwise[i] && p->kh[i] == 1 && p->kw[i] == 1 && p->sh[i] == 1 && p->sw[i] == 1 && p->pt[i] == 0 && p->pl[i] == 0 &&
+           p->oh[i] == p->oh[i - 1] && p->ow[i] == p->ow[i - 1];
+}
+
 static chain chain_of(const fc_planes_chain *p)
 {
     chain c = {.p = p};
@@ -52,7 +60,8 @@ static chain chain_of(const fc_planes_chain *p)
                      .pt = p->pt[i], .oh = p->oh[i]};
         l->window = (planes_window){.kw = p->kw[i], .sw = p->sw[i], .dw = p->dw[i], .pl = p->pl[i], .ih = i ? p->oh[i - 1] : p->ih,
                                     .iw = i ? p->ow[i - 1] : p->iw, .ow = p->ow[i]};
-        l->row = planes_row_of(l->window);
+        l->flat = is_flat(p, i) && (i + 1 == p->layers || l[1].flat);
+        l->row = l->flat ? (planes_row){.floats = l->window.iw} : planes_row_of(l->window);
         l->made = i + 1 < p->layers ? fc_min(c.l[i + 1].rows, p->block) : p->block;
         l->rows = (l->made - 1) * l->sh + (l->kh - 1) * l->dh + 1;
         l->plane = planes_apart(&l->row, l->rows);
@@ -115,9 +124,11 @@ static void dense_rows(const chain *c, const layer *l, plane_rows y, int64_t fro
     const int one_tap = l->kh == 1 && l->window.kw == 1 && l->window.sw == 1;
     const float *w = l->w;
     fc_planes_args a = {.y_plane = (size_t)y.plane, .taps = (int64_t *)(void *)(c->scratch + l->taps), .bias = w + 2, .w = w + 2 + l->oc,
-                        .k = (size_t)(l->ic * l->kh * l->window.kw), .oc = (size_t)l->oc, .count = (size_t)l->window.ow, .lo = w[0],
-                        .hi = w[1], .ahead_plane = (size_t)(l->window.ih * l->window.iw)};
-    for (int64_t row = from; row < to; row++) {
+                        .k = (size_t)(l->ic * l->kh * l->window.kw), .oc = (size_t)l->oc, .lo = w[0], .hi = w[1],
+                        .ahead_plane = (size_t)(l->window.ih * l->window.iw)};
+    const int64_t rows = l->flat ? to - from : 1;
+    a.count = (size_t)(rows * l->window.ow);
+    for (int64_t row = from; row < to; row += rows) {
         a.ahead = one_tap ? row_ahead(c, l, row, to - from) : NULL;
         a.x = band_of(c, l) + (row * l->sh - l->pt - l->first) * l->row.floats;
         a.y = y.at + (row - from) * y.ld;

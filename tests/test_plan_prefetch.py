@@ -53,6 +53,8 @@ def test_convolutions_in_bfloat16_ask_and_are_asked_for_but_do_not_ask_with_amx(
     steps = [("conv_bf16", (None, None, part), 1, {"n": 1, "oh": 1, "ow": 49}) for part in (bytes_of(9), w)]
     monkeypatch.setattr(_native, "current_isa", lambda: "avx512_vnni")
     assert prefetches(steps, [LARGE, LARGE], 1) == [[(w, 0, 50_000)], []]
+    row = ("conv_bf16", (None, None, bytes_of(9)), 1, {"n": 1, "oh": 1, "ow": 1})
+    assert prefetches([row, steps[1]], [LARGE, LARGE], 1) == [[], []]
     monkeypatch.setattr(_native, "current_isa", lambda: "avx512_amx")
     assert prefetches(steps, [LARGE, LARGE], 1) == [[], []]
 

@@ -50,7 +50,7 @@ def _asks(step: tuple[str, tuple[Any, ...], int, dict[str, Any]]) -> bool:
 def _is_row(step: tuple[str, tuple[Any, ...], int, dict[str, Any]]) -> bool:
     """A convolution of one pixel: a matrix times a vector."""
     kind, _, _, fields = step
-    return kind in ROWS and fields["n"] * fields["oh"] * fields["ow"] == 1
+    return kind in (*ROWS, "conv_bf16") and fields["n"] * fields["oh"] * fields["ow"] == 1
 
 
 def _weights(step: tuple[str, tuple[Any, ...], int, dict[str, Any]]) -> np.ndarray | None:

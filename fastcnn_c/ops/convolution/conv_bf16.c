@@ -168,13 +168,13 @@ static void ask_residual(const pconv_run *c, const char *at, int64_t count, int6
 }
 
 /* The tiles of a panel, of so many pixels, ask for the next panel, of so many channels, as evenly as they can: in a burst its lines would fill
- * the fill buffers that their own loads need. */
+ * the fill buffers that their own loads need. A single pixel takes its weights as fast as they come. */
 static void begin_panel(pconv_run *c, const fc_pgemm_args *panel, int64_t channels, int64_t pixels)
 {
     const int64_t v = fc_active->vector_length, nv = fc_ceil_div((int64_t)panel->n, v), tiles = fc_ceil_div(pixels, c->kernels->max_mr[nv]);
     const int64_t word = fc_ceil_div(channels, v) * v * PAIR * (int64_t)sizeof(uint16_t);
     c->next = (const char *)(panel->b + nv * v * c->count * (c->words + c->odd) * PAIR);
-    c->next_step = (size_t)fc_ceil_div(word, tiles);
+    c->next_step = pixels == 1 ? 0 : (size_t)fc_ceil_div(word, tiles);
 }
 
 /* What a tile asks for: weights of later steps where no panel follows in this one. */

@@ -12,8 +12,11 @@ from graph_helper import model, onnxruntime_run
 from onnx import helper
 
 import fastcnn
+from fastcnn.convolve.quantized_gemm import has_dots
+from fastcnn.ir.graph import Node
 from fastcnn.passes import run_passes
 from fastcnn.precision.equalise import equalised
+from fastcnn.precision.predict import predicted
 from fastcnn.precision.prepare import prepared
 from fastcnn.precision.products import rows
 from fastcnn.reader import read
@@ -185,6 +188,38 @@ def test_transposed_convolutions_run_on_bytes_and_what_joins_them_too(kernel, st
     ours = run(made.proto, fed)
     assert relative(ours, run(proto, fed)) < 0.05
     assert relative(onnxruntime_run(made.proto, fed)[0], ours) < 0.02
+
+
+def test_volumes_run_on_bytes_where_there_is_a_form() -> None:
+    """Over three axes: not in groups, nor dilated in depth."""
+    net = Network(11)
+
+    def volume(x: str, kernel: tuple[int, int, int], group: int = 1, dilations: tuple[int, int, int] = (1, 1, 1)) -> str:
+        w = net.constant(net.rng.standard_normal((8, 8 // group, *kernel)) * 0.1)
+        pads = [d * (k // 2) for k, d in zip(kernel, dilations)]
+        return net.op("Conv", x, w, net.constant(net.rng.standard_normal(8)), pads=pads * 2, group=group, dilations=list(dilations))
+
+    x = net.op("Relu", volume("x", (3, 3, 3)))
+    y = net.op("Relu", net.op("Add", volume(x, (3, 1, 1)), x))
+    z = net.op("Relu", volume(y, (3, 3, 3), dilations=(2, 1, 1)))
+    proto = net.model(volume(volume(y, (1, 3, 3), dilations=(1, 2, 2)), (3, 3, 3)), volume(z, (3, 3, 3), group=2), shape=(1, 8, 5, 9, 9))
+    data = [{"x": np.random.default_rng(k).standard_normal((1, 8, 5, 9, 9)).astype(np.float32)} for k in range(3)]
+    made = fastcnn.quantize(proto, data, threads=1, layer_error=1.0, faster_only=False)
+    assert [layer.precision for layer in made.report.layers] == ["int8", "int8", "fp32", "int8", "int8", "fp32"]
+    ours, floats = (fastcnn.load(each, threads=1).run(None, data[0]) for each in (made.proto, proto))
+    for got, exact, other in zip(ours, floats, onnxruntime_run(made.proto, data[0])):
+        assert relative(got, exact) < 0.1 and relative(other, got) < 0.03
+
+
+def test_a_volume_is_predicted_as_one_convolution_a_depth(level: str) -> None:
+    """It is floats where nothing multiplies bytes in one instruction."""
+    times = []
+    for extents, kernel, x in (((1, 1), (3, 3, 3), (1, 16, 6, 14, 14)), ((), (3, 3), (4, 48, 14, 14))):
+        weights = (32, 16 if extents else 48, *kernel)
+        node = Node("Conv", ("x", "w"), ("y",), {"pads": [0, 1, 1, 0, 1, 1] if extents else [1, 1, 1, 1]})
+        times.append(predicted(node, x, weights, 1))
+    assert times[0].floats_ms == times[1].floats_ms
+    assert times[0].bytes_ms == (times[1].bytes_ms if has_dots() else times[0].floats_ms)
 
 
 @pytest.mark.parametrize("op_type", ["Conv", "ConvTranspose"])

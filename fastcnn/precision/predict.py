@@ -10,11 +10,12 @@ import numpy as np
 import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32, U8S8, Arithmetic
-from fastcnn.convolve.quantized_gemm import quantise_cycles
+from fastcnn.convolve.quantized_gemm import has_dots, quantise_cycles
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.graph import Node
 from fastcnn.ir.spec import F32, Args, Spec
 from fastcnn.machine.clock import cycles_per_second
+from fastcnn.ops.convolution.conv3d import plane_of
 from fastcnn.ops.window import resolve, two_axes
 from fastcnn.precision.products import output_axis
 
@@ -32,7 +33,9 @@ def predicted(node: Node, x: tuple[int, ...], w: tuple[int, ...], threads: int) 
     shape = _conv_shape(node, x, w)
     ms = 1e3 / cycles_per_second()
     entering = quantise_cycles() * float(np.prod(x)) / _native.vector_length() / threads
-    return Predicted(ms * _cycles(shape, FLOAT32, threads), ms * _cycles(shape, U8S8, threads), ms * entering)
+    floats = _cycles(shape, FLOAT32, threads)
+    on_bytes = floats if len(x) == 5 and not has_dots() else _cycles(shape, U8S8, threads)      # volumes are floats there
+    return Predicted(ms * floats, ms * on_bytes, ms * entering)
 
 
 def _cycles(shape: ConvShape, arithmetic: Arithmetic, threads: int) -> float:
@@ -48,7 +51,10 @@ def _conv_shape(node: Node, x: tuple[int, ...], w: tuple[int, ...]) -> ConvShape
     if node.op_type != "Conv":
         return _of_rows(math.prod(x[:-1]), x[-1], w[output_axis(node)])
     args = Args(node, (Spec(F32, x), Spec(F32, w)), (None, None))
-    window = two_axes(resolve(args, x[2:], w[2:]))
+    window = resolve(args, x[2:], w[2:])
+    if len(x) == 5:                             # for each output depth one of all depths in its window, as channels
+        x, w, window = (x[0] * window.out[0], x[1] * w[2], *x[3:]), (w[0], w[1] * w[2], *w[3:]), plane_of(window)
+    window = two_axes(window)
     (kh, kw), (sh, sw), (dh, dw), (pt, pl), (oh, ow) = window.kernel, window.strides, window.dilations, window.before, window.out
     group, (ih, iw) = node.attrs.get("group", 1), x[2:] if len(x) == 4 else (1, x[2])
     return ConvShape(n=x[0], groups=group, ic=w[1], oc=w[0] // group, kh=kh, kw=kw, sh=sh, sw=sw, dh=dh, dw=dw, pt=pt, pl=pl,

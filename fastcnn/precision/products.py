@@ -44,7 +44,7 @@ def is_product(graph: Graph, node: Node) -> bool:
     if node.input(BIAS) and (bias is None or not _is_finite(bias)):
         return False
     if node.op_type in CONVOLUTIONS:            # weights of a transposed one have no axis for the outputs of all groups
-        plain = w.ndim in (3, 4) and (node.op_type == "Conv" or node.attrs.get("group", 1) == 1)
+        plain = (w.ndim in (3, 4) or _is_plain_volume(node, w)) and (node.op_type == "Conv" or node.attrs.get("group", 1) == 1)
     else:
         plain = w.ndim == 2 and len(shape_of(graph, node.input(0)) or ()) >= 2
     if node.op_type == "Gemm":
@@ -52,6 +52,11 @@ def is_product(graph: Graph, node: Node) -> bool:
         plain &= attrs.get("alpha", 1.0) == 1.0 and not attrs.get("transA", 0) and (bias is None or attrs.get("beta", 1.0) == 1.0)
     outputs = w.shape[output_axis(node)] if plain else 0
     return plain and (bias is None or bias.size == outputs) and 255 * 127 * (w.size // outputs) < LARGEST_SUM
+
+
+def _is_plain_volume(node: Node, w: np.ndarray) -> bool:
+    """A convolution over three axes that there is on bytes: dense, not dilated in depth."""
+    return w.ndim == 5 and node.op_type == "Conv" and node.attrs.get("group", 1) == 1 == node.attrs.get("dilations", (1,))[0]
 
 
 def output_axis(node: Node) -> int:

@@ -12,6 +12,8 @@
 enum { WORD = 4 }; /* values of k that a lane multiplies at a time */
 /* Bytes between pixels, and values of k, from which on a tile asks for its outputs and residuals before it begins: those of volumes. */
 enum { FAR_PIXEL = 512, LONG_TILE = 512 };
+/* Bytes of weights from which on a matrix times a vector asks for what lies so far ahead, as in conv.c: fewer are in L2. */
+enum { STREAM_FROM = 1 << 20, STREAM_AHEAD = 16384 };
 
 typedef struct qconv_run {
     fc_qconv p;                       /* as given, or with all pixels of an image as one row (make_flat) */
@@ -221,10 +223,16 @@ static fc_qgemm_args *args_for_row(const qconv_run *c, fc_qgemm_args *whole, fc_
     return part;
 }
 
-/* The tiles of `rows` rows of a panel ask for the next one, of so many channels, as evenly as whole lines allow. */
+/* The tiles of `rows` rows of a panel ask for the next one, of so many channels, as evenly as whole lines allow. A matrix times a vector is a
+ * stream. */
 static void ask_for_next(const qconv_run *c, fc_qgemm_args *panel, int64_t channels, int64_t rows)
 {
     const int64_t v = fc_active->vector_length, nv = fc_ceil_div((int64_t)panel->n, v), k = c->count * c->words;
+    if (!c->wide && c->p.n * c->p.oh * c->p.ow == 1 && c->p.groups * c->p.oc * k * WORD >= STREAM_FROM) {
+        panel->prefetch = (const char *)panel->b + STREAM_AHEAD;
+        panel->prefetch_step = (size_t)(nv * v * WORD);
+        return;
+    }
     const int64_t tiles = rows * fc_ceil_div(c->last - c->first, c->max_mr[nv]);
     panel->prefetch = (const char *)panel->b + k * WORD * nv * v;
     panel->prefetch_step = (size_t)fc_ceil_div(fc_ceil_div(channels, v) * v * WORD, tiles);

@@ -102,12 +102,39 @@ static void fill_padding(const qconv_run *c, int64_t at, int64_t n)
         wide[i] = (uint16_t)c->p.x_zero;
 }
 
+static inline __attribute__((always_inline)) void copy_chunks(uint8_t *to, const uint8_t *from, int64_t count, int64_t step, int64_t n, int64_t chunk)
+{
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t j = 0; j < n; j += chunk)
+            memcpy(to + i * n + j, from + i * step + j, (size_t)chunk);
+}
+
+/* `count` times n bytes, `step` apart in memory, one after the other: without a call for each where n is what groups have, or depths of a volume. */
+static void copy_short(uint8_t *to, const uint8_t *from, int64_t count, int64_t step, int64_t n)
+{
+    if (n == 4)
+        copy_chunks(to, from, count, step, 4, 4);
+    else if (n == 8)
+        copy_chunks(to, from, count, step, 8, 8);
+    else if (n == 16)
+        copy_chunks(to, from, count, step, 16, 16);
+    else if (n % 16 == 0 && n <= 256)
+        copy_chunks(to, from, count, step, n, 16);
+    else if (n % 8 == 0 && n <= 64)
+        copy_chunks(to, from, count, step, n, 8);
+    else
+        for (int64_t i = 0; i < count; i++)
+            memcpy(to + i * n, from + i * step, (size_t)n);
+}
+
 /* One group of `count` pixels that are x_pixel bytes apart. */
 static void fill_pixels(const qconv_run *c, int64_t at, const uint8_t *from, int64_t count)
 {
     const fc_qconv *p = &c->p;
     if (p->x_pixel == p->ic)
         fill(c, at, from, count * p->ic);
+    else if (!c->wide)
+        copy_short(c->band + at, from, count, p->x_pixel, p->ic);
     else
         for (int64_t i = 0; i < count; i++)
             fill(c, at + i * p->ic, from + i * p->x_pixel, p->ic);

@@ -104,6 +104,14 @@ def test_qconv_sums_are_exact(level: str, case: Case) -> None:
                 np.testing.assert_array_equal(got, expected, err_msg=f"{tile} block={block}")
 
 
+@pytest.mark.parametrize("ic", [1, 4, 8, 12, 16, 24, 48, 72, 260])
+def test_pixels_of_a_group_are_copied_one_after_the_other(level: str, ic: int) -> None:
+    """With another group between them; by chunks of 4, 8 or 16 bytes where they have so many."""
+    case = Case(ic, 3, 3, 3, oh=3, ow=5, groups=2, pt=1, pl=1, pb=1, pr=1)
+    x, w = operands(case)
+    np.testing.assert_array_equal(run(case, x, w, zero_x=117), sums(case, x, w, 117))
+
+
 @pytest.mark.parametrize("groups, ic, oc, kernel", [(12, 4, 4, 3), (8, 3, 5, 1), (16, 1, 2, 3), (6, 7, 16, 1)])
 def test_groups_joined_to_a_block_diagonal(level: str, groups: int, ic: int, oc: int, kernel: int) -> None:
     pad = kernel // 2

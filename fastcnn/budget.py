@@ -60,9 +60,12 @@ class Budget:
         nbytes = math.prod(shape) * dtype.itemsize
         if 0 < nbytes <= self.free:
             return
+        looped = nbytes or math.prod([max(extent, 1) for extent in shape]) * dtype.itemsize
+        if looped <= self.free:
+            return
         if nbytes > self.memory:
             self.check(nbytes, f"{where}: {dtype}{list(shape)}")
-        elif not nbytes and math.prod([max(extent, 1) for extent in shape]) * dtype.itemsize > self.memory:
+        elif looped > self.memory:
             raise LimitError(f"{where}: {dtype}{list(shape)} has no elements, but takes the time of more than the {self.memory} bytes "
                              "that are allowed (max_memory)")
 

@@ -6,12 +6,13 @@ its step has, how its weights are packed and what time the cost model predicts.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
 import fastcnn._native as _native
 from fastcnn.convolve.accuracy import FP32
-from fastcnn.convolve.arithmetic import WORD
+from fastcnn.convolve.arithmetic import WORD, Arithmetic
 from fastcnn.convolve.bf16_gemm import BF16_GEMM
 from fastcnn.convolve.choice import Choice, Rung
 from fastcnn.convolve.compressed_gemm import COMPRESSED_GEMM
@@ -72,10 +73,16 @@ def choose(problem: Problem) -> Choice:
     if problem.rounds or problem.weights != FP32:
         rung = _shorter(replace(problem, threads=1))
         return rung.choose(problem) if rung is not None else choose(replace(problem, rounds=False, weights=FP32))
-    for rung in LADDER:
+    for rung in _fitting(problem.planes, problem.shape.arithmetic):
         if rung.takes(problem) and rung.pays(problem) and not (rung.weighed and _faster_on_pixels(replace(problem, threads=1), rung)):
             return rung.choose(problem)
     return choose(problem.on_pixels())
+
+
+@cache
+def _fitting(planes: bool, arithmetic: Arithmetic) -> tuple[Rung, ...]:
+    """The rungs for such a layout and such operands."""
+    return tuple(rung for rung in LADDER if rung.on_planes == planes and rung.arithmetic is arithmetic)
 
 
 def _faster_on_pixels(problem: Problem, rung: Rung) -> bool:

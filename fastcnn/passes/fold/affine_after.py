@@ -36,7 +36,8 @@ def _vector(graph: Graph, node: Node, i: int, size: int) -> np.ndarray | None:
 
 def _with_weights(graph: Graph, node: Node, w: np.ndarray, factors: np.ndarray, b: np.ndarray) -> Node | None:
     """The node with weights w * factors and bias b; None when they overflow w's type."""
-    b, scaled = b.astype(w.dtype), derived(w, partial(_scale, filler(w), factors))
+    fill = partial(_scale, filler(w), factors) if is_derived(w) else partial(_scaled, w, factors)
+    b, scaled = b.astype(w.dtype), derived(w, fill)
     forget(w)
     if scaled.size and not (math.isfinite(scaled.min()) and math.isfinite(scaled.max()) and np.isfinite(b).all()):
         return None
@@ -50,6 +51,11 @@ def _scale(fill: Callable[[np.ndarray], None], factors: np.ndarray, out: np.ndar
     """Fills `out` by `fill` and multiplies it by factors, in float64 but without a float64 copy of the whole array."""
     fill(out)
     np.multiply(out, factors, out=out, dtype=np.float64, casting="unsafe")
+
+
+def _scaled(w: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
+    """out = w * factors, as _scale() of a copy."""
+    np.multiply(w, factors, out=out, dtype=np.float64, casting="unsafe")
 
 
 def _fold_conv(graph: Graph, node: Node, reader: Node) -> Node | None:

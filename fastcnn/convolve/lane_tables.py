@@ -16,16 +16,16 @@ def pick_table(indices: np.ndarray | None, channels: int) -> np.ndarray | None:
     width = _native.vector_length()
     if indices is None or indices.ndim != 1 or indices.size == 0 or channels < 1:
         return None
-    order, rows = indices.astype(np.int64) % channels, []
-    for begin in range(0, order.size, width):
-        part, last = order[begin:begin + width], max(channels - width, 0)
-        first = min(int(part.min()), last)
-        rest = part[part >= first + width]
-        second = min(int(rest.min()), last) if rest.size else first
-        if (rest >= second + width).any():
+    order, rows, last = (indices.astype(np.int64) % channels).tolist(), [], max(channels - width, 0)
+    for begin in range(0, len(order), width):               # of a few numbers each, for which an array takes five times as long
+        part = order[begin:begin + width]
+        first = min(min(part), last)
+        rest = [k for k in part if k >= first + width]
+        second = min(min(rest), last) if rest else first
+        if rest and max(rest) >= second + width:
             return None
-        lanes = np.where(part < first + width, part - first, part - second + width)
-        rows.append([*lanes, *[0] * (width - part.size), first, second])
+        lanes = [k - first if k < first + width else k - second + width for k in part]
+        rows.append([*lanes, *[0] * (width - len(part)), first, second])
     return np.array(rows, np.int32)
 
 

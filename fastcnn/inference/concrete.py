@@ -7,12 +7,16 @@ from functools import cache
 import numpy as np
 
 from fastcnn.inference.infer import NUMBERS, ODD, infer_graph, outputs_of, rule_of
+from fastcnn.inference.rules import LIKE_INPUT
 from fastcnn.inference.site import Known, Mismatch, Site
 from fastcnn.inference.sizes import numbers
+from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Dim, Graph, Shape
 from fastcnn.ir.spec import Args, Spec, bad_shape
 from fastcnn.onnx_proto.types import element_of, numpy_type, tensor_of
 from fastcnn.operators.epilogue import onnx_arity
+from fastcnn.schema.typing import output_types
+from fastcnn.schema.vectors import COUNTED
 
 
 def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | None]:
@@ -25,15 +29,30 @@ def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | Non
     for name, spec in zip(node.inputs[:onnx_arity(node)], args.specs):
         if name and spec is None:
             return [None] * len(node.outputs)
+    rule = rule_of(node)
+    if rule is LIKE_INPUT and (like := _like_input(args)) is not None:
+        return [like]
     site = BoundSite(args)
     try:
-        kinds, shapes = outputs_of(site, rule_of(node))
+        kinds, shapes = outputs_of(site, rule)
     except ODD as error:
         raise bad_shape(args, str(error) if isinstance(error, Mismatch) else f"{type(error).__name__}: {error}") from None
     if asked is not None:
         asked += site.asked
     found = [_concrete(kind, shape) if name and kind else None for name, kind, shape in zip(node.outputs, kinds, shapes)]
     return found if len(found) == len(node.outputs) else [*found, *[None] * (len(node.outputs) - len(found))]
+
+
+def _like_input(args: Args) -> Spec | None:
+    """The Spec of input 0 where it certainly is that of the only output, as the rule LIKE_INPUT has it: many nodes are like that."""
+    node, spec = args.node, args.specs[0] if args.specs else None
+    if type(spec) is not Spec or node.domain or len(node.outputs) != 1 or not node.outputs[0] or node.op_type in COUNTED:
+        return None
+    kinds = [None if given is None else tensor_of(given.dtype) for given in args.specs]
+    try:
+        return spec if output_types(node, kinds, beyond=True) == kinds[:1] else None
+    except ModelError:
+        return None
 
 
 class BoundSite(Site):

@@ -197,8 +197,8 @@ class StageLowering:
         return self._io(one, len(self.inputs) + len(self.outputs) + len(self.trims) - 1)
 
     def temp(self, shape: tuple[int, ...], dtype: np.dtype = F32, layout: str | Strides = "dense") -> Tensor:
-        strides = strides_of(shape, layout, np.dtype(dtype))
-        buffer = Buffer(np.dtype(dtype), span(shape, strides) + (SLACK if np.dtype(dtype).itemsize == 1 else 0))
+        strides = strides_of(shape, layout, dtype := np.dtype(dtype))
+        buffer = Buffer(dtype, span(shape, strides) + (SLACK if dtype.itemsize == 1 else 0))
         self.buffers.append(buffer)
         return Tensor(buffer, tuple(shape), strides)
 

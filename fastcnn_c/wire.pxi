@@ -3,10 +3,12 @@
 # How a field is read, the third item of its row in a table: (name, repeated, form, inside).
 FORM_INT, FORM_FLOAT, FORM_TEXT, FORM_BYTES, FORM_SKIPPED, FORM_VIEW, FORM_VARINTS, FORM_SHARED, FORM_MESSAGE, FORM_CALL = range(10)
 
+cdef uint64_t NO_TAG = <uint64_t>-1
+
 cdef enum:
     INT, FLOAT, TEXT, BYTES, SKIPPED, VIEW, VARINTS, SHARED, MESSAGE, CALL
     TAG_BYTES = 5, VALUE_BYTES = 10                      # the longest that protobuf takes: tags and lengths have 32 bits, values 64
-    TAGS = 256                                           # of fields 0 to 31
+    FIELDS = 32                                          # numbers of fields are below
     SHAPED_DIMS = 16                                     # of tensor_of()
     SHARED_BYTES = 256                                   # longer messages of a FORM_SHARED are hardly ever the same
 
@@ -43,21 +45,23 @@ def tensor_of(cnp.ndarray raw, cnp.dtype dtype, dims):
 
 
 cdef class _Kind:
-    """A kind of messages: its class, and by tag what is there and where it goes."""
+    """A kind of messages: its class, and by the number of a field its tag, what is there and where it goes."""
 
     cdef object kind, cls
-    cdef list names, inside                              # by tag
-    cdef signed char forms[TAGS]                         # -1: no such field
-    cdef bint many[TAGS]
+    cdef list names, inside
+    cdef uint64_t tags[FIELDS]                           # NO_TAG: no such field
+    cdef int forms[FIELDS]
+    cdef bint many[FIELDS]
 
     def __init__(self, kind, cls, dict table):
-        cdef int tag
-        self.kind, self.cls, self.names, self.inside = kind, cls, [None] * TAGS, [None] * TAGS
-        for tag in range(TAGS):
-            self.forms[tag] = -1
+        cdef int k
+        self.kind, self.cls, self.names, self.inside = kind, cls, [None] * FIELDS, [None] * FIELDS
+        for k in range(FIELDS):
+            self.tags[k] = NO_TAG
         for tag, (name, many, form, inside) in table.items():
-            assert 0 <= tag < TAGS
-            self.names[tag], self.many[tag], self.forms[tag], self.inside[tag] = name, many, form, inside
+            k = tag >> 3
+            assert 0 <= k < FIELDS
+            self.names[k], self.tags[k], self.many[k], self.forms[k], self.inside[k] = name, tag, many, form, inside
 
 
 cdef class WireReader:
@@ -82,9 +86,7 @@ cdef class WireReader:
         self.at = &self.view[0] if self.size else NULL
         self.kinds = {kind: _Kind(kind, classes[kind], table) for kind, table in tables.items()}
         for own in self.kinds.values():
-            for tag, inside in enumerate((<_Kind>own).inside):
-                if type(inside) is str:
-                    (<_Kind>own).inside[tag] = self.kinds[inside]
+            (<_Kind>own).inside = [self.kinds[inside] if type(inside) is str else inside for inside in (<_Kind>own).inside]
 
     def read(self, str kind, int depth):
         return self._message(0, self.size, self.kinds[kind], depth)
@@ -130,17 +132,17 @@ cdef class WireReader:
         cdef list items = None
         cdef int form
         cdef Py_ssize_t begin, size
-        cdef uint64_t tag, before = TAGS                 # of items
+        cdef uint64_t tag, k, before = FIELDS            # the field of items
         message = kind.cls()
         values = message.__dict__
         while position < last:
             tag = self._varint(&position, TAG_BYTES)
-            form = kind.forms[tag] if tag < TAGS else -1
-            if form < 0:
+            k = tag >> 3
+            if k >= FIELDS or kind.tags[k] != tag:
                 position = self._packed(position, last, tag, kind, values)
-                before = TAGS
+                before = FIELDS
                 continue
-            value = None
+            form, value = kind.forms[k], None
             if form == INT:
                 value = <int64_t>self._varint(&position, VALUE_BYTES)
             elif form == FLOAT:
@@ -155,23 +157,23 @@ cdef class WireReader:
                     value = self.texts.setdefault(value, value)         # one object a name: dicts find it without comparing text
                 elif form == BYTES:
                     value = (<const char*>self.at + begin)[:size] if size else b""
-                elif form >= MESSAGE and not kind.many[tag] and kind.names[tag] in values:
-                    raise self.odd(f"{kind.names[tag]} twice in a {kind.kind}, or in pieces")
+                elif form >= MESSAGE and not kind.many[k] and kind.names[k] in values:
+                    raise self.odd(f"{kind.names[k]} twice in a {kind.kind}, or in pieces")
                 elif form == MESSAGE:
-                    value = self._message(begin, position, <_Kind>kind.inside[tag], depth - 1)
+                    value = self._message(begin, position, <_Kind>kind.inside[k], depth - 1)
                 elif form == SHARED:
-                    value = self._shared(begin, position, <_Kind>kind.inside[tag], depth - 1)
+                    value = self._shared(begin, position, <_Kind>kind.inside[k], depth - 1)
                 elif form == VIEW and 0 < size < self.viewed:
                     value = _over_bytes((<const char*>self.at + begin)[:size])
                 elif form == VARINTS:
                     value = self._varints(begin, position)
                 elif form == CALL or form == VIEW:
-                    value = kind.inside[tag](self.data, begin, position)
-            if not kind.many[tag]:
-                values[kind.names[tag]] = value
+                    value = kind.inside[k](self.data, begin, position)
+            if not kind.many[k]:
+                values[kind.names[k]] = value
             else:
-                if tag != before:
-                    items, before = values.setdefault(kind.names[tag], []), tag
+                if k != before:
+                    items, before = values.setdefault(kind.names[k], []), k
                 items.append(value)
         if position > last:
             raise self.odd("a field that ends after its message")
@@ -203,17 +205,13 @@ cdef class WireReader:
     cdef Py_ssize_t _packed(self, Py_ssize_t position, Py_ssize_t last, uint64_t tag, _Kind kind, dict values) except -1:
         """Adds the numbers of a packed field and returns the position after it; no other field has two wire types."""
         cdef Py_ssize_t end
-        cdef int form = -1
-        cdef uint64_t plain = tag & ~<uint64_t>7
-        if tag & 7 == 2 and tag < TAGS:
-            if kind.forms[plain] < 0:
-                plain |= 5
-            form = kind.forms[plain]
-        if form not in (INT, FLOAT) or not kind.many[plain]:
+        cdef uint64_t k = tag >> 3
+        if tag & 7 != 2 or k >= FIELDS or kind.tags[k] == NO_TAG or kind.forms[k] not in (INT, FLOAT) or not kind.many[k]:
             raise self.odd(f"tag {tag}")
+        cdef int form = kind.forms[k]
         end = self._length(&position, last)
         end += position
-        items = values.setdefault(kind.names[plain], [])
+        items = values.setdefault(kind.names[k], [])
         while position < end:
             if form == FLOAT:
                 items.append(self._float(position, end))

@@ -74,6 +74,7 @@ FOUND = {
     ("fp32", 703014): "no fault: onnxruntime rounds a coordinate of Resize, 14 / (28 / 26), to below 13",
     ("fp32", 715789): "no fault: InstanceNormalization of a constant",
     ("fp32", 801460): "no fault: ArgMax over pixels that an Upsample made of equal ones",
+    ("bf16", 801897): "one channel of bfloat16 lies like a plane, and was read as floats by a rung on planes (2026-11-30)",
     ("quantised", 820609): "no fault: two ties under a window, both rounded up, make a third of its mean",
     ("quantised", 94): "bytes that a table limits were read by the zero point before it (2026-11-30)",
     ("quantised", 1040): "floats or bytes were chosen by the number of threads, which changed bits (2026-11-30)",

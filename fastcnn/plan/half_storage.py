@@ -1,7 +1,8 @@
 """Decides which values are stored as bfloat16: those that only convolutions in bfloat16 read, or make and pass on, to halve their bytes."""
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from fastcnn.convolve import ladder, split_sums
 from fastcnn.convolve.accuracy import Accuracy
@@ -9,6 +10,7 @@ from fastcnn.convolve.shape import Problem, own_places
 from fastcnn.fusions.fused import Fused
 from fastcnn.fusions.nodes import conv_shape, is_clamp, is_conv
 from fastcnn.ir.record import replace
+from fastcnn.ir.tensor import HALF, Tensor
 from fastcnn.ops.base import BoundNode, Unit
 
 X, RESIDUAL, SLOPE = 0, 3, 4            # inputs of a Conv
@@ -23,6 +25,14 @@ def half_values(units: Sequence[Unit], kept: Collection[str], accuracy: Accuracy
     for unit, _, takes in each:
         made -= {name for name in unit.reads if name not in takes or unit.reads.count(name) > 1}
     return frozenset(made.difference(kept))
+
+
+def takes(kind: str, operands: Sequence[Tensor | None], fields: Mapping[str, Any]) -> bool:
+    """Whether a step knows which of its operands, weights aside, lie in memory as bfloat16; a copy has two of one size."""
+    values = [t for t in operands if t is not None and t.buffer.array is None]
+    if kind == "copy":
+        return len({t.dtype.itemsize for t in values}) == 1
+    return not any(t.dtype == HALF for t in values) or any(fields.get(f"{place}_half") for place in "xyr")
 
 
 def _halves(unit: Unit, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:

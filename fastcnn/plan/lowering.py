@@ -35,7 +35,7 @@ from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan import arena
 from fastcnn.plan.bind import Bound
 from fastcnn.plan.choices import ONLY, SHOWN, Chosen
-from fastcnn.plan.half_storage import half_values
+from fastcnn.plan.half_storage import half_values, takes
 from fastcnn.plan.in_place import add_in_place
 from fastcnn.plan.layouts import is_placeable, lies, settled, strides_of
 from fastcnn.plan.placement import place_concats
@@ -249,15 +249,15 @@ class StageLowering:
     def emit(self, kind: str, operands: Sequence[Tensor | None], work: int, /, **fields: Any) -> None:
         if next(self.emitted) > MOST_STEPS:
             raise LimitError(f"{self.unit.where()}: more than {MOST_STEPS} steps")
+        assert not self.halves or takes(kind, operands, fields), f"{kind} of {self.name} reads bfloat16 as floats"
         if work > MOST_WORK:
             raise LimitError(f"{self.unit.where()}: {work} operations in one step")
         if operands[0] is None or operands[0].size == 0:
             return
         for tensor in operands:
             if tensor is not None:
-                buffer = tensor.buffer
-                buffer.first = len(self.steps) if buffer.first is None else buffer.first
-                buffer.last = len(self.steps)
+                buffer, at = tensor.buffer, len(self.steps)
+                buffer.first, buffer.last = at if buffer.first is None else buffer.first, at
         self.steps.append((kind, list(operands), 1 if work < SINGLE_THREAD_WORK else self.most, fields))
         self.info.append(StepInfo(kind, self.name, work, self.made))
         if kind in ONLY or (not isinstance(self.unit, BoundNode) and kind != "copy"):

@@ -7,7 +7,7 @@ from fastcnn.convolve import ladder
 from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.planes_product import PLANES_PRODUCT
 from fastcnn.convolve.shape import ConvShape, Problem
-from fastcnn.ir.tensor import Tensor, dense_strides, is_dense, pitch
+from fastcnn.ir.tensor import HALF, Tensor, dense_strides, is_dense, pitch
 from fastcnn.ops.base import Lowering
 from fastcnn.ops.convolution.conv_emit import epilogue, two_dimensional, vector_of
 from fastcnn.ops.window import Window, two_axes
@@ -16,13 +16,13 @@ CLAMPS = ("Relu", "Clip")   # activations that clamp
 
 
 def problem_on_planes(low: Lowering, window: Window, group: int) -> Problem | None:
-    """The Problem of the node's convolution on planes; None where x or y are not row-major, or no rung on planes covers it.
+    """The Problem of the node's convolution on planes; None where x or y are not row-major floats, or no rung on planes covers it.
 
     A window of one tap is one over a single long row, whatever the number of axes.
     """
     x, w = low.read(0), low.args.values[1]
     fused = low.args.has(3) or low.args.has(4)
-    if w is None or fused or x.size == 0 or not is_dense(x.shape, x.strides) or not low.dense_output():
+    if w is None or fused or x.size == 0 or x.dtype == HALF or not is_dense(x.shape, x.strides) or not low.dense_output():
         return None
     if set(window.kernel) | set(window.strides) == {1} and not any((*window.before, *window.after)):
         kh = kw = 1

@@ -16,6 +16,7 @@ from fastcnn.machine.numbers import WIDE
 ROWS = 8                     # output channels that lie together: FC_PLANES_ROWS
 # Whether there are 32 registers -> channels and vectors of a tile (fastcnn_c/kernels/planes.inc).
 WIDE_TILES = {True: (8, 2), False: (4, 3)}
+WIDEST = 3                   # vectors of the last tile of a row at most: FC_PLANES_WIDEST
 # Of the lanes of tiles that have to be outputs; where sums are short. Rows of 7/8 of the lanes take 1.1 times as long as pixels with a k of
 # 147 and 288, 0.94 with 32 (EPYC Zen 4, one thread, 2026-11-30).
 FULL, FULL_ENOUGH, SHORT_SUM = 0.9, 0.6, 32
@@ -56,11 +57,13 @@ class PlanesDense(Rung):
 
 
 def product_cycles(shape: ConvShape) -> float:
-    """Cycles of the sums. What is left of a row of whole tiles is one narrower tile."""
+    """Cycles of the sums. A row ends with a tile of at most WIDEST vectors."""
     vector = _native.vector_length()
     channels, wide = WIDE_TILES[vector >= WIDE]
-    tiles, left = divmod(-(-shape.ow // vector), wide)
-    row = tiles * _tile_cycles(shape, channels, wide) + (_tile_cycles(shape, ROWS if left == 1 else channels, left) if left else 0)
+    vectors = -(-shape.ow // vector)
+    tiles = max(-(-(vectors - WIDEST) // wide), 0)
+    left = vectors - tiles * wide
+    row = tiles * _tile_cycles(shape, channels, wide) + _tile_cycles(shape, ROWS if left == 1 else channels, left)
     return shape.n * shape.oh * row
 
 

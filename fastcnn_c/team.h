@@ -56,6 +56,21 @@ static inline void fc_share(const fc_team *team, int64_t total, int64_t *begin, 
     *end = total * (team->id + 1) / team->count;
 }
 
+/* `count` outputs in tiles as equal as they come, of which the first `larger` have one more than `low`. */
+typedef struct fc_equal_tiles {
+    int64_t tiles, low, larger;
+} fc_equal_tiles;
+
+static inline fc_equal_tiles fc_equal_tiles_of(int64_t count, int64_t tiles)
+{
+    return (fc_equal_tiles){tiles, count / tiles, count % tiles};
+}
+
+/* Where a tile begins; how many outputs it has; how many tiles from it on have as many. */
+static inline int64_t fc_tile_begin(fc_equal_tiles t, int64_t tile) { return t.low * tile + fc_min(tile, t.larger); }
+static inline int64_t fc_tile_outputs(fc_equal_tiles t, int64_t tile) { return t.low + (tile < t.larger); }
+static inline int64_t fc_tiles_alike(fc_equal_tiles t, int64_t tile) { return (tile < t.larger ? t.larger : t.tiles) - tile; }
+
 /* Scratch rounding: whole FC_ALIGN units. */
 static inline size_t fc_align_up(size_t bytes) { return (bytes + FC_ALIGN - 1) / FC_ALIGN * FC_ALIGN; }
 

@@ -30,7 +30,7 @@ typedef struct conv_run {
     int merged;                  /* a run is a whole kernel row */
     int apart;                   /* as in fc_team */
     int by_row;                  /* the runs are the same for all pixels of an output row */
-    int64_t tiles_per_row;
+    fc_equal_tiles per_row;      /* tiles of an output row */
     int64_t packed_per_group;
     float lo, hi;
     fc_rounding rounding;
@@ -158,30 +158,23 @@ static void ask_ahead(const conv_run *c, panel *q, int64_t k, int64_t pass)
     q->next += later ? 0 : k * (int64_t)q->next_step;
 }
 
-/* Pixel of an output row at which its tile `piece` begins: the larger tiles come first. */
-static int64_t first_in_row(const conv_run *c, int64_t piece)
-{
-    return c->p->ow / c->tiles_per_row * piece + fc_min(piece, c->p->ow % c->tiles_per_row);
-}
-
 /* Pixel, counted along the output rows of an image, at which tile t begins. */
 static int64_t first_pixel(const conv_run *c, int64_t t)
 {
-    return t / c->tiles_per_row * c->p->ow + first_in_row(c, t % c->tiles_per_row);
+    return t / c->per_row.tiles * c->p->ow + fc_tile_begin(c->per_row, t % c->per_row.tiles);
 }
 
 /* How many tiles from `piece` of a row on go into one call: those as large that multiply the same runs of k. */
 static int64_t tiles_together(const conv_run *c, int64_t piece, int64_t left, int64_t k)
 {
-    const int64_t larger = c->p->ow % c->tiles_per_row, same = piece < larger ? larger - piece : c->tiles_per_row - piece;
-    return c->by_row ? fc_min(fc_min(same, left), fc_ceil_div(TOGETHER, k)) : 1;
+    return c->by_row ? fc_min(fc_min(fc_tiles_alike(c->per_row, piece), left), fc_ceil_div(TOGETHER, k)) : 1;
 }
 
 /* Tiles [t0, t1) of one panel, counted over the output rows of one image. `a` belongs to row oy0. */
 static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, int64_t t0, int64_t t1)
 {
     const fc_conv *p = c->p;
-    const int64_t per_row = c->tiles_per_row, low = p->ow / per_row, larger = p->ow % per_row;
+    const int64_t per_row = c->per_row.tiles;
     const int64_t paired = p->pair && q->nv == FC_GEMM_PAIR_NV && per_row == 1 ? 2 : 1, k = p->kh * p->kw * p->ic;
     const int64_t passes = fc_ceil_div(t1 - t0, paired), width = q->nv * fc_active->vector_length;
     /* The panel after this one is asked for evenly over all tiles of this one: in a burst its lines would fill the fill
@@ -191,10 +184,10 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
     q->next_step = c->apart || (passes == 1 && !stream) ? 0 : (size_t)fc_ceil_div(width * (int64_t)sizeof(float), passes);
     if (fc_prefetches(c->prefetch) && q->next_step < CACHE_LINE)
         q->next_step = (size_t)fc_min(2 * (int64_t)q->next_step, CACHE_LINE);
-    int64_t listed = -1, pass = 0, oy = t0 / per_row, piece = t0 % per_row, x0 = first_in_row(c, piece), begun = x0;
+    int64_t listed = -1, pass = 0, oy = t0 / per_row, piece = t0 % per_row, x0 = fc_tile_begin(c->per_row, piece), begun = x0;
     for (int64_t i = t0; i < t1;) {
         const int64_t rows = fc_min(paired, t1 - i), count = rows == 2 ? 1 : tiles_together(c, piece, t1 - i, k);
-        const int64_t pixels = low + (piece < larger), x1 = x0 + count * pixels;
+        const int64_t pixels = fc_tile_outputs(c->per_row, piece), x1 = x0 + count * pixels;
         if (!c->by_row || oy != listed)
             q->args.taps = (size_t)list_taps(c, oy, rows, x0, x1);
         listed = oy;
@@ -273,7 +266,7 @@ static void run_rows_banded(conv_run *c, float *band, int64_t r0, int64_t r1, in
         fc_prefetch soon = new_rows(p, c->x + image * p->x_image, oy + rows);
         c->next = &soon;
         c->y = planes ? tile - oy * pixels.y_row : c->y;
-        run_block(c, band, oy, image, oy * c->tiles_per_row, (oy + rows) * c->tiles_per_row, q0, q1);
+        run_block(c, band, oy, image, oy * c->per_row.tiles, (oy + rows) * c->per_row.tiles, q0, q1);
         if (planes)
             put_planes(p, planes + image * p->y_image, tile, oy, rows, q0 * width, fc_min(q1 * width, p->oc));
         before = rows;
@@ -311,7 +304,7 @@ static fc_prefetch next_tiles(const conv_run *c, int64_t image, int64_t t0, int6
 static void run_tiles_in_place(conv_run *c, int64_t t0, int64_t t1, int64_t q0, int64_t q1)
 {
     const fc_conv *p = c->p;
-    const int64_t per_image = p->oh * c->tiles_per_row;
+    const int64_t per_image = p->oh * c->per_row.tiles;
     set_memory(c, p->x_row, p->x_pixel, p->ic);
     while (t0 < t1) {
         const int64_t image = t0 / per_image, first = t0 % per_image;
@@ -331,13 +324,13 @@ fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
     const int64_t v = fc_active->vector_length, panels = fc_ceil_div(p->oc, p->nv * v);
     conv_run c = {.p = p, .y = t[0], .x = t[1], .w = t[2], .bias = t[3], .residual = t[4], .slope = t[5], .affine = t[6],
                   .taps = team->scratch, .prefetch = team->prefetch, .apart = team->apart,
-                  .tiles_per_row = fc_ceil_div(p->ow, fc_gemm_rows(p->nv, p->oc, p->halves)),
+                  .per_row = fc_equal_tiles_of(p->ow, fc_ceil_div(p->ow, fc_gemm_rows(p->nv, p->oc, p->halves))),
                   .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
     float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap)));
     fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);
     c.rounding = fc_rounding_of(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta);
     int64_t q0 = 0, q1 = panels, begin, end;
-    const int64_t units = p->band ? p->n * p->oh : p->n * p->oh * c.tiles_per_row;
+    const int64_t units = p->band ? p->n * p->oh : p->n * p->oh * c.per_row.tiles;
     if (p->split_columns) {
         fc_share(team, panels, &q0, &q1);
         begin = 0;

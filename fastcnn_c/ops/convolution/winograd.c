@@ -134,9 +134,9 @@ static void multiply(const fc_winograd *p, const geometry *g, const float *u, co
             .b = u + position * u_position + o * p->ic, .lo = -INFINITY, .hi = INFINITY,
             .prefetch_step = (size_t)fc_ceil_div(nv * vector * (int64_t)sizeof(float), pieces)};
         const char *next = (const char *)(args.b + p->ic * nv * vector);    /* panels and positions follow each other */
-        const int64_t low = count / pieces, larger = count % pieces;        /* the larger tiles come first, then the others */
+        const fc_equal_tiles tiles = fc_equal_tiles_of(count, pieces);
         for (int64_t row = 0, piece = 0; piece < pieces;) {
-            const int64_t mr = low + (piece < larger), together = piece < larger ? larger - piece : pieces - piece;
+            const int64_t mr = fc_tile_outputs(tiles, piece), together = fc_tiles_alike(tiles, piece);
             args.prefetch = next + (size_t)(piece * p->ic) * args.prefetch_step;
             args.a = v + position * g->v_position + (size_t)row * g->lda;
             args.c = m + position * g->m_position + (size_t)row * g->ldm + o;

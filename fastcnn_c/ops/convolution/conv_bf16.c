@@ -182,7 +182,7 @@ static void ask_ahead(pconv_run *c, fc_pgemm_args *args)
 {
     const int64_t words = (int64_t)(args->runs * args->words);
     const char *later = c->next_step ? NULL : fc_prefetch_next(c->later, words * CACHE_LINE);
-    args->prefetch = later ? later : c->next;
+    args->prefetch = later || !c->next_step ? later : c->next;
     args->prefetch_step = later ? CACHE_LINE : c->next_step;
     c->next += later ? 0 : words * (int64_t)c->next_step;
 }

@@ -48,7 +48,8 @@ def test_taps_and_weights_to_be_scaled_are_asked_for(kind, index):
     assert prefetches([conv(None, 49), (kind, tuple(operands), 1, {})], [LARGE, 1], 1)[0] == [(operands[index], 0, 8000)]
 
 
-def test_convolutions_in_bfloat16_ask_and_are_asked_for_but_do_not_ask_with_amx(monkeypatch):
+def test_convolutions_in_bfloat16_ask_and_are_asked_for_but_do_not_ask_with_amx(monkeypatch, plan_for):
+    plan_for("zen4")
     w = bytes_of(50_000)
     steps = [("conv_bf16", (None, None, part), 1, {"n": 1, "oh": 1, "ow": 49}) for part in (bytes_of(9), w)]
     monkeypatch.setattr(_native, "current_isa", lambda: "avx512_vnni")

@@ -70,7 +70,7 @@ class Picked:
 class Condition:
     """An output in float64, the least and the largest value of each element over the trials, and the root of its mean square deviation.
 
-    picked  of an output that says where elements lie: what lies there, a Condition for any indices
+    picked  of an output that says where elements lie: what judges such indices
     """
 
     value: np.ndarray

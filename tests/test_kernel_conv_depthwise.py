@@ -12,7 +12,6 @@ from test_kernel_conv_bf16 import to_float
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.convolve import planes_chain
 from fastcnn.convolve.bf16_gemm import pack_pairs, rounded
 from fastcnn.fusions import conv_depthwise
 from fastcnn.fusions.conv_depthwise import pack_vectors
@@ -229,14 +228,13 @@ def kinds(model) -> list[str]:
 
 
 @pytest.mark.parametrize("activation", ["Relu", "Sigmoid"])
-def test_planner_fuses_what_outgrows_the_cache_with_the_same_numbers(monkeypatch, plan_for, activation):
+def test_planner_fuses_what_outgrows_the_cache_with_the_same_numbers(monkeypatch, on_pixels, plan_for, activation):
     plan_for("sapphire_rapids")
     x = rng.standard_normal((2, 8, 13, 15)).astype(np.float32)
     apart = fastcnn.load(network(activation), threads=1)
     before = apart(x)
     assert "conv_depthwise" not in kinds(apart)
     monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
-    monkeypatch.setattr(planes_chain, "pays", lambda layers: False)        # with Relu it could be a chain on planes
     together = fastcnn.load(network(activation), threads=2)
     np.testing.assert_allclose(together(x), before, rtol=1e-5, atol=1e-6)
     assert "conv_depthwise" in kinds(together)
@@ -269,12 +267,11 @@ def stem(last: str):
 
 
 @pytest.mark.parametrize("last,steps", [("plain", 1), ("strided", 2), ("shared", 2), ("followed", 1)])
-def test_planner_takes_the_first_layer_and_the_projection_along(monkeypatch, last, steps):
+def test_planner_takes_the_first_layer_and_the_projection_along(monkeypatch, on_pixels, last, steps):
     x = rng.standard_normal((2, 3, 27, 22)).astype(np.float32)
     monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 1e9)
     before = fastcnn.load(stem(last), threads=1).run(None, {"x": x})
     monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
-    monkeypatch.setattr(planes_chain, "pays", lambda layers: False)        # with Relu it could be a chain on planes
     together = fastcnn.load(stem(last), threads=2)
     for got, expected in zip(together.run(None, {"x": x}), before):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
@@ -302,13 +299,12 @@ def block(kind: str, c: int):
 
 
 @pytest.mark.parametrize("kind", ["plain", "shared", "inner", "third", "shrinks", "wide"])
-def test_planner_takes_a_skipped_connection_along(monkeypatch, kind):
+def test_planner_takes_a_skipped_connection_along(monkeypatch, on_pixels, kind):
     c = 2 * _native.vector_length() if kind == "wide" else max(2, _native.vector_length())
     x = rng.standard_normal((1, 3, 21, 26)).astype(np.float32)
     monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 1e9)
     before = fastcnn.load(block(kind, c), threads=1).run(None, {"x": x})
     monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
-    monkeypatch.setattr(planes_chain, "pays", lambda layers: False)        # with Relu it could be a chain on planes
     together = fastcnn.load(block(kind, c), threads=2)
     for got, expected in zip(together.run(None, {"x": x}), before):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
@@ -318,7 +314,7 @@ def test_planner_takes_a_skipped_connection_along(monkeypatch, kind):
 
 
 @pytest.mark.parametrize("c,pools", [(24, 1), (512, 2)])
-def test_squeeze_averages_the_means_of_rows(monkeypatch, c, pools):
+def test_squeeze_averages_the_means_of_rows(monkeypatch, on_pixels, c, pools):
     seeded = np.random.default_rng(4)
     shapes = {"w1": (c, 3, 1, 1), "w2": (c, 1, 3, 3), "w3": (5, c, 1, 1)}
     tensors = [numpy_helper.from_array(seeded.standard_normal(shape).astype(np.float32), name) for name, shape in shapes.items()]
@@ -334,7 +330,6 @@ def test_squeeze_averages_the_means_of_rows(monkeypatch, c, pools):
     apart = fastcnn.load(proto, threads=1)
     before = apart.run(None, {"x": x})
     monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
-    monkeypatch.setattr(planes_chain, "pays", lambda layers: False)        # with Relu it could be a chain on planes
     together = fastcnn.load(proto, threads=2)
     for got, expected in zip(together.run(None, {"x": x}), before):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)

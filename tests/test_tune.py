@@ -13,7 +13,6 @@ from onnx import helper
 
 import fastcnn
 from fastcnn import _native
-from fastcnn.convolve import planes_chain
 from fastcnn.convolve.ladder import candidates, choose, cycles
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.tune import tuner
@@ -271,9 +270,8 @@ def test_choices_of_weights_that_are_computed_and_of_a_closed_model():
     assert computed.choices() == []
 
 
-def test_choices_of_fused_nodes(monkeypatch):
+def test_choices_of_fused_nodes(monkeypatch, on_pixels):
     """A 1x1 convolution that a depthwise one alone reads, too large for the cache between them."""
-    monkeypatch.setattr(planes_chain, "pays", lambda layers: False)        # it would be a chain on planes
     weights = {"w": np.ones((128, 16, 1, 1), np.float32), "d": np.ones((128, 1, 3, 3), np.float32)}
     nodes = [helper.make_node("Conv", ["x", "w"], ["a"], "expand"),
              helper.make_node("Conv", ["a", "d"], ["y"], "depthwise", pads=[1, 1, 1, 1], group=128)]

@@ -7,6 +7,8 @@ from onnx import ModelProto
 from quantized_models import Quantised
 
 import fastcnn
+from fastcnn.machine.current import using
+from fastcnn.machine.table import ROWS
 from fastcnn.operators.cards import FAMILIES
 from fastcnn.ops.quantized import in_floats
 from fastcnn.plan import stage
@@ -269,7 +271,7 @@ def test_layers_are_computed_in_floats_where_bytes_have_no_dot_products(level):
     a = q.quant(q.conv(x, 0.031, (32, 32, 3, 3), 0.02, pads=[1, 1, 1, 1]), 0.2511, 91)
     y = q.bytes(q.op("Add", q.quant(q.conv(a, 0.2511, (32, 32, 3, 3), 0.01, pads=[1, 1, 1, 1]), 0.3017, 131), x), 0.3017, 3)
     proto = q.model({"x": [1, 32, 28, 28]}, y)
-    with fastcnn.load(proto, threads=1) as loaded:
+    with using(ROWS["zen5"]), fastcnn.load(proto, threads=1) as loaded:
         algorithms = {choice.algorithm for choice in loaded.choices()}
     assert algorithms == ({"8-bit GEMM through a band"} if "vnni" in level or "amx" in level else {"Winograd F(4,3)"}), algorithms
     check(proto, "QConv")

@@ -63,6 +63,9 @@
 /* y (uint8), x (float) ; y = x / scale, the quotient rounded to float32 and then to nearest even, + zero, brought into 0..255. Rows, and planes
  * to pixels or the other way, are fast. An int8 tensor is these with zero + 128, and bit 7 of y flipped (table). */
 #define FC_FIELDS_quantise(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) F(scale) I(zero)
+/* y (uint8), x, factor, offset (float [c]) ; quantise of min(max(x * factor + offset, lo), hi), the product and the sum rounded once. A walk over rows
+ * of c neighbours. */
+#define FC_FIELDS_quantise_scaled(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) I(c) F(scale) I(zero) F(lo) F(hi)
 /* y (float), x (uint8) ; y = (x - zero) * scale. */
 #define FC_FIELDS_dequantise(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides) F(scale) I(zero)
 /* y, x, table [256] ; bytes: y = table[x]. */
@@ -313,7 +316,7 @@
 
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
-    X(conv, fc_scratch_conv) X(conv_compressed, fc_scratch_conv_compressed) X(conv_bf16, fc_scratch_conv_bf16) X(qconv, fc_scratch_qconv) X(quantise, fc_scratch_none) X(dequantise, fc_scratch_none) X(table, fc_scratch_none) \
+    X(conv, fc_scratch_conv) X(conv_compressed, fc_scratch_conv_compressed) X(conv_bf16, fc_scratch_conv_bf16) X(qconv, fc_scratch_qconv) X(quantise, fc_scratch_none) X(quantise_scaled, fc_scratch_none) X(dequantise, fc_scratch_none) X(table, fc_scratch_none) \
     X(qadd, fc_scratch_none) X(qdepthwise, fc_scratch_qdepthwise) X(qpool, fc_scratch_none) X(qmul, fc_scratch_none) X(qprelu, fc_scratch_none) X(round_sum, fc_scratch_none) X(qaffine, fc_scratch_none) X(qmatmul, fc_scratch_qmatmul) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
     X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(conv_planes, fc_scratch_conv_planes) X(planes_chain, fc_scratch_planes_chain) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \

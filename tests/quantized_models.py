@@ -1,11 +1,17 @@
 """Small quantised models: values between QuantizeLinear and DequantizeLinear, weights stored as bytes."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from graph_helper import model
 from onnx import ModelProto, NodeProto, helper
+
+from fastcnn.ir.graph import Graph
+from fastcnn.passes import run_passes
+from fastcnn.reader import read
+from fastcnn.reference import evaluate_graph
 
 # The largest signed weight where onnxruntime is the reference: without dot products of bytes it adds two products in 16 bits, which
 # saturates with eight bits. Kernels are tested with all of them against exact sums (test_kernel_qconv.py).
@@ -81,3 +87,15 @@ def agree(got: np.ndarray, wanted: np.ndarray, quantum: float = 1.0, share: floa
     assert got.shape == wanted.shape and got.dtype == wanted.dtype
     off = np.abs(got.astype(np.float64) - wanted.astype(np.float64)) / quantum
     assert off.max(initial=0) < 1.01 and (off > 0.01).mean() <= share, (off.max(), (off > 0.01).mean())
+
+
+def rewritten(proto: ModelProto, wanted: dict[str, int], quantum: float = 0.05, feeds: dict[str, np.ndarray] | None = None) -> Graph:
+    """The graph after the passes: these operators, and the results of the graph before them."""
+    before = read(proto)
+    after = run_passes(before)
+    assert Counter(node.op_type for node in after.nodes) == wanted
+    rng = np.random.default_rng(1)
+    fed = feeds or {i.name: rng.normal(size=i.shape).astype(np.float32) for i in before.inputs}
+    for name, y in evaluate_graph(before, fed).items():
+        agree(evaluate_graph(after, fed)[name], y, quantum if y.dtype == np.float32 else 1)
+    return after

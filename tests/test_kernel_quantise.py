@@ -1,4 +1,4 @@
-"""The steps between floats and 8-bit values (quantise, dequantise) against numpy, at every instruction set."""
+"""The steps between floats and 8-bit values (quantise, quantise_scaled, dequantise) against numpy, at every instruction set."""
 from __future__ import annotations
 
 import numpy as np
@@ -88,3 +88,30 @@ def test_dequantise_rows_of_any_length(level: str, n: int) -> None:
     x = np.random.default_rng(n).integers(0, 256, (2, n)).astype(np.uint8)
     got = run_dequantise(View(np.zeros((2, n), np.float32), pitch=n + 1, output=True), View(x, pitch=n + 3), 0.033, 117)
     np.testing.assert_array_equal(got, (x.astype(np.float32) - 117) * np.float32(0.033))
+
+
+@pytest.mark.parametrize("c", [1, 3, 4, 8, 15, 16, 17, 32, 33, 47, 48, 63, 64, 65, 100, 127, 129, 4100])
+@pytest.mark.parametrize("limits", [(-np.inf, np.inf), (0.0, np.inf), (-1.5, 2.0)], ids=str)
+@pytest.mark.parametrize("scale", [0.0313, 2.0 ** -99, 2.0 ** 117])
+def test_quantise_scaled_is_a_multiply_add_and_then_quantise(level: str, c: int, limits: tuple[float, float], scale: float) -> None:
+    """Pixels of channels with factors of their own; the results of ties depend on the rounding of the multiply-add."""
+    rng, pixels, zero = np.random.default_rng(c), 37 if c < 1000 else 3, 101
+    ordinary = scale / 0.0313
+    x = rng.normal(size=(2, pixels, c)).astype(np.float32)
+    factor, offset = (rng.normal(size=c).astype(np.float32) * np.float32(ordinary) for _ in range(2))
+    lo, hi = (float(np.float32(limit * ordinary)) for limit in limits)
+    exact = np.clip(x.astype(np.float64) * factor + offset, lo, hi) / np.float64(np.float32(scale)) + zero
+    for threads in (1, 3):
+        y, source = View(np.zeros(x.shape, np.uint8), pitch=c + 5, output=True), View(x, pitch=c + 2)
+        assert run_step("quantise_scaled", [y.buffer, source.buffer, factor, offset], threads, ndim=2, shape=x.shape[:2], c=c, scale=scale,
+                        y_strides=y.strides[:2], x_strides=source.strides[:2], zero=zero, lo=lo, hi=hi) == 0
+        y.check_gaps()
+        assert np.abs(y.array - np.clip(exact, 0, 255)).max() < 0.5 + 1e-3
+
+
+def test_quantise_scaled_saturates(level: str) -> None:
+    x = np.float32([[np.inf, -np.inf, 3e38, -3e38, 0.0]]).repeat(7, 0)
+    y = View(np.zeros(x.shape, np.uint8), output=True)
+    assert run_step("quantise_scaled", [y.buffer, x, np.ones(5, np.float32), np.zeros(5, np.float32)], ndim=1, shape=(7,), y_strides=(5,),
+                    x_strides=(5,), c=5, scale=0.1, zero=3, lo=-np.inf, hi=np.inf) == 0
+    np.testing.assert_array_equal(y.array, [[255, 0, 255, 0, 3]] * 7)

@@ -188,6 +188,19 @@ def test_normalisations(level, shape, relu):
     check(q.model({"x": list(shape)}, x), "QAffine", quantum=0.0513)
 
 
+@pytest.mark.parametrize("shape", [(3, 7), (2, 7, 9), (2, 7, 9, 8), (1, 70, 3, 3), (2, 7, 3, 4, 5)], ids=str)
+@pytest.mark.parametrize("relu", [False, True])
+def test_normalisations_of_floats(level, shape, relu):
+    """Of what is fed, in planes, and of pixels that a convolution made, for another that reads the bytes."""
+    q, c, images = Quantised(), shape[1], len(shape) == 4
+    numbers = [q.constant(v.astype(np.float32)) for v in (*q.rng.normal(size=(3, c)), q.rng.uniform(0.5, 2, c))]
+    x = q.op("Conv", "x", q.constant(q.rng.normal(size=(c, c, 1, 1)).astype(np.float32))) if images else "x"
+    y = q.op("BatchNormalization", q.op("Tanh", x), *numbers)
+    y = q.quant(q.op("Relu", y) if relu else y, 0.0513, 33)
+    y = q.quant(q.conv(y, 0.0513, (7, c, 3, 3), 0.02), 0.3, 90) if images else y
+    check(q.model({"x": list(shape)}, y), "QuantizeScaled", quantum=0.3 if images else 0.0513)
+
+
 @pytest.mark.parametrize("after", ["bytes", "floats"])
 @pytest.mark.parametrize("shapes", [([5, 19], [19, 70]), ([2, 3, 17, 8], [2, 3, 8, 33]), ([3, 9, 7], [7, 5]), ([9, 7], [4, 7, 5])], ids=str)
 @pytest.mark.parametrize("turned", [False, True])

@@ -7,28 +7,15 @@ import numpy as np
 import pytest
 from graph_helper import model, onnxruntime_run
 from onnx import ModelProto, TensorProto, helper
-from quantized_models import SEVEN_BITS, Quantised, agree
+from quantized_models import SEVEN_BITS, Quantised, rewritten
 
 import fastcnn
-from fastcnn.ir.graph import Graph
 from fastcnn.passes import run_passes
 from fastcnn.reader import read
 from fastcnn.reference import evaluate_graph
 
 MICROSOFT = "com.microsoft"
 SCALES = np.array([0.011, 0.02, 0.007, 0.013, 0.03, 0.017], np.float32)
-
-
-def rewritten(proto: ModelProto, wanted: dict[str, int], quantum: float = 0.05, feeds: dict[str, np.ndarray] | None = None) -> Graph:
-    """The graph after the passes: these operators, and the results of the graph before them."""
-    before = read(proto)
-    after = run_passes(before)
-    assert Counter(node.op_type for node in after.nodes) == wanted
-    rng = np.random.default_rng(1)
-    fed = feeds or {i.name: rng.normal(size=i.shape).astype(np.float32) for i in before.inputs}
-    for name, y in evaluate_graph(before, fed).items():
-        agree(evaluate_graph(after, fed)[name], y, quantum if y.dtype == np.float32 else 1)
-    return after
 
 
 @pytest.mark.parametrize("kind, zero", [(np.uint8, 117), (np.uint8, 0), (np.int8, 5)], ids=str)
@@ -78,6 +65,20 @@ def test_a_product_that_is_not_quantised_gives_floats_and_one_that_is_made_float
     q = Quantised()
     rewritten(q.model({"x": [1, 5, 4, 4]}, q.op("Sigmoid", q.conv(q.quant("x", 0.03, 100), 0.03, (6, 5, 1, 1), 0.02))),
               {"QuantizeBytes": 1, "QConv": 1, "Sigmoid": 1}, 1e-4)
+
+
+@pytest.mark.parametrize("limited", ["Relu", "Clip"])
+def test_limits_become_those_of_a_product_that_gives_floats(limited):
+    """Of the floats, and of those that bytes of its own were rounded to."""
+    for rounded in (False, True):
+        q = Quantised()
+        y = q.conv(q.quant("x", 0.03, 100), 0.03, (6, 5, 1, 1), 0.02)
+        y = q.quant(y, 0.05, 90) if rounded else y
+        more = [q.constant(np.array(v, np.float32)) for v in (-0.4, 3.0)] if limited == "Clip" else []
+        after = rewritten(q.model({"x": [1, 5, 4, 4]}, q.op("Sigmoid", q.op(limited, y, *more))),
+                          {"QuantizeBytes": 1, "QConv": 1, "Sigmoid": 1}, 0.05 if rounded else 1e-4)
+        limits = np.float32((0, np.inf) if limited == "Relu" else (-0.4, 3.0))
+        assert after.nodes[1].attrs["to"] == "float" and tuple(np.float32([after.nodes[1].attrs[k] for k in ("lo", "hi")])) == tuple(limits)
 
 
 def biased(op_type: str, bias: str, scale: float) -> ModelProto:

@@ -47,7 +47,7 @@ POOLS = ("MaxPool", "AveragePool", "LpPool", "QAveragePool")
 EVERYWHERE = ("GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool", "QGlobalAveragePool", "InstanceNormalization", "GroupNormalization",
               "MeanVarianceNormalization")
 ELEMENTWISE = ("BatchNormalization", "LRN", "QuantizeLinear", "DequantizeLinear", "Identity", "Dropout", "Split", "QuantizeBytes",
-               "DequantizeBytes", "ByteTable", "QAdd", "QMul", "QPRelu", "QAffine")
+               "QuantizeScaled", "DequantizeBytes", "ByteTable", "QAdd", "QMul", "QPRelu", "QAffine")
 
 
 class Fields:

@@ -123,7 +123,7 @@ RULES: dict[str, Rule] = {
 
 # This package's own on bytes.
 BYTES: dict[str, Rule] = {
-    **dict.fromkeys(("QuantizeBytes", "DequantizeBytes", "ByteTable", "QAffine"), LIKE_INPUT),
+    **dict.fromkeys(("QuantizeBytes", "QuantizeScaled", "DequantizeBytes", "ByteTable", "QAffine"), LIKE_INPUT),
     "QBatchMatMul": RULES["MatMul"],
     **dict.fromkeys(("QAdd", "QMul", "QPRelu"), BROADCAST),
     "QConv": Rule(quantized.byte_convolution),

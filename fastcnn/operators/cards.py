@@ -90,7 +90,7 @@ TABLE: Mapping[str, Mapping[str, Mapping[str, Card]]] = {
     "resampling": {"resampling.resize": dict.fromkeys(("Resize", "Upsample"), Card(batching.resampled))},
     "types": {ELEMENTWISE: elementwise.TYPES},
     "8 bits": {
-        "quantized.convert": dict.fromkeys(("QuantizeBytes", "DequantizeBytes", "ByteTable"), IMAGES),
+        "quantized.convert": dict.fromkeys(("QuantizeBytes", "QuantizeScaled", "DequantizeBytes", "ByteTable"), IMAGES),
         "quantized.products": dict.fromkeys(("QConv", "QConvTranspose", "QMatMul"), Card(batching.byte_product)),
         "quantized.binary": dict.fromkeys(("QAdd", "QMul", "QPRelu"), Card(batching.broadcast)) | {"QAffine": IMAGES},
         "quantized.computed_product": {"QBatchMatMul": Card(batching.matmul)},

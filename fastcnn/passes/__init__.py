@@ -15,6 +15,7 @@ from fastcnn.passes.fold.pad_folding import pad_folding
 from fastcnn.passes.fold.reshape_targets import reshape_targets
 from fastcnn.passes.fold.shape_knowledge import end_knowledge, shape_knowledge, start_knowledge
 from fastcnn.passes.fuse.activation_fusion import activation_fusion
+from fastcnn.passes.fuse.quantised_scaling import quantised_scaling
 from fastcnn.passes.fuse.residual_fusion import residual_fusion
 from fastcnn.passes.quantized.regions import QUANTISED, quantized_regions
 from fastcnn.passes.recognise.activation_patterns import activation_patterns
@@ -73,6 +74,7 @@ PASSES: list[Pass] = [
     pool_first,  # after affine_before, which looks for a convolution where it then finds a pooling
     separable_pool,  # after pad_folding, which knows a window with its padding
     activation_fusion,  # after all that changes what stands before an activation
+    quantised_scaling,  # after activation_fusion, and after affine_after, which leaves no node of what it folds
     residual_fusion,  # after activation_fusion: the Add brings its activation along, a conv with its own is not taken
     reading_order,  # after all that makes other weights of weights
     writing_order,  # after reading_order, which sorts what it looks for
@@ -103,6 +105,7 @@ LOOKS_FOR: dict[Pass, frozenset[str]] = {
     pad_folding: frozenset({"Pad"}),
     pool_first: frozenset({"AveragePool"}),
     separable_pool: frozenset({"MaxPool", "AveragePool"}),
+    quantised_scaling: frozenset({"QuantizeBytes"}),
     residual_fusion: frozenset({"Add"}),
     reading_order: frozenset({"Gather"}),
     writing_order: frozenset({"Gather"}),

@@ -33,6 +33,15 @@ def clip_limits(graph: Graph, node: Node) -> tuple[float, float] | None:
     return limits[0], limits[1]
 
 
+def limits_of(graph: Graph, node: Node) -> tuple[float, float] | None:
+    """(least, largest) result of a Relu or a Clip; None for other nodes, and where a limit is not known."""
+    if node.domain or node.activation is not None:
+        return None
+    if node.op_type == "Relu":
+        return 0.0, math.inf
+    return clip_limits(graph, node) if node.op_type == "Clip" else None
+
+
 def reduced_axes(graph: Graph, node: Node) -> list[int] | None:
     """`axes` of a reduction, an attribute or a constant input; None when there are none or they are computed."""
     array = constant(graph, node, 1)

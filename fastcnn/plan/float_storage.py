@@ -157,7 +157,7 @@ def _said(b: BoundNode) -> Iterator[tuple[str, int]]:
     for i, name in ZEROS_OF_INPUTS.get(node.op_type, ()):
         if node.input(i) and name in node.attrs:
             yield node.input(i), int(node.attrs[name])
-    if node.op_type == "QuantizeBytes":
+    if node.op_type in ("QuantizeBytes", "QuantizeScaled"):
         yield node.outputs[0], int(node.attrs["zero"])
     elif "y_zero" in node.attrs and node.attrs.get("to", "uint8") == "uint8" and not (node.op_type in PRODUCTS and node.input(TABLE)):
         yield node.outputs[0], int(node.attrs["y_zero"])
@@ -175,7 +175,7 @@ def _costs(bound: Bound, b: BoundNode) -> tuple[float, float]:
         return TABLE_CYCLES[_native.current_isa()] * vectors, SUM[FLOATS] * vectors
     if b.node.op_type == "Gather":
         return PICK[BYTES] * vectors * _native.vector_length(), PICK[FLOATS] * vectors * _native.vector_length()
-    if b.node.op_type == "QuantizeBytes":
+    if b.node.op_type in ("QuantizeBytes", "QuantizeScaled"):
         return quantise_cycles() * vectors, SUM[FLOATS] * vectors
     return MOVE[BYTES] * vectors, MOVE[FLOATS] * vectors
 

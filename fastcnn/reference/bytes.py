@@ -23,6 +23,13 @@ def quantize(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [np.clip(np.where(np.isnan(whole), node.attrs["zero"], whole), 0, 255).astype(np.uint8)]
 
 
+def quantize_scaled(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """(x, factor, offset): quantize() of x * factor + offset, of each channel, within limits."""
+    shape = (-1, *[1] * (inputs[0].ndim - 2))
+    factor, offset = (v.astype(np.float64).reshape(shape) for v in inputs[1:3])
+    return quantize(node, [np.clip(inputs[0] * factor + offset, node.attrs["lo"], node.attrs["hi"]).astype(np.float32)])
+
+
 def dequantize(node: Node, inputs: Inputs) -> list[np.ndarray]:
     """(u - zero) * scale."""
     return [(inputs[0].astype(np.float32) - np.float32(node.attrs["zero"])) * np.float32(node.attrs["scale"])]
@@ -127,6 +134,6 @@ def global_average(node: Node, inputs: Inputs) -> list[np.ndarray]:
 
 
 BYTES: dict[tuple[str, str], Callable[[Node, Inputs], list[np.ndarray]]] = {(OWN_DOMAIN, name): f for name, f in {
-    "QuantizeBytes": quantize, "DequantizeBytes": dequantize, "ByteTable": table, "QConv": q_conv, "QConvTranspose": q_conv_transpose,
-    "QMatMul": q_matmul, "QAdd": add, "QMul": multiply, "QPRelu": prelu, "QAffine": affine, "QBatchMatMul": batch_matmul,
-    "QAveragePool": average, "QGlobalAveragePool": global_average}.items()}
+    "QuantizeBytes": quantize, "QuantizeScaled": quantize_scaled, "DequantizeBytes": dequantize, "ByteTable": table,
+    "QConv": q_conv, "QConvTranspose": q_conv_transpose, "QMatMul": q_matmul, "QAdd": add, "QMul": multiply, "QPRelu": prelu,
+    "QAffine": affine, "QBatchMatMul": batch_matmul, "QAveragePool": average, "QGlobalAveragePool": global_average}.items()}

@@ -89,6 +89,9 @@ def bytes_and_choices(m: Maker) -> dict[str, Make]:
         "PRelu of bytes": lambda: m.chain(
             m.normal(2, 5, 77), ("QuantizeLinear", factors, {}), ("DequantizeLinear", factors, {}), ("PRelu", [m.normal(5, 1)], {}),
             ("QuantizeLinear", [np.float32(0.03), np.uint8(110)], {})),
+        "BatchNormalization to bytes": lambda: m.chain(
+            m.normal(1, 37, 9, 11), ("BatchNormalization", [m.normal(37), m.normal(37), m.normal(37), m.positive(37)], {}),
+            ("Relu", [], {}), ("QuantizeLinear", factors, {})),
         "BatchNormalization of bytes": lambda: m.chain(
             m.normal(1, 37, 7, 5), ("QuantizeLinear", factors, {}), ("DequantizeLinear", factors, {}),
             ("BatchNormalization", [m.normal(37), m.normal(37), m.normal(37), m.positive(37)], {}), ("QuantizeLinear", factors, {}),

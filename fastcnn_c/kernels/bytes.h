@@ -74,10 +74,18 @@ typedef struct fc_qwide_kernels {
 /* ---- quantise: y[i] = round(x[i] / scale) + zero, the quotient rounded to float32 first, as ONNX has it --------------------------------
  * row         i < n
  * planes      y[i*pixel + j] from x[j*plane + i], i < n, j < c <= 4
+ * scaled      y[r*ldy + i] from x[r*ldx + i] * factor[i] + offset[i] within [lo, hi], the product and the sum rounded once, r < rows, i < n
  */
+typedef struct fc_quantise_args {
+    float scale, lo, hi;
+    int32_t zero;
+} fc_quantise_args;
+
 typedef struct fc_quantise_kernels {
     void (*row)(uint8_t *y, const float *x, size_t n, float scale, int32_t zero);
     void (*planes)(uint8_t *y, size_t pixel, const float *x, size_t plane, size_t c, size_t n, float scale, int32_t zero);
+    void (*scaled)(uint8_t *y, size_t ldy, const float *x, size_t ldx, const float *factor, const float *offset, size_t rows, size_t n,
+                   const fc_quantise_args *args);
 } fc_quantise_kernels;
 
 /* ---- dequantise: y[i] = (x[i] - zero) * scale, likewise: planes has y[j*plane + i] from x[i*pixel + j] -------------------------------- */

@@ -108,7 +108,7 @@ def is_covered(b: BoundNode, zeros: Mapping[str, int], made: Sequence[str]) -> b
         return False
     if node.domain != OWN_DOMAIN:
         return not node.domain and node.activation is None and (node.op_type in JOINS or node.op_type in MOVES) and _moves_floats(b)
-    if node.op_type in ("DequantizeBytes", "QuantizeBytes", *AVERAGES):
+    if node.op_type in ("DequantizeBytes", "QuantizeBytes", "QuantizeScaled", *AVERAGES):
         return True
     if node.op_type in PRODUCTS:
         return node.attrs["to"] != "int32" and (not b.args.has(TABLE) or _ratio(b, zeros) is not None)
@@ -125,8 +125,9 @@ def as_floats(b: BoundNode, to: Floats) -> list[BoundNode]:
     if node.op_type == "DequantizeBytes":
         return [to.own(SCALED, (to.of(node.inputs[0]),), node.outputs[0], node.name, factor=attrs["scale"])]
     if node.op_type == "QuantizeBytes":
-        x, bounds = node.inputs[0], {"lo": -attrs["zero"], "hi": LAST - attrs["zero"]}
-        return [to.own(ROUND_SUM, (x, x), to.of(node.outputs[0]), node.name, a_factor=1.0 / attrs["scale"], b_factor=0.0, **bounds)]
+        return [_rounded(b, to, node.inputs[0])]
+    if node.op_type == "QuantizeScaled":
+        return _scaled_first(b, to)
     if node.op_type == "QAdd":
         zero, (a, c) = attrs["y_zero"], (to.of(v) for v in node.inputs)
         return [to.own(ROUND_SUM, (a, c), to.of(node.outputs[0]), node.name, a_factor=attrs["a_factor"], b_factor=attrs["b_factor"],
@@ -139,6 +140,23 @@ def as_floats(b: BoundNode, to: Floats) -> list[BoundNode]:
                    for i, (v, spec) in enumerate(zip(node.inputs, b.args.specs)))
     return [to.bound(node.but(inputs=inputs, outputs=tuple(to.of(v) if v else "" for v in node.outputs)), OPS["", node.op_type],
                      b.args.values)]
+
+
+def _rounded(b: BoundNode, to: Floats, x: str) -> BoundNode:
+    """x / scale, rounded, within the bounds of bytes."""
+    scale, zero = b.node.attrs["scale"], b.node.attrs["zero"]
+    return to.own(ROUND_SUM, (x, x), to.of(b.node.outputs[0]), b.name, a_factor=1.0 / scale, b_factor=0.0, lo=-zero, hi=LAST - zero)
+
+
+def _scaled_first(b: BoundNode, to: Floats) -> list[BoundNode]:
+    """x * factor + offset of each channel within limits, a normalisation by mean 0 and variance 1, then rounded."""
+    node, (factor, offset) = b.node, (b.args.constant(i) for i in (1, 2))
+    scaled, (lo, hi) = _between(to, to.of(node.outputs[0]), "scaled"), (node.attrs["lo"], node.attrs["hi"])
+    statistics = {f"{factor.size} zeros": np.zeros(factor.size, F32), f"{factor.size} ones": np.ones(factor.size, F32)}
+    to.constants.update({node.inputs[1]: factor, node.inputs[2]: offset} | statistics)
+    limits = None if isinf(lo) and isinf(hi) else Activation("Clip", lo, hi)
+    made = Node("BatchNormalization", (*node.inputs, *statistics), (scaled,), {"epsilon": 0.0}, node.name, version=15, activation=limits)
+    return [to.bound(made, OPS["", "BatchNormalization"], (None, factor, offset, *statistics.values())), _rounded(b, to, scaled)]
 
 
 def _average(b: BoundNode, to: Floats) -> list[BoundNode]:

@@ -1,4 +1,4 @@
-"""QuantizeBytes, DequantizeBytes, ByteTable: to bytes, from bytes, functions of one byte."""
+"""QuantizeBytes, QuantizeScaled, DequantizeBytes, ByteTable: to bytes, from bytes, functions of one byte."""
 from __future__ import annotations
 
 import fastcnn._native as _native
@@ -20,6 +20,21 @@ class QuantizeBytes(Op):
         pixels = len(x.shape) > 3 and not low.node.attrs.get("rows", 0)
         y = low.write(0, "channels_last") if pixels else write_like(low, [0])
         low.emit("quantise", [y, x], y.size, scale=low.node.attrs["scale"], zero=low.node.attrs["zero"], **walk_fields(y, x=x))
+
+
+class QuantizeScaled(Op):
+    """y = saturate(round(min(max(x * factor[c] + offset[c], lo), hi) / scale) + zero): QuantizeBytes of a BatchNormalization."""
+
+    def native(self, args: Args) -> bool:
+        x = args.spec(0)
+        return x.dtype == F32 and 2 <= x.rank <= _native.MAX_DIMS and all(value is not None for value in args.values[1:3])
+
+    def lower(self, low: Lowering) -> None:
+        x, y, attrs = low.read(0, "channels_last"), low.write(0, "channels_last"), low.node.attrs
+        factors, offsets = (low.read(i, "dense") for i in (1, 2))
+        pixels = walk_fields(y.select(1, 0), x=x.select(1, 0))
+        low.emit("quantise_scaled", [y, x, factors, offsets], x.size, c=x.shape[1],
+                 **{name: attrs[name] for name in ("scale", "zero", "lo", "hi")}, **pixels)
 
 
 class DequantizeBytes(Op):
@@ -47,4 +62,5 @@ class ByteTable(Op):
         low.emit("table", [y, x, table], y.size, **walk_fields(y, x=x))
 
 
-OPERATORS: dict[str, Op] = {"QuantizeBytes": QuantizeBytes(), "DequantizeBytes": DequantizeBytes(), "ByteTable": ByteTable()}
+OPERATORS: dict[str, Op] = {"QuantizeBytes": QuantizeBytes(), "QuantizeScaled": QuantizeScaled(), "DequantizeBytes": DequantizeBytes(),
+                            "ByteTable": ByteTable()}

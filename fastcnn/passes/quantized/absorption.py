@@ -12,7 +12,7 @@ from fastcnn.expansion import shape_of
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.onnx_proto.types import ELEMENT_NUMBERS
 from fastcnn.operators.elementwise import OWN_DOMAIN
-from fastcnn.passes.facts import replace_nodes, sole_reader
+from fastcnn.passes.facts import limits_of, replace_nodes, sole_reader
 from fastcnn.passes.rewrite import same_shape
 from fastcnn.passes.simplify.dead_code import dead_code
 
@@ -33,6 +33,7 @@ def absorbed(graph: Graph) -> None:
     while _tables(graph):
         pass
     _floats(graph)
+    _limits_of_floats(graph)
     _rows(graph)
 
 
@@ -64,6 +65,22 @@ def _floats(graph: Graph) -> None:
         if reader is not None and reader.op_type == "DequantizeBytes" and reader.domain == OWN_DOMAIN:
             attrs = {**node.attrs, **_first(node), "first_factor": reader.attrs["scale"], "y_zero": 0, "lo": -inf, "hi": inf, "to": "float"}
             changed[id(node)], changed[id(reader)] = replace(node, attrs=attrs, outputs=reader.outputs), None
+    replace_nodes(graph, changed)
+
+
+def _limits_of_floats(graph: Graph) -> None:
+    """A Relu or Clip behind a product that makes floats becomes its limits."""
+    consumers, outputs = graph.consumers(), graph.output_names()
+    changed: dict[int, Node | None] = {}
+    for node in graph.nodes:
+        if node.domain != OWN_DOMAIN or node.op_type not in PRODUCTS or node.attrs["to"] != "float":
+            continue
+        reader = sole_reader(node, consumers, outputs)
+        limits = limits_of(graph, reader) if reader is not None else None
+        if reader is None or limits is None or limits[0] > limits[1]:
+            continue
+        lo, hi = (min(max(node.attrs[name], limits[0]), limits[1]) for name in ("lo", "hi"))
+        changed[id(node)], changed[id(reader)] = replace(node, attrs={**node.attrs, "lo": lo, "hi": hi}, outputs=reader.outputs), None
     replace_nodes(graph, changed)
 
 

@@ -7,10 +7,9 @@ What is not covered stays between DequantizeBytes and QuantizeBytes, or as it is
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 
 from fastcnn.ir.graph import Graph, Node
-from fastcnn.passes.facts import clip_limits
+from fastcnn.passes.facts import limits_of
 from fastcnn.passes.quantized.absorption import absorbed
 from fastcnn.passes.quantized.bytes import Region, Scale, on_bytes
 from fastcnn.passes.quantized.goal import ALL_FLOATS, Goal
@@ -105,12 +104,8 @@ def _made(region: Region, value: str, target: Scale, output: str) -> str:
 def _without_limits(region: Region, value: str) -> tuple[str, tuple[float, float]]:
     """(value that a Relu or Clip is applied to, its limits)."""
     node = region.producer(value)
-    if node is None or node.domain or node.activation is not None:
-        return value, ALL_FLOATS
-    if node.op_type == "Relu":
-        return node.inputs[0], (0.0, inf)
-    limits = clip_limits(region.graph, node) if node.op_type == "Clip" else None
-    return (node.inputs[0], limits) if limits is not None and limits[0] <= limits[1] else (value, ALL_FLOATS)
+    limits = limits_of(region.graph, node) if node is not None else None
+    return (node.inputs[0], limits) if node is not None and limits is not None and limits[0] <= limits[1] else (value, ALL_FLOATS)
 
 
 def _is_alone(region: Region, value: str, inner: str) -> bool:

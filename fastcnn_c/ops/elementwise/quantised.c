@@ -130,6 +130,32 @@ fc_status fc_run_quantise(const void *params, void *const *t, const fc_team *tea
     return FC_OK;
 }
 
+/* Pixels whose channels are neighbours: each is a row with the same factors. */
+typedef struct scaled_pixels {
+    uint8_t *y;
+    const float *x, *factor, *offset;
+    int64_t y_step, x_step, c;
+    fc_quantise_args args;
+} scaled_pixels;
+
+static void scaled_row(void *context, const int64_t *at, int64_t pixels)
+{
+    const scaled_pixels *s = context;
+    fc_active_bytes->quantise->scaled(s->y + at[0], (size_t)s->y_step, s->x + at[1], (size_t)s->x_step, s->factor, s->offset, (size_t)pixels,
+                                      (size_t)s->c, &s->args);
+}
+
+fc_status fc_run_quantise_scaled(const void *params, void *const *t, const fc_team *team)
+{
+    const fc_quantise_scaled *p = params;
+    fc_walk walk;
+    fc_walk_make(&walk, p->ndim, p->shape, 2, (const int64_t *const[]){p->y_strides, p->x_strides});
+    scaled_pixels s = {.y = t[0], .x = t[1], .factor = t[2], .offset = t[3], .y_step = fc_walk_inner_stride(&walk, 0),
+                       .x_step = fc_walk_inner_stride(&walk, 1), .c = p->c, .args = {.scale = p->scale, .lo = p->lo, .hi = p->hi, .zero = (int32_t)p->zero}};
+    fc_walk_rows(&walk, team, fc_max(1, BLOCK / p->c), scaled_row, &s);
+    return FC_OK;
+}
+
 fc_status fc_run_dequantise(const void *params, void *const *t, const fc_team *team)
 {
     const fc_dequantise *p = params;

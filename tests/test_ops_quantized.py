@@ -7,10 +7,11 @@ from onnx import ModelProto
 from quantized_models import Quantised
 
 import fastcnn
-from fastcnn.machine.current import using
+from fastcnn.ir.record import replace
+from fastcnn.machine.current import current, using
 from fastcnn.machine.table import ROWS
 from fastcnn.operators.cards import FAMILIES
-from fastcnn.ops.quantized import in_floats
+from fastcnn.ops.quantized import in_floats, products
 from fastcnn.plan import stage
 from fastcnn.plan.lowering import StageLowering
 from fastcnn.reference import evaluate_graph
@@ -72,14 +73,17 @@ def test_narrow_groups_are_joined(level, groups, each, kernel):
     ((7, 6, 1, 1, 1), {}), ((7, 9, 1, 1, 1), {"strides": [2, 2, 2]}), ((7, 4, 2, 3, 3), {"pads": [4, 1, 1, 3, 1, 0], "strides": [2, 1, 1]}),
     ((7, 2, 3, 3, 3), {"dilations": [1, 2, 3], "pads": [0, 2, 3, 0, 2, 3]})], ids=str)
 @pytest.mark.parametrize("add", [False, True])
-def test_volumes(level, zero, shape, attrs, add):
+@pytest.mark.parametrize("l2_bytes", [1 << 20, 1], ids=["whole", "in pieces"])
+def test_volumes(level, zero, shape, attrs, add, l2_bytes, monkeypatch):
+    monkeypatch.setattr(products, "LEAST_ROWS", 3)
     q = Quantised()
     x = q.quant("x", 0.031, zero)
     y = q.quant(q.conv(x, 0.031, shape, SCALES, **attrs), 0.2113, 131)
     if add:
         z = q.quant(q.conv(x, 0.031, shape, 0.02, **attrs), 0.2113, 131)
         y = q.op("Relu", q.op("Add", y, z))
-    check(q.model({"x": [2, shape[1], 5, 8, 7]}, q.bytes(y, 0.2317, 90)), "QConv")
+    with using(replace(current(), l2_bytes=l2_bytes)):
+        check(q.model({"x": [2, shape[1], 5, 8, 7]}, q.bytes(y, 0.2317, 90)), "QConv")
 
 
 @pytest.mark.parametrize("zero", [0, 117])

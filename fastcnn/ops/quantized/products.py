@@ -1,10 +1,14 @@
 """QConv, QConvTranspose, QMatMul: bytes times constant weights of signed bytes, by the rungs for bytes of fastcnn.convolve.ladder."""
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
+from fastcnn.ir.record import replace
 from fastcnn.ir.spec import Args
 from fastcnn.ir.tensor import Tensor
+from fastcnn.machine.current import current
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution import conv3d
 from fastcnn.ops.convolution.conv_emit import emit_conv, two_dimensional
@@ -14,6 +18,8 @@ from fastcnn.ops.quantized import in_floats
 from fastcnn.ops.quantized.bytes import are_bytes, past_the_end
 from fastcnn.ops.quantized.product_step import RESIDUAL, emit_product, problem_of
 from fastcnn.ops.window import Window, resolve, two_axes
+
+LEAST_ROWS = 8          # of a piece of a volume: each begins with rows that the one before has read as well
 
 
 class QConv(Op):
@@ -103,13 +109,27 @@ def _lower_volume(low: Lowering, window: Window) -> None:
         in_floats.lower_in_floats(low, y, x, residual, w, "depth_inner", lambda v: v.reshape(-1, 1, 1, 1, 1),
                                   lambda part, t, floats, scaled, name: conv3d.emit_volume(part, t, floats, None, scaled, name, window, 1))
         return
-    for depth in range(window.out[0]):
-        first, taps = next(iter(conv3d.runs_of(window, depth, x.shape[2], 1)), (0, ()))
-        kernel = w[:, :, list(taps)].swapaxes(1, 2).reshape(w.shape[0], len(taps) * w.shape[1], *w.shape[3:])
-        if not taps:                                    # the bias alone: one tap that adds nothing
-            kernel, taps = np.zeros((w.shape[0], w.shape[1], *w.shape[3:]), np.int8), (-1,)
-        image = conv3d.slices_as_channels(x, first, len(taps))
-        emit_product(low, y.select(2, depth), image, residual and residual.select(2, depth), kernel, f"{name}@{taps}", plane, 1)
+    for begin, rows in _pieces(low, window, *(t for t in (y, x, residual) if t is not None)):
+        piece = replace(plane, before=(plane.before[0] - begin * plane.strides[0], plane.before[1]), out=(rows, plane.out[1]))
+        for depth in range(window.out[0]):
+            first, taps = next(iter(conv3d.runs_of(window, depth, x.shape[2], 1)), (0, ()))
+            kernel = w[:, :, list(taps)].swapaxes(1, 2).reshape(w.shape[0], len(taps) * w.shape[1], *w.shape[3:])
+            if not taps:                                # the bias alone: one tap that adds nothing
+                kernel, taps = np.zeros((w.shape[0], w.shape[1], *w.shape[3:]), np.int8), (-1,)
+            image = conv3d.slices_as_channels(x, first, len(taps))
+            target, added = (t and t.select(2, depth).slice(2, begin, rows) for t in (y, residual))
+            assert target is not None
+            emit_product(low, target, image, added, kernel, f"{name}@{taps}", piece, 1)
+
+
+def _pieces(low: Lowering, window: Window, y: Tensor, x: Tensor, *added: Tensor) -> list[tuple[int, int]]:
+    """(first row, rows) of pieces of y that L2 keeps with what they are made of: every depth reads and writes lines of its neighbours."""
+    rows_read = ((y, 1), (x, window.strides[1]), *((t, 1) for t in added))
+    row = sum(t.dtype.itemsize * t.shape[1] * t.shape[2] * t.shape[4] * count for t, count in rows_read)
+    rows = max(current().l2_bytes * low.threads // row, LEAST_ROWS)
+    count = -(-y.shape[3] // rows)
+    ends = [y.shape[3] * i // count for i in range(count + 1)]
+    return [(begin, end - begin) for begin, end in pairwise(ends)]
 
 
 def _as_image(t: Tensor) -> Tensor:

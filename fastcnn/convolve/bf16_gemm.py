@@ -178,7 +178,7 @@ def _row_cycles(ow: int, nv: int, half: bool, runs: int, words: int) -> float:
         chunks = runs * -(-words // runs // TILE_WORDS)
         multiplied = tiles * chunks * max(MULTIPLY * nv, LOAD * (nv + 1))
     else:
-        fmas = current().core(_native.vector_length()).fmas
-        saved = 1 - fmas / current().narrow.fmas if half else 0.0       # nothing where a core has as many units for whole vectors
-        multiplied = (2 * ow * (nv - saved) + tiles) * words / fmas / 2
+        core = current().core(_native.vector_length())
+        saved = 1 - core.fmas / current().narrow.fmas if half else 0.0  # nothing where a core has as many units for whole vectors
+        multiplied = (2 * ow * (nv - saved) * core.dots + tiles) * words / core.fmas / 2
     return multiplied + ow * nv * RESULT + TILE * tiles

@@ -20,6 +20,7 @@ SECONDS = 0.02              # of each time
 SIDE, MANY = 32, 8          # of the maps of whole convolutions; vectors of their channels
 LARGEST = 128 << 20         # bytes of weights that are in no cache
 MOST_FMAS = 2.0             # a cycle: no x86 core has more units
+TILES_OF_PAIRS = frozenset({"avx512_amx"})       # levels whose products in bfloat16 have prices of their own (convolve/bf16_gemm.py)
 HIDDEN = 0.5                # cycles: what arithmetic hides comes out as about nothing, once more and once less
 
 
@@ -36,6 +37,9 @@ def measured(machine: Machine) -> Machine:
                 machine = replace(machine, wide=_core(machine, vector))
             elif vector > 1:
                 machine = replace(machine, narrow=_core(machine, vector))
+        _native.set_isa(_native.levels()[-1])
+        if _native.vector_length() >= WIDE and _native.pgemm_max_mr(2) and _native.current_isa() not in TILES_OF_PAIRS:
+            machine = replace(machine, wide=replace(machine.wide, dots=_pairs_of_halves(machine.wide)))
     finally:
         _native.set_isa(before)
     return machine
@@ -72,6 +76,23 @@ def _products_of_bytes(core: Core, vector: int) -> dict[str, float]:
                     for k in (few, many)))
     return {name: _rounded(core.fmas * (long - short) / ((many - few) * tiles * mr * panels * nv))
             for (name, mr), short, long in zip(there.items(), took[::2], took[1::2])}
+
+
+def _pairs_of_halves(core: Core) -> float:
+    """FMAs in whose time a vector of sums takes a pair of products in bfloat16: what tiles of them take for more pairs of k."""
+    nv, tiles, few, many = 2, 16, 16, 48
+    mr = _native.pgemm_max_mr(nv)
+    short, long = cycles(*(_pixels_of_halves(2 * k, nv * _native.vector_length(), tiles * mr, nv) for k in (few, many)))
+    return _rounded(core.fmas * (long - short) / ((many - few) * tiles * mr * nv))
+
+
+def _pixels_of_halves(ic: int, oc: int, count: int, nv: int) -> Callable[[], object]:
+    """A 1x1 convolution in bfloat16 over a row of so many pixels that lie in bfloat16 already."""
+    ones = dict.fromkeys(("n", "kh", "kw", "sh", "sw", "dh", "dw", "ih", "oh", "groups", "x_half"), 1)
+    fields = ones | {"iw": count, "ow": count, "ic": ic, "oc": oc, "nv": nv, "block": count, "x_pixel": ic, "x_row": count * ic,
+                     "y_pixel": oc, "y_row": count * oc}
+    x, packed = np.full(count * ic, 0x3f80, np.uint16), np.full(oc * ic, 0x3f80, np.uint16)
+    return step("conv_bf16", (np.empty(count * oc, np.float32), x, packed, None, None, None), fields)
 
 
 def _conversions(vector: int) -> dict[str, float]:

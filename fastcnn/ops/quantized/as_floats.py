@@ -125,9 +125,10 @@ def as_floats(b: BoundNode, to: Floats) -> list[BoundNode]:
     if node.op_type == "DequantizeBytes":
         return [to.own(SCALED, (to.of(node.inputs[0]),), node.outputs[0], node.name, factor=attrs["scale"])]
     if node.op_type == "QuantizeBytes":
-        return [_rounded(b, to, node.inputs[0])]
+        x, bounds = node.inputs[0], {"lo": -attrs["zero"], "hi": LAST - attrs["zero"]}
+        return [to.own(ROUND_SUM, (x, x), to.of(node.outputs[0]), node.name, a_factor=1.0 / attrs["scale"], b_factor=0.0, **bounds)]
     if node.op_type == "QuantizeScaled":
-        return _scaled_first(b, to)
+        return [_scaled_first(b, to)]
     if node.op_type == "QAdd":
         zero, (a, c) = attrs["y_zero"], (to.of(v) for v in node.inputs)
         return [to.own(ROUND_SUM, (a, c), to.of(node.outputs[0]), node.name, a_factor=attrs["a_factor"], b_factor=attrs["b_factor"],
@@ -142,21 +143,17 @@ def as_floats(b: BoundNode, to: Floats) -> list[BoundNode]:
                      b.args.values)]
 
 
-def _rounded(b: BoundNode, to: Floats, x: str) -> BoundNode:
-    """x / scale, rounded, within the bounds of bytes."""
-    scale, zero = b.node.attrs["scale"], b.node.attrs["zero"]
-    return to.own(ROUND_SUM, (x, x), to.of(b.node.outputs[0]), b.name, a_factor=1.0 / scale, b_factor=0.0, lo=-zero, hi=LAST - zero)
-
-
-def _scaled_first(b: BoundNode, to: Floats) -> list[BoundNode]:
-    """x * factor + offset of each channel within limits, a normalisation by mean 0 and variance 1, then rounded."""
-    node, (factor, offset) = b.node, (b.args.constant(i) for i in (1, 2))
-    scaled, (lo, hi) = _between(to, to.of(node.outputs[0]), "scaled"), (node.attrs["lo"], node.attrs["hi"])
-    statistics = {f"{factor.size} zeros": np.zeros(factor.size, F32), f"{factor.size} ones": np.ones(factor.size, F32)}
-    to.constants.update({node.inputs[1]: factor, node.inputs[2]: offset} | statistics)
-    limits = None if isinf(lo) and isinf(hi) else Activation("Clip", lo, hi)
-    made = Node("BatchNormalization", (*node.inputs, *statistics), (scaled,), {"epsilon": 0.0}, node.name, version=15, activation=limits)
-    return [to.bound(made, OPS["", "BatchNormalization"], (None, factor, offset, *statistics.values())), _rounded(b, to, scaled)]
+def _scaled_first(b: BoundNode, to: Floats) -> BoundNode:
+    """x * factor + offset of each channel in units of the scale, rounded: a normalisation by mean 0 and variance 1."""
+    node, scale, zero = b.node, b.node.attrs["scale"], b.node.attrs["zero"]
+    parameters = [(b.args.constant(i) / np.float32(scale)).astype(F32) for i in (1, 2)]
+    parameters += [np.zeros_like(parameters[0]), np.ones_like(parameters[0])]
+    names = [f"{node.outputs[0]}/{what}" for what in ("scaled factors", "scaled offsets", "zeros", "ones")]
+    to.constants.update(zip(names, parameters))
+    lo, hi = (float(np.clip(np.rint(node.attrs[name] / scale), -zero, LAST - zero)) for name in ("lo", "hi"))
+    made = Node("BatchNormalization", (node.inputs[0], *names), (to.of(node.outputs[0]),), {"epsilon": 0.0}, node.name, version=15,
+                activation=Activation("RoundClip", lo, hi))
+    return to.bound(made, OPS["", "BatchNormalization"], (None, *parameters))
 
 
 def _average(b: BoundNode, to: Floats) -> list[BoundNode]:

@@ -136,11 +136,22 @@ class QuantisedWriter:
         ends = [self.q.constant(np.array([v], np.int64)) for v in (1, 2 ** 31 - 1, axis)]
         return Value(self.q.op("Slice", x.name, *ends), tuple(d - (k == axis) for k, d in enumerate(x.shape)))
 
+    def normalise(self, x: Value) -> Value:
+        """A BatchNormalization of bytes, or of floats that nothing has quantised; a limit behind it, half of the time."""
+        c = x.shape[1]
+        inner = x.name if self.chance(0.4) else self.q.op(self.pick("Sigmoid", "Tanh"), x.name)
+        numbers = [*self.rng.normal(size=(3, c)), self.rng.uniform(0.5, 2, c)]
+        y = self.q.op("BatchNormalization", inner, *(self.q.constant(v.astype(np.float32)) for v in numbers))
+        return self.activation(Value(y, x.shape)) if self.chance(0.5) else Value(y, x.shape)
+
 
 _W = QuantisedWriter
 MOTIFS: dict[Callable[[QuantisedWriter, Value], Value], float] = {
     _W.conv: 8, _W.activation: 1, _W.gemm: 0.7, _W.arithmetic: 2, _W.concat: 1.5, _W.pool: 2, _W.resize: 1, _W.pad: 1, _W.transpose: 1,
     _W.slice: 0.7}
+# Seeds from the first of these on have them too: those before keep the models in which they found something.
+MORE_MOTIFS = {_W.normalise: 2.0}
+MORE_FROM = 1_000_000
 
 
 def random_quantised(seed: int) -> Case:
@@ -150,10 +161,11 @@ def random_quantised(seed: int) -> Case:
     images, inside = int(rng.integers(1, 4)), (int(writer.pick(1, 3, 4, 8, 13, 16)), *(int(v) for v in rng.integers(4, 18, 2)))
     dynamic = writer.chance(0.4)
     writer.values.append(writer.quantised(Value("x", (images, *inside))))
-    outputs, weights = [], np.array(list(MOTIFS.values()))
+    motifs = MOTIFS | (MORE_MOTIFS if seed >= MORE_FROM else {})
+    outputs, weights = [], np.array(list(motifs.values()))
     for _ in range(int(rng.integers(1, 8))):
         source = writer.values[-1] if writer.chance(0.8) else writer.pick(*writer.values)
-        made = list(MOTIFS)[int(rng.choice(len(MOTIFS), p=weights / weights.sum()))](writer, source)
+        made = list(motifs)[int(rng.choice(len(motifs), p=weights / weights.sum()))](writer, source)
         if made.name == source.name or made.size > MOST_ELEMENTS:
             continue
         if writer.chance(0.1):

@@ -34,16 +34,24 @@ def parsed(row: str, since: int) -> Signature:
     attributes  name:KIND; required ones end in "!"
     outputs     the largest number of them, or "many"; 1 where it is left out
     """
-    inputs, attributes, outputs, withdrawn = ([part.strip() for part in row.split(";")] + [""] * 3)[:4]
-    formals = inputs.split()
-    least = max([i + (formal[-1] != "*") for i, formal in enumerate(formals) if formal[-1] != "?"], default=0)
-    pairs = [attribute.split(":") for attribute in attributes.split()]
+    inputs, attributes, outputs, withdrawn = (row.split(";") + [""] * 3)[:4]
+    formals, outputs = inputs.split(), outputs.strip()
+    names, required, least = formals, range(len(formals)), len(formals)
+    if "?" in inputs or "+" in inputs or "*" in inputs:
+        names = [formal.rstrip("?+*") for formal in formals]
+        required = [i for i, formal in enumerate(formals) if formal[-1] not in "?+*"]
+        least = max([i + (formal[-1] != "*") for i, formal in enumerate(formals) if formal[-1] != "?"], default=0)
+    kinds = {}
+    for attribute in attributes.split():
+        name, _, kind = attribute.partition(":")
+        kinds[name] = _KINDS[kind]
     return Signature(least, MANY if formals and formals[-1][-1] in "+*" else len(formals),
-                     MANY if outputs == "many" else int(outputs or 1),
-                     tuple(i for i, formal in enumerate(formals) if formal[-1] not in "?+*"),
-                     tuple(formal.rstrip("?+*") for formal in formals),
-                     {name: (Kind[kind.rstrip("!")], kind.endswith("!")) for name, kind in pairs},
-                     since if withdrawn else 0)
+                     MANY if outputs == "many" else int(outputs or 1), tuple(required), tuple(names), kinds,
+                     since if withdrawn.strip() else 0)
+
+
+# What stands behind the name of an attribute: its kind, and whether it is required.
+_KINDS = {f"{name}{mark}": (kind, bool(mark)) for name, kind in Kind.__members__.items() for mark in ("", "!")}
 
 
 # Operator -> the opsets that changed it -> what it is from there on; since before OLDEST_OPSET where the first is.

@@ -17,6 +17,7 @@ from fastcnn.schema.element_types import ELEMENT_TYPES, LETTERS, NEWEST_TYPED
 Types = Sequence["str | None"]
 FLOAT = "tensor(float)"
 ONNX_DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training")
+_TYPES = {"[": "seq", "~": "optional", **{letter: f"tensor({name})" for letter, name in LETTERS.items()}}
 _MAP = re.compile(r"map\((\w+), (\w+)\)")
 # What passes write beyond ONNX: integer convolutions spelled out of quantised ones. Models cannot have them.
 SPELLED_OUT = {("Conv", "tensor(int32)")}
@@ -120,43 +121,38 @@ def _listed(allowed: frozenset[str]) -> str:
 @cache
 def typing_of(op_type: str, version: int, domain: str) -> Typing | None:
     """The operator's typing at an opset; None for unknown operators."""
-    versions = _rows(op_type) if not domain and version <= NEWEST_TYPED else None
-    if versions is None:
+    row = ELEMENT_TYPES.get(op_type) if not domain and version <= NEWEST_TYPED else None
+    if row is None:
         return _of_schema(op_type, version, domain)
-    since = max((v for v in versions if v <= version), default=0)
-    return _typing(*versions[since]) if since else None
-
-
-@cache
-def _rows(op_type: str) -> dict[int, tuple[str, str]] | None:
-    """The operator's line of ELEMENT_TYPES: by opset, (signature, letters of each variable)."""
-    if op_type not in ELEMENT_TYPES:
-        return None
-    versions: dict[int, tuple[str, str]] = {}
-    signature = ""
-    for entry in ELEMENT_TYPES[op_type].split("; "):
+    found, signature = None, ""
+    for entry in row.split("; "):
         since, _, rest = entry.partition(" ")
+        if int(since) > version:
+            break
         head, bar, letters = rest.rpartition("|")
-        signature = head if bar else signature
-        versions[int(since)] = signature, letters
-    return versions
+        found, signature = letters, head if bar else signature
+    return _typing(signature, found) if found is not None else None
 
 
 @cache
 def _typing(signature: str, letters: str) -> Typing:
-    inputs, outputs = (side.split() for side in signature.split(">"))
-    formal = [name.rstrip("*") for name in (*inputs, *outputs)]
-    variables = [name for name in dict.fromkeys(formal) if not name.startswith("=")]
-    allowed = {name: _types(kinds) for name, kinds in zip(variables, letters.split(), strict=True)}
-    allowed.update((name, _types(name[1:])) for name in formal if name.startswith("="))
-    mixed = frozenset(i for i, name in enumerate(inputs) if name.endswith("*") or name.startswith("="))
-    return Typing(tuple(formal[:len(inputs)]), tuple(formal[len(inputs):]), allowed, mixed)
+    """The Typing in a row of ELEMENT_TYPES."""
+    left, _, right = signature.partition(">")
+    inputs, mixed = left.split(), frozenset[int]()
+    allowed: dict[str, frozenset[str]] = {}
+    if "*" in left or "=" in left:
+        mixed = frozenset([i for i, name in enumerate(inputs) if name[-1] == "*" or name[0] == "="])
+        inputs = [name.rstrip("*") for name in inputs]
+    outputs, kinds = right.split(), iter(letters.split())
+    for name in (*inputs, *outputs):
+        if name not in allowed:
+            allowed[name] = _types(name[1:] if name[0] == "=" else next(kinds))
+    return Typing(tuple(inputs), tuple(outputs), allowed, mixed)
 
 
 @cache
 def _types(letters: str) -> frozenset[str]:
-    whole = {"[": "seq", "~": "optional"}
-    return frozenset(whole[letter] if letter in whole else f"tensor({LETTERS[letter]})" for letter in letters)
+    return frozenset([_TYPES[letter] for letter in letters])
 
 
 def _of_schema(op_type: str, version: int, domain: str) -> Typing | None:

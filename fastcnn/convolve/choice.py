@@ -49,6 +49,7 @@ class Rung(ABC):
     computed_weights  the run can pack them, with steps that move elements
     of_halves         operands may lie in memory as bfloat16
     weighed           of a rung on planes: it pays where it takes clearly less time than the pick on pixels with two changes of layout
+    grouped           True, False: of a rung that covers convolutions in several groups, in one group alone
     """
 
     name: str
@@ -57,6 +58,7 @@ class Rung(ABC):
     computed_weights = False
     of_halves = False
     weighed = False
+    grouped: bool | None = None
 
     def takes(self, problem: Problem) -> bool:
         """Whether the rung can compute a problem: its attributes fit and covers() holds."""

@@ -45,6 +45,7 @@ class DepthwiseDirect(Depthwise):
     """Depthwise of stride 2 in place: row by row, all channels of a few pixels at a time; windows are clipped at the border."""
 
     name = "depthwise direct"
+    grouped = True
 
     def covers(self, problem: Problem) -> bool:
         shape = problem.shape
@@ -61,6 +62,7 @@ class DepthwiseRing(Depthwise):
     """Depthwise through a ring: a few vectors of channels at a time, whose rows are copied to a ring of padded bands."""
 
     name = "depthwise ring"
+    grouped = True
 
     def covers(self, problem: Problem) -> bool:
         return problem.shape.is_depthwise
@@ -73,6 +75,7 @@ class GroupsByLanes(Depthwise):
     """Groups narrower than a vector, as a depthwise step: a band per input channel of a group, its lanes arranged as outputs need them."""
 
     name = "groups by lanes"
+    grouped = True
 
     def covers(self, problem: Problem) -> bool:
         shape = problem.shape

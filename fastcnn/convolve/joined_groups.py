@@ -18,7 +18,7 @@ NV = 3          # vectors of two groups
 class JoinedGroups(Gemm):
     """Implicit GEMM through a band, with tiles of three vectors of which the middle one belongs half to each group."""
 
-    name, computed_weights = "joined groups", False
+    name, computed_weights, grouped = "joined groups", False, True
 
     def covers(self, problem: Problem) -> bool:
         shape = problem.shape

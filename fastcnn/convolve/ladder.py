@@ -55,6 +55,8 @@ LADDER: list[Rung] = [
     QUANTIZED_THROUGH_BAND,
 ]
 BY_NAME = {rung.name: rung for rung in LADDER}
+ON_PLANES = [rung for rung in LADDER if rung.on_planes]
+SHORTER = (BF16_GEMM, COMPRESSED_GEMM)
 # Of its predicted time, beside bfloat16, whose own is right within a tenth: 0.63 to 0.82 on seven layers of 56x56x64 to 7x7x512, weights
 # from beyond L2 (Zen 5, one thread, 2026-11-29).
 WINOGRAD_TAKES = 0.8
@@ -73,16 +75,17 @@ def choose(problem: Problem) -> Choice:
     if problem.rounds or problem.weights != FP32:
         rung = _shorter(replace(problem, threads=1))
         return rung.choose(problem) if rung is not None else choose(replace(problem, rounds=False, weights=FP32))
-    for rung in _fitting(problem.planes, problem.shape.arithmetic):
+    for rung in _fitting(problem.planes, problem.shape.arithmetic, problem.shape.groups > 1):
         if rung.takes(problem) and rung.pays(problem) and not (rung.weighed and _faster_on_pixels(replace(problem, threads=1), rung)):
             return rung.choose(problem)
     return choose(problem.on_pixels())
 
 
 @cache
-def _fitting(planes: bool, arithmetic: Arithmetic) -> tuple[Rung, ...]:
-    """The rungs for such a layout and such operands."""
-    return tuple(rung for rung in LADDER if rung.on_planes == planes and rung.arithmetic is arithmetic)
+def _fitting(planes: bool, arithmetic: Arithmetic, grouped: bool) -> tuple[Rung, ...]:
+    """The rungs for such a layout, such operands, several groups or one; without those that take shorter weights."""
+    return tuple([rung for rung in LADDER if rung.on_planes == planes and rung.arithmetic is arithmetic
+                  and rung.grouped in (None, grouped) and rung not in SHORTER])
 
 
 def _faster_on_pixels(problem: Problem, rung: Rung) -> bool:
@@ -96,7 +99,7 @@ def _shorter(problem: Problem) -> Rung | None:
     """The rung of bfloat16 or compressed weights that is faster than float32. For one thread, so that any number has the same bits."""
     exact = choose(replace(problem, rounds=False, weights=FP32))
     taken = WINOGRAD_TAKES if exact.rung == WINOGRAD.name else 1.0
-    times = {rung: cycles(rung.choose(problem), 1) for rung in (BF16_GEMM, COMPRESSED_GEMM) if rung.takes(problem) and rung.pays(problem)}
+    times = {rung: cycles(rung.choose(problem), 1) for rung in SHORTER if rung.takes(problem) and rung.pays(problem)}
     fastest = min(times, key=lambda rung: times[rung], default=None)
     return fastest if fastest is not None and times[fastest] <= taken * cycles(exact, 1) else None
 
@@ -109,7 +112,7 @@ def in_bfloat16(problem: Problem) -> Choice | None:
 
 def covers_planes(problem: Problem) -> bool:
     """Whether a rung can compute the problem on row-major planes."""
-    return any(rung.on_planes and rung.takes(problem) for rung in LADDER)
+    return any([rung.takes(problem) for rung in ON_PLANES])
 
 
 def candidates(problem: Problem) -> dict[str, Choice]:

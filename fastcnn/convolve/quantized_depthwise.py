@@ -16,7 +16,7 @@ DOT = {"avx512": 1.45, "avx2": 1.25, "scalar": 2.4}
 class QuantizedDepthwise(Rung):
     """Covers every depthwise window; rows are padded with the zero point and interleaved in a band."""
 
-    name, arithmetic = "8-bit depthwise", U8S8
+    name, arithmetic, grouped = "8-bit depthwise", U8S8, True
 
     def covers(self, problem: Problem) -> bool:
         return problem.shape.is_depthwise

@@ -20,6 +20,7 @@ class RotatedGroups(Rung):
     """Groups with as many outputs as inputs, in whole vectors of channels (fastcnn_c/kernels/grouped.inc)."""
 
     name = "rotated groups"
+    grouped = True
 
     def covers(self, problem: Problem) -> bool:
         shape, vector = problem.shape, _native.vector_length()

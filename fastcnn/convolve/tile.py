@@ -4,7 +4,7 @@ from __future__ import annotations
 import fastcnn._native as _native
 from fastcnn.convolve.arithmetic import WORD
 from fastcnn.machine.current import cached, current
-from fastcnn.machine.numbers import WIDE
+from fastcnn.machine.numbers import WIDE, Machine
 
 # The share of L1 that a panel of b may take: a larger one comes from L2 at every step of k.
 PANEL_SHARE_OF_L1 = 0.4
@@ -23,7 +23,10 @@ def best_nv(oc: int, ow: int, k: int, streamed: int = 0) -> int:
 @cached
 def _best_nv(oc: int, ow: int, k: int, streamed: int) -> int:
     widths = [nv for nv in (2, 3, 4, 1) if nv <= max(-(-oc // _native.vector_length()), 1) and _native.gemm_max_mr(nv)]
-    return min(widths, key=lambda nv: tile_cycles(oc, ow, k, nv, streamed))
+    if len(widths) == 1:
+        return widths[0]
+    times = [tile_cycles(oc, ow, k, nv, streamed) for nv in widths]
+    return widths[times.index(min(times))]
 
 
 def half_tiles() -> bool:
@@ -34,12 +37,16 @@ def half_tiles() -> bool:
 
 def tile_cycles(oc: int, ow: int, k: int, nv: int, streamed: int = 0) -> float:
     """Cycles of one row of ow pixels times oc columns, k words long: FMAs, loads, latency of few chains, calls, narrow strips."""
-    tiles = -(-ow // _native.gemm_max_mr(nv))
-    vectors = -(-oc // _native.vector_length())
-    spent = sum([count * _row_cycles(ow, tiles, width, k) for count, width in _panels(oc, nv, vectors) if count])
-    strip = WORD * nv * _native.vector_length()
-    lines = streamed * ow * oc / CACHE_LINE_FLOATS if nv < vectors else 0
-    return spent + lines * current().line * max(0.0, 1 - strip / WIDE_STRIP)
+    machine, vector = current(), _native.vector_length()
+    tiles, vectors = -(-ow // _native.gemm_max_mr(nv)), -(-oc // vector)
+    spent = 0.0
+    for count, width in _panels(oc, nv, vectors):
+        if count:
+            spent += count * _row_cycles(machine, vector, ow, tiles, width, k)
+    if not streamed or nv >= vectors:
+        return spent
+    strip, lines = WORD * nv * vector, streamed * ow * oc / CACHE_LINE_FLOATS
+    return spent + lines * machine.line * max(0.0, 1 - strip / WIDE_STRIP)
 
 
 def _panels(oc: int, nv: int, vectors: int) -> list[tuple[int, float]]:
@@ -51,9 +58,8 @@ def _panels(oc: int, nv: int, vectors: int) -> list[tuple[int, float]]:
     return [(full, nv), (min(last, 1), last)]
 
 
-def _row_cycles(ow: int, tiles: int, nv: float, k: int) -> float:
+def _row_cycles(machine: Machine, vector: int, ow: int, tiles: int, nv: float, k: int) -> float:
     """Cycles of one row of ow pixels in `tiles` tiles nv vectors wide."""
-    machine, vector = current(), _native.vector_length()
     core = machine.core(vector)
     low, taller = divmod(ow, tiles)
     a_row, b_panel = WORD / machine.l2_read, 0.0

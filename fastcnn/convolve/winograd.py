@@ -28,6 +28,7 @@ class Winograd(Rung):
     """F(m, r): tiles of m outputs along each axis where the window is wider than 1 are transformed, multiplied and transformed back."""
 
     name = "Winograd"
+    grouped = False
 
     def covers(self, problem: Problem) -> bool:
         return is_winograd_window(problem.shape) and problem.shape.dilations == (1, 1) and not lies_in_planes(problem.shape, problem.places)

@@ -71,6 +71,7 @@ class Model:
             self._default: Engine | None = engine
             self._plain = not (self._narrowed or self._feeder.converts) and engine.outputs == self._output_names
             shapes = {**engine.graph.shapes, **self._plan_ahead(engine)}
+            engine.forget_inference(graph)
             self._outputs = described_outputs(graph, shapes)
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any], run_options: object = None, *,

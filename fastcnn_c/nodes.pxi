@@ -13,23 +13,19 @@ def form_of(proto):
 
 
 def node_like(like, tuple names, proto, str name):
-    """A node with the inputs and outputs of a decoded message, this name, and the rest of one of the same form.
+    """A node with the inputs and outputs of a decoded message, this name, and the rest of one of the same form, attributes shared.
 
-    names  of a node's attributes; lists among the node's own attributes are copied
+    names  of a node's attributes
     """
-    cdef dict own = proto.__dict__, attrs = {}
+    cdef dict own = proto.__dict__
     cdef tuple inputs = tuple(own.get("input", ()))
     kind = type(like)
     made = kind.__new__(kind)
-    for key, value in (<dict>like.attrs).items():
-        attrs[key] = list(<list>value) if type(value) is list else value
     for field in names:
         if field == "inputs":
             value = inputs
         elif field == "outputs":
             value = tuple(own.get("output", ()))
-        elif field == "attrs":
-            value = attrs
         elif field == "name":
             value = name
         else:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastcnn.inference.infer import NUMBERS, ODD, infer_graph, outputs_of, rule_of
 from fastcnn.inference.rules import LIKE_INPUT
-from fastcnn.inference.site import Known, Mismatch, Site
+from fastcnn.inference.site import Known, Memory, Mismatch, Site
 from fastcnn.inference.sizes import numbers
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Dim, Graph, Shape
@@ -19,10 +19,11 @@ from fastcnn.schema.typing import output_types
 from fastcnn.schema.vectors import COUNTED
 
 
-def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | None]:
+def infer_outputs(args: Args, asked: list[str] | None = None, memory: Memory | None = None) -> list[Spec | None]:
     """The Spec of each output; None where it depends on data, or where the output is omitted.
 
-    asked  is filled with the names of inputs whose values a rule needed but which are not constant
+    asked   is filled with the names of inputs whose values a rule needed but which are not constant
+    memory  what rules have said while the model was read
     Raises ShapeError naming the node when the inputs do not fit the operator.
     """
     node = args.node
@@ -32,7 +33,7 @@ def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | Non
     rule = rule_of(node)
     if rule is LIKE_INPUT and (like := _like_input(args)) is not None:
         return [like]
-    site = BoundSite(args)
+    site = BoundSite(args, memory)
     try:
         kinds, shapes = outputs_of(site, rule)
     except ODD as error:
@@ -60,9 +61,9 @@ class BoundSite(Site):
 
     __slots__ = ("args", "asked")
 
-    def __init__(self, args: Args):
+    def __init__(self, args: Args, memory: Memory | None = None):
         node = args.node
-        self.node, self.attrs, self.infer_body = node, node.attrs, infer_graph
+        self.node, self.attrs, self.infer_body, self.memory = node, node.attrs, infer_graph, memory
         self.known = _known(args) if Graph in map(type, node.attrs.values()) else NOTHING_KNOWN
         self.args = args
         self.asked: list[str] = []

@@ -19,6 +19,8 @@ MAX_ELEMENTS = 64
 Types = dict[str, str]
 Shapes = dict[str, Shape]
 Outputs = Sequence["Sequence[Dim] | None"]      # the shape of each output; None: of no known rank
+# What rules have said while a model is loaded, by operator, attributes and input shapes. The attributes are kept: their id is in the key.
+Memory = dict[tuple[object, ...], tuple[Mapping[str, Any], Outputs]]
 
 
 class Mismatch(FastCNNError):
@@ -30,6 +32,7 @@ class Known:
     """What is known of a graph's values: type strings, shapes, constants, and the elements of small integer tensors of sizes.
 
     scope  stands before the symbols of values in a body; depth: how many graphs are around it
+    memory  where rules of attributes and shapes alone look first; None: nothing is remembered
     """
 
     types: Types = field(default_factory=dict)
@@ -38,6 +41,7 @@ class Known:
     contents: dict[str, Contents] = field(default_factory=dict)
     scope: str = ""
     depth: int = 0
+    memory: Memory | None = None
 
     def fresh(self, name: str, axis: int) -> str:
         """A new symbol for the size of this axis of a value."""
@@ -66,10 +70,10 @@ def differ(a: Dim, b: Dim) -> bool:
 class Site:
     """The node and its inputs by position."""
 
-    __slots__ = ("attrs", "infer_body", "known", "node")
+    __slots__ = ("attrs", "infer_body", "known", "memory", "node")
 
     def __init__(self, node: Node, known: Known, infer_body: Callable[[Graph, Known], None]):
-        self.node, self.attrs, self.known, self.infer_body = node, node.attrs, known, infer_body
+        self.node, self.attrs, self.known, self.infer_body, self.memory = node, node.attrs, known, infer_body, known.memory
 
     def given(self, i: int) -> bool:
         """Whether input i is given, not omitted."""
@@ -139,7 +143,9 @@ class Rule(NamedTuple):
 
     shapes    function of a Site: the shape of each output. Raises Mismatch
     contents  function of a Site, for operators of shape arithmetic: the elements of the first output
+    plain     shapes() looks at the operator, its attributes and the shapes of the inputs alone, and takes long enough to be remembered
     """
 
     shapes: Callable[[Site], Outputs]
     contents: Callable[[Site], Contents | None] | None = None
+    plain: bool = False

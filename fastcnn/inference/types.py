@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 
 from fastcnn.inference.infer import infer_graph, infer_node
-from fastcnn.inference.site import Known
+from fastcnn.inference.site import Known, Memory
 from fastcnn.inference.sizes import symbol
 from fastcnn.ir.graph import Graph, Node, Shape, ValueInfo
 from fastcnn.ir.record import dataclass
 from fastcnn.onnx_proto.types import tensor_of
 
 
-def infer_types(graph: Graph, types: Mapping[str, str] = MappingProxyType({})) -> Known:
+def infer_types(graph: Graph, types: Mapping[str, str] = MappingProxyType({}), memory: Memory | None = None) -> Known:
     """Types, shapes and contents of all values, as far as they can be inferred; never fails. types: value -> type already known.
 
     Each unknown size gets a symbol of its own ("x.2" is axis 2 of value x), since two inputs whose sizes have one name in the file may
     still be fed with different sizes. Equal strings are equal sizes.
     """
     given = graph.types          # a pass may compute an input in another type than it is fed in
-    known = Known(types=dict(types), constants=graph.constants)
+    known = Known(types=dict(types), constants=graph.constants, memory=memory)
     for info in graph.inputs:
         if info.type:
             known.types[info.name] = given.get(info.name, info.type)

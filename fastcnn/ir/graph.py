@@ -140,6 +140,7 @@ class Graph:
     contents       elements of small integer tensors that sizes make (fastcnn.inference.sizes.Contents); None before inference
     overridable    constants that are inputs of the graph too
     inferred_from  while passes run: what types and shapes were inferred from
+    memory         while the model is loaded: shapes that rules have inferred (fastcnn.inference.site.Memory)
 
     The list of nodes is never changed in place: whoever rewrites the graph gives it another list, and asks for producers() and
     consumers() of that.
@@ -157,6 +158,7 @@ class Graph:
     contents: dict[str, Any] | None = None
     overridable: list[str] = field(default_factory=list)
     inferred_from: Any = None
+    memory: dict[Any, Any] | None = field(default=None, repr=False, compare=False)
 
     _index: Index | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -165,7 +167,7 @@ class Graph:
         return replace(self, types={}, shapes={}, contents=None, inferred_from=None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_index": None}
+        return {**self.__dict__, "_index": None, "memory": None}
 
     def _indexed(self) -> Index:
         if self._index is None or self._index.nodes is not self.nodes:

@@ -13,6 +13,7 @@ import numpy as np
 import fastcnn._native as _native
 import fastcnn.reference as reference
 from fastcnn.budget import MAX_RANK, MOST_FOLDED_BYTES, UNLIMITED, Budget
+from fastcnn.inference.site import Memory
 from fastcnn.ir.errors import LimitError, ShapeError
 from fastcnn.ir.graph import Node
 from fastcnn.ir.record import dataclass
@@ -39,10 +40,12 @@ class Bound:
 
     awaited  values of the run without which the first of the rest cannot be bound; empty where types or shapes alone are missing
     constants  the values that do not depend on shapes: the model's own
+    memory     what shape rules have said when the model was read
     """
 
     constants: Mapping[str, np.ndarray]
     budget: Budget = UNLIMITED
+    memory: Memory | None = None
     nodes: list[BoundNode] = field(default_factory=list)
     specs: dict[str, Spec | None] = field(default_factory=dict)
     values: dict[str, np.ndarray] = field(default_factory=dict)
@@ -73,14 +76,14 @@ def spec_of(array: object) -> Spec | None:
 
 def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Mapping[str, np.ndarray],
          values: Mapping[str, np.ndarray], opsets: Mapping[str, int], flows: Mapping[int, Flow] | None = None,
-         budget: Budget = UNLIMITED) -> Bound:
+         budget: Budget = UNLIMITED, memory: Memory | None = None) -> Bound:
     """Bind nodes in topological order. `values` is what a run has already computed, besides the model's constants.
 
     flows  by the id of an If, Loop or Scan, what infers the specs of its outputs
     Raises LimitError naming the node whose output is larger than the budget.
     """
     flows = flows or {}
-    bound = Bound(constants, budget, specs=dict(specs), values={**constants, **values})
+    bound = Bound(constants, budget, memory, specs=dict(specs), values={**constants, **values})
     for k, node in enumerate(nodes):
         args = _args(node, bound)
         if node.op_type in READS_SHAPE_ONLY and not node.domain and args.specs[0] is not None:
@@ -103,7 +106,7 @@ def bind(nodes: Sequence[Node], specs: Mapping[str, Spec | None], constants: Map
         opaque = doubtful and any([name not in bound.values and bound.specs.get(name) is None for name in node.reads])
         try:
             if opaque or flow is None:
-                op, outputs = (None, [None]) if opaque else _infer(node, args)
+                op, outputs = (None, [None]) if opaque else _infer(node, args, memory)
             else:
                 op, outputs = None, flow.infer(args, {inner: bound.known(outer) for inner, outer in node.captures})
         except DataDependent as waits:
@@ -177,7 +180,7 @@ def _folded(node: Node, args: Args, bound: Bound, opsets: Mapping[str, int]) -> 
         return GENERATED[node.op_type](node, args, bound.budget)
     read = sum(value.nbytes for value in args.values if value is not None)
     if node.op_type in GROWING or read > CHECKED_BYTES or any(value is not None and value.size == 0 for value in args.values):
-        outputs = _infer(node, args)[1]
+        outputs = _infer(node, args, bound.memory)[1]
         _check_budget(node, outputs, bound.budget)
         if _nothing(node, outputs):              # numpy need not be able to compute what has no elements
             return _empties(outputs)
@@ -224,14 +227,14 @@ def _few_axes(specs: Sequence[Spec | None]) -> bool:
     return not [spec for spec in specs if spec is not None and len(spec.shape) > MAX_DIMS < len(spec.shape) - spec.shape.count(1)]
 
 
-def _infer(node: Node, args: Args) -> tuple[Op | None, Sequence[Spec | None]]:
+def _infer(node: Node, args: Args, memory: Memory | None) -> tuple[Op | None, Sequence[Spec | None]]:
     """(what computes the node, None for the fallback; specs of its outputs). Raises ShapeError, LimitError, DataDependent."""
     op = OPS.get((node.domain, node.op_type))
     asked: list[str] = []
     if op is None or not op.native(args) or not _few_axes(args.specs):
-        return None, reference.infer_outputs(args)
+        return None, reference.infer_outputs(args, memory=memory)
     capped = op.capped(args)
-    outputs = [capped] if capped is not None else reference.infer_outputs(args, asked)
+    outputs = [capped] if capped is not None else reference.infer_outputs(args, asked, memory)
     if all([spec is not None or not name for name, spec in zip(node.outputs, outputs)]):
         return op if _few_axes(outputs) else None, outputs
     if asked:

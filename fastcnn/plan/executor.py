@@ -75,7 +75,8 @@ class Engine:
             if not array.size:
                 budget.check_value(array.dtype, array.shape, f"initializer {name!r}")
         self.flows: dict[int, ControlFlow] = {}
-        self.planning = Planning(graph.constants, graph.opsets, threads, packs, chooser or CostModel(), self.flows, budget)
+        self.planning = Planning(graph.constants, graph.opsets, threads, packs, chooser or CostModel(), self.flows, budget,
+                                 memory=graph.memory)
         self.flows.update((id(node), ControlFlow(node, self._inner, budget)) for node in graph.nodes if is_control_flow(node))
         self.inputs, self.outputs = tuple(info.name for info in graph.inputs), tuple(info.name for info in graph.outputs)
         self.files = mappings_of(graph.constants.values())
@@ -86,6 +87,11 @@ class Engine:
         self.shortcut: _native.Shortcut | None = None
         self.narrower: dict[int, Engine] = {}
         self.narrow_runs: dict[Hashable, int] = {}
+
+    def forget_inference(self, origin: Graph) -> None:
+        """Releases what only loading remembers, here and in the graph that passes began with: plans for other shapes would add to it."""
+        self.graph.memory = origin.memory = None
+        self.planning = replace(self.planning, memory=None)
 
     def plan(self, specs: Mapping[str, Spec | None]) -> Plan:
         """The plan for these input specs, made at the first call."""

@@ -57,7 +57,7 @@ def make_plan(planning: Planning, nodes: Sequence[Node], specs: Mapping[str, Spe
     for name, spec in specs.items():
         if spec is not None:
             planning.budget.check_value(spec.dtype, spec.shape, f"input {name!r}")
-    bound = bind(nodes, specs, planning.constants, values, planning.opsets, planning.flows, planning.budget)
+    bound = bind(nodes, specs, planning.constants, values, planning.opsets, planning.flows, planning.budget, planning.memory)
     runs = _runs(bound.nodes)
     whole = len(runs) == 1 and runs[0][0].op is not None and not bound.rest and not values
     parts = lower_in_parts(planning, bound, nodes, specs, outputs) if whole else None

@@ -8,6 +8,7 @@ import numpy as np
 import fastcnn._native as _native
 from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser
+from fastcnn.inference.site import Memory
 from fastcnn.ir.record import dataclass
 from fastcnn.plan.bind import Flow
 from fastcnn.plan.packs import Packs
@@ -19,6 +20,7 @@ class Planning:
     packs      packed weights of the plans made so far, by what they depend on      chooser  decides between algorithms
     flows      what infers the outputs of an If, Loop or Scan, by the node's id     budget   bytes that a plan may take
     share      threads that a run is expected to get of them: fewer where several runs share the CPUs
+    memory     while the model is loaded: what shape rules have said when it was read
     """
 
     constants: Mapping[str, np.ndarray]
@@ -29,6 +31,7 @@ class Planning:
     flows: Mapping[int, Flow]
     budget: Budget = UNLIMITED
     share: int = _native.MAX_THREADS
+    memory: Memory | None = None
 
     @property
     def sharing(self) -> int:

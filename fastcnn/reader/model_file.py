@@ -66,7 +66,8 @@ def _read(model: str | os.PathLike[str] | bytes | ModelProto) -> Graph:
         warn_user(early_warning(opsets[""], build.early), UserWarning)
     graph = upgraded(_assemble(build, proto))
     types = check_types(graph)
-    known = infer_types(graph, types)
+    graph.memory = {}
+    known = infer_types(graph, types, graph.memory)
     graph.types, graph.shapes, graph.contents = {**known.types, **types}, known.shapes, known.contents
     check_graph(graph)
     return graph

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastcnn.inference.concrete import infer_outputs as infer_by_rules
 from fastcnn.inference.infer import rule_of
+from fastcnn.inference.site import Memory
 from fastcnn.ir.errors import ExecutionError, FastCNNError, ShapeError
 from fastcnn.ir.graph import Graph, Node
 from fastcnn.ir.spec import Args, Spec
@@ -127,11 +128,11 @@ def _values_of(graph: Graph, feeds: Mapping[str, Value], names: Sequence[str]) -
     return [values[name] for name in names]
 
 
-def infer_outputs(args: Args, asked: list[str] | None = None) -> list[Spec | None]:
+def infer_outputs(args: Args, asked: list[str] | None = None, memory: Memory | None = None) -> list[Spec | None]:
     """Output types and shapes by fastcnn.inference; for operators of other domains without a rule there, by a run on zeros."""
     node = args.node
     if not node.domain or rule_of(node) is not None or (node.domain, node.op_type) not in _other_domains():
-        return infer_by_rules(args, asked)
+        return infer_by_rules(args, asked, memory)
     if any(name and spec is None for name, spec in zip(node.inputs, args.specs)):
         return [None] * len(node.outputs)
     zeros = [np.zeros(spec.shape, spec.dtype) if value is None and spec is not None else value

@@ -20,11 +20,11 @@ def shape_knowledge(graph: Graph) -> bool:
     if before is not None and before.nodes is now.nodes and before == now:
         return False
     if before is None or before.inputs is not graph.inputs:
-        found = infer_types(graph)
+        found = infer_types(graph, memory=graph.memory)
         looked = [(shapes.get(v), found.shapes.get(v)) for v in values]
         graph.types, graph.shapes, graph.contents = found.types, found.shapes, found.contents
     else:
-        known = Known(graph.types, shapes, graph.constants, graph.contents or {})
+        known = Known(graph.types, shapes, graph.constants, graph.contents or {}, memory=graph.memory)
         looked = infer_changed(graph, known, before, now)
     graph.inferred_from = now
     return _sizes(after for _, after in looked) > _sizes(earlier for earlier, _ in looked)

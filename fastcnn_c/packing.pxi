@@ -10,40 +10,52 @@ def aligned_empty(int64_t count, dtype=np.float32):
     return raw[skip:skip + count * dtype.itemsize].view(dtype)
 
 
-def pack_gemm_b(const float[:, ::1] w, bint transposed, int64_t nv):
-    """Weights w [n][k], or [k][n] when transposed, as panels of nv vectors over n (fc_gemm_pack_b)."""
+def _room(int64_t count, out):
+    """Memory for packed floats: `out`, where it is given. Raises ValueError where that has another size."""
+    if out is None:
+        return aligned_empty(count)
+    if out.size != count:
+        raise ValueError(f"{out.size} floats of memory for {count}")
+    return out
+
+
+def pack_gemm_b(const float[:, ::1] w, bint transposed, int64_t nv, out=None):
+    """Weights w [n][k], or [k][n] when transposed, as panels of nv vectors over n (fc_gemm_pack_b). out: where to."""
     cdef int64_t n = w.shape[1] if transposed else w.shape[0]
     cdef int64_t k = w.shape[0] if transposed else w.shape[1]
-    packed = aligned_empty(fc_gemm_packed_floats(n, k, nv))
-    cdef float[::1] out = packed
-    if out.shape[0]:
+    packed = _room(fc_gemm_packed_floats(n, k, nv), out)
+    cdef float[::1] y = packed
+    if y.shape[0]:
         with nogil:
-            fc_gemm_pack_b(&out[0], &w[0, 0], n, k, w.shape[1], transposed, nv)
+            fc_gemm_pack_b(&y[0], &w[0, 0], n, k, w.shape[1], transposed, nv)
     return packed
 
 
-def pack_conv(const float[:, :, :, ::1] w, int64_t groups, int64_t nv):
-    """Weights w [oc][ic][kh][kw] as panels of nv vectors over each group's oc (fc_conv_pack)."""
+def pack_conv(const float[:, :, :, ::1] w, int64_t groups, int64_t nv, out=None):
+    """Weights w [oc][ic][kh][kw] as panels of nv vectors over each group's oc (fc_conv_pack). out: where to."""
     cdef int64_t oc = w.shape[0] // groups, ic = w.shape[1], taps = w.shape[2] * w.shape[3], g
     cdef int64_t floats = fc_gemm_packed_floats(oc, ic * taps, nv)
-    packed = aligned_empty(groups * floats)
-    cdef float[::1] out = packed
-    if out.shape[0]:
+    packed = _room(groups * floats, out)
+    cdef float[::1] y = packed
+    if y.shape[0]:
         with nogil:
             for g in range(groups):
-                fc_conv_pack(&out[0] + g * floats, &w[0, 0, 0, 0] + g * oc * ic * taps, oc, ic, taps, nv)
+                fc_conv_pack(&y[0] + g * floats, &w[0, 0, 0, 0] + g * oc * ic * taps, oc, ic, taps, nv)
     return packed
 
 
-def pack_winograd(const float[:, :, :, ::1] w, int64_t m, int64_t nv):
-    """Weights w [oc][ic][kh][kw] transformed for F(m, kh) by F(m, kw) and packed (fc_winograd_pack). Raises ValueError where there is none."""
+def pack_winograd(const float[:, :, :, ::1] w, int64_t m, int64_t nv, out=None):
+    """Weights w [oc][ic][kh][kw] transformed for F(m, kh) by F(m, kw) and packed (fc_winograd_pack). out: where to.
+
+    Raises ValueError where there is no such transform.
+    """
     if not fc_winograd_covers(m, w.shape[2], w.shape[3]):
         raise ValueError(f"Winograd: no F({m}) of {w.shape[2]}x{w.shape[3]}")
-    packed = aligned_empty(fc_winograd_packed_floats(m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv))
-    cdef float[::1] out = packed
-    if out.shape[0]:
+    packed = _room(fc_winograd_packed_floats(m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv), out)
+    cdef float[::1] y = packed
+    if y.shape[0]:
         with nogil:
-            fc_winograd_pack(&out[0], &w[0, 0, 0, 0], m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv)
+            fc_winograd_pack(&y[0], &w[0, 0, 0, 0], m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv)
     return packed
 
 

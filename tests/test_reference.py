@@ -160,7 +160,7 @@ def test_infer_outputs_runs_nothing_where_there_is_a_rule(monkeypatch):
 
     from fastcnn.inference.rules import OTHERS
     module = import_module("fastcnn.reference.evaluate")
-    monkeypatch.setattr(module, "infer_by_rules", lambda args, asked=None: ["by a rule"])
+    monkeypatch.setattr(module, "infer_by_rules", lambda args, asked=None, memory=None: ["by a rule"])
     monkeypatch.setattr(module, "evaluate", lambda *args: pytest.fail("was run"))
     for domain, name in OTHERS:
         node = Node(name, ("x",), ("y",), {}, "n", domain)

@@ -61,7 +61,7 @@ class Bf16Gemm(Rung):
                   "x_half": 0, "y_half": 0, "r_half": 0, "y_gap": 0, "scaled": 0}
         return Choice(self.name, "conv_bf16", shape, fields, (shape.groups, nv, shape.dw == 1, together))
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         groups, nv, whole_rows, together = choice.packing
         return pack_pairs(block_diagonal(w, choice.shape.oc // together, together) if together > 1 else w, groups, nv, whole_rows)
 

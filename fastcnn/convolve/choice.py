@@ -82,8 +82,8 @@ class Rung(ABC):
         yield self.name, self.choose(problem)
 
     @abstractmethod
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
-        """Packs w (M, C/group, kh, kw) as the step of a choice reads it."""
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Packs w (M, C/group, kh, kw) as the step of a choice reads it. out: memory of packed_spec(), which a rung may write to."""
 
     def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec | None:
         """The Spec of pack()'s result for weights of this shape, which packs from a compiled file must have. None: always packed anew."""
@@ -105,8 +105,8 @@ def whole_vectors(channels: int) -> int:
     return -(-channels // vector) * vector
 
 
-def aligned(array: np.ndarray) -> np.ndarray:
-    """A flat copy of the elements, aligned for kernels."""
-    out = _native.aligned_empty(array.size)
-    out[:] = array.ravel()
-    return out
+def aligned(array: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """A flat copy of the elements, aligned for kernels; out: where to."""
+    flat = _native.aligned_empty(array.size) if out is None else out
+    flat.reshape(array.shape)[...] = array
+    return flat

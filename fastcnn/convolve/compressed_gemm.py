@@ -49,7 +49,7 @@ class CompressedGemm(Rung):
                   "chunk": min(shape.ic, max(1, CHUNK // taps))}
         return Choice(self.name, "conv_compressed", shape, fields, (size, nv, fields["chunk"] if taps > 1 else 0))
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Panel by panel, so that nothing as large as the weights is made beside them."""
         size, nv, chunk = choice.packing
         out, at, width = _native.aligned_empty(_bytes(choice.packing, w.shape), np.uint8), 0, nv * _native.vector_length()

@@ -22,8 +22,8 @@ class Depthwise(Rung):
 
     computed_weights = True
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
-        return aligned(w.transpose(2, 1, 3, 0))
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        return aligned(w.transpose(2, 1, 3, 0), out)
 
     def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
         return floats(math.prod(w_shape))

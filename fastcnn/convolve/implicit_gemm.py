@@ -53,12 +53,12 @@ class Gemm(Rung):
                     name = f"{self.name} nv{nv} b{block}{' split' if split else ''}"
                     yield name, gemm_choice(self.name, shape, nv, self.band, block, split)
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         groups, nv = choice.packing[:2]
         columns = w[:, :, 0, 0].T
         if groups == 1 and w.shape[2:] == (1, 1) and columns.flags.c_contiguous and w.dtype == np.float32:
-            return _native.pack_gemm_b(columns, True, nv)        # MatMul's weights as they lie
-        return _native.pack_conv(np.ascontiguousarray(w, np.float32), groups, nv)
+            return _native.pack_gemm_b(columns, True, nv, out)       # MatMul's weights as they lie
+        return _native.pack_conv(np.ascontiguousarray(w, np.float32), groups, nv, out)
 
     def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
         groups = choice.packing[0]

@@ -33,7 +33,7 @@ class JoinedGroups(Gemm):
     def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
         yield self.name, self.choose(problem)
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         return super().pack(choice, alternating(np.ascontiguousarray(w, np.float32), choice.shape.oc))
 
 

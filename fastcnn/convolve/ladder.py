@@ -136,9 +136,9 @@ def name_of(picked: Choice, listed: dict[str, Choice]) -> str:
     return next(name for name, other in listed.items() if other == picked)
 
 
-def pack(choice: Choice, w: np.ndarray) -> np.ndarray:
-    """w (M, C/group, kh, kw) packed for the step that was chosen."""
-    return BY_NAME[choice.rung].pack(choice, w)
+def pack(choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """w (M, C/group, kh, kw) packed for the step that was chosen. out: memory of packed_spec(), used where the rung can."""
+    return BY_NAME[choice.rung].pack(choice, w, out)
 
 
 def packed_spec(choice: Choice, w_shape: tuple[int, ...]) -> Spec | None:

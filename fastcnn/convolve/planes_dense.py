@@ -41,7 +41,7 @@ class PlanesDense(Rung):
         fields = {"ic": shape.ic, "oc": shape.oc, "block": min(BLOCK, shape.oh)}
         return Choice(self.name, "conv_planes", shape, fields, ("eights",))
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """[oc/8][ic][kh][kw][8], zeros for the channels that the last eight lack."""
         oc, *taps = w.shape
         whole = np.zeros((-(-oc // ROWS) * ROWS, math.prod(taps)), w.dtype)

@@ -31,7 +31,7 @@ class PlanesDepthwise(Rung):
     def choose(self, problem: Problem) -> Choice:
         return Choice(self.name, "depthwise_planes", problem.shape, {"c": problem.shape.groups}, ("planes",))
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         return w.ravel()
 
     def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:

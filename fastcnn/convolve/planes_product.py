@@ -33,7 +33,7 @@ class PlanesProduct(Rung):
         shape = problem.shape
         return Choice(self.name, "matmul", shape, {"nv": best_nv(shape.oh * shape.ow, shape.oc, shape.ic)}, ("rows",))
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """The filters as rows, a pitch apart."""
         k = choice.shape.ic
         return np.pad(w.reshape(-1, k), ((0, 0), (0, pitch(k) - k))).ravel()

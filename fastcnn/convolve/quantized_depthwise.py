@@ -25,7 +25,7 @@ class QuantizedDepthwise(Rung):
         shape = problem.shape
         return Choice(self.name, "qdepthwise", shape, {"c": shape.groups}, (shape.sh, shape.dh))
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         return _native.pack_qdepthwise(np.ascontiguousarray(w[:, 0]), *choice.packing)
 
     def cycles(self, choice: Choice, threads: int) -> float:

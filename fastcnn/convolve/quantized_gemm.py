@@ -79,7 +79,7 @@ class QuantizedGemm(Rung):
                 choice = self.with_tiles(shape, how, problem.threads, factor)
                 yield f"{self.name} {how} b{choice.fields['block']}", choice
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         groups, nv, whole_rows = choice.packing
         return _native.pack_qconv(np.ascontiguousarray(w), groups, nv, whole_rows)
 

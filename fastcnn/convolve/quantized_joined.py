@@ -40,7 +40,7 @@ class QuantizedJoined(QuantizedGemm):
         choice = rung.choose(whole)
         return replace(choice, rung=self.name, packing=(*choice.packing, together))
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         *packing, together = choice.packing
         return super().pack(replace(choice, packing=tuple(packing)), block_diagonal(w, choice.shape.oc // together, together))
 

@@ -32,7 +32,7 @@ class RotatedGroups(Rung):
         fields = {"c": shape.groups * shape.ic, "width": shape.ic, "block": block}
         return Choice(self.name, "grouped", shape, fields, (_native.vector_length(),))
 
-    def pack(self, choice: Choice, w: np.ndarray) -> np.ndarray:
+    def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         return aligned(rotations(np.ascontiguousarray(w, np.float32), choice.packing[0]))
 
     def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:

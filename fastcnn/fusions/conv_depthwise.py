@@ -139,7 +139,7 @@ class ConvDepthwise(Fused):
             picked = BF16_GEMM.at_width(picked.shape, nv, 1)
         y = end.write(0, "channels_last")
         residual = end.read(3, "channels_last") if self.last is not None and end.args.has(3) and not self.skips else None
-        packed = first.packed((first.node.input(1), *picked.layout), lambda: ladder.pack(picked, w1), ladder.packed_spec(picked, w1.shape))
+        packed = first.packed_weights(first.node.input(1), picked, w1)
         taps = depthwise.packed((depthwise.node.input(1), "vectors"), lambda: pack_vectors(w2),
                                 floats(whole_vectors(w2.shape[0]) * w2[0].size))
         last, last_fields, last_macs = self._last_operands(end if self.last is not None else None, c, ow)
@@ -164,7 +164,7 @@ class ConvDepthwise(Fused):
         oc = w3.shape[0]
         rounded = self._last_rounded(last.strict) if last.rounds else None
         if rounded is not None:
-            packed = last.packed((name, *rounded.layout), lambda: ladder.pack(rounded, w3), ladder.packed_spec(rounded, w3.shape))
+            packed = last.packed_weights(name, rounded, w3)
             fields = {"oc": oc, "last_nv": rounded.fields["nv"], "last_pair": 0, "last_halves": 0, "last_bf16": 1,
                       "skip": int(self.skips), **act3}
             return [packed, vector_of(last, 2, oc)], fields, c * oc

@@ -66,7 +66,7 @@ class ConvPool(Fused):
         rounded = conv.rounds and (x.dtype == HALF or self.rounds(low.threads, conv.strict, (x.strides, places[1])))
         if rounded:
             first = BF16_GEMM.at_width(first.shape, first.fields["nv"], 1)
-        packed = conv.packed((conv.node.input(1), *first.layout), lambda: ladder.pack(first, w), ladder.packed_spec(first, w.shape))
+        packed = conv.packed_weights(conv.node.input(1), first, w)
         assert isinstance(self.pool.op, Pool)
         low.emit("conv_pool", [y, x, packed, vector_of(conv, 2, c), vector_of(conv, 4, c)], n * c * ih * iw * w[0].size,
                  n=n, ih=ih, iw=iw, **pool_fields(pool.args, window, self.pool.op.kind), **place("x", x), **place("y", y), c=c, ic=ic,

@@ -69,7 +69,7 @@ class NormalizedConv(Fused):
         shape = replace(conv_shape(self.conv), strict=conv.strict)
         picked = self._choice(shape, (x, y, residual), low.threads, conv.rounds)
         w = conv.args.constant(1)
-        packed = conv.packed((conv.node.input(1), *picked.layout), lambda: ladder.pack(picked, w), ladder.packed_spec(picked, w.shape))
+        packed = conv.packed_weights(conv.node.input(1), picked, w)
         operands = [y, x, packed, vector_of(conv, 2, shape.oc), residual, vector_of(conv, 4, shape.oc), affine_of(norm)]
         low.emit(picked.kind, operands, shape.macs, **conv_fields(picked, x, y, residual, epilogue(conv.node.activation)))
 

@@ -108,6 +108,9 @@ class Lowering(Protocol):
         spec  the result's Spec; if given, a pack of a compiled file that has this Spec may be used
         """
 
+    def packed_weights(self, key: Hashable, choice: Choice, w: np.ndarray) -> Tensor:
+        """packed() of w (M, C/group, kh, kw) as the step of a choice reads it. key: the weights' name."""
+
     def contents(self, i: int) -> np.ndarray:
         """args.constant(i), reloaded if its pages were released; for reading values outside packed()."""
 

@@ -214,14 +214,10 @@ class StageLowering:
         return Tensor(Buffer(array.dtype, array.size, array), array.shape, dense_strides(array.shape))
 
     def packed(self, key: Hashable, make: Callable[[], np.ndarray], spec: Spec | None = None) -> Tensor:
-        constants = self.bound.constants
-        if [name for name, value in zip(self.node.inputs, self.args.values) if value is not None and name not in constants]:
-            self._recall_weights()
-            return self.constant(make())      # it depends on this shape: not to be kept for others
-        pack = self.packs.get(key)
-        if pack is None:
-            pack = self._new_pack(key, make, spec)
-        return Tensor(Buffer(pack.dtype, pack.size, pack), pack.shape, dense_strides(pack.shape))
+        return self._packed(key, lambda out: make(), spec)
+
+    def packed_weights(self, key: Hashable, choice: Choice, w: np.ndarray) -> Tensor:
+        return self._packed((key, *choice.layout), lambda out: ladder.pack(choice, w, out), ladder.packed_spec(choice, w.shape))
 
     def contents(self, i: int) -> np.ndarray:
         self._recall_weights()
@@ -296,17 +292,29 @@ class StageLowering:
                 self.named[id(self.tensors[name].buffer)] = name
         return self.tensors[name]
 
-    def _new_pack(self, key: Hashable, make: Callable[[], np.ndarray], spec: Spec | None) -> np.ndarray:
+    def _packed(self, key: Hashable, make: Callable[[np.ndarray | None], np.ndarray], spec: Spec | None) -> Tensor:
+        """See Lowering.packed; make() may write to the memory that it is given, where there is a Spec."""
+        constants = self.bound.constants
+        if [name for name, value in zip(self.node.inputs, self.args.values) if value is not None and name not in constants]:
+            self._recall_weights()
+            return self.constant(make(None))      # it depends on this shape: not to be kept for others
+        pack = self.packs.get(key)
+        if pack is None:
+            pack = self._new_pack(key, make, spec)
+        return Tensor(Buffer(pack.dtype, pack.size, pack), pack.shape, dense_strides(pack.shape))
+
+    def _new_pack(self, key: Hashable, make: Callable[[np.ndarray | None], np.ndarray], spec: Spec | None) -> np.ndarray:
         """A pack that is asked for the first time: stored, borrowed or made, and kept."""
         packs, own = self.packs, (self.node.inputs, self.args.values, self.bound.constants)
         if packs.takes(key, spec) or packs.borrows(key, *own):
             return packs[key]
         self._recall_weights()
-        pack = resident(make())
+        room = packs.pages.room(spec) if spec is not None else None
+        pack = resident(make(room))
         assert spec is None or (pack.dtype, pack.shape) == (spec.dtype, spec.shape), f"{pack.dtype}{pack.shape} packed, not {spec}"
         for value in self.recalled:           # a pack of what was changed meanwhile is not kept
             check_file(value)
-        packs[key] = pack = packs.pages.placed(pack)
+        packs[key] = pack = packs.pages.placed(pack, room)
         if pack.nbytes > self.bound.budget.free >> 8:
             self.bound.budget.check(sum(p.nbytes for p in packs.values()), f"{self.node.where()}: with its weights the model")
         packs.lends(key, *own)

@@ -5,6 +5,8 @@ import mmap
 
 import numpy as np
 
+from fastcnn.ir.spec import Spec
+
 HUGE = 2 << 20
 BLOCK = 16 * HUGE           # of addresses; memory is taken as it is written
 # numpy asks for huge pages for its own arrays from here on.
@@ -22,20 +24,32 @@ class Pages:
         self.seen = 0
         self.rest = np.empty(0, np.uint8)       # of the last block
 
-    def placed(self, array: np.ndarray) -> np.ndarray:
-        """The array in huge pages: itself where the system has none, numpy has asked for them, or there is too little to be worth it."""
-        self.seen += array.nbytes
-        if ADVICE is None or self.seen < LEAST_BYTES or not 0 < array.nbytes < NUMPY_ASKS:
-            return array
-        if array.nbytes > self.rest.nbytes:
+    def room(self, spec: Spec) -> np.ndarray | None:
+        """Memory where placed() would copy an array of this Spec to: it may be made there instead. None where it would stay where it is."""
+        nbytes = spec.nbytes
+        if ADVICE is None or self.seen + nbytes < LEAST_BYTES or not 0 < nbytes < NUMPY_ASKS:
+            return None
+        if nbytes > self.rest.nbytes:
             try:
                 self.rest = _block()
             except OSError:                     # no addresses left
-                return array
-        copy = self.rest[:array.nbytes].view(array.dtype).reshape(array.shape)
-        copy[...] = array
+                return None
+        return np.ndarray(spec.shape, spec.dtype, self.rest)
+
+    def placed(self, array: np.ndarray, room: np.ndarray | None = None) -> np.ndarray:
+        """The array in huge pages: itself where the system has none, numpy has asked for them, or there is too little to be worth it.
+
+        room  what room() has just given; the array itself, where it was made there
+        """
+        if array is not room:
+            room = self.room(Spec(array.dtype, array.shape))
+            if room is not None:
+                room[...] = array
+        self.seen += array.nbytes
+        if room is None:
+            return array
         self.rest = self.rest[-(-array.nbytes // ALIGNMENT) * ALIGNMENT:]
-        return copy
+        return room
 
 
 def _block() -> np.ndarray:

@@ -162,10 +162,7 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     weights = low.weights if scale is None else FP32
     problem = Problem(shape, places, low.threads, isinstance(w, np.ndarray), rounds=low.rounds, half=any(half.values()), weights=weights)
     picked, w, name = _decided(low, problem, w, name)
-    if isinstance(w, Tensor):
-        packed = pack_at_run_time(low, picked, w)
-    else:
-        packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w), ladder.packed_spec(picked, w.shape))
+    packed = pack_at_run_time(low, picked, w) if isinstance(w, Tensor) else low.packed_weights(name, picked, w)
     rounded = picked.kind == "conv_bf16"
     if scale is not None and not rounded:
         packed = _scaled(low, picked, packed, scale)

@@ -60,7 +60,7 @@ def _emit_products(low: Lowering, choice: Choice) -> None:
     x, y = low.read(0), low.write(0, "dense")
     bias = vector_of(low, 2, y.shape[1])
     w, ld = low.args.constant(1), pitch(k)
-    rows = low.packed((low.node.input(1), *choice.layout), lambda: ladder.pack(choice, w), ladder.packed_spec(choice, w.shape))
+    rows = low.packed_weights(low.node.input(1), choice, w)
     for g in range(shape.groups):
         weights = Tensor(rows.buffer, (m, k), (ld, 1), rows.offset + g * m * ld)
         part = bias and bias.slice(0, g * m, m)
@@ -71,6 +71,6 @@ def _emit_products(low: Lowering, choice: Choice) -> None:
 def _emit_step(low: Lowering, choice: Choice) -> None:
     """One step."""
     y, x, w = two_dimensional(low.write(0, "dense")), two_dimensional(low.read(0)), low.args.constant(1)
-    weights = low.packed((low.node.input(1), *choice.layout), lambda: ladder.pack(choice, w), ladder.packed_spec(choice, w.shape))
+    weights = low.packed_weights(low.node.input(1), choice, w)
     low.emit(choice.kind, [y, x, weights, vector_of(low, 2, w.shape[0])], choice.shape.macs, **choice.shape.window,
              **choice.fields, **epilogue(low.node.activation))

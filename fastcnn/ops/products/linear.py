@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastcnn.convolve import ladder, split_sums
+from fastcnn.convolve import split_sums
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.convolve.tile import best_nv
 from fastcnn.ir.graph import Activation
@@ -116,7 +116,7 @@ def emit_rows(low: Lowering, y: Tensor, a: Tensor, weights: np.ndarray, key: tup
     strides_x, strides_y = (0, 1, m * a.strides[0], a.strides[0]), (0, 1, m * y.strides[0], y.strides[0])
     picked = low.decide(Problem(shape, (strides_x, strides_y), low.threads, rounds=low.rounds, weights=low.weights), key)
     filters = (n, k, 1, 1)
-    packed = low.packed((key, *picked.layout), lambda: ladder.pack(picked, weights.reshape(filters)), ladder.packed_spec(picked, filters))
+    packed = low.packed_weights(key, picked, weights.reshape(filters))
     x4, y4 = (Tensor(t.buffer, (1, c, 1, m), s, t.offset) for t, c, s in ((a, k, strides_x), (y, n, strides_y)))
     r4 = residual and Tensor(residual.buffer, (1, n, 1, m), (0, 1, m * residual.strides[0], residual.strides[0]), residual.offset)
     fields = {**shape.window, **place("x", x4), **place("y", y4), **place("r", r4), **epilogue(activation), **picked.fields}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.convolve import ladder, regions
+from fastcnn.convolve import regions
 from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.ir.record import replace
@@ -48,7 +48,7 @@ def emit_product(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 
 def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, name: str, problem: Problem) -> None:
     picked = low.decide(problem, name)
-    packed = low.packed((name, *picked.layout), lambda: ladder.pack(picked, w), ladder.packed_spec(picked, w.shape))
+    packed = low.packed_weights(name, picked, w)
     operands = [y, x, packed, _offset(low, w, name), factor_of(low)]
     table = low.read(TABLE, "dense") if low.args.has(TABLE) else None
     fields = {**picked.shape.window, **place("x", x), **place("y", y), **picked.fields}

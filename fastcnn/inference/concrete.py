@@ -6,9 +6,9 @@ from functools import cache
 
 import numpy as np
 
-from fastcnn.inference.infer import NUMBERS, ODD, infer_graph, outputs_of, rule_of
+from fastcnn.inference.infer import NUMBERS, ODD, infer_graph, outputs_of, rule_of, shapes_of
 from fastcnn.inference.rules import LIKE_INPUT
-from fastcnn.inference.site import Known, Memory, Mismatch, Site
+from fastcnn.inference.site import Known, Memory, Mismatch, Rule, Site
 from fastcnn.inference.sizes import numbers
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Dim, Graph, Shape
@@ -34,6 +34,8 @@ def infer_outputs(args: Args, asked: list[str] | None = None, memory: Memory | N
     if rule is LIKE_INPUT and (like := _like_input(args)) is not None:
         return [like]
     site = BoundSite(args, memory)
+    if rule is not None and rule.alike and (found := _remembered(site, rule)) is not None:
+        return [found]
     try:
         kinds, shapes = outputs_of(site, rule)
     except ODD as error:
@@ -54,6 +56,23 @@ def _like_input(args: Args) -> Spec | None:
         return spec if output_types(node, kinds, beyond=True) == kinds[:1] else None
     except ModelError:
         return None
+
+
+def _remembered(site: BoundSite, rule: Rule) -> Spec | None:
+    """The Spec of the only output, of the type of input 0, where shapes are remembered: most nodes repeat. None: to be looked at closely.
+
+    Binding has checked the types of the inputs.
+    """
+    node, first = site.node, site.args.specs[0]
+    if site.memory is None or first is None or len(node.outputs) != 1 or not node.outputs[0]:
+        return None
+    try:
+        shape, = shapes_of(site, rule)
+    except ODD:
+        return None
+    if shape is None or not NUMBERS.issuperset(map(type, shape)):
+        return None
+    return Spec(first.dtype, tuple(shape))              # type: ignore[arg-type]
 
 
 class BoundSite(Site):

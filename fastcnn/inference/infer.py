@@ -78,7 +78,7 @@ def outputs_of(site: Site, rule: Rule | None) -> tuple[Sequence[str | None], Seq
     if problem := wrong_count(node, site.shape):
         raise Mismatch(problem)
     if rule is not None:
-        return types_of(site), _shapes_of(site, rule)
+        return types_of(site), shapes_of(site, rule)
     flow = CONTROL_FLOW.get(node.op_type) if not node.domain else None
     if flow is None:
         return types_of(site), NOTHING
@@ -86,7 +86,7 @@ def outputs_of(site: Site, rule: Rule | None) -> tuple[Sequence[str | None], Seq
     return [kind for kind, _ in found], [shape for _, shape in found]
 
 
-def _shapes_of(site: Site, rule: Rule) -> Outputs:
+def shapes_of(site: Site, rule: Rule) -> Outputs:
     """What the rule says, or has said before of such a node: layers repeat, and binding asks again for what reading has found."""
     memory, node = site.memory, site.node
     if memory is None or not rule.plain:

@@ -22,7 +22,7 @@ LIKE_INPUT = Rule(pointwise.same)
 BROADCAST = Rule(pointwise.broadcasting)
 BINARY = Rule(pointwise.binary)
 COMPUTED = Rule(pointwise.binary, contents.computed)
-WINDOWED = Rule(windows.pool, plain=True)
+WINDOWED = Rule(windows.pool, plain=True, alike=True)
 REDUCED = Rule(indexing.reduced)
 BY_OPERANDS = {1: LIKE_INPUT, 2: BINARY, 3: BROADCAST, MANY: BROADCAST}
 
@@ -48,8 +48,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("CumSum", "CumProd"), Rule(pointwise.cumulative)),
     "Trilu": Rule(pointwise.triangle),
     # convolution, pooling, regions
-    "Conv": Rule(windows.fused_convolution, plain=True),
-    "ConvTranspose": Rule(windows.transposed, plain=True),
+    "Conv": Rule(windows.fused_convolution, plain=True, alike=True),
+    "ConvTranspose": Rule(windows.transposed, plain=True, alike=True),
     "DeformConv": Rule(windows.deformed),
     "ConvInteger": Rule(windows.integer_convolution, plain=True),
     "QLinearConv": Rule(windows.quantized_convolution, plain=True),
@@ -64,8 +64,8 @@ RULES: dict[str, Rule] = {
     "AffineGrid": Rule(images.affine_grid),
     "CenterCropPad": Rule(layout.center_fit),
     # products
-    "Gemm": Rule(products.gemm, plain=True),
-    "MatMul": Rule(products.matmul, plain=True),
+    "Gemm": Rule(products.gemm, plain=True, alike=True),
+    "MatMul": Rule(products.matmul, plain=True, alike=True),
     "Einsum": Rule(products.einsum),
     "MatMulInteger": Rule(products.integer_matmul),
     "QLinearMatMul": Rule(products.quantized_matmul),
@@ -99,7 +99,7 @@ RULES: dict[str, Rule] = {
     "Transpose": Rule(layout.transpose),
     "Expand": Rule(layout.expand),
     "Tile": Rule(layout.tile),
-    "Concat": Rule(layout.concat, contents.joined, plain=True),
+    "Concat": Rule(layout.concat, contents.joined, plain=True, alike=True),
     "Split": Rule(layout.split),
     "Slice": Rule(layout.slice_, contents.sliced),
     "Pad": Rule(layout.pad),
@@ -124,12 +124,12 @@ RULES: dict[str, Rule] = {
 # This package's own on bytes.
 BYTES: dict[str, Rule] = {
     **dict.fromkeys(("QuantizeBytes", "QuantizeScaled", "DequantizeBytes", "ByteTable", "QAffine"), LIKE_INPUT),
-    "QBatchMatMul": RULES["MatMul"],
+    "QBatchMatMul": Rule(products.matmul, plain=True),
     **dict.fromkeys(("QAdd", "QMul", "QPRelu"), BROADCAST),
     "QConv": Rule(quantized.byte_convolution, plain=True),
     "QConvTranspose": Rule(quantized.byte_transposed),
     "QMatMul": Rule(quantized.byte_product),
-    "QAveragePool": WINDOWED,
+    "QAveragePool": Rule(windows.pool, plain=True),
     "QGlobalAveragePool": Rule(windows.global_pool),
 }
 # Operators of other domains.

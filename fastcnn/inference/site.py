@@ -144,8 +144,10 @@ class Rule(NamedTuple):
     shapes    function of a Site: the shape of each output. Raises Mismatch
     contents  function of a Site, for operators of shape arithmetic: the elements of the first output
     plain     shapes() looks at the operator, its attributes and the shapes of the inputs alone, and takes long enough to be remembered
+    alike     a single output has the type of input 0
     """
 
     shapes: Callable[[Site], Outputs]
     contents: Callable[[Site], Contents | None] | None = None
     plain: bool = False
+    alike: bool = False

@@ -39,7 +39,8 @@ def _with_weights(graph: Graph, node: Node, w: np.ndarray, factors: np.ndarray, 
     fill = partial(_scale, filler(w), factors) if is_derived(w) else partial(_scaled, w, factors)
     b, scaled = b.astype(w.dtype), derived(w, fill)
     forget(w)
-    if scaled.size and not (math.isfinite(scaled.min()) and math.isfinite(scaled.max()) and np.isfinite(b).all()):
+    finite = math.isfinite(scaled.sum()) or np.isfinite(scaled).all()           # no sum with an infinity in it is finite
+    if scaled.size and not (finite and np.isfinite(b).all()):
         return None
     if is_derived(w) and sum(node.inputs[1] in other.reads for other in graph.nodes) <= 1:
         del graph.constants[node.inputs[1]]             # else a chain of folds keeps the weights of each

@@ -9,7 +9,8 @@ def dead_code(graph: Graph) -> bool:
     needed = graph.output_names()
     kept = []
     for node in reversed(graph.nodes):
-        if not needed.isdisjoint(node.outputs):
+        outputs = node.outputs
+        if (outputs and outputs[0] in needed) or (len(outputs) > 1 and not needed.isdisjoint(outputs)):
             kept.append(node)
             needed.update(node.reads)
     unread = graph.constants.keys() - needed

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from dataclasses import field
+from operator import attrgetter
 
 from fastcnn.convolve.arithmetic import FLOAT32, Arithmetic
 from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.tensor import channels_last_strides
 
 WINDOW = ("n", "kh", "kw", "sh", "sw", "dh", "dw", "pt", "pl", "ih", "iw", "oh", "ow")
+_WINDOW_OF = attrgetter(*WINDOW)
 NOWHERE = 1 << 30       # padding before an axis so wide that no window meets the input: outputs are the bias
 
 Places = tuple[tuple[int, ...], ...]          # strides (n, c, h, w) of x, y and, when there is one, the residual
@@ -48,7 +50,7 @@ class ConvShape:
     @property
     def window(self) -> dict[str, int]:
         """The step fields of the window and of the extents of x and y."""
-        return {name: getattr(self, name) for name in WINDOW}
+        return dict(zip(WINDOW, _WINDOW_OF(self)))
 
     @property
     def macs(self) -> int:

@@ -21,10 +21,11 @@ class Conv(Op):
     """
 
     def native(self, args: Args) -> bool:
-        rank = args.spec(0).rank
-        if is_plain_product(args):
+        x = args.spec(0)
+        rank = len(x.shape)
+        if x.dtype != F32 and is_plain_product(args):
             return 2 * rank - 2 <= _native.MAX_DIMS and min([*_window(args).before, *_window(args).after], default=0) >= 0
-        return super().native(args) and args.spec(1).size > 0 and (rank in (3, 4) or (rank == 5 and conv3d_native(args)))
+        return super().native(args) and 0 not in args.spec(1).shape and (rank in (3, 4) or (rank == 5 and conv3d_native(args)))
 
     def lower(self, low: Lowering) -> None:
         window, group = _window(low.args), low.node.attrs.get("group", 1)

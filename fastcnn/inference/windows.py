@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site, differ
-from fastcnn.inference.sizes import divided, function, minus, numbers, plus, product, times
+from fastcnn.inference.sizes import LARGEST, divided, function, minus, numbers, plus, product, times
 from fastcnn.ir.graph import Dim, Shape
 
 SAME = ("SAME_UPPER", "SAME_LOWER")
@@ -43,9 +43,11 @@ def _window_extents(spatial: Shape, kernel: Shape, strides: tuple[int, ...], dil
     if len(pads) != 2 * rank:
         raise Mismatch(f"pads={list(pads)} for {rank} spatial axes")
     out: list[Dim] = []
+    up = up and auto == "NOTSET"
     for k, size in enumerate(spatial):
-        span = plus(times(minus(kernel[k], 1), dilations[k]), 1)
-        out.append(_count(size, span, strides[k], pads[k], pads[k + rank], up and auto == "NOTSET"))
+        width = kernel[k]
+        span = (width - 1) * dilations[k] + 1 if isinstance(width, int) else plus(times(minus(width, 1), dilations[k]), 1)
+        out.append(_count(size, span, strides[k], pads[k], pads[k + rank], up))
     known = numbers(out)
     if min(known, default=1) < 0 or (0 in known and 0 not in spatial):
         raise Mismatch(f"the window (kernel {list(kernel)}, dilations {list(dilations)}, pads {list(pads)}) does not fit")
@@ -59,9 +61,12 @@ def _up(size: Dim, by: int) -> Dim:
 
 def _count(size: Dim, span: Dim, stride: int, before: int, after: int, up: bool) -> Dim:
     """The number of windows; with ceil_mode, a window that would start in the padding behind the last element does not count."""
-    room = minus(plus(size, before + after), span)
-    if not isinstance(room, int) or not isinstance(size, int):
+    if not isinstance(size, int) or not isinstance(span, int):
+        room = minus(plus(size, before + after), span)
         return function("windows", room, stride, after) if up and stride > 1 else plus(divided(room, stride), 1)
+    room = size + before + after - span
+    if abs(room) > LARGEST:
+        return None
     if not up:
         return room // stride + 1
     count = -(-room // stride) + 1

@@ -21,23 +21,21 @@ HALF_TYPES, FLOAT_TYPE = frozenset({"tensor(float16)", "tensor(bfloat16)"}), "te
 HALF_CODES, FLOAT_CODE = {10: "tensor(float16)", 16: "tensor(bfloat16)"}, 1
 CASTS = ("Cast", "CastLike")
 TYPE_ATTRIBUTES = frozenset({"to", "dtype", "output_dtype"})
-WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 HOLDERS = frozenset({np.ndarray, Graph})        # attributes of these types have elements of a type of their own
 
 
 def widen_half(graph: Graph) -> bool:
     """Every half-precision constant, element type attribute and tensor attribute as float32; True when there was one."""
-    if _has_none(graph):
-        return False
     halves = [name for name, array in graph.constants.items() if array.dtype.itemsize == 2 and _is_half(array.dtype)]
     changed = bool(halves)
     if not graph.operators().isdisjoint(CASTS):
         changed |= _round_casts(graph, halves)
     for name in halves:
         graph.constants[name] = graph.constants[name].astype(np.float32)
-    odd = [node for node in graph.nodes
-           if node.attrs and not (TYPE_ATTRIBUTES.isdisjoint(node.attrs) and HOLDERS.isdisjoint(map(type, node.attrs.values())))]
-    wide = {id(node): made for node, made in zip(odd, map(_with_wide_attributes, odd)) if made is not node}
+    attributes = {id(node.attrs): node.attrs for node in graph.nodes}           # which nodes alike share
+    odd = {key for key, attrs in attributes.items()
+           if attrs and not (TYPE_ATTRIBUTES.isdisjoint(attrs) and HOLDERS.isdisjoint(map(type, attrs.values())))}
+    wide = {id(node): made for node in graph.nodes if odd and id(node.attrs) in odd and (made := _with_wide_attributes(node)) is not node}
     if wide:
         graph.nodes, changed = [wide.get(id(node), node) for node in graph.nodes], True
     known = graph.types
@@ -45,21 +43,6 @@ def widen_half(graph: Graph) -> bool:
         graph.types = {name: FLOAT_TYPE if kind in HALF_TYPES else kind for name, kind in known.items()}
         changed = True
     return changed
-
-
-def _has_none(graph: Graph) -> bool:
-    """Whether there is certainly nothing of half precision: all values of the graph are tensors of other types, and no node has a body."""
-    types = graph.types
-    kinds = {*types.values(), *[info.type for info in graph.inputs]}
-    if not HALF_TYPES.isdisjoint(kinds) or not all([kind.startswith("tensor(") for kind in kinds]):
-        return False
-    for node in graph.nodes:
-        for value in node.outputs:
-            if value and value not in types:
-                return False
-        if node.domain or node.op_type in WITH_BODIES:
-            return False
-    return not any([array.dtype.itemsize == 2 and _is_half(array.dtype) for array in graph.constants.values()])
 
 
 def _round_casts(graph: Graph, halves: Iterable[str]) -> bool:

@@ -21,9 +21,12 @@ def channel_order_of(graph: Graph, node: Node) -> np.ndarray | None:
     channels = shape[1] if shape is not None and len(shape) > 2 else None
     if indices is None or not isinstance(channels, int):
         return None
-    if indices.ndim != 1 or indices.size == 0 or indices.min() < -channels or indices.max() >= channels:
+    if indices.ndim != 1 or indices.size == 0:
         return None
-    return indices.astype(np.int64) % channels
+    least = np.minimum.reduce(indices)
+    if least < -channels or np.maximum.reduce(indices) >= channels:
+        return None
+    return indices if least >= 0 and indices.dtype == np.int64 else indices.astype(np.int64) % channels
 
 
 def channel_gather(graph: Graph, like: Node, source: str, order: np.ndarray, output: str) -> Node:

@@ -36,11 +36,16 @@ def reading_order(graph: Graph) -> bool:
     consumers, outputs = graph.consumers(), graph.output_names()
     new: dict[int, list[Node]] = {}
     for node in graph.nodes:
-        order, value = channel_order_of(graph, node), node.outputs[0] if node.outputs else ""
-        if order is None or id(node) in new:
+        if node.op_type != "Gather" or id(node) in new:
             continue
+        value = node.outputs[0]
         readers = consumers.get(value, [])
-        whole = np.array_equal(np.sort(order), np.arange(_channels(graph, node.inputs[0])))
+        if not any([(r.domain, r.op_type) in CONVOLUTIONS for r in readers]):
+            continue
+        order = channel_order_of(graph, node)
+        if order is None:
+            continue
+        whole = order.size == _channels(graph, node.inputs[0]) and bool((np.bincount(order) == 1).all())
         dense = [r for r in readers if _is_dense(graph, r, value)]
         if whole:
             for reader in dense:
@@ -69,6 +74,8 @@ def writing_order(graph: Graph) -> bool:
         if node.op_type != "Concat" or node.domain or node.attrs.get("axis") != 1 or node.outputs[0] in outputs:
             continue
         readers = consumers.get(node.outputs[0], [])
+        if not all([r.op_type == "Gather" for r in readers]):
+            continue
         orders = [channel_order_of(graph, r) for r in readers]
         ascending = [o for o in orders if o is not None and np.all(np.diff(o) > 0)]
         if len(ascending) != 1 or any(o is None for o in orders) or id(node) in new:

@@ -1,13 +1,13 @@
 """Inference for whole graphs: types and shapes of all values, and the elements of small tensors of sizes; incremental after a rewrite."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from fastcnn.inference.infer import infer_graph, infer_node
+from fastcnn.inference.infer import infer_graph, infer_node, rule_of
 from fastcnn.inference.site import Known, Memory
 from fastcnn.inference.sizes import symbol
 from fastcnn.ir.graph import Graph, Node, Shape, ValueInfo
@@ -63,7 +63,7 @@ def infer_changed(graph: Graph, known: Known, before: Source, after: Source) -> 
     news |= before.constants.keys() - now.keys()
     looked: list[tuple[Shape | None, Shape | None]] = []
     for node in graph.nodes:
-        if id(node) in same and news.isdisjoint(node.reads):
+        if (id(node) in same and news.isdisjoint(node.reads)) or _stays_known(node, known, news, now):
             continue
         tables: tuple[dict[str, Any], ...] = (known.types, known.shapes, known.contents)
         old = {name: [table.pop(name, None) for table in tables] for name in node.outputs if name}
@@ -73,6 +73,14 @@ def infer_changed(graph: Graph, known: Known, before: Source, after: Source) -> 
             if facts != [table.get(name) for table in tables]:
                 news.add(name)
     return looked
+
+
+def _stays_known(node: Node, known: Known, news: Collection[str], constants: Container[str]) -> bool:
+    """Whether a rewritten node says nothing new: its output was known, by a rule of shapes alone, and only its constants are others."""
+    rule = rule_of(node)
+    if rule is None or not rule.alike or len(node.outputs) != 1 or node.outputs[0] not in known.shapes:
+        return False
+    return known.types.get(node.outputs[0]) == known.type(node.inputs[0]) and not any([v in news and v not in constants for v in node.reads])
 
 
 def _own_symbols(name: str, shape: Shape) -> Shape:

@@ -182,8 +182,9 @@ def flatten(shape: ConvShape, places: Places) -> ConvShape:
     pointwise = (shape.kh, shape.kw, shape.sh, shape.sw) == (1, 1, 1, 1) and not shape.touches_padding
     if not pointwise or (shape.ih, shape.iw) != (shape.oh, shape.ow):
         return shape
-    if all(s[2] == shape.ow * s[3] or shape.oh == 1 for s in places):
-        shape = replace(shape, ih=1, iw=shape.ih * shape.iw, oh=1, ow=shape.oh * shape.ow)
-        if all(s[0] == shape.ow * s[3] or shape.n == 1 for s in places):
-            shape = replace(shape, n=1, iw=shape.n * shape.iw, ow=shape.n * shape.ow)
-    return shape
+    if shape.oh != 1 and not all([s[2] == shape.ow * s[3] for s in places]):
+        return shape
+    n, pixels = shape.n, shape.oh * shape.ow
+    if n != 1 and all([s[0] == pixels * s[3] for s in places]):
+        n, pixels = 1, n * pixels
+    return shape if (n, pixels, 1) == (shape.n, shape.ow, shape.oh) else replace(shape, n=n, ih=1, iw=pixels, oh=1, ow=pixels)

@@ -54,7 +54,8 @@ class Winograd(Rung):
         return Choice(self.name, "winograd", shape, fields, (m, TILE_VECTORS))
 
     def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        return _native.pack_winograd(np.ascontiguousarray(w, np.float32), *choice.packing, out)
+        m, nv = choice.packing
+        return _native.pack_winograd(np.ascontiguousarray(w, np.float32), m, nv, out)
 
     def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
         m, (oc, ic, kh, kw) = choice.packing[0], w_shape

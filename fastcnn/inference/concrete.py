@@ -6,9 +6,9 @@ from functools import cache
 
 import numpy as np
 
-from fastcnn.inference.infer import NUMBERS, ODD, infer_graph, outputs_of, rule_of, shapes_of
+from fastcnn.inference.infer import ODD, infer_graph, outputs_of, rule_of, shapes_of
 from fastcnn.inference.rules import LIKE_INPUT
-from fastcnn.inference.site import Known, Memory, Mismatch, Rule, Site
+from fastcnn.inference.site import NUMBERS, Known, Memory, Mismatch, Rule, Site
 from fastcnn.inference.sizes import numbers
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Dim, Graph, Shape
@@ -34,8 +34,8 @@ def infer_outputs(args: Args, asked: list[str] | None = None, memory: Memory | N
     if rule is LIKE_INPUT and (like := _like_input(args)) is not None:
         return [like]
     site = BoundSite(args, memory)
-    if rule is not None and rule.alike and (found := _remembered(site, rule)) is not None:
-        return [found]
+    if rule is not None and rule.alike and (only := _remembered(site, rule)) is not None:
+        return [only]
     try:
         kinds, shapes = outputs_of(site, rule)
     except ODD as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from fastcnn.inference import control_flow
 from fastcnn.inference.quantized import byte_types
 from fastcnn.inference.rules import BYTES, LIKE_INPUT, OTHERS, RULES
-from fastcnn.inference.site import Known, Mismatch, Outputs, Rule, Site
+from fastcnn.inference.site import NUMBERS, Known, Mismatch, Outputs, Rule, Site
 from fastcnn.inference.sizes import LARGEST
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Dim, Graph, Node
@@ -20,7 +20,6 @@ CONTROL_FLOW: dict[str, Callable[[Site], list[control_flow.Info]]] = {
 ODD = (Mismatch, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 # Sizes that onnx's own types say nothing of.
 NOTHING: Outputs = ()
-NUMBERS = frozenset({int})
 
 
 def infer_graph(graph: Graph, known: Known) -> None:

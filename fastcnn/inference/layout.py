@@ -1,8 +1,12 @@
 """Shape rules of operators that move, split and join axes, or take parts of tensors."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
 from fastcnn.inference.pointwise import broadcast
-from fastcnn.inference.site import MAX_ELEMENTS, Mismatch, Outputs, Site
+from fastcnn.inference.site import MAX_ELEMENTS, NUMBERS, Mismatch, Outputs, Site
 from fastcnn.inference.sizes import LARGEST, divided, function, plus, product, quotient, times
 from fastcnn.ir.graph import Dim, Shape
 
@@ -39,6 +43,8 @@ def reshape(site: Site) -> Outputs:
             return [[None] * rank[0] if rank and isinstance(rank[0], int) and rank[0] <= MAX_ELEMENTS else None]
         wanted = ()                         # whatever it holds: a number
     shape = list(wanted)
+    if x is not None and NUMBERS.issuperset(map(type, x)) and NUMBERS.issuperset(map(type, shape)):
+        return [_of_numbers(x, shape, bool(site.attrs.get("allowzero", 0)))]
     if not site.attrs.get("allowzero", 0):
         if x is not None and any(n == 0 and k >= len(x) for k, n in enumerate(shape)):
             raise Mismatch(f"shape={shape} copies an axis that the input lacks")
@@ -52,6 +58,23 @@ def reshape(site: Site) -> Outputs:
     if -1 in shape:
         shape[shape.index(-1)] = quotient(x, others) if x is not None else None
     return [shape]
+
+
+def _of_numbers(x: Sequence[Any], shape: list[Any], allow_zero: bool) -> list[Dim]:
+    """What Reshape makes of x where all sizes are numbers, as most are."""
+    if not allow_zero and 0 in shape:
+        if any([n == 0 and k >= len(x) for k, n in enumerate(shape)]):
+            raise Mismatch(f"shape={shape} copies an axis that the input lacks")
+        shape = [x[k] if n == 0 else n for k, n in enumerate(shape)]
+    rest = shape.count(-1)
+    if rest > 1 or (shape and min(shape) < -1):
+        raise Mismatch(f"shape={shape}")
+    size, given = prod(x), prod(shape) * (-1 if rest else 1)
+    if (size % given if rest and given else given != size) or (rest and not given):
+        raise Mismatch(f"{size} elements do not fit shape={shape}")
+    if rest:
+        shape[shape.index(-1)] = size // given if size // given <= LARGEST else None
+    return shape
 
 
 def _check_elements(x: Shape, shape: list[Dim]) -> None:

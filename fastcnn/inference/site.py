@@ -15,6 +15,8 @@ from fastcnn.onnx_proto.types import tensor_of
 
 # At most so many elements of a tensor are looked at as sizes, axes, pads or scales.
 MAX_ELEMENTS = 64
+# The types of sizes that are known.
+NUMBERS = frozenset({int})
 
 Types = dict[str, str]
 Shapes = dict[str, Shape]

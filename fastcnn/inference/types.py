@@ -80,7 +80,8 @@ def _stays_known(node: Node, known: Known, news: Collection[str], constants: Con
     rule = rule_of(node)
     if rule is None or not rule.alike or len(node.outputs) != 1 or node.outputs[0] not in known.shapes:
         return False
-    return known.types.get(node.outputs[0]) == known.type(node.inputs[0]) and not any([v in news and v not in constants for v in node.reads])
+    same_type = known.types.get(node.outputs[0]) == known.type(node.inputs[0])
+    return same_type and not any([v in news and v not in constants for v in node.reads])
 
 
 def _own_symbols(name: str, shape: Shape) -> Shape:

@@ -36,7 +36,7 @@ def parsed(row: str, since: int) -> Signature:
     """
     inputs, attributes, outputs, withdrawn = (row.split(";") + [""] * 3)[:4]
     formals, outputs = inputs.split(), outputs.strip()
-    names, required, least = formals, range(len(formals)), len(formals)
+    names, required, least = formals, list(range(len(formals))), len(formals)
     if "?" in inputs or "+" in inputs or "*" in inputs:
         names = [formal.rstrip("?+*") for formal in formals]
         required = [i for i, formal in enumerate(formals) if formal[-1] not in "?+*"]

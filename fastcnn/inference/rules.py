@@ -21,7 +21,7 @@ from fastcnn.operators.elementwise import OWN_DOMAIN, ROUNDINGS
 LIKE_INPUT = Rule(pointwise.same)
 BROADCAST = Rule(pointwise.broadcasting)
 BINARY = Rule(pointwise.binary)
-COMPUTED = Rule(pointwise.binary, contents.computed)
+COMPUTED = Rule(pointwise.binary, contents.computed, plain=True, alike=True)
 WINDOWED = Rule(windows.pool, plain=True, alike=True)
 REDUCED = Rule(indexing.reduced)
 BY_OPERANDS = {1: LIKE_INPUT, 2: BINARY, 3: BROADCAST, MANY: BROADCAST}
@@ -39,7 +39,7 @@ RULES: dict[str, Rule] = {
     "Cast": Rule(pointwise.same, contents.cast),
     "Identity": Rule(pointwise.same, contents.kept),
     # normalisation
-    "BatchNormalization": Rule(pointwise.batch_normalized),
+    "BatchNormalization": Rule(pointwise.batch_normalized, plain=True, alike=True),
     "InstanceNormalization": Rule(pointwise.channel_normalized),
     "GroupNormalization": Rule(pointwise.group_normalized),
     **dict.fromkeys(("LayerNormalization", "RMSNormalization"), Rule(pointwise.normalized)),
@@ -96,7 +96,7 @@ RULES: dict[str, Rule] = {
     "Flatten": Rule(layout.flatten),
     "Squeeze": Rule(layout.squeeze, contents.recut),
     "Unsqueeze": Rule(layout.unsqueeze, contents.recut),
-    "Transpose": Rule(layout.transpose),
+    "Transpose": Rule(layout.transpose, plain=True, alike=True),
     "Expand": Rule(layout.expand),
     "Tile": Rule(layout.tile),
     "Concat": Rule(layout.concat, contents.joined, plain=True, alike=True),

@@ -103,6 +103,7 @@ class StageLowering:
         self.converted: dict[tuple[str, str], Tensor] = {}
         self.derived: dict[Hashable, Tensor] = {}
         self.named: dict[int, str] = {}          # id of a constant's buffer -> its name
+        self.lasting: set[int] = set()           # ids of packs, which are resident
         self.steps: list[tuple[str, list[Tensor | None], int, dict[str, Any]]] = []
         self.info: list[StepInfo] = []
         self.trims: list[tuple[int, int]] = []
@@ -301,6 +302,7 @@ class StageLowering:
         pack = self.packs.get(key)
         if pack is None:
             pack = self._new_pack(key, make, spec)
+        self.lasting.add(id(pack))
         return Tensor(Buffer(pack.dtype, pack.size, pack), pack.shape, dense_strides(pack.shape))
 
     def _new_pack(self, key: Hashable, make: Callable[[np.ndarray | None], np.ndarray], spec: Spec | None) -> np.ndarray:
@@ -383,7 +385,7 @@ class StageLowering:
             return None
         buffer = tensor.buffer
         if buffer.array is not None:
-            array = self._resident(buffer, buffer.array)
+            array = buffer.array if id(buffer.array) in self.lasting else self._resident(buffer, buffer.array)
             return array if tensor.offset == 0 else array.reshape(-1)[tensor.offset:]
         offset = tensor.offset * buffer.dtype.itemsize
         if buffer.io is not None:
@@ -404,5 +406,5 @@ class StageLowering:
 
 def _made_by(unit: Unit) -> tuple[str, ...]:
     """A value of each node of a unit."""
-    parts: Sequence[Unit] = getattr(unit, "parts", ())
-    return tuple(name for part in parts for name in _made_by(part)) if parts else tuple(filter(None, unit.outputs))[:1]
+    parts: Sequence[Unit] = () if isinstance(unit, BoundNode) else getattr(unit, "parts", ())
+    return tuple([name for part in parts for name in _made_by(part)]) if parts else tuple([name for name in unit.outputs if name][:1])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Graph, Node, is_control_flow
 from fastcnn.onnx_proto.types import tensor_of
-from fastcnn.schema.typing import output_types
+from fastcnn.schema.typing import by_attributes, output_types
 
 Known = dict[str, "str | None"]
 INT64, BOOL = "tensor(int64)", "tensor(bool)"
@@ -29,9 +29,18 @@ def check_types(graph: Graph) -> dict[str, str]:
 def _types_in(graph: Graph, known: Known) -> Known:
     """Types of a graph's values, from those of its inputs and of what it reads from around it."""
     known = {**known, **{name: tensor_of(array.dtype) for name, array in graph.constants.items()}}
+    seen: dict[tuple[object, ...], list[str | None]] = {}
     for node in graph.nodes:
-        types = [known.get(v) if v else None for v in node.inputs]
-        found = _flow_types(node, types, known) if is_control_flow(node) else output_types(node, types)
+        types = tuple([known.get(v) if v else None for v in node.inputs])
+        key = node.op_type, node.version, node.domain, types, len(node.outputs)
+        found = seen.get(key)
+        if found is None:
+            if is_control_flow(node):
+                found = _flow_types(node, types, known)
+            else:
+                found = output_types(node, types)
+                if not by_attributes(node):
+                    seen[key] = found
         for name, kind in zip(node.outputs, found):
             if name:
                 known[name] = kind

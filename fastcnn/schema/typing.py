@@ -68,6 +68,11 @@ def output_types(node: Node, types: Types, beyond: bool = False) -> list[str | N
     return found
 
 
+def by_attributes(node: Node) -> bool:
+    """Whether attributes decide types of outputs too."""
+    return node.op_type in _BY_ATTRIBUTE or node.op_type == "LayerNormalization"
+
+
 def check_dtypes(node: Node, dtypes: tuple[np.dtype | None, ...]) -> None:
     """Raises ModelError as output_types() does, for arrays or what is planned for them; operators of other domains go unchecked."""
     if node.domain:

@@ -11,7 +11,7 @@ from fastcnn.inference.sizes import LARGEST
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Dim, Graph, Node
 from fastcnn.operators.elementwise import OWN_DOMAIN
-from fastcnn.schema.typing import output_types
+from fastcnn.schema.typing import FLOAT, output_types
 from fastcnn.schema.vectors import COUNTED, wrong_count
 
 CONTROL_FLOW: dict[str, Callable[[Site], list[control_flow.Info]]] = {
@@ -37,6 +37,8 @@ def infer_node(node: Node, known: Known) -> None:
             known.shapes[node.outputs[0]] = like
             return
     site = Site(node, known, infer_graph)
+    if rule is not None and rule.alike and _adds_sizes(site, rule):
+        return
     types: Sequence[str | None] = ()
     try:
         types, shapes = outputs_of(site, rule)
@@ -55,6 +57,23 @@ def infer_node(node: Node, known: Known) -> None:
             known.shapes[name] = tuple([known.fresh(name, axis) if d is None else d for axis, d in enumerate(shape)])
     if rule is not None and rule.contents is not None:
         _add_contents(site, rule)
+
+
+def _adds_sizes(site: Site, rule: Rule) -> bool:
+    """Adds the shape of the only output, whose type is known, where its sizes are numbers and its elements no sizes; False: not done."""
+    node, known = site.node, site.known
+    name = node.outputs[0] if len(node.outputs) == 1 else ""
+    kind = known.types.get(name)
+    if kind is None or known.depth or (rule.contents is not None and kind != FLOAT):
+        return False
+    try:
+        shape, = shapes_of(site, rule)
+    except ODD:
+        return False
+    if not shape or not NUMBERS.issuperset(map(type, shape)) or not 0 <= min(shape) <= max(shape) <= LARGEST:  # type: ignore[type-var, operator]
+        return False
+    known.shapes[name] = tuple(shape)
+    return True
 
 
 def _add_contents(site: Site, rule: Rule) -> None:

@@ -61,8 +61,7 @@ class Model:
         self._overridable, self._warned = frozenset(name for name in graph.overridable if name in graph.constants), False
         self._variants: dict[frozenset[str], Model] = {}
         self._engines: dict[tuple[str, ...], Engine] = {}
-        self._lock, self._feeder = Lock(), Feeder(graph.inputs)
-        self._output_names = tuple(info.name for info in graph.outputs)
+        self._lock, self._feeder, self._output_names = Lock(), Feeder(graph.inputs), tuple(info.name for info in graph.outputs)
         types = {info.name: info.type for info in graph.outputs if info.type} | graph.types
         self._narrowed, self._halves = narrowed(types), frozenset(name for name, kind in types.items() if kind == "tensor(float16)")
         self._why: Mapping[str, str] = {}

@@ -11,6 +11,7 @@ from onnx import helper
 
 import fastcnn
 from fastcnn import _native
+from fastcnn.ir.spec import Spec
 from fastcnn.plan import pages
 
 RNG = np.random.default_rng(0)
@@ -39,6 +40,23 @@ def test_small_models_and_what_numpy_asks_for_stay_where_they_are():
     large, none = np.ones(pages.NUMPY_ASKS, np.uint8), np.ones(0, np.float32)
     assert place.placed(large) is large and place.placed(none) is none
     assert place.placed(small) is not small
+
+
+def test_an_array_that_is_made_in_the_room_for_it_stays_there():
+    place, spec = pages.Pages(), Spec(np.dtype(np.float32), (3, 100_000))
+    made = place.room(spec)
+    assert made is not None and address(place.placed(made, made)) == address(made)
+    other = place.placed(np.ones(spec.shape, np.float32), place.room(spec))         # made elsewhere after all: copied
+    assert address(other) - address(made) == 1_200_000 and (other == 1).all()
+    assert pages.Pages().room(Spec(np.dtype(np.float32), (3, 100))) is None
+
+
+def test_packing_refuses_room_of_another_size():
+    w = RNG.random((4, 3, 1, 1), np.float32)
+    out = np.empty_like(_native.pack_conv(w, 1, 1))
+    assert _native.pack_conv(w, 1, 1, out) is out
+    with pytest.raises(ValueError, match="floats of memory"):
+        _native.pack_conv(w, 1, 1, out[1:])
 
 
 def test_a_full_block_is_followed_by_another():

@@ -13,10 +13,13 @@ from onnx import TensorProto, helper, numpy_helper
 import fastcnn
 from fastcnn.ir.errors import ModelError
 from fastcnn.ir.graph import Graph, Node, ValueInfo
+from fastcnn.ir.spec import Spec
 from fastcnn.ir.tensor import Buffer
 from fastcnn.plan import arena, executor
+from fastcnn.plan.bind import bind
 from fastcnn.plan.lowering import Stage
 from fastcnn.plan.packs import Packs
+from fastcnn.reader import read
 
 F32 = np.dtype(np.float32)
 rng = np.random.default_rng(0)
@@ -88,6 +91,18 @@ def test_nested_concats_of_a_dense_block_copy_nothing():
     reference = pytest.importorskip("onnx.reference").ReferenceEvaluator(proto)
     x = rng.standard_normal((1, 3, 5, 5)).astype(np.float32)
     np.testing.assert_allclose(loaded(x), reference.run(None, {"x": x})[0], rtol=1e-4, atol=1e-5)
+
+
+def test_shapes_are_remembered_while_a_model_is_loaded_and_no_longer():
+    """Two layers alike and binding ask the rule once; plans for other shapes add nothing."""
+    nodes = [helper.make_node("Conv", [x, "w"], [y], pads=[1, 1, 1, 1]) for x, y in (("x", "a"), ("a", "b"), ("b", "y"))]
+    proto = model(nodes, {"x": (1, 4, 8, 8)}, {"y": TensorProto.FLOAT}, {"w": weights(4, 4, 3, 3)})
+    graph = read(proto.SerializeToString())
+    assert graph.memory is not None and len(graph.memory) == 1
+    bind(graph.nodes, {"x": Spec(F32, (1, 4, 8, 8))}, graph.constants, {}, graph.opsets, memory=graph.memory)
+    assert len(graph.memory) == 1
+    loaded = fastcnn.Model(graph, 1)
+    assert graph.memory is None and loaded._default.planning.memory is None
 
 
 def test_shape_arithmetic_leaves_no_steps():

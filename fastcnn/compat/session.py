@@ -21,11 +21,9 @@ from fastcnn.ir.graph import Dim, Graph, ValueInfo
 from fastcnn.locks import uncollected, uncut
 from fastcnn.mapping import reading
 from fastcnn.model import Model
-from fastcnn.ops.movement import slicing  # noqa: F401   as passes, below: of 30 networks, 13 have a Slice, Split or Gather,
-from fastcnn.ops.reduction import softmax  # noqa: F401   5 a Softmax
-from fastcnn.ops.resampling import resize  # noqa: F401   and 8 a Resize
 from fastcnn.passes import run_passes  # noqa: F401   every session runs them: imported with the class, not by the first load
 from fastcnn.passes.half_border import half_border  # noqa: F401   likewise
+from fastcnn.plan.common_operators import COMMON  # noqa: F401   likewise
 from fastcnn.plan.deadline import Deadline
 from fastcnn.reader import read, with_constants, with_sizes
 from fastcnn.sources import Source, through

@@ -13,7 +13,7 @@ from fastcnn.convolve.choice import Choice, Rung, floats, whole_vectors
 from fastcnn.convolve.shape import ConvShape, Places, Problem, flatten
 from fastcnn.convolve.tile import CACHE_LINE_FLOATS, MAX_NV, best_nv, half_tiles, tile_cycles
 from fastcnn.ir.spec import Spec
-from fastcnn.machine.current import current
+from fastcnn.machine.current import cached, current
 
 PAGE = 4096                         # bytes that one way of L1 holds
 BLOCK_FACTORS = (0.5, 1, 2)         # of what the caches suggest: what tuning tries
@@ -105,6 +105,7 @@ class GemmThroughBand(Gemm):
 IN_PLACE, THROUGH_BAND = GemmInPlace(), GemmThroughBand()
 
 
+@cached
 def implicit_gemm(shape: ConvShape, places: Places, threads: int) -> Choice:
     """The choice of the rung that applies, for steps that fuse a convolution with its neighbours and run it inside."""
     rung = THROUGH_BAND if _needs_band(shape, places) else IN_PLACE

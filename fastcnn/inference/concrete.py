@@ -8,10 +8,10 @@ import numpy as np
 
 from fastcnn.inference.infer import ODD, infer_graph, outputs_of, rule_of, shapes_of
 from fastcnn.inference.rules import LIKE_INPUT
-from fastcnn.inference.site import NUMBERS, Known, Memory, Mismatch, Rule, Site
+from fastcnn.inference.site import NUMBERS, Known, Mismatch, Rule, Site
 from fastcnn.inference.sizes import numbers
 from fastcnn.ir.errors import ModelError
-from fastcnn.ir.graph import Dim, Graph, Shape
+from fastcnn.ir.graph import Dim, Graph, Memory, Shape
 from fastcnn.ir.spec import Args, Spec, bad_shape
 from fastcnn.onnx_proto.types import element_of, numpy_type, tensor_of
 from fastcnn.operators.epilogue import onnx_arity

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastcnn.inference.sizes import Contents, symbol
 from fastcnn.ir.errors import FastCNNError
-from fastcnn.ir.graph import Dim, Graph, Node, Shape
+from fastcnn.ir.graph import Dim, Graph, Memory, Node, Shape
 from fastcnn.ir.record import dataclass
 from fastcnn.onnx_proto.types import tensor_of
 
@@ -21,8 +21,6 @@ NUMBERS = frozenset({int})
 Types = dict[str, str]
 Shapes = dict[str, Shape]
 Outputs = Sequence["Sequence[Dim] | None"]      # the shape of each output; None: of no known rank
-# What rules have said while a model is loaded, by operator, attributes and input shapes. The attributes are kept: their id is in the key.
-Memory = dict[tuple[object, ...], tuple[Mapping[str, Any], Outputs]]
 
 
 class Mismatch(FastCNNError):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastcnn.inference.infer import infer_graph, infer_node, rule_of
-from fastcnn.inference.site import Known, Memory
+from fastcnn.inference.site import Known
 from fastcnn.inference.sizes import symbol
-from fastcnn.ir.graph import Graph, Node, Shape, ValueInfo
+from fastcnn.ir.graph import Graph, Memory, Node, Shape, ValueInfo
 from fastcnn.ir.record import dataclass
 from fastcnn.onnx_proto.types import tensor_of
 
@@ -78,7 +78,7 @@ def infer_changed(graph: Graph, known: Known, before: Source, after: Source) -> 
 def _stays_known(node: Node, known: Known, news: Collection[str], constants: Container[str]) -> bool:
     """Whether a rewritten node says nothing new: its output was known, by a rule of shapes alone, and only its constants are others."""
     rule = rule_of(node)
-    if rule is None or not rule.alike or len(node.outputs) != 1 or node.outputs[0] not in known.shapes:
+    if rule is None or not rule.alike or rule.contents is not None or len(node.outputs) != 1 or node.outputs[0] not in known.shapes:
         return False
     same_type = known.types.get(node.outputs[0]) == known.type(node.inputs[0])
     return same_type and not any([v in news and v not in constants for v in node.reads])

@@ -4,7 +4,7 @@ Made by the reader, rewritten by the passes, read by everything after them. Know
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import field, fields, replace
 from typing import Any
 
@@ -16,6 +16,9 @@ from fastcnn.ir.record import changed, dataclass
 
 Dim = int | str | None          # a size, a symbolic name, unknown
 Shape = tuple[Dim, ...]
+# Shapes of outputs that rules have inferred while a model is loaded, by operator, attributes and input shapes. The attributes are kept:
+# their id is in the key.
+Memory = dict[tuple[object, ...], tuple[Mapping[str, Any], Sequence["Sequence[Dim] | None"]]]
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class Graph:
     contents       elements of small integer tensors that sizes make (fastcnn.inference.sizes.Contents); None before inference
     overridable    constants that are inputs of the graph too
     inferred_from  while passes run: what types and shapes were inferred from
-    memory         while the model is loaded: shapes that rules have inferred (fastcnn.inference.site.Memory)
+    memory         while the model is loaded
 
     The list of nodes is never changed in place: whoever rewrites the graph gives it another list, and asks for producers() and
     consumers() of that.
@@ -158,7 +161,7 @@ class Graph:
     contents: dict[str, Any] | None = None
     overridable: list[str] = field(default_factory=list)
     inferred_from: Any = None
-    memory: dict[Any, Any] | None = field(default=None, repr=False, compare=False)
+    memory: Memory | None = field(default=None, repr=False, compare=False)
 
     _index: Index | None = field(default=None, init=False, repr=False, compare=False)
 

@@ -13,9 +13,8 @@ import numpy as np
 import fastcnn._native as _native
 import fastcnn.reference as reference
 from fastcnn.budget import MAX_RANK, MOST_FOLDED_BYTES, UNLIMITED, Budget
-from fastcnn.inference.site import Memory
 from fastcnn.ir.errors import LimitError, ShapeError
-from fastcnn.ir.graph import Node
+from fastcnn.ir.graph import Memory, Node
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Args, Capped, DataDependent, Spec
 from fastcnn.mapping import recall

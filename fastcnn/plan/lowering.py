@@ -20,16 +20,7 @@ from fastcnn.convolve.shape import Problem
 from fastcnn.ir.errors import LimitError
 from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32, Capped, Spec
-from fastcnn.ir.tensor import (
-    HALF,
-    Buffer,
-    Strides,
-    Tensor,
-    dense_strides,
-    matches,
-    span,
-    walk,
-)
+from fastcnn.ir.tensor import HALF, Buffer, Strides, Tensor, dense_strides, matches, span, walk
 from fastcnn.mapping import VIEWED_BYTES, check_file, give_back, recall, resident
 from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.plan import arena
@@ -295,8 +286,8 @@ class StageLowering:
 
     def _packed(self, key: Hashable, make: Callable[[np.ndarray | None], np.ndarray], spec: Spec | None) -> Tensor:
         """See Lowering.packed; make() may write to the memory that it is given, where there is a Spec."""
-        constants = self.bound.constants
-        if [name for name, value in zip(self.node.inputs, self.args.values) if value is not None and name not in constants]:
+        given = zip(self.node.inputs, self.args.values)
+        if [name for name, value in given if value is not None and name not in self.bound.constants]:
             self._recall_weights()
             return self.constant(make(None))      # it depends on this shape: not to be kept for others
         pack = self.packs.get(key)
@@ -311,8 +302,7 @@ class StageLowering:
         if packs.takes(key, spec) or packs.borrows(key, *own):
             return packs[key]
         self._recall_weights()
-        room = packs.pages.room(spec) if spec is not None else None
-        pack = resident(make(room))
+        pack = resident(make(room := packs.pages.room(spec) if spec is not None else None))
         assert spec is None or (pack.dtype, pack.shape) == (spec.dtype, spec.shape), f"{pack.dtype}{pack.shape} packed, not {spec}"
         for value in self.recalled:           # a pack of what was changed meanwhile is not kept
             check_file(value)

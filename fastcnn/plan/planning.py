@@ -8,7 +8,7 @@ import numpy as np
 import fastcnn._native as _native
 from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser
-from fastcnn.inference.site import Memory
+from fastcnn.ir.graph import Memory
 from fastcnn.ir.record import dataclass
 from fastcnn.plan.bind import Flow
 from fastcnn.plan.packs import Packs

@@ -13,9 +13,8 @@ import numpy as np
 
 from fastcnn.inference.concrete import infer_outputs as infer_by_rules
 from fastcnn.inference.infer import rule_of
-from fastcnn.inference.site import Memory
 from fastcnn.ir.errors import ExecutionError, FastCNNError, ShapeError
-from fastcnn.ir.graph import Graph, Node
+from fastcnn.ir.graph import Graph, Memory, Node
 from fastcnn.ir.spec import Args, Spec
 from fastcnn.operators.epilogue import apply_epilogue, onnx_arity
 from fastcnn.reference.control_flow import CONTROL_FLOW, Run

@@ -95,7 +95,7 @@ def vector_of(low: Lowering, i: int, count: int) -> Tensor | None:
 def _repeated(value: np.ndarray, count: int) -> np.ndarray:
     """The elements as `count` floats; a single element is repeated."""
     if value.shape == (count,) and value.dtype == F32 and value.flags.c_contiguous:
-        return value
+        return value[:]
     flat = np.asarray(value, F32).ravel()
     return np.ascontiguousarray(flat if flat.size == count else np.broadcast_to(flat, (count,)))
 

@@ -92,7 +92,7 @@ def same(left, right):
 
 
 def refuse_to_pack(monkeypatch):
-    def refused(choice, w):
+    def refused(choice, w, out=None):
         raise AssertionError(f"{choice.rung} packs what the file has")
     monkeypatch.setattr(ladder, "pack", refused)
 

@@ -329,11 +329,10 @@ def alike(*others: onnx.NodeProto) -> onnx.ModelProto:
     return model([first, *others], {"x": [1, 3, 8, 8]}, ["y"], {"w": floats(3, 3, 3, 3), "b": floats(3)})
 
 
-def test_nodes_of_one_form_have_attributes_of_their_own() -> None:
+def test_nodes_of_one_form_share_their_attributes() -> None:
+    """Nobody changes attributes in place: equal objects are equal attributes for inference, which remembers by them."""
     nodes = read(alike(node("Conv", ["a", "w"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])).SerializeToString()).nodes
-    assert nodes[0].attrs == nodes[1].attrs and nodes[0].name != nodes[1].name
-    nodes[0].attrs["pads"][0] = 7
-    assert nodes[1].attrs["pads"] == [1, 1, 1, 1]
+    assert nodes[0].attrs is nodes[1].attrs and nodes[0].name != nodes[1].name
     assert [n.inputs for n in nodes] == [("x", "w"), ("a", "w")]
 
 

@@ -49,7 +49,8 @@ class Node:
     """One operator application. Omitted optional inputs and outputs are "".
 
     version     opset version of `domain` the node is written in
-    attrs       a body of a control-flow node is a Graph: its own inputs, then, once passes have run, what it captures
+    attrs       never changed in place, as nodes alike share them; a body of a control-flow node is a Graph: its own inputs, then, once
+                passes have run, what it captures
     captures    (name inside, value outside) of what bodies read from around them
     activation  fused epilogue; Conv and ConvTranspose also take a residual as 4th input, added before it, and a PRelu
                 slope per channel as 5th, applied in its stead; MatMul takes a bias along the last axis as 3rd input and a

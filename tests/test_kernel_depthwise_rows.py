@@ -27,6 +27,9 @@ CASES = [
     Window((30, 131), (7, 7), (2, 2), before=(3, 3), after=(2, 2)),
     *(Window((7, width), (k, k), (s, s), before=(k // 2, k // 2), after=(k // 2, k // 2))
       for k in (3, 5, 7) for s in (1, 2) for width in (15, 16, 17, 31, 48, 63, 65)),
+    *(Window((height, 50), (k, k), before=(k // 2, k // 2), after=(k // 2, k // 2)) for k in (3, 5) for height in (1, 2, 3, 4, 5)),
+    Window((9, 37), (3, 3), before=(1, 1), after=(1, 3)),             # rows that roll, with more outputs than inputs
+    Window((9, 37), (5, 5), before=(2, 2), after=(2, 0)),
     *(Window((height, width), (3, 3), (2, 2), before=before, after=after)         # output rows of one vector
       for height, width in ((28, 28), (1, 32), (2, 2), (6, 9), (13, 14)) for before, after in (((0, 1), (2, 2)), ((3, 2), (1, 1)))),
 ]
@@ -57,7 +60,9 @@ def test_depthwise_planes(case, fn, bounds, bias, isa):
     assert_close(got, wanted, tolerance(case.kernel[0] * case.kernel[1]))
 
 
-@pytest.mark.parametrize("case", [*CASES[:6], Window((11, 14), (3, 3), (2, 2), before=(1, 1), after=(1, 1))], ids=str)
+@pytest.mark.parametrize("case", [*CASES[:6], Window((12, 14), (5, 5), before=(2, 2), after=(2, 2)),
+                                  Window((11, 20), before=(1, 1), after=(1, 1)),
+                                  Window((11, 14), (3, 3), (2, 2), before=(1, 1), after=(1, 1))], ids=str)
 def test_depthwise_planes_same_bits_for_any_number_of_threads(case, isa):
     alone = run(case)[0]
     for threads in (2, 3, 5, 100):

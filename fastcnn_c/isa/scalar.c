@@ -15,6 +15,8 @@
 #define FC_GEMM_HALVES_MR 0
 #define FC_GEMM_HALVES(X)
 
+#define FC_DEPTHWISE_ROLLED(X)
+
 #include "../simd/scalar.h"
 
 #include "../kernels/isa.inc"

@@ -173,6 +173,8 @@ typedef struct fc_overlap_add_kernels {
  * x(r, j, k) = x[r*x_row + j + k*dw]; of columns in two parts, for a stride of 2, x[r*x_row + j + k*dw/2], where k*dw is odd that of
  *   x[r*x_row + odd + j + (k*dw - 1)/2]. Whole vectors are read.
  *   row[(size - 3)/2][step - 1]    i = 0, square windows of that size, dw = 1, in two parts with a step of 2     tile: of tile_rows rows
+ *   rolled[(size - 3)/2]           i < rows, rows >= size - 1, of 3x3 and 5x5 with a step of 1; x + size/2 and x_row in whole vectors, those before
+ *                                  and after the columns are read too
  *   any                            i = 0, reads kh, kw, dw, and sw: 2 where columns are in two parts
  * copy  y[r*ldy + i] = x[r*ldx + i], i < n, r < rows; zeros past n to the end of its vector
  * part  even[r*ldy + i] = x[r*ldx + 2*i], odd[r*ldy + i] = x[r*ldx + 2*i + 1] for 2*i, 2*i + 1 < n; zeros past them, up to V_LEN of each
@@ -183,14 +185,14 @@ typedef struct fc_depthwise_rows_args {
     const float *x;
     size_t x_row;
     const float *w;
-    size_t kh, kw, sw, dw, odd, count;
+    size_t kh, kw, sw, dw, odd, count, rows;
     float bias, lo, hi;
 } fc_depthwise_rows_args;
 
 typedef void (*fc_depthwise_rows_kernel)(const fc_depthwise_rows_args *args);
 
 typedef struct fc_depthwise_rows_kernels {
-    fc_depthwise_rows_kernel row[3][2], tile[3][2], any;
+    fc_depthwise_rows_kernel row[3][2], tile[3][2], rolled[3], any;      /* rolled: NULL where tiles are faster */
     void (*copy)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n);
     void (*part)(float *even, float *odd, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n);
     void (*plane)(const fc_depthwise_plane_args *args);     /* depthwise_plane.h */

@@ -172,6 +172,8 @@ static inline v_f32 v_pick(v_f32 a, v_f32 b, v_index i)
     return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, i), _mm256_permutevar8x32_ps(b, i), _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
 }
 
+static inline v_index v_sliding(int n) { return _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(n)); }
+
 static inline v_f32 v_set1_two(const float *p)
 {
     double two;

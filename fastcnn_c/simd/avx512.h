@@ -123,6 +123,12 @@ static inline v_f32 v_permute(v_f32 x, v_index i) { return _mm512_permutexvar_ps
 static inline v_index v_load_index(const int32_t *p) { return _mm512_loadu_si512(p); }
 static inline v_f32 v_pick(v_f32 a, v_f32 b, v_index i) { return _mm512_permutex2var_ps(a, i, b); }
 
+static inline v_index v_sliding(int n)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_add_epi32(lane, _mm512_set1_epi32(n));
+}
+
 static inline v_f32 v_set1_two(const float *p)
 {
     double two;

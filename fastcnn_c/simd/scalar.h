@@ -19,6 +19,7 @@
  *   v_permute(x,i)   lane l is lane i[l] of x
  *   v_load_index(p)  V_LEN lane numbers
  *   v_pick(a,b,i)    lane l is lane i[l] of a, or lane i[l] - V_LEN of b where i[l] >= V_LEN
+ *   v_sliding(n)     for v_pick: lanes n.. of a, then the first n of b
  *   v_set1_two(p)    p[0] in even lanes, p[1] in odd ones
  *   v_zip(a,b,i,j)  lanes of half i of a alternate with those of half j of b; i, j 0 or 1
  *   v_unzip(a,b,i,j)   the even (i = 0) or odd lanes of a, then the even (j = 0) or odd ones of b
@@ -98,6 +99,7 @@ static inline v_index v_rotation(size_t width) { (void)width; return 0; }
 static inline v_f32 v_permute(v_f32 x, v_index i) { (void)i; return x; }
 static inline v_index v_load_index(const int32_t *p) { return *p; }
 static inline v_f32 v_pick(v_f32 a, v_f32 b, v_index i) { return i ? b : a; }
+static inline v_index v_sliding(int n) { return n; }
 static inline v_f32 v_set1_two(const float *p) { return *p; }
 static inline v_f32 v_zip(v_f32 a, v_f32 b, int i, int j) { (void)b, (void)i, (void)j; return a; }
 static inline v_f32 v_unzip(v_f32 a, v_f32 b, int i, int j) { (void)b, (void)i, (void)j; return a; }

@@ -28,8 +28,8 @@ typedef struct run {
 static layout layout_of(const fc_depthwise_planes *p)
 {
     const int64_t reach = (p->kh - 1) * p->dh + 1;
-    layout l = {.kernels = planes_depthwise_of(p->kh, p->kw, p->sh, p->sw, p->dh, p->dw),
-                .window = {.kw = p->kw, .sw = p->sw, .dw = p->dw, .pl = p->pl, .ih = p->ih, .iw = p->iw, .ow = p->ow}};
+    layout l = {.window = {.kw = p->kw, .sw = p->sw, .dw = p->dw, .pl = p->pl, .ih = p->ih, .iw = p->iw, .ow = p->ow}};
+    l.kernels = planes_depthwise_of(l.window, p->kh, p->sh, p->dh);
     l.row = planes_row_of(l.window);
     const int64_t fit = (BAND_BYTES / (l.row.floats * (int64_t)sizeof(float)) - reach) / p->sh + 1;
     l.batch = fc_max(1, fc_min(fit, p->oh) / l.kernels.tile) * l.kernels.tile;
@@ -46,16 +46,7 @@ size_t fc_scratch_depthwise_planes(const void *params, int threads)
     return band_bytes(&l);
 }
 
-/* A tile of output rows of a plane, from oy on; the band begins with the rows that row `first` sees. */
-static void run_tile(run *s, float *y, int64_t first, int64_t oy, fc_depthwise_rows_kernel kernel)
-{
-    const fc_depthwise_planes *p = s->p;
-    s->args.x = s->band + (oy - first) * p->sh * s->l->row.floats + planes_column(s->l->window, &s->l->row, 0);
-    s->args.y = y + oy * p->ow;
-    kernel(&s->args);
-}
-
-/* Output rows [begin, end) of one plane. A tile that would not be full begins earlier, if there are as many rows. */
+/* Output rows [begin, end) of one plane. A batch with too few rows for a tile begins earlier, if there are as many. */
 static void run_plane(run *s, float *y, const float *x, int64_t begin, int64_t end)
 {
     const fc_depthwise_planes *p = s->p;
@@ -63,12 +54,8 @@ static void run_plane(run *s, float *y, const float *x, int64_t begin, int64_t e
     for (int64_t next = begin; next < end;) {
         const int64_t first = fc_max(begin, fc_min(next, end - l->kernels.tile)), last = fc_min(end, first + l->batch);
         planes_fill(l->window, &l->row, s->band, x, first * p->sh - p->pt, (last - first - 1) * p->sh + (p->kh - 1) * p->dh + 1);
-        for (int64_t oy = first; oy < last; oy += l->kernels.tile)
-            if (last - first >= l->kernels.tile)
-                run_tile(s, y, first, fc_min(oy, last - l->kernels.tile), l->kernels.many);
-            else
-                for (int64_t row = oy; row < last; row++)
-                    run_tile(s, y, first, row, l->kernels.one);
+        planes_depthwise_run(&l->kernels, &s->args, y + first * p->ow, s->band + planes_column(l->window, &l->row, 0), p->sh * l->row.floats,
+                             last - first);
         next = last;
     }
 }

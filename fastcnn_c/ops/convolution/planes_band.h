@@ -89,19 +89,37 @@ static inline void planes_clear_sides(planes_window p, const planes_row *l, floa
     }
 }
 
-/* The kernels of a depthwise window: of `tile` output rows, and of one. */
+/* The kernels of a depthwise window: of `tile` output rows, or of that many and more; and of one. */
 typedef struct planes_depthwise {
     int64_t tile;
     fc_depthwise_rows_kernel many, one;
+    int rolled;
 } planes_depthwise;
 
-static inline planes_depthwise planes_depthwise_of(int64_t kh, int64_t kw, int64_t sh, int64_t sw, int64_t dh, int64_t dw)
+/* Windows whose middle begins with the first input column, which begins a vector of the band, roll. */
+static inline planes_depthwise planes_depthwise_of(planes_window p, int64_t kh, int64_t sh, int64_t dh)
 {
     const fc_depthwise_rows_kernels *k = fc_active->depthwise_rows;
-    if (kh != kw || (kw != 3 && kw != 5 && kw != 7) || dh != 1 || dw != 1 || sh != sw)
-        return (planes_depthwise){1, k->any, k->any};
+    const int64_t kw = p.kw, sw = p.sw;
+    if (kh != kw || (kw != 3 && kw != 5 && kw != 7) || dh != 1 || p.dw != 1 || sh != sw)
+        return (planes_depthwise){1, k->any, k->any, 0};
     const int64_t shape = (kw - 3) / 2;
-    return (planes_depthwise){k->tile_rows, k->tile[shape][sw - 1], k->row[shape][sw - 1]};
+    if (sw == 1 && p.pl == kw / 2 && k->rolled[shape])
+        return (planes_depthwise){kw - 1, k->rolled[shape], k->row[shape][0], 1};
+    return (planes_depthwise){k->tile_rows, k->tile[shape][sw - 1], k->row[shape][sw - 1], 0};
+}
+
+/* `rows` output rows from the band on, whose windows are x_step apart. A tile that would not be full begins earlier, if there are as many rows. */
+static inline void planes_depthwise_run(const planes_depthwise *k, fc_depthwise_rows_args *a, float *y, const float *x, int64_t x_step, int64_t rows)
+{
+    const int64_t tile = rows < k->tile ? 1 : k->rolled ? rows : k->tile;
+    a->rows = (size_t)rows;
+    for (int64_t next = 0; next < rows; next += tile) {
+        const int64_t row = fc_min(next, rows - tile);
+        a->x = x + row * x_step;
+        a->y = y + row * (int64_t)a->ldy;
+        (rows < k->tile ? k->one : k->many)(a);
+    }
 }
 
 #endif

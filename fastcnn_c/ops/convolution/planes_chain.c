@@ -136,25 +136,18 @@ static void dense_rows(const chain *c, const layer *l, plane_rows y, int64_t fro
     }
 }
 
-/* A tile that would not be full begins earlier, if there are as many rows. */
 static void depthwise_rows(const chain *c, const layer *l, plane_rows y, int64_t from, int64_t to)
 {
-    const planes_depthwise k = planes_depthwise_of(l->kh, l->window.kw, l->sh, l->window.sw, l->dh, l->window.dw);
+    const planes_depthwise k = planes_depthwise_of(l->window, l->kh, l->sh, l->dh);
     const float *w = l->w, *taps = w + 2 + l->oc;
     fc_depthwise_rows_args a = {.ldy = (size_t)y.ld, .x_row = (size_t)(l->dh * l->row.floats), .kh = (size_t)l->kh,
                                 .kw = (size_t)l->window.kw, .sw = (size_t)l->window.sw, .dw = (size_t)l->window.dw,
                                 .odd = (size_t)l->row.odd, .count = (size_t)l->window.ow, .lo = w[0], .hi = w[1]};
-    const float *x = band_of(c, l) + planes_column(l->window, &l->row, 0);
-    const int64_t tile = to - from >= k.tile ? k.tile : 1;
+    const float *x = band_of(c, l) + planes_column(l->window, &l->row, 0) + (from * l->sh - l->pt - l->first) * l->row.floats;
     for (int64_t o = 0; o < l->oc; o++, x += l->plane, y.at += y.plane, taps += l->kh * l->window.kw) {
         a.w = taps;
         a.bias = w[2 + o];
-        for (int64_t next = from; next < to; next += tile) {
-            const int64_t row = fc_min(next, to - tile);
-            a.x = x + (row * l->sh - l->pt - l->first) * l->row.floats;
-            a.y = y.at + (row - from) * y.ld;
-            (tile == 1 ? k.one : k.many)(&a);
-        }
+        planes_depthwise_run(&k, &a, y.at, x, l->sh * l->row.floats, to - from);
     }
 }
 

@@ -8,7 +8,8 @@ import pytest
 from fastcnn import _native
 from fastcnn.convolve import blocking
 from fastcnn.convolve.implicit_gemm import implicit_gemm, pairs_rows
-from fastcnn.convolve.shape import ConvShape, Places
+from fastcnn.convolve.planes_depthwise import PlanesDepthwise
+from fastcnn.convolve.shape import ConvShape, Places, Problem, own_places
 from fastcnn.convolve.winograd_cost import choose_winograd, winograd_cycles
 from fastcnn.machine.numbers import Machine
 
@@ -151,3 +152,10 @@ def test_rows_whose_pixels_share_few_sets_of_l1_are_not_taken_in_pairs(plan_for,
     plan_for("zen4", l1d_bytes=l1d_bytes)
     shape = ConvShape(1, 1, ic, 64, 3, 3, stride, stride, 1, 1, 1, 1, 7 * stride, 7 * stride, 7, 7)
     assert pairs_rows(shape, True) == (expected and _native.gemm_pair(7) > 0)
+
+
+@pytest.mark.parametrize("isa", ["avx512"], indirect=True)
+@pytest.mark.parametrize(("size", "side", "expected"), [(3, 14, True), (5, 14, True), (3, 7, False), (7, 14, False), (3, 28, True)])
+def test_depthwise_rows_that_roll_stay_on_planes_unless_short(isa, size, side, expected):
+    shape = ConvShape(1, 64, 1, 1, size, size, 1, 1, 1, 1, size // 2, size // 2, side, side, side, side)
+    assert PlanesDepthwise().pays(Problem(shape, own_places(shape), planes=True)) is expected

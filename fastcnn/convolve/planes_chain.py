@@ -10,6 +10,7 @@ import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.choice import Choice, aligned, floats
 from fastcnn.convolve.planes_dense import PLANES_DENSE, band_floats, fill_cycles, product_cycles
+from fastcnn.convolve.planes_depthwise import depthwise_cycles
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.spec import F32, Spec
 from fastcnn.machine.current import cached, current
@@ -46,12 +47,7 @@ def pays(layers: tuple[ConvShape, ...]) -> bool:
 
 def cycles(layers: Sequence[ConvShape]) -> float:
     """Predicted time of the step."""
-    core = current().core(_native.vector_length())
-    spent = fill_cycles(layers[0])
-    for shape in layers:
-        vectors = shape.n * shape.groups * shape.oh * -(-shape.ow // _native.vector_length())
-        spent += vectors * shape.k * core.depthwise if is_depthwise(shape) else product_cycles(shape)
-    return spent
+    return fill_cycles(layers[0]) + sum(depthwise_cycles(shape) if is_depthwise(shape) else product_cycles(shape) for shape in layers)
 
 
 def cycles_on_pixels(layers: Sequence[ConvShape]) -> float:

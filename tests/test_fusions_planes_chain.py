@@ -137,3 +137,10 @@ def test_planes_chain_has_to_fit_the_second_cache(plan_for, isa):
     assert not planes_chain.pays(pair(64, 160) * 2)
     plan_for("zen3", l2_bytes=4 << 20)
     assert planes_chain.fields_of(pair(64, 160))["block"] == planes_chain.BLOCKS[0]
+
+
+@pytest.mark.parametrize("isa", ["avx512"], indirect=True)
+@pytest.mark.parametrize("channels, side, wanted", [(64, 160, True), (64, 80, True), (64, 40, False), (16, 160, True), (64, 14, False)])
+def test_planes_chain_pays_on_wide_maps_on_sapphire_rapids(channels, side, wanted, plan_for, isa):
+    plan_for("sapphire_rapids")
+    assert planes_chain.pays(pair(channels, side) * 2) is wanted

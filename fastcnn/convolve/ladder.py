@@ -64,7 +64,6 @@ WINOGRAD_TAKES = 0.8
 # thread, 2026-11-30: bench/notes/lone_layers.md.
 WORTH_IT, WORTH_IT_SMALL = 0.96, 0.71
 SMALL_MAP = 2048        # pixels
-FAR_BEYOND_L2 = 2       # times as large: its nearest parts are still there when they are read
 
 
 @cached
@@ -161,7 +160,7 @@ def layout_cycles(problem: Problem, choice: Choice) -> float:
 
 
 def copy_cycles(*maps: tuple[int, ...]) -> float:
-    """Predicted time of a change of layout of maps of these extents; far beyond L2 each goes to L3 and comes from there once more."""
+    """Predicted time of a change of layout of maps of these extents; beyond L2, copies among them, each goes to L3 and comes back."""
     elements, vector, machine = sum(map(math.prod, maps)), _native.vector_length(), current()
-    far = 2 * WORD * elements / machine.l3_weights if WORD * elements > FAR_BEYOND_L2 * machine.l2_bytes else 0.0
+    far = 2 * WORD * elements / machine.l3_weights if WORD * elements > machine.l2_bytes else 0.0
     return elements / vector * machine.core(vector).gather + far

@@ -26,8 +26,9 @@ NO_BOUND = 1000.0           # of a rate, or cycles, not measured
 # and interleaved rounds: resnet50 1.01, resnet152 1.01 and resnet18 1.04 times as fast on one thread, resnet50 1.09 and resnet152 1.22 on
 # two. prefetch: MobileNetV3's layers at 1.3, 2.6, 3.8, 6.4 bytes a cycle: 3.10, 3.08, 3.06, 3.09 ms, without 3.15.
 # gather of 512 bits: python -m fastcnn.machine --measure on Emerald Rapids, 2026-11-30.
+# widened: 5.3 to 5.7 by itself, but networks of bytes are faster with 9 (bench/notes/int8.md).
 _GOLDEN_COVE = Core(fmas=2.0, load=0.6, chains=5.5, panel=0.5, products=1.06, both_in=12.0, both_out=7.0, one_in=10.0, one_out=5.0,
-                    band=2.0, depthwise=1.5, gather=4.9, widened=5.7, pairs=3.1, dots=4.0, quantise=6.0, dequantise=3.0)
+                    band=2.0, depthwise=1.5, gather=4.9, widened=9.0, pairs=3.1, dots=4.0, quantise=6.0, dequantise=3.0)
 _SAPPHIRE_RAPIDS = Machine("sapphire_rapids", 48 * KB, 2 * MB, 32 * MB, wide=_GOLDEN_COVE,
                            narrow=replace(_GOLDEN_COVE, gather=2.0, widened=4.2), tile=55.0, line=13.5,
                            l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, again=25.0, stream=NO_BOUND,

@@ -12,8 +12,13 @@ enum { QUADS_BYTES = 32 * 1024, WORD = 4 }; /* of L1: the quads of a block of co
 typedef struct layout {
     int64_t v, rows, quads;     /* vector length; output rows together, quads of rows that they see */
     int64_t block, plane;       /* output columns of a block; words of a plane */
-    size_t taps, pointers, steps, offset, factor, zero, words, bytes;
+    size_t taps, pointers, steps, phases, offset, factor, zero, words, bytes;
 } layout;
+
+/* Columns of x, sw apart, from `first` on: `left` in the padding before it, `inside`, `right` after it. */
+typedef struct phase {
+    int64_t first, left, inside, right;
+} phase;
 
 static size_t take(size_t *bytes, int64_t count, size_t size)
 {
@@ -32,6 +37,7 @@ static layout layout_of(const fc_qdepthwise *p)
     l.taps = take(&l.bytes, l.quads * p->kw, sizeof(size_t));
     l.pointers = take(&l.bytes, 4 * l.quads, sizeof(uint8_t *));
     l.steps = take(&l.bytes, 4 * l.quads, sizeof(size_t));
+    l.phases = take(&l.bytes, p->sw, sizeof(phase));
     l.offset = take(&l.bytes, 4 * l.v, sizeof(int32_t));
     l.factor = take(&l.bytes, 4 * l.v, sizeof(float));
     l.zero = take(&l.bytes, 4 * l.v, 1);
@@ -89,27 +95,34 @@ static void start_pass(const pass *s, const int32_t *offset, const float *factor
     memset(s->scratch + l->zero, (int)p->x_zero, (size_t)(4 * l->v));
 }
 
-/* Columns from..., sw apart, `positions` of them, of four rows: those inside the image, zero points around. */
-static void fill_phase(const pass *s, int32_t *quads, const uint8_t *const *rows, const size_t *steps, int64_t from, int64_t positions)
+/* The columns of phase i, of sw, that `count` output columns from `column` on see. */
+static phase phase_of(const pass *s, int64_t i, int64_t column, int64_t count)
 {
     const fc_qdepthwise *p = s->p;
-    const layout *l = s->l;
+    const int64_t positions = count + (p->kw - 1) * p->dw / p->sw + s->parts, from = column * p->sw - p->pl + i;
     const int64_t left = fc_min(positions, from < 0 ? fc_ceil_div(-from, p->sw) : 0);
     const int64_t end = fc_max(left, fc_min(positions, from >= p->iw ? 0 : (p->iw - 1 - from) / p->sw + 1));
+    return (phase){from + left * p->sw, left, end - left, positions - end};
+}
+
+/* The columns of a phase of four rows: those inside the image, zero points around. */
+static void fill_phase(const pass *s, int32_t *quads, const uint8_t *const *rows, const size_t *steps, const phase *columns)
+{
+    const fc_qdepthwise *p = s->p;
     const uint8_t *at[4];
     size_t apart[4];
     for (int k = 0; k < 4; k++) {
         apart[k] = steps[k] * (size_t)p->sw;
-        at[k] = rows[k] + (from + left * p->sw) * (int64_t)steps[k];
+        at[k] = rows[k] + columns->first * (int64_t)steps[k];
     }
-    const fc_qfill_args a = {.quads = quads, .plane = (size_t)l->plane, .rows = at, .step = apart, .left = (size_t)left,
-                             .count = (size_t)(end - left), .right = (size_t)(positions - end), .n = (size_t)s->n, .parts = s->parts,
+    const fc_qfill_args a = {.quads = quads, .plane = (size_t)s->l->plane, .rows = at, .step = apart, .left = (size_t)columns->left,
+                             .count = (size_t)columns->inside, .right = (size_t)columns->right, .n = (size_t)s->n, .parts = s->parts,
                              .x_zero = (int32_t)p->x_zero};
     fc_active_bytes->qdepthwise->fill(&a);
 }
 
-/* The quads of what `count` output columns from `column` on of output rows from oy on see. */
-static void fill_block(const pass *s, int64_t oy, int64_t column, int64_t count)
+/* The quads of what columns of output rows from oy on see. */
+static void fill_block(const pass *s, int64_t oy, const phase *phases)
 {
     const fc_qdepthwise *p = s->p;
     const layout *l = s->l;
@@ -121,12 +134,10 @@ static void fill_block(const pass *s, int64_t oy, int64_t column, int64_t count)
         rows[m] = inside ? s->x + iy * p->x_row : zero;
         steps[m] = inside ? (size_t)p->x_pixel : 0;
     }
+    int32_t *quads = (int32_t *)(void *)(s->scratch + l->words);
     for (int64_t z = 0; z < l->quads; z++)
-        for (int64_t phase = 0; phase < p->sw; phase++) {
-            int32_t *quads = (int32_t *)(void *)(s->scratch + l->words) + 4 * (z * p->sw + phase) * l->plane;
-            const int64_t positions = count + (p->kw - 1) * p->dw / p->sw + s->parts;
-            fill_phase(s, quads, rows + 4 * z, steps + 4 * z, column * p->sw - p->pl + phase, positions);
-        }
+        for (int64_t i = 0; i < p->sw; i++, quads += 4 * l->plane)
+            fill_phase(s, quads, rows + 4 * z, steps + 4 * z, phases + i);
 }
 
 /* Output rows [begin, end) of the pass. */
@@ -142,16 +153,20 @@ static void run_pass(const pass *s, int64_t begin, int64_t end)
     a.offset = (const int32_t *)(const void *)(s->scratch + l->offset);
     a.factor = (const float *)(const void *)(s->scratch + l->factor);
     a.bounded = fc_is_bounded(a.factor, 4 * l->v);
-    for (int64_t oy = begin; oy < end; oy += l->rows)
-        for (int64_t column = 0; column < p->ow; column += l->block) {
-            a.count = (size_t)fc_min(l->block, p->ow - column);
+    phase *phases = (phase *)(void *)(s->scratch + l->phases);
+    for (int64_t column = 0; column < p->ow; column += l->block) {
+        a.count = (size_t)fc_min(l->block, p->ow - column);
+        for (int64_t i = 0; i < p->sw; i++)
+            phases[i] = phase_of(s, i, column, (int64_t)a.count);
+        for (int64_t oy = begin; oy < end; oy += l->rows) {
             a.rows = (size_t)fc_min(l->rows, end - oy);
             a.y = s->y + oy * p->y_row + column * p->y_pixel;
-            fill_block(s, oy, column, (int64_t)a.count);
+            fill_block(s, oy, phases);
             fc_active_bytes->qdepthwise->tile[l->rows - 1](&a);
             for (size_t r = 0; s->table && r < a.rows; r++)
                 fc_active_table()(a.y + r * a.ldy, a.y_pixel, a.y + r * a.ldy, a.y_pixel, a.count, a.n, s->table);
         }
+    }
 }
 
 /* Groups of channels [g0, g1) of output rows [begin, end) of one image. */

@@ -11,7 +11,10 @@
  *   v_load_sums, v_store_sums (and _tail: lanes < n, touches no more)
  *   v_float_of(s)      sums as floats, rounded to nearest even
  *   v_sums_set1(i)     the same sum in all lanes
- *   v_widen_tail(p, n) lanes < n from bytes, the rest 0; touches p[0..n) only
+ *   v_less(p, n, v_point_of(z))   lanes < n from bytes, less z, as floats, |z| < 2^22; touches p[0..n) only
+ *   v_scaled(s, f, c)  (s - V_BIAS) * f as v_mul gives it, for |s - V_BIAS| < 2^22, f of 22 bits and c = -1.5 * 2^23 * f
+ *   v_whole(x)         x rounded to nearest even, + V_BIAS, for |x| < 2^22
+ *   v_bounded(s, v_bound(lo), v_bound(hi))   lo and hi rounded to nearest even bound s - V_BIAS
  *   v_byte_of(s, j)    byte j of each sum
  *   v_saturate(x, z)   x rounded to nearest even, plus z, brought into 0..255; x < 2^31, NaN gives 0
  *   v_join(a, b, c, d) a + b * 2^8 + c * 2^16 + d * 2^24, for sums in 0..255
@@ -20,6 +23,8 @@
  *                      below 1/2
  *   v_bytes            4 * V_LEN bytes      v_load_bytes(p, n), v_store_bytes(p, b, n): the first n <= 4 * V_LEN, touches no more
  *   v_pack_bytes(x, z) v_saturate of four vectors, one after the other
+ *   v_pack_near(x, z)  v_pack_bytes where |x| < 2^30
+ *   v_pack_nearer(x, v_zero_of(z))   v_pack_bytes where |x| < 2^15 - 2^8
  *   v_clamp_bytes(b, lo, hi)
  *   v_max_bytes(a, b)  v_no_bytes(): zeros
  *   v_interleave(r, q) lanes of four bytes, one of each r[0..4): q[0..4) have all bytes of r, in an order that v_pack_lanes undoes
@@ -48,7 +53,19 @@ static inline v_f32 v_float_of(v_i32 s) { return (float)s; }
 static inline v_i32 v_sums_set1(int32_t x) { return x; }
 
 static inline v_i32 v_sub_sums(v_i32 a, v_i32 b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
-static inline v_i32 v_widen_tail(const uint8_t *p, size_t n) { return n ? *p : 0; }
+typedef int32_t v_point, v_zero_point;
+static inline v_point v_point_of(int32_t z) { return z; }
+static inline v_zero_point v_zero_of(int32_t z) { return z; }
+static inline v_f32 v_less(const uint8_t *p, size_t n, v_point z) { return (float)((n ? *p : 0) - z); }
+#define V_BIAS 0
+static inline v_f32 v_scaled(v_i32 s, v_f32 f, v_f32 c) { (void)c; return (float)s * f; }
+static inline v_i32 v_whole(v_f32 x) { return (int32_t)((x + 0x1.8p23f) - 0x1.8p23f); }
+static inline v_f32 v_bound(float x) { return x; }
+static inline v_i32 v_bounded(v_i32 s, v_f32 lo, v_f32 hi)
+{
+    const float x = (float)s, above = x > lo ? x : lo;
+    return v_whole(above < hi ? above : hi);
+}
 static inline v_i32 v_byte_of(v_i32 s, int j) { return s >> (8 * j) & 255; }
 static inline v_i32 v_saturate(v_f32 x, int32_t z)
 {
@@ -95,6 +112,7 @@ static inline void v_interleave(const v_bytes r[4], v_i32 q[4])
         q[k] = v_join(r[0].of[k], r[1].of[k], r[2].of[k], r[3].of[k]);
 }
 static inline v_bytes v_pack_lanes(const v_f32 x[4], int32_t z) { return v_pack_bytes(x, z); }
+static inline v_bytes v_pack_nearer(const v_f32 x[4], v_zero_point z) { return v_pack_bytes(x, z); }
 static inline v_four v_fours_of(v_i32 s) { v_four f; memcpy(f.of, &s, 4); return f; }
 static inline v_bytes v_load_parts(const uint8_t *p, size_t d, int parts, size_t n) { (void)d, (void)parts; return v_load_bytes(p, n); }
 static inline v_quads v_keep_quads(v_quads b) { return b; }

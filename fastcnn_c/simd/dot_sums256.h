@@ -78,11 +78,20 @@ static inline void v_store_sums_tail(int32_t *p, v_i32 s, size_t n)     /* as v_
 static inline v_f32 v_float_of(v_i32 s) { return _mm256_cvtepi32_ps(s); }
 static inline v_i32 v_sums_set1(int32_t x) { return _mm256_set1_epi32(x); }
 static inline v_i32 v_sub_sums(v_i32 a, v_i32 b) { return _mm256_sub_epi32(a, b); }
-static inline v_i32 v_widen_tail(const uint8_t *p, size_t n)
+typedef v_i32 v_point;
+static inline v_point v_point_of(int32_t z) { return _mm256_set1_epi32(z); }
+static inline v_f32 v_less(const uint8_t *p, size_t n, v_point z)
 {
-    if (n == V_LEN)
-        return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
-    return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)v_few_bytes(p, n)));
+    const __m128i bytes = n == V_LEN ? _mm_loadl_epi64((const __m128i *)p) : _mm_cvtsi64_si128((long long)v_few_bytes(p, n));
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_cvtepu8_epi32(bytes), z));
+}
+#define V_BIAS 0x4b400000
+static inline v_f32 v_scaled(v_i32 s, v_f32 f, v_f32 c) { return _mm256_fmadd_ps(_mm256_castsi256_ps(s), f, c); }
+static inline v_i32 v_whole(v_f32 x) { return _mm256_castps_si256(_mm256_add_ps(x, _mm256_set1_ps(0x1.8p23f))); }
+static inline v_f32 v_bound(float x) { return _mm256_set1_ps(x + 0x1.8p23f); }
+static inline v_i32 v_bounded(v_i32 s, v_f32 lo, v_f32 hi)
+{
+    return _mm256_castps_si256(_mm256_min_ps(_mm256_max_ps(_mm256_castsi256_ps(s), lo), hi));
 }
 static inline v_i32 v_byte_of(v_i32 s, int j) { return _mm256_and_si256(_mm256_srli_epi32(s, 8 * j), _mm256_set1_epi32(255)); }
 static inline v_i32 v_saturate(v_f32 x, int32_t z)
@@ -130,6 +139,18 @@ static inline v_bytes v_pack_lanes(const v_f32 x[4], int32_t z)
 static inline v_bytes v_pack_bytes(const v_f32 x[4], int32_t z)
 {
     return _mm256_permutevar8x32_epi32(v_pack_lanes(x, z), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+typedef struct v_zero_point { __m256i of; int any; } v_zero_point;
+static inline v_zero_point v_zero_of(int32_t z) { return (v_zero_point){_mm256_set1_epi16((short)z), z != 0}; }
+static inline v_bytes v_pack_nearer(const v_f32 x[4], v_zero_point z)
+{
+    __m256i low = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
+    __m256i high = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
+    if (z.any) {
+        low = _mm256_add_epi16(low, z.of);
+        high = _mm256_add_epi16(high, z.of);
+    }
+    return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 static inline v_bytes v_clamp_bytes(v_bytes b, int32_t lo, int32_t hi)
 {

@@ -9,11 +9,28 @@ static inline void v_store_sums_tail(int32_t *p, v_i32 s, size_t n) { _mm512_mas
 static inline v_f32 v_float_of(v_i32 s) { return _mm512_cvtepi32_ps(s); }
 static inline v_i32 v_sums_set1(int32_t x) { return _mm512_set1_epi32(x); }
 static inline v_i32 v_sub_sums(v_i32 a, v_i32 b) { return _mm512_sub_epi32(a, b); }
-static inline v_i32 v_widen_tail(const uint8_t *p, size_t n)
+/* One shuffle puts the bytes where 2^23 + byte has them in its bits. of: 2^23 + z; spread: where they are, for the compiler to keep. */
+typedef struct v_point { __m512 of; __mmask64 spread; } v_point;
+static inline v_point v_point_of(int32_t z)
 {
-    if (n == V_LEN)
-        return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
-    return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(v_lanes_below(n), p));
+    v_point point = {_mm512_set1_ps(0x1p23f + (float)z), 0x1111111111111111};
+    __asm__("" : "+k"(point.spread));
+    return point;
+}
+static inline v_f32 v_less(const uint8_t *p, size_t n, v_point z)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m128i bytes = n == V_LEN ? _mm_loadu_si128((const __m128i *)p) : _mm_maskz_loadu_epi8(v_lanes_below(n), p);
+    const __m512i bits = _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4b000000), z.spread, _mm512_broadcast_i32x4(bytes), lane);
+    return _mm512_sub_ps(_mm512_castsi512_ps(bits), z.of);
+}
+#define V_BIAS 0x4b400000
+static inline v_f32 v_scaled(v_i32 s, v_f32 f, v_f32 c) { return _mm512_fmadd_ps(_mm512_castsi512_ps(s), f, c); }
+static inline v_i32 v_whole(v_f32 x) { return _mm512_castps_si512(_mm512_add_ps(x, _mm512_set1_ps(0x1.8p23f))); }
+static inline v_f32 v_bound(float x) { return _mm512_set1_ps(x + 0x1.8p23f); }
+static inline v_i32 v_bounded(v_i32 s, v_f32 lo, v_f32 hi)
+{
+    return _mm512_castps_si512(_mm512_min_ps(_mm512_max_ps(_mm512_castsi512_ps(s), lo), hi));
 }
 static inline v_i32 v_byte_of(v_i32 s, int j) { return _mm512_and_si512(_mm512_srli_epi32(s, (unsigned)(8 * j)), _mm512_set1_epi32(255)); }
 static inline v_i32 v_saturate(v_f32 x, int32_t z)
@@ -67,6 +84,18 @@ static inline v_bytes v_pack_near(const v_f32 x[4], int32_t z)
     const __m512i zero = _mm512_set1_epi32(z);
     const __m512i low = _mm512_packs_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(x[0]), zero), _mm512_add_epi32(_mm512_cvtps_epi32(x[1]), zero));
     const __m512i high = _mm512_packs_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(x[2]), zero), _mm512_add_epi32(_mm512_cvtps_epi32(x[3]), zero));
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), _mm512_packus_epi16(low, high));
+}
+typedef struct v_zero_point { __m512i of; int any; } v_zero_point;
+static inline v_zero_point v_zero_of(int32_t z) { return (v_zero_point){_mm512_set1_epi16((short)z), z != 0}; }
+static inline v_bytes v_pack_nearer(const v_f32 x[4], v_zero_point z)
+{
+    __m512i low = _mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
+    __m512i high = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
+    if (z.any) {
+        low = _mm512_add_epi16(low, z.of);
+        high = _mm512_add_epi16(high, z.of);
+    }
     return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), _mm512_packus_epi16(low, high));
 }
 /* Half k of the bytes. */

@@ -17,6 +17,7 @@ from fastcnn.ops.convolution.conv_emit import place
 from fastcnn.ops.window import Window
 
 BIAS, FACTOR, RESIDUAL, TABLE = 2, 3, 4, 5         # inputs of a product
+BYTE = 255
 TO = {"int32": 0, "float": 1, "uint8": 2}           # FC_Q_SUMS, FC_Q_FLOATS, FC_Q_BYTES
 
 
@@ -57,7 +58,7 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
         only = {field: epilogue[field] for field in ("x_zero", "lo", "hi", "zero")}
         low.emit(picked.kind, [*operands, table], picked.shape.macs, **fields, **only)
     else:
-        more = [residual, table, _row_sums(low, w, name, problem)]
+        more = [residual, table, _row_sums(low, w, name, problem), _largest(low, w, name)]
         low.emit(picked.kind, [*operands, *more], picked.shape.macs, **fields, **place("r", residual), **epilogue)
 
 
@@ -65,7 +66,7 @@ def _epilogue(attrs: Mapping[str, Any]) -> dict[str, float]:
     """Step fields of what happens to the sums: limits are counted from zero points there."""
     zero, own = attrs["y_zero"], attrs.get("first_zero", 0)
     return {"x_zero": attrs["x_zero"], "to": TO[attrs["to"]],
-            "own_factor": attrs.get("first_factor", 0.0), "own_lo": float(attrs.get("first_lo", 0) - own),
+            "own_factor": float(short(attrs.get("first_factor", 0.0))), "own_lo": float(attrs.get("first_lo", 0) - own),
             "own_hi": float(attrs.get("first_hi", 0) - own), "r_factor": attrs.get("r_factor", 0.0), "r_zero": attrs.get("r_zero", 0),
             "lo": float(attrs["lo"] - zero), "hi": float(attrs["hi"] - zero), "zero": zero}
 
@@ -94,7 +95,27 @@ def _row_sums(low: Lowering, w: np.ndarray, name: str, problem: Problem) -> Tens
     return low.packed((name, "row sums"), make)
 
 
+def _largest(low: Lowering, w: np.ndarray, name: str) -> Tensor:
+    """A bound of the magnitude of all sums: of bytes that are 255 wherever weights have one sign."""
+    zero = low.node.attrs["x_zero"]
+
+    def make() -> np.ndarray:
+        low.contents(1)
+        wide = w.reshape(w.shape[0], -1).astype(np.int64)
+        bias = low.args.values[BIAS] if low.args.has(BIAS) else 0
+        offset = np.asarray(bias, np.int64) - zero * wide.sum(1)
+        most = np.maximum(np.abs(offset + BYTE * np.maximum(wide, 0).sum(1)), np.abs(offset + BYTE * np.minimum(wide, 0).sum(1)))
+        return np.array([min(int(most.max(initial=0)), np.iinfo(np.int32).max)], np.int32)
+    return low.packed((name, low.node.input(BIAS), "largest", zero), make)
+
+
 def factor_of(low: Lowering) -> Tensor:
     """The factor of each output channel's sums."""
     factor = low.args.constant(FACTOR)
-    return low.packed((low.node.input(FACTOR), "factor"), lambda: np.ascontiguousarray(factor, F32))
+    return low.packed((low.node.input(FACTOR), "factor"), lambda: np.ascontiguousarray(short(factor)))
+
+
+def short(factor: np.ndarray | float) -> np.ndarray:
+    """The nearest floats of 22 bits, 2^-22 off at most: fc_qgemm_args of bytes.h says what these make cheaper."""
+    bits = np.asarray(factor, F32).reshape(-1).view(np.int32)
+    return ((bits + 2) & ~3).view(F32).reshape(np.shape(factor))

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "copy_short.h"
 #include "kernels/kernels.h"
 #include "requantise.h"
 #include "team.h"
@@ -38,6 +39,7 @@ typedef struct qconv_run {
     int skips;                        /* kernel rows in padding are left out */
     void (*turns)(const fc_qgemm_args *args, size_t pairs);   /* NULL: tiles by themselves */
     int bounded;                      /* nothing is so large that it has to be bounded before it is rounded to a byte */
+    int near;                         /* tiles have shifts (fc_qgemm_args) */
     uint32_t shape;                   /* of tile registers */
 } qconv_run;
 
@@ -100,43 +102,6 @@ static void fill_padding(const qconv_run *c, int64_t at, int64_t n)
         memset(c->band + at, (int)c->p.x_zero, (size_t)n);
     for (int64_t i = 0; c->wide && i < n; i++)
         wide[i] = (uint16_t)c->p.x_zero;
-}
-
-static inline __attribute__((always_inline)) void copy_chunks(uint8_t *to, const uint8_t *from, int64_t count, int64_t step, int64_t n, int64_t chunk)
-{
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t j = 0; j < n; j += chunk)
-            memcpy(to + i * n + j, from + i * step + j, (size_t)chunk);
-}
-
-/* Fewer than 16 bytes each time: 16 are copied, of which the next time overwrites those that are too many, as long as there are so many. */
-static void copy_overlapping(uint8_t *to, const uint8_t *from, int64_t count, int64_t step, int64_t n)
-{
-    const int64_t whole = fc_max(count - fc_ceil_div(16, n), 0);
-    for (int64_t i = 0; i < whole; i++)
-        memcpy(to + i * n, from + i * step, 16);
-    for (int64_t i = whole; i < count; i++)
-        memcpy(to + i * n, from + i * step, (size_t)n);
-}
-
-/* `count` times n bytes, `step` apart in memory, one after the other: without a call for each where n is what groups have, or depths of a volume. */
-static void copy_short(uint8_t *to, const uint8_t *from, int64_t count, int64_t step, int64_t n)
-{
-    if (n == 4)
-        copy_chunks(to, from, count, step, 4, 4);
-    else if (n == 8)
-        copy_chunks(to, from, count, step, 8, 8);
-    else if (n == 16)
-        copy_chunks(to, from, count, step, 16, 16);
-    else if (n % 16 == 0 && n <= 256)
-        copy_chunks(to, from, count, step, n, 16);
-    else if (n % 8 == 0 && n <= 64)
-        copy_chunks(to, from, count, step, n, 8);
-    else if (n < 16)
-        copy_overlapping(to, from, count, step, n);
-    else
-        for (int64_t i = 0; i < count; i++)
-            memcpy(to + i * n, from + i * step, (size_t)n);
 }
 
 /* One group of `count` pixels that are x_pixel bytes apart. */
@@ -277,21 +242,36 @@ static void ask_for_next(const qconv_run *c, fc_qgemm_args *panel, int64_t chann
     panel->prefetch_step = (size_t)fc_ceil_div(fc_ceil_div(channels, v) * v * WORD, tiles);
 }
 
+/* A panel's offsets and factors, from `column` of all on. start, shift: room for nr of each. */
+static void set_channels(const qconv_run *c, fc_qgemm_args *panel, int64_t column, int32_t *start, float *shift)
+{
+    panel->offset = c->offset + column;
+    panel->factor = c->factor + column;
+    if (!c->near)
+        return;
+    for (size_t j = 0; j < panel->n; j++) {
+        start[j] = panel->offset[j] + fc_active_bytes->qgemm->bias;
+        shift[j] = FC_SHIFT_OF(panel->factor[j]);
+    }
+    panel->offset = start;
+    panel->shift = shift;
+}
+
 /* Rows [oy0, oy1) of one image times panels [q0, q1) of each group; a belongs to row oy0. */
 static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0, int64_t oy1, int64_t q0, int64_t q1)
 {
     const fc_qconv *p = &c->p;
     const int64_t v = fc_active->vector_length, nr = p->nv * v, k = c->count * c->words;
     const int64_t packed = fc_ceil_div(p->oc, v) * v * k * WORD;
-    int32_t offset[FC_GEMM_MAX_NV * FC_MAX_VECTOR];
+    int32_t offset[FC_GEMM_MAX_NV * FC_MAX_VECTOR], start[FC_GEMM_MAX_NV * FC_MAX_VECTOR];
+    float shift[FC_GEMM_MAX_NV * FC_MAX_VECTOR];
     fc_qgemm_args panel = args_of(c), part;
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t i = q0; i < q1; i++) {
             const int64_t column = g * p->oc + i * nr;
             panel.n = (size_t)fc_min(nr, p->oc - i * nr);
             panel.b = c->w + g * packed + i * nr * k * WORD;
-            panel.offset = c->offset + column;
-            panel.factor = c->factor + column;
+            set_channels(c, &panel, column, start, shift);
             ask_for_next(c, &panel, i + 1 < q1 ? fc_min(nr, p->oc - (i + 1) * nr) : 0, oy1 - oy0);
             if (c->wide) {
                 c->wide->weights(c->panel, panel.b, (size_t)k, (size_t)fc_ceil_div((int64_t)panel.n, v));
@@ -372,14 +352,27 @@ static void set_operands(qconv_run *c, const fc_team *team)
     c->panel = (int16_t *)(void *)(c->band + band_bytes(p));
 }
 
+/* Whether nothing is so large, and no factor so long, that tiles could not have shifts. */
+static int is_near(const qconv_run *c, fc_factors factors, int64_t largest_sum)
+{
+    const fc_qconv *p = &c->p;
+    const int own = p->own_factor != 0.0f;
+    const float sums = (float)largest_sum * factors.most, most_own = fmaxf(fabsf(p->own_lo), fabsf(p->own_hi)) * fabsf(p->own_factor);
+    const float most = (own ? most_own : sums) + (c->residual ? 512.0f * fabsf(p->r_factor) : 0.0f);
+    return p->to == FC_Q_BYTES && (c->residual || !own) && factors.are_short && fc_look_at(&p->own_factor, 1).are_short &&
+           largest_sum < FC_Q_NEAR_SUM && sums < FC_Q_NEAR && most < FC_Q_NEAR;
+}
+
 fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
 {
     const fc_qconv *p = params;
     qconv_run c = {.p = *p, .y = t[0], .x = t[1], .w = t[2], .offset = t[3], .factor = t[4], .residual = t[5], .table = t[6],
                    .row_sums = t[7], .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
     set_operands(&c, team);
+    const fc_factors factors = fc_look_at(c.factor, p->groups * p->oc);
     c.bounded = (!c.residual || fabsf(p->r_factor) < MOST_FACTOR) &&
-                (p->own_factor != 0.0f ? fabsf(p->own_factor) < MOST_FACTOR : fc_is_bounded(c.factor, p->groups * p->oc));
+                (p->own_factor != 0.0f ? fabsf(p->own_factor) < MOST_FACTOR : factors.most < FC_BOUNDED);
+    c.near = t[8] && is_near(&c, factors, *(const int32_t *)t[8]);
     c.skips = p->kh > 1 && (p->x_zero == 0 || c.row_sums);
     c.apart = p->y_pixel >= FAR_PIXEL && p->kh * p->kw * p->ic >= LONG_TILE;
     c.turns = p->turns && c.bounded && !c.apart && p->to == FC_Q_BYTES ? fc_active_bytes->qgemm->turns : NULL;

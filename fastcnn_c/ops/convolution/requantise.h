@@ -11,16 +11,34 @@
 static inline int32_t fc_byte_lo(float lo, int64_t zero) { return (int32_t)fmaxf(0.0f, nearbyintf(lo) + (float)zero); }
 static inline int32_t fc_byte_hi(float hi, int64_t zero) { return (int32_t)fminf(255.0f, nearbyintf(hi) + (float)zero); }
 
-/* Whether 32-bit sums times these factors stay below 2^29: a factor below 1/4 has smaller bits than 1/4, infinities and NaN have larger ones. */
-static inline int fc_is_bounded(const float *factor, int64_t n)
+/* Factors below this times 32-bit sums stay below 2^29. */
+#define FC_BOUNDED 0.25f
+
+/* most: the largest magnitude, by the bits, whose order is that of magnitudes; not a number where one is none. are_short: none has more than 22
+ * bits, so that 1.5 * 2^23 times each is a float. */
+typedef struct fc_factors {
+    float most;
+    int are_short;
+} fc_factors;
+
+static inline fc_factors fc_look_at(const float *factor, int64_t n)
 {
-    uint32_t above = 0;
+    int32_t most = 0, low = 0;
+    fc_factors found;
     for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
+        int32_t bits;
         memcpy(&bits, factor + i, sizeof bits);
-        above |= (bits & 0x7fffffffu) >= 0x3e800000u;
+        low |= bits;
+        bits &= 0x7fffffff;
+        most = bits > most ? bits : most;
     }
-    return !above;
+    memcpy(&found.most, &most, sizeof most);
+    found.are_short = !(low & 3);
+    return found;
 }
+
+static inline int fc_is_bounded(const float *factor, int64_t n) { return fc_look_at(factor, n).most < FC_BOUNDED; }
+
+#define FC_SHIFT_OF(factor) (-0x1.8p23f * (factor))
 
 #endif

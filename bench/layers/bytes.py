@@ -24,6 +24,8 @@ from fastcnn.machine.clock import least_seconds, step
 from fastcnn.tune.trial import Trial
 
 BYTES = 2                       # FC_Q_BYTES of kernels.h
+FACTOR = 2.0 ** -13             # of sums
+LINE = 64
 # Side of the output, ic, oc, kernel: of ResNet-50, MobileNetV2, VGG-16.
 DENSE = [(56, 64, 64, 1), (56, 64, 256, 1), (56, 256, 64, 1), (28, 128, 512, 1), (28, 512, 128, 1), (14, 256, 1024, 1), (14, 1024, 256, 1),
          (7, 512, 2048, 1), (7, 2048, 512, 1), (112, 16, 96, 1), (56, 24, 144, 1), (56, 144, 24, 1), (28, 32, 192, 1), (28, 192, 32, 1),
@@ -106,11 +108,12 @@ def qconv(shape: ConvShape, added: bool, own: bool, still: bool = False) -> Run:
     rng, picked = np.random.default_rng(0), choose(Problem(shape, own_places(shape), 1))
     x, y = maps(shape)
     w, offset = rng.integers(-127, 128, (shape.oc, shape.ic, shape.kh, shape.kw), np.int8), np.zeros(shape.oc, np.int32)
-    residual = rng.integers(0, 256, y.size, np.uint8) if added else None
+    residual = on_lines(rng.integers(0, 256, y.size, np.uint8)) if added else None
     fields = {**shape.window, **places(shape, still), **picked.fields, "x_zero": 3, "to": BYTES, "r_factor": 0.5, "r_zero": 7, "zero": 5,
-              "own_factor": 0.7 if own else 0.0, "own_lo": -5.0, "own_hi": 250.0, "lo": -5.0, "hi": 250.0}
-    return step("qconv", (y, x, pack(picked, w), offset, np.full(shape.oc, 1e-4, np.float32), residual, None,
-                          w.sum((1, 3), dtype=np.int32).T.copy()), fields)
+              "own_factor": 0.75 if own else 0.0, "own_lo": -5.0, "own_hi": 250.0, "lo": -5.0, "hi": 250.0}
+    largest = np.array([255 * max(abs(side.sum((1, 2, 3))).max() for side in (np.maximum(w, 0), np.minimum(w, 0)))], np.int32)
+    return step("qconv", (y, x, pack(picked, w), offset, np.full(shape.oc, FACTOR, np.float32), residual, None,
+                          w.sum((1, 3), dtype=np.int32).T.copy(), largest), fields)
 
 
 def qdepthwise(shape: ConvShape) -> Run:
@@ -118,7 +121,7 @@ def qdepthwise(shape: ConvShape) -> Run:
     x, y = maps(shape)
     w = rng.integers(-127, 128, (shape.groups, 1, shape.kh, shape.kw), np.int8)
     fields = {**shape.window, **places(shape, names="xy"), **picked.fields, "x_zero": 3, "zero": 5, "lo": -5.0, "hi": 250.0}
-    offset, factor = np.zeros(shape.groups, np.int32), np.full(shape.groups, 1e-2, np.float32)
+    offset, factor = np.zeros(shape.groups, np.int32), np.full(shape.groups, FACTOR, np.float32)
     return step("qdepthwise", (y, x, pack(picked, w), offset, factor, None), fields)
 
 
@@ -127,7 +130,7 @@ def floating(shape: ConvShape) -> Run:
     shape = replace(shape, arithmetic=FLOAT32)
     problem = Problem(shape, own_places(shape), 1)
     picked, rng = choose(problem), np.random.default_rng(0)
-    x, y = (each.astype(np.float32) for each in maps(shape))
+    x, y = (on_lines(each.astype(np.float32)) for each in maps(shape))
     weights = pack(picked, rng.random((shape.groups, 1, shape.kh, shape.kw), np.float32))
     trial, workspace = Trial(problem, picked, (y, x, np.zeros(shape.groups, np.float32), None), weights), _native.Workspace()
     return lambda: trial.run(workspace)
@@ -136,7 +139,16 @@ def floating(shape: ConvShape) -> Run:
 def maps(shape: ConvShape) -> tuple[np.ndarray, np.ndarray]:
     """x, random bytes, and room for y. A tile may read 3 bytes after the last pixel of x."""
     x, y = (span(extents, strides) for extents, strides in zip((shape.x_extents, shape.y_extents), own_places(shape)))
-    return np.random.default_rng(0).integers(0, 256, x + 3, np.uint8), np.zeros(y, np.uint8)
+    return on_lines(np.random.default_rng(0).integers(0, 256, x + 3, np.uint8)), on_lines(np.zeros(y, np.uint8))
+
+
+def on_lines(values: np.ndarray) -> np.ndarray:
+    """A copy that begins on a cache line, as tensors of a network do."""
+    room = np.zeros(values.nbytes + LINE, np.uint8)
+    at = -room.ctypes.data % LINE
+    copy = room[at:at + values.nbytes].view(values.dtype)
+    copy[:] = values
+    return copy
 
 
 def places(shape: ConvShape, still: bool = False, names: str = "xyr") -> dict[str, int]:

@@ -45,7 +45,7 @@
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(block) I(split_columns) \
     I(x_half) I(y_half) I(r_half) I(y_gap) I(scaled)
 /* y, x (uint8), w (int8, packed), offset (int32 [groups*oc]), factor (float [groups*oc]), residual? (uint8), table? [256], row sums? (int32
- * [kh][groups*oc]), largest? (int32 [1]: no |s| is larger; makes results of such sums and short factors cheaper, no different) ; convolution of 8-bit values: for each output channel s = offset + sum of x * w, exact, and f = s * factor. Where own_factor is not 0, the result is a quantised one of
+ * [kh][groups*oc]), largest? (int32 [1]: no |s| is larger; makes results that 16 bits hold cheaper, no different) ; convolution of 8-bit values: for each output channel s = offset + sum of x * w, exact, and f = s * factor. Where own_factor is not 0, the result is a quantised one of
  * its own first: f = round(min(max(f, own_lo), own_hi)) * own_factor. Where there is a residual: f += (residual - r_zero) * r_factor. Then y = s (to
  * FC_Q_SUMS, int32), min(max(f, lo), hi) (FC_Q_FLOATS), or round(f) + zero brought into round(lo) + zero .. round(hi) + zero and 0..255, and looked
  * up in the table (FC_Q_BYTES). f is made in float32, each operation by itself; round: to nearest even.

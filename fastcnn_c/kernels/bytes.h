@@ -19,17 +19,15 @@
  *   b     signed bytes, packed: words of ldb = nv*V_LEN quads
  *   f is made operation by operation in float32, so that it is the same at every instruction set; round: to nearest even
  *
- * shift, where there is one: bytes are made, |s| < FC_Q_NEAR_SUM, |f| < FC_Q_NEAR (16 bits hold it and a zero point), factor and own_factor have 22
- * bits, and there is no own_factor without a residual. Then a sum that begins at the bits of 1.5 * 2^23 is the bits of the float 1.5 * 2^23 + s,
- * and one FMA with shift[j] = -1.5 * 2^23 * factor[j], which is exact, gives s * factor[j], rounded once. So offset[j] is `bias` more than above:
- * those bits, or 0 at a level without FMA.
+ * near: bytes are made, |f| < FC_Q_NEAR before and after every operation (16 bits hold it and a zero point), and there is no own_factor without a
+ * residual. Nothing has to be bounded then that the model does not bound, and zero points are added to 16 bits.
  *
  * turns: `pairs` times two tiles of FC_TURNS_MR rows and FC_TURNS_NV whole vectors, one after the other in memory, to bytes; bounded
  * Registers: mr*nv sums + nv quads + 1 four, where the CPU has dot products; the double of quads and fours where not.
  */
 enum { FC_QGEMM_MAX_MR = 16, FC_TURNS_MR = 6, FC_TURNS_NV = 2 };
 enum { FC_Q_SUMS, FC_Q_FLOATS, FC_Q_BYTES };
-enum { FC_Q_NEAR_SUM = 1 << 22, FC_Q_NEAR = (1 << 15) - (1 << 8) };
+enum { FC_Q_NEAR = (1 << 15) - (1 << 8) };
 
 typedef struct fc_qgemm_args {
     void *c;
@@ -41,7 +39,7 @@ typedef struct fc_qgemm_args {
     const int8_t *b;
     size_t n;
     const int32_t *offset;
-    const float *factor, *shift;        /* shift: or NULL */
+    const float *factor;
     float own_factor, own_lo, own_hi;
     const uint8_t *residual;    /* or NULL */
     size_t ldr;
@@ -49,7 +47,7 @@ typedef struct fc_qgemm_args {
     int32_t r_zero;
     float lo, hi;
     int32_t zero, byte_lo, byte_hi;
-    int to, bounded;            /* bounded: |f| < 2^30 */
+    int to, bounded, near;      /* bounded: |f| < 2^30 */
     const char *prefetch;       /* or NULL: memory needed next; each word of k asks for the line here and goes prefetch_step bytes on */
     size_t prefetch_step;
     uint32_t *shape;            /* what a level with tile registers has set them up for, kept here through a step; 0 at its beginning */
@@ -60,7 +58,6 @@ typedef void (*fc_qgemm_kernel)(const fc_qgemm_args *args);
 typedef struct fc_qgemm_kernels {
     fc_qgemm_kernel tile[FC_GEMM_MAX_NV + 1][FC_QGEMM_MAX_MR + 1];  /* [nv][mr], NULL where the registers do not suffice */
     int max_mr[FC_GEMM_MAX_NV + 1];
-    int32_t bias;               /* of offsets, where a tile has shifts */
     void (*turns)(const fc_qgemm_args *args, size_t pairs);         /* or NULL */
     void (*release)(void);      /* gives tile registers back after the last tile of a step; NULL where there are none */
 } fc_qgemm_kernels;

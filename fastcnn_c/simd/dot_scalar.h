@@ -12,9 +12,9 @@
  *   v_float_of(s)      sums as floats, rounded to nearest even
  *   v_sums_set1(i)     the same sum in all lanes
  *   v_less(p, n, v_point_of(z))   lanes < n from bytes, less z, as floats, |z| < 2^22; touches p[0..n) only
- *   v_scaled(s, f, c)  (s - V_BIAS) * f as v_mul gives it, for |s - V_BIAS| < 2^22, f of 22 bits and c = -1.5 * 2^23 * f
- *   v_whole(x)         x rounded to nearest even, + V_BIAS, for |x| < 2^22
- *   v_bounded(s, v_bound(lo), v_bound(hi))   lo and hi rounded to nearest even bound s - V_BIAS
+ *   v_whole(x)         x rounded to nearest even, for |x| < 2^22, in a form of the level's own: the bits of 1.5 * 2^23 + x where there are vectors
+ *   v_bounded(s, v_bound(lo), v_bound(hi))   lo and hi rounded to nearest even bound such a number
+ *   v_float_of_whole(s)   such a number as a float
  *   v_byte_of(s, j)    byte j of each sum
  *   v_saturate(x, z)   x rounded to nearest even, plus z, brought into 0..255; x < 2^31, NaN gives 0
  *   v_join(a, b, c, d) a + b * 2^8 + c * 2^16 + d * 2^24, for sums in 0..255
@@ -57,8 +57,7 @@ typedef int32_t v_point, v_zero_point;
 static inline v_point v_point_of(int32_t z) { return z; }
 static inline v_zero_point v_zero_of(int32_t z) { return z; }
 static inline v_f32 v_less(const uint8_t *p, size_t n, v_point z) { return (float)((n ? *p : 0) - z); }
-#define V_BIAS 0
-static inline v_f32 v_scaled(v_i32 s, v_f32 f, v_f32 c) { (void)c; return (float)s * f; }
+static inline v_f32 v_float_of_whole(v_i32 s) { return (float)s; }
 static inline v_i32 v_whole(v_f32 x) { return (int32_t)((x + 0x1.8p23f) - 0x1.8p23f); }
 static inline v_f32 v_bound(float x) { return x; }
 static inline v_i32 v_bounded(v_i32 s, v_f32 lo, v_f32 hi)

@@ -85,8 +85,7 @@ static inline v_f32 v_less(const uint8_t *p, size_t n, v_point z)
     const __m128i bytes = n == V_LEN ? _mm_loadl_epi64((const __m128i *)p) : _mm_cvtsi64_si128((long long)v_few_bytes(p, n));
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_cvtepu8_epi32(bytes), z));
 }
-#define V_BIAS 0x4b400000
-static inline v_f32 v_scaled(v_i32 s, v_f32 f, v_f32 c) { return _mm256_fmadd_ps(_mm256_castsi256_ps(s), f, c); }
+static inline v_f32 v_float_of_whole(v_i32 s) { return _mm256_sub_ps(_mm256_castsi256_ps(s), _mm256_set1_ps(0x1.8p23f)); }
 static inline v_i32 v_whole(v_f32 x) { return _mm256_castps_si256(_mm256_add_ps(x, _mm256_set1_ps(0x1.8p23f))); }
 static inline v_f32 v_bound(float x) { return _mm256_set1_ps(x + 0x1.8p23f); }
 static inline v_i32 v_bounded(v_i32 s, v_f32 lo, v_f32 hi)

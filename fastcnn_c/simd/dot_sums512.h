@@ -24,8 +24,7 @@ static inline v_f32 v_less(const uint8_t *p, size_t n, v_point z)
     const __m512i bits = _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4b000000), z.spread, _mm512_broadcast_i32x4(bytes), lane);
     return _mm512_sub_ps(_mm512_castsi512_ps(bits), z.of);
 }
-#define V_BIAS 0x4b400000
-static inline v_f32 v_scaled(v_i32 s, v_f32 f, v_f32 c) { return _mm512_fmadd_ps(_mm512_castsi512_ps(s), f, c); }
+static inline v_f32 v_float_of_whole(v_i32 s) { return _mm512_sub_ps(_mm512_castsi512_ps(s), _mm512_set1_ps(0x1.8p23f)); }
 static inline v_i32 v_whole(v_f32 x) { return _mm512_castps_si512(_mm512_add_ps(x, _mm512_set1_ps(0x1.8p23f))); }
 static inline v_f32 v_bound(float x) { return _mm512_set1_ps(x + 0x1.8p23f); }
 static inline v_i32 v_bounded(v_i32 s, v_f32 lo, v_f32 hi)

@@ -66,7 +66,7 @@ def _epilogue(attrs: Mapping[str, Any]) -> dict[str, float]:
     """Step fields of what happens to the sums: limits are counted from zero points there."""
     zero, own = attrs["y_zero"], attrs.get("first_zero", 0)
     return {"x_zero": attrs["x_zero"], "to": TO[attrs["to"]],
-            "own_factor": float(short(attrs.get("first_factor", 0.0))), "own_lo": float(attrs.get("first_lo", 0) - own),
+            "own_factor": attrs.get("first_factor", 0.0), "own_lo": float(attrs.get("first_lo", 0) - own),
             "own_hi": float(attrs.get("first_hi", 0) - own), "r_factor": attrs.get("r_factor", 0.0), "r_zero": attrs.get("r_zero", 0),
             "lo": float(attrs["lo"] - zero), "hi": float(attrs["hi"] - zero), "zero": zero}
 
@@ -112,10 +112,4 @@ def _largest(low: Lowering, w: np.ndarray, name: str) -> Tensor:
 def factor_of(low: Lowering) -> Tensor:
     """The factor of each output channel's sums."""
     factor = low.args.constant(FACTOR)
-    return low.packed((low.node.input(FACTOR), "factor"), lambda: np.ascontiguousarray(short(factor)))
-
-
-def short(factor: np.ndarray | float) -> np.ndarray:
-    """The nearest floats of 22 bits, 2^-22 off at most: fc_qgemm_args of bytes.h says what these make cheaper."""
-    bits = np.asarray(factor, F32).reshape(-1).view(np.int32)
-    return ((bits + 2) & ~3).view(F32).reshape(np.shape(factor))
+    return low.packed((low.node.input(FACTOR), "factor"), lambda: np.ascontiguousarray(factor, F32))

@@ -39,7 +39,7 @@ typedef struct qconv_run {
     int skips;                        /* kernel rows in padding are left out */
     void (*turns)(const fc_qgemm_args *args, size_t pairs);   /* NULL: tiles by themselves */
     int bounded;                      /* nothing is so large that it has to be bounded before it is rounded to a byte */
-    int near;                         /* tiles have shifts (fc_qgemm_args) */
+    int near;                         /* as of fc_qgemm_args */
     uint32_t shape;                   /* of tile registers */
 } qconv_run;
 
@@ -145,7 +145,7 @@ static fc_qgemm_args args_of(qconv_run *c)
                            .words = (size_t)c->words, .own_factor = p->own_factor, .own_lo = p->own_lo, .own_hi = p->own_hi,
                            .ldr = (size_t)p->r_pixel, .r_factor = p->r_factor, .r_zero = (int32_t)p->r_zero, .lo = p->lo, .hi = p->hi,
                            .zero = (int32_t)p->zero, .byte_lo = fc_byte_lo(p->lo, p->zero), .byte_hi = fc_byte_hi(p->hi, p->zero),
-                           .to = (int)p->to, .bounded = c->bounded, .shape = &c->shape};
+                           .to = (int)p->to, .bounded = c->bounded, .near = c->near, .shape = &c->shape};
 }
 
 /* Asks for what a long tile of `rows` pixels from x0 on reads and writes at its end: pixels so far apart lie in lines that no prefetcher foresees. */
@@ -242,36 +242,21 @@ static void ask_for_next(const qconv_run *c, fc_qgemm_args *panel, int64_t chann
     panel->prefetch_step = (size_t)fc_ceil_div(fc_ceil_div(channels, v) * v * WORD, tiles);
 }
 
-/* A panel's offsets and factors, from `column` of all on. start, shift: room for nr of each. */
-static void set_channels(const qconv_run *c, fc_qgemm_args *panel, int64_t column, int32_t *start, float *shift)
-{
-    panel->offset = c->offset + column;
-    panel->factor = c->factor + column;
-    if (!c->near)
-        return;
-    for (size_t j = 0; j < panel->n; j++) {
-        start[j] = panel->offset[j] + fc_active_bytes->qgemm->bias;
-        shift[j] = FC_SHIFT_OF(panel->factor[j]);
-    }
-    panel->offset = start;
-    panel->shift = shift;
-}
-
 /* Rows [oy0, oy1) of one image times panels [q0, q1) of each group; a belongs to row oy0. */
 static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0, int64_t oy1, int64_t q0, int64_t q1)
 {
     const fc_qconv *p = &c->p;
     const int64_t v = fc_active->vector_length, nr = p->nv * v, k = c->count * c->words;
     const int64_t packed = fc_ceil_div(p->oc, v) * v * k * WORD;
-    int32_t offset[FC_GEMM_MAX_NV * FC_MAX_VECTOR], start[FC_GEMM_MAX_NV * FC_MAX_VECTOR];
-    float shift[FC_GEMM_MAX_NV * FC_MAX_VECTOR];
+    int32_t offset[FC_GEMM_MAX_NV * FC_MAX_VECTOR];
     fc_qgemm_args panel = args_of(c), part;
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t i = q0; i < q1; i++) {
             const int64_t column = g * p->oc + i * nr;
             panel.n = (size_t)fc_min(nr, p->oc - i * nr);
             panel.b = c->w + g * packed + i * nr * k * WORD;
-            set_channels(c, &panel, column, start, shift);
+            panel.offset = c->offset + column;
+            panel.factor = c->factor + column;
             ask_for_next(c, &panel, i + 1 < q1 ? fc_min(nr, p->oc - (i + 1) * nr) : 0, oy1 - oy0);
             if (c->wide) {
                 c->wide->weights(c->panel, panel.b, (size_t)k, (size_t)fc_ceil_div((int64_t)panel.n, v));
@@ -352,15 +337,14 @@ static void set_operands(qconv_run *c, const fc_team *team)
     c->panel = (int16_t *)(void *)(c->band + band_bytes(p));
 }
 
-/* Whether nothing is so large, and no factor so long, that tiles could not have shifts. */
-static int is_near(const qconv_run *c, fc_factors factors, int64_t largest_sum)
+/* Whether nothing is so large that 16 bits would not hold it. */
+static int is_near(const qconv_run *c, float most_factor, int64_t largest_sum)
 {
     const fc_qconv *p = &c->p;
     const int own = p->own_factor != 0.0f;
-    const float sums = (float)largest_sum * factors.most, most_own = fmaxf(fabsf(p->own_lo), fabsf(p->own_hi)) * fabsf(p->own_factor);
+    const float sums = (float)largest_sum * most_factor, most_own = fmaxf(fabsf(p->own_lo), fabsf(p->own_hi)) * fabsf(p->own_factor);
     const float most = (own ? most_own : sums) + (c->residual ? 512.0f * fabsf(p->r_factor) : 0.0f);
-    return p->to == FC_Q_BYTES && (c->residual || !own) && factors.are_short && fc_look_at(&p->own_factor, 1).are_short &&
-           largest_sum < FC_Q_NEAR_SUM && sums < FC_Q_NEAR && most < FC_Q_NEAR;
+    return p->to == FC_Q_BYTES && (c->residual || !own) && sums < FC_Q_NEAR && most < FC_Q_NEAR;
 }
 
 fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
@@ -369,10 +353,10 @@ fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
     qconv_run c = {.p = *p, .y = t[0], .x = t[1], .w = t[2], .offset = t[3], .factor = t[4], .residual = t[5], .table = t[6],
                    .row_sums = t[7], .y_bytes = p->to == FC_Q_BYTES ? 1 : 4};
     set_operands(&c, team);
-    const fc_factors factors = fc_look_at(c.factor, p->groups * p->oc);
+    const float most_factor = fc_most_of(c.factor, p->groups * p->oc);
     c.bounded = (!c.residual || fabsf(p->r_factor) < MOST_FACTOR) &&
-                (p->own_factor != 0.0f ? fabsf(p->own_factor) < MOST_FACTOR : factors.most < FC_BOUNDED);
-    c.near = t[8] && is_near(&c, factors, *(const int32_t *)t[8]);
+                (p->own_factor != 0.0f ? fabsf(p->own_factor) < MOST_FACTOR : most_factor < FC_BOUNDED);
+    c.near = t[8] && is_near(&c, most_factor, *(const int32_t *)t[8]);
     c.skips = p->kh > 1 && (p->x_zero == 0 || c.row_sums);
     c.apart = p->y_pixel >= FAR_PIXEL && p->kh * p->kw * p->ic >= LONG_TILE;
     c.turns = p->turns && c.bounded && !c.apart && p->to == FC_Q_BYTES ? fc_active_bytes->qgemm->turns : NULL;

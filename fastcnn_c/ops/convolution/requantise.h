@@ -14,31 +14,21 @@ static inline int32_t fc_byte_hi(float hi, int64_t zero) { return (int32_t)fminf
 /* Factors below this times 32-bit sums stay below 2^29. */
 #define FC_BOUNDED 0.25f
 
-/* most: the largest magnitude, by the bits, whose order is that of magnitudes; not a number where one is none. are_short: none has more than 22
- * bits, so that 1.5 * 2^23 times each is a float. */
-typedef struct fc_factors {
-    float most;
-    int are_short;
-} fc_factors;
-
-static inline fc_factors fc_look_at(const float *factor, int64_t n)
+/* The largest magnitude, by the bits, whose order is that of magnitudes; not a number where one is none. */
+static inline float fc_most_of(const float *factor, int64_t n)
 {
-    int32_t most = 0, low = 0;
-    fc_factors found;
+    int32_t most = 0;
+    float found;
     for (int64_t i = 0; i < n; i++) {
         int32_t bits;
         memcpy(&bits, factor + i, sizeof bits);
-        low |= bits;
         bits &= 0x7fffffff;
         most = bits > most ? bits : most;
     }
-    memcpy(&found.most, &most, sizeof most);
-    found.are_short = !(low & 3);
+    memcpy(&found, &most, sizeof most);
     return found;
 }
 
-static inline int fc_is_bounded(const float *factor, int64_t n) { return fc_look_at(factor, n).most < FC_BOUNDED; }
-
-#define FC_SHIFT_OF(factor) (-0x1.8p23f * (factor))
+static inline int fc_is_bounded(const float *factor, int64_t n) { return fc_most_of(factor, n) < FC_BOUNDED; }
 
 #endif

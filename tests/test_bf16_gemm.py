@@ -49,7 +49,7 @@ def test_cycles_follow_the_price(plan_for: Callable[..., Machine]) -> None:
 
 def test_processors_whose_pairs_are_slow_keep_floats(plan_for: Callable[..., Machine]) -> None:
     rounds = {}
-    for row in ("sapphire_rapids", "zen4", "zen5"):
+    for row in ("sapphire_rapids", "zen4", "zen5", "zen5_mobile"):
         plan_for(row)
         rounds[row] = picked(ARITHMETIC)
-    assert rounds == {"sapphire_rapids": False, "zen4": True, "zen5": True}
+    assert rounds == {"sapphire_rapids": False, "zen4": True, "zen5": True, "zen5_mobile": True}

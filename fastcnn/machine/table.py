@@ -35,7 +35,7 @@ _SAPPHIRE_RAPIDS = Machine("sapphire_rapids", 48 * KB, 2 * MB, 32 * MB, wide=_GO
                            spill=4.0, prefetch=3.84, turns=NO_BOUND, ring_bytes=64 * KB)
 
 # One 512-bit FMA a cycle: the second unit is missing (Intel's clients), or two of 256 bits take it together (mobile Zen 5).
-_ONE_WIDE = replace(_GOLDEN_COVE, fmas=1.0, load=0.75, chains=5.0, panel=0.5, gather=2.0)
+_ONE_WIDE = replace(_GOLDEN_COVE, fmas=1.0, load=0.75, chains=5.0, panel=0.5, gather=2.0, widened=5.1, pairs=2.7)
 # pairs, widened, dots of Intel and of Zen 3: python -m fastcnn.machine --check, three runs each, 2026-11-30 (family 6 model 207).
 _ZEN = replace(_GOLDEN_COVE, load=0.5, gather=2.0, widened=3.1, pairs=2.6, dots=1.0)
 
@@ -78,7 +78,8 @@ _ROWS = (
     _ZEN3,
     _ZEN4,
     _ZEN5,
-    replace(_SAPPHIRE_RAPIDS, name="zen5_mobile", l2_bytes=1 * MB, l3_bytes=16 * MB, wide=_ONE_WIDE, narrow=_ZEN, memory=10.0),
+    replace(_SAPPHIRE_RAPIDS, name="zen5_mobile", l2_bytes=1 * MB, l3_bytes=16 * MB, wide=replace(_ONE_WIDE, dots=1.0), narrow=_ZEN,
+            memory=10.0),
     replace(_SAPPHIRE_RAPIDS, name="zen1", l1d_bytes=32 * KB, l2_bytes=512 * KB, l3_bytes=8 * MB, wide=_ONE_WIDE, narrow=_ONE_WIDE,
             ring_bytes=48 * KB),
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 
 from fastcnn.expansion import type_of
-from fastcnn.ir.graph import Graph, Node
+from fastcnn.ir.graph import Activation, Graph, Node
 from fastcnn.passes.rewrite import constant, scalar
 
 # Operators that may scale and shift what they read.
@@ -34,12 +34,20 @@ def clip_limits(graph: Graph, node: Node) -> tuple[float, float] | None:
 
 
 def limits_of(graph: Graph, node: Node) -> tuple[float, float] | None:
-    """(least, largest) result of a Relu or a Clip; None for other nodes, and where a limit is not known."""
+    """(least, largest) result of a Relu or a Clip; None for other nodes, and where a limit is not known or the least is larger."""
     if node.domain or node.activation is not None:
         return None
     if node.op_type == "Relu":
         return 0.0, math.inf
-    return clip_limits(graph, node) if node.op_type == "Clip" else None
+    limits = clip_limits(graph, node) if node.op_type == "Clip" else None
+    return limits if limits is not None and limits[0] <= limits[1] else None
+
+
+def limits_of_activation(activation: Activation) -> tuple[float, float] | None:
+    """The same of an epilogue."""
+    if activation.name == "Relu":
+        return 0.0, math.inf
+    return (activation.alpha, activation.beta) if activation.name == "Clip" else None
 
 
 def reduced_axes(graph: Graph, node: Node) -> list[int] | None:

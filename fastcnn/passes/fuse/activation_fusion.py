@@ -9,7 +9,7 @@ from fastcnn.expansion import add_constant
 from fastcnn.ir.graph import Activation, Graph, Node
 from fastcnn.operators.card import Card
 from fastcnn.operators.cards import CARDS, card_of
-from fastcnn.passes.facts import absorb_readers, clip_limits, has_slope, is_float
+from fastcnn.passes.facts import absorb_readers, clip_limits, has_slope, is_float, limits_of_activation
 from fastcnn.passes.rewrite import constant
 
 # Operators whose kernels apply an activation to what they are about to store.
@@ -52,17 +52,11 @@ def activation_of(graph: Graph, node: Node, card: Card) -> Activation | None:
 
 def composed(first: Activation, second: Activation) -> Activation | None:
     """One Activation equal to second(first(x)), for limits (Relu, Clip); None for others."""
-    a, b = _limits(first), _limits(second)
+    a, b = limits_of_activation(first), limits_of_activation(second)
     if a is None or b is None or b[0] > b[1]:
         return None
     low, high = (min(max(v, b[0]), b[1]) for v in a)
     return Activation("Relu") if (low, high) == (0.0, math.inf) else Activation("Clip", low, high)
-
-
-def _limits(activation: Activation) -> tuple[float, float] | None:
-    if activation.name == "Relu":
-        return 0.0, math.inf
-    return (activation.alpha, activation.beta) if activation.name == "Clip" else None
 
 
 def _with_slope(graph: Graph, node: Node, prelu: Node) -> Node | None:

@@ -6,9 +6,9 @@ from math import inf
 import numpy as np
 
 from fastcnn.expansion import add_constant, type_of
-from fastcnn.ir.graph import Activation, Graph, Node
+from fastcnn.ir.graph import Graph, Node
 from fastcnn.operators.elementwise import OWN_DOMAIN
-from fastcnn.passes.facts import batch_affine, replace_nodes, sole_reader
+from fastcnn.passes.facts import batch_affine, limits_of_activation, replace_nodes, sole_reader
 
 
 def quantised_scaling(graph: Graph) -> bool:
@@ -21,7 +21,8 @@ def quantised_scaling(graph: Graph) -> bool:
         reader = sole_reader(node, consumers, outputs)
         if reader is None or reader.op_type != "QuantizeBytes" or reader.domain != OWN_DOMAIN:
             continue
-        limits, parameters = _limits(node.activation), batch_affine(graph, node)
+        limits = limits_of_activation(node.activation) if node.activation is not None else (-inf, inf)
+        parameters = batch_affine(graph, node)
         if limits is None or parameters is None:
             continue
         names = [add_constant(graph, f"{reader.outputs[0]}/{what}", values.astype(np.float32))
@@ -30,12 +31,3 @@ def quantised_scaling(graph: Graph) -> bool:
         changed[id(node)] = None
         changed[id(reader)] = Node("QuantizeScaled", (node.inputs[0], *names), reader.outputs, attrs, node.name, OWN_DOMAIN, 1)
     return replace_nodes(graph, changed)
-
-
-def _limits(activation: Activation | None) -> tuple[float, float] | None:
-    """The limits that an activation is; None where it is something else."""
-    if activation is None:
-        return -inf, inf
-    if activation.name == "Relu":
-        return 0.0, inf
-    return (activation.alpha, activation.beta) if activation.name == "Clip" else None

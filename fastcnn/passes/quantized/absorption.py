@@ -77,7 +77,7 @@ def _limits_of_floats(graph: Graph) -> None:
             continue
         reader = sole_reader(node, consumers, outputs)
         limits = limits_of(graph, reader) if reader is not None else None
-        if reader is None or limits is None or limits[0] > limits[1]:
+        if reader is None or limits is None:
             continue
         lo, hi = (min(max(node.attrs[name], limits[0]), limits[1]) for name in ("lo", "hi"))
         changed[id(node)], changed[id(reader)] = replace(node, attrs={**node.attrs, "lo": lo, "hi": hi}, outputs=reader.outputs), None

@@ -105,7 +105,7 @@ def _without_limits(region: Region, value: str) -> tuple[str, tuple[float, float
     """(value that a Relu or Clip is applied to, its limits)."""
     node = region.producer(value)
     limits = limits_of(region.graph, node) if node is not None else None
-    return (node.inputs[0], limits) if node is not None and limits is not None and limits[0] <= limits[1] else (value, ALL_FLOATS)
+    return (node.inputs[0], limits) if node is not None and limits is not None else (value, ALL_FLOATS)
 
 
 def _is_alone(region: Region, value: str, inner: str) -> bool:

@@ -107,28 +107,28 @@ def disassemble(path: Path) -> dict[str, list[Instruction]]:
     return functions
 
 
-def fma_loops(body: list[Instruction], products: str = "v") -> list[list[Instruction]]:
-    """Stretches between a backward jump and its target that multiply, by instructions whose names begin so.
+def fma_loops(body: list[Instruction]) -> list[list[Instruction]]:
+    """Stretches between a backward jump and its target that multiply.
 
     What a compiler moves behind the end of a function (an odd k) jumps back without a condition, which no loop does.
     """
     ends = [(i.jump_target, i.address) for i in body if i.jump_target is not None and i.name != "jmp"
             and body[0].address <= i.jump_target <= i.address]
     loops = [[i for i in body if begin <= i.address <= end] for begin, end in ends]
-    return [loop for loop in loops if any(i.is_fma and i.name.startswith(products) for i in loop)]
+    return [loop for loop in loops if any(i.is_fma for i in loop)]
 
 
-def innermost_fma_loops(body: list[Instruction], products: str = "v") -> list[list[Instruction]]:
+def innermost_fma_loops(body: list[Instruction]) -> list[list[Instruction]]:
     """Those that hold no smaller one."""
-    multiplying = fma_loops(body, products)
+    multiplying = fma_loops(body)
     return [loop for loop in multiplying if not any(other is not loop and other[0].address >= loop[0].address
                                                     and other[-1].address <= loop[-1].address and len(other) < len(loop)
                                                     for other in multiplying)]
 
 
-def stores(body: list[Instruction], products: str = "v") -> list[Instruction]:
+def stores(body: list[Instruction]) -> list[Instruction]:
     """Vector stores in the loops over k."""
-    return [i for loop in innermost_fma_loops(body, products) for i in loop if i.stores_vector]
+    return [i for loop in innermost_fma_loops(body) for i in loop if i.stores_vector]
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,6 @@ def test_registers_tile_stores_no_vector_inside_the_loop_over_k(native, kernel):
     assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
 
 
-DOTS = "vp"                     # their epilogues multiply floats
 QUADS = [name for level in LEVELS if level != "avx512_amx" for name in _native.kernels(level)
          if re.search(r"(qgemm|qwide)_u8s8_\d+x\d+__", name)]
 
@@ -166,10 +165,9 @@ QUADS = [name for level in LEVELS if level != "avx512_amx" for name in _native.k
 def test_registers_tile_of_bytes_stores_no_vector_inside_the_loop_over_k(native, kernel):
     family, mr, nr, level = re.match(r"fc_(qgemm|qwide)_u8s8_(\d+)x(\d+)__(\w+)", kernel).groups()
     products = int(mr) * int(nr) // (8 if "avx2" in level else 16) * (1 if "vnni" in level or family == "qwide" else 2)
-    loops = innermost_fma_loops(native[kernel], DOTS)
+    loops = innermost_fma_loops(native[kernel])
     assert loops and max(sum(i.is_fma for i in loop) for loop in loops) % products == 0
-    kept = stores(native[kernel], DOTS)
-    assert not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"
+    assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
 
 
 def test_registers_tile_of_pairs_stores_no_vector_inside_the_loops_over_k(native):
@@ -183,15 +181,12 @@ def test_registers_tile_of_pairs_stores_no_vector_inside_the_loops_over_k(native
 
 
 def test_registers_tiles_of_bytes_that_take_turns_keep_their_sums(native):
-    """In no loop over k. What seldom happens lies behind the end and jumps back, over more products than a word of k has. One of 24 sums
-    may wait on the stack from pair to pair of tiles."""
+    """What epilogues share is laid on the stack once, before the first tile. One of 24 sums may wait there between two pairs of tiles."""
     for kernel in [name for level in LEVELS for name in _native.kernels(level) if name.partition("__")[0].endswith("_turns")]:
         mr, nr = map(int, re.search(r"_(\d+)x(\d+)_", kernel).groups())
-        loops = [loop for loop in fma_loops(native[kernel], DOTS) if sum(i.is_fma for i in loop) == mr * nr // 16]
-        assert loops, "no loop over k found"
-        kept = [i for loop in loops for i in loop if i.stores_vector]
-        assert not kept, f"{kernel} spills: {[f'{i.name} {i.operands}' for i in kept]}"
-        between = {i.address for loop in fma_loops(native[kernel], DOTS) for i in loop if i.stores_vector and "(%rsp" in i.operands}
+        assert {sum(i.is_fma for i in loop) for loop in innermost_fma_loops(native[kernel])} == {mr * nr // 16}
+        assert not stores(native[kernel]), f"{kernel} spills: {[f'{i.name} {i.operands}' for i in stores(native[kernel])]}"
+        between = {i.address for loop in fma_loops(native[kernel]) for i in loop if i.stores_vector and "(%rsp" in i.operands}
         assert len(between) <= 1
 
 

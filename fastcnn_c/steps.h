@@ -9,14 +9,18 @@
 
 /* Where a channels-last tensor's elements lie: (n, y, x, c) at n*image + y*row + x*pixel + c. */
 #define FC_FIELDS_PLACE(I, p) I(p##_image) I(p##_row) I(p##_pixel)
-/* What an epilogue does after the sum: + residual, then PRelu by slope[oc] if there is one, else fn(.; alpha, beta). */
+/* What an epilogue does after the sum: + residual, then PRelu by slope[oc] if there is one, else fn(.; alpha, beta). Rounded sums have other operands
+ * in the slope's place: with fn RoundClip, in conv, winograd, depthwise, conv_depthwise and conv_pool, a table of FC_LOOKUP numbers of 16 bits, of which
+ * the result is entry (the rounded sum mod 256); with RoundTwice and a residual, in conv, winograd and conv_depthwise's last, one factor: first byte *
+ * alpha + residual * factor is what is rounded then. */
 #define FC_FIELDS_EPILOGUE(I, F) I(fn) F(alpha) F(beta)
 /* Windows: kernel, stride, dilation, padding at top and left (negative: the window starts inside), extents in and out. */
 #define FC_FIELDS_WINDOW(I) \
     I(n) I(kh) I(kw) I(sh) I(sw) I(dh) I(dw) I(pt) I(pl) I(ih) I(iw) I(oh) I(ow) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y)
 
 /* y, x, w packed per group, bias?, residual?, slope?, affine? ; ic and oc are per group.
- * affine, with band only: min(max(x * scale + shift, lo), hi) is what is convolved, padding stays 0; scale and shift a channel, lo, hi.
+ * affine, with band only: min(max(x * scale + shift, lo), hi) is what is convolved, padding stays 0; scale and shift a channel, lo, hi, then 1 where
+ * that is rounded to the nearest integer, else 0.
  * Convolution as implicit GEMM. band: 1 copies padded input rows to scratch first, 0 reads x in place (no padding may be hit).
  * With ic 3 and x_pixel 1 the band is made from three planes of ih rows, x_row apart (ONNX's own layout).
  * nv: vectors of a tile. block: output rows (band) or tiles (in place) worked on before the next panel of w.
@@ -89,6 +93,11 @@
 /* y, a, b (float) ; y = a * a_factor + b * b_factor, each product and the sum rounded to float32, then to nearest even, brought into lo..hi: qadd
  * on values that are floats already, less their zero points. lo and hi are integers. */
 #define FC_FIELDS_round_sum(I, F, V) I(ndim) V(shape) V(y_strides) V(a_strides) V(b_strides) F(a_factor) F(b_factor) F(lo) F(hi)
+/* y, x, b (float [n][c]) ; y = round(x * b * factor) brought into lo..hi, channels last: products of floats that are bytes less their zero points, b one
+ * a channel of an image. x * b is exact, times the factor rounded to float32, then to the nearest integer, halves to even. */
+#define FC_FIELDS_round_product(I, F, V) I(n) I(h) I(w) I(c) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y) F(factor) F(lo) F(hi)
+/* y, x (float), table (FC_LOOKUP numbers of 16 bits) ; y = table[x mod 256], x integers. */
+#define FC_FIELDS_lookup(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides)
 /* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; stride 1, dilation 1, one group; F(m, kh) by F(m, kw) with kh = kw, or
  * along one axis where the other is 1 (fc_winograd_covers); blocks of `tiles` tiles. The n images lie `image` apart in runs of `inner`, the runs `outer` apart (the phases of a dilated convolution). */
 #define FC_FIELDS_winograd(I, F, V) \
@@ -121,7 +130,7 @@
  * two that a vector holds; whole vectors. block: output rows that a band serves. */
 #define FC_FIELDS_grouped(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(width) I(block) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
 /* y, x, w packed as for conv, bias?, v [vector of c][kh][kw][V], bias?, u packed as for conv?, bias?, residual?,
- * means? ; a dense convolution of
+ * means?, table?, table?, table or factor? (of the three epilogues) ; a dense convolution of
  * ic to c channels (first_*), the depthwise window over its result (ih x iw), and where there is u a 1x1 convolution of that to oc channels
  * (last_*): then all c channels must be one panel of first_nv vectors. `block` output rows at a time. skip: the residual is the dense
  * convolution's own result; then c is at most a vector and the depthwise window keeps the extents. means [n][oh][c]: of the
@@ -317,7 +326,7 @@
 /* X(kind, function giving scratch bytes per thread) */
 #define FC_STEP_LIST(X) \
     X(conv, fc_scratch_conv) X(conv_compressed, fc_scratch_conv_compressed) X(conv_bf16, fc_scratch_conv_bf16) X(qconv, fc_scratch_qconv) X(quantise, fc_scratch_none) X(quantise_scaled, fc_scratch_none) X(dequantise, fc_scratch_none) X(table, fc_scratch_none) \
-    X(qadd, fc_scratch_none) X(qdepthwise, fc_scratch_qdepthwise) X(qpool, fc_scratch_none) X(qmul, fc_scratch_none) X(qprelu, fc_scratch_none) X(round_sum, fc_scratch_none) X(qaffine, fc_scratch_none) X(qmatmul, fc_scratch_qmatmul) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
+    X(qadd, fc_scratch_none) X(qdepthwise, fc_scratch_qdepthwise) X(qpool, fc_scratch_none) X(qmul, fc_scratch_none) X(qprelu, fc_scratch_none) X(round_sum, fc_scratch_none) X(round_product, fc_scratch_none) X(lookup, fc_scratch_none) X(qaffine, fc_scratch_none) X(qmatmul, fc_scratch_qmatmul) X(im2col, fc_scratch_im2col) X(winograd, fc_scratch_winograd) X(overlap_add, fc_scratch_overlap_add) \
     X(depthwise, fc_scratch_depthwise) X(depthwise_planes, fc_scratch_depthwise_planes) X(conv_planes, fc_scratch_conv_planes) X(planes_chain, fc_scratch_planes_chain) X(grouped, fc_scratch_grouped) X(conv_depthwise, fc_scratch_conv_depthwise) X(pool, fc_scratch_none) X(conv_pool, fc_scratch_conv_pool) X(affine_pool, fc_scratch_affine_pool) X(pool_planes, fc_scratch_pool_planes) X(lrn, fc_scratch_lrn) X(matmul, fc_scratch_matmul) \
     X(unary, fc_scratch_none) X(binary, fc_scratch_none) X(scale_shift, fc_scratch_none) X(copy, fc_scratch_none) \
     X(cast, fc_scratch_none) X(typed_binary, fc_scratch_none) X(typed_unary, fc_scratch_none) X(where, fc_scratch_none) \

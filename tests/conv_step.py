@@ -135,19 +135,21 @@ def may_pair(case: Case, band: bool) -> bool:
 
 
 def run_conv(case: Case, data: Operands, kind: str = "conv", *, nv: int = 1, band: int | None = None, block: int = 1,
-             split_columns: int = 0, threads: int = 1, bias: bool = False, residual: bool = False, slope: bool = False,
+             split_columns: int = 0, threads: int = 1, bias: bool = False, residual: bool = False, slope: bool | np.ndarray = False,
              fn: str = "None", alpha: float = 0.0, beta: float = 0.0, affine: np.ndarray | None = None, planes: bool = False,
              interleaved: bool = False, pair: bool | None = None, y_planes: bool = False, halves: bool = False) -> np.ndarray:
     """The step's result, dense; margins and gaps are checked. band None: only where windows leave the input.
 
+    slope   the operands' own, or what stands in its place
     planes, y_planes  x, y is row-major
     halves  half a vector as such
     interleaved  the groups two by two       pair  two rows at a time, by default where that may be
     """
     m = case.groups * case.oc
     y = spaced(np.full((case.n, case.oh, case.ow, m), np.nan, np.float32), case.y_gap, output=True)
+    slopes, has_slope = (slope, True) if isinstance(slope, np.ndarray) else (data.slope, slope)
     extras = [Guarded(value) if wanted else None for value, wanted in
-              ((data.bias, bias), (data.residual, residual), (data.slope, slope))]
+              ((data.bias, bias), (data.residual, residual), (slopes, has_slope))]
     extras += [] if affine is None else [Guarded(affine)]
     band = int(case.padded) if band is None else band
     x, at = spaced(data.x, case.x_gap), place("x", case.ih, case.iw, case.groups * case.ic + case.x_gap)

@@ -54,6 +54,17 @@ def unary_number(name: str) -> int:
     return _native.UNARY[name]
 
 
+def table_of_bytes() -> np.ndarray:
+    """A table for values that are bytes less a zero point, with the two numbers after it that steps read."""
+    return np.random.default_rng(11).integers(-255, 256, 258).astype(np.int16)
+
+
+def second_rounding(first: np.ndarray, residual: np.ndarray, factor: float, r_factor: float, zero: int) -> np.ndarray:
+    """The sum of two values of bytes at another scale, each product and the sum rounded to float32."""
+    total = first * np.float32(factor) + residual.reshape(first.shape) * np.float32(r_factor)
+    return np.clip(np.rint(total), -zero, 255 - zero)
+
+
 def tolerance(k: int) -> float:
     """Relative tolerance of a float32 sum of k products: rounding grows like sqrt(k), each term 6e-8."""
     return 4 * 6e-8 * max(k, 1) ** 0.5 + 1e-6

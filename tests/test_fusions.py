@@ -80,7 +80,8 @@ def test_neighbours_of_every_kind_give_the_numbers_of_each_node_by_itself(made: 
             alone.setattr(stage, "LAST", [])
             expected = fastcnn.load(proto, threads=1)(x)
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4, err_msg=" ".join(kinds))
-    assert made == {fusion.__name__ for fusion in (*FUSIONS, *LAST)} - {"MatMulChain"}     # test_fusions_matmul_chain.py
+    elsewhere = {"MatMulChain", "RoundedProduct"}       # test_fusions_matmul_chain.py, test_plan_float_storage.py
+    assert made == {fusion.__name__ for fusion in (*FUSIONS, *LAST)} - elsewhere
 
 
 @pytest.mark.parametrize("nv", range(1, MAX_NV + 1))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conv_step import Case, operands, reference, run_conv, unary
-from step_helper import assert_close, tolerance
+from step_helper import assert_close, second_rounding, table_of_bytes, tolerance
 
 from fastcnn import _native
 
@@ -135,9 +135,25 @@ def test_conv_rounds_to_whole_numbers(isa: str, fn: str, alpha: float, beta: flo
     for case in (EPILOGUE, replace(EPILOGUE, ic=60, oc=70, ow=17), *NARROW):
         data = operands(case, 7)
         for nv in (1, 2, 3, 4):
-            plain = run_conv(case, data, nv=nv, bias=True, residual=True)
-            rounded = run_conv(case, data, nv=nv, bias=True, residual=True, fn=fn, alpha=alpha, beta=beta)
+            once = fn == "RoundClip"        # a residual is added before it
+            plain = run_conv(case, data, nv=nv, bias=True, residual=once)
+            rounded = run_conv(case, data, nv=nv, bias=True, residual=once, fn=fn, alpha=alpha, beta=beta)
             np.testing.assert_array_equal(rounded, unary(fn, plain, alpha, beta))
+
+
+def test_conv_after_its_first_rounding(isa: str) -> None:
+    """A residual that is added to the rounded sum, a table that it is looked up in: tiles of every width, pairs of rows, through a band."""
+    table = table_of_bytes()
+    for case in (EPILOGUE, replace(EPILOGUE, ic=60, oc=70, ow=17), replace(EPILOGUE, groups=3), *NARROW):
+        data = operands(case, 7)
+        data = replace(data, x=8 * data.x, residual=np.rint(20 * data.residual))
+        for nv in (1, 2, 3, 4):
+            first = run_conv(case, data, nv=nv, bias=True, fn="RoundClip", alpha=-2, beta=253)
+            twice = run_conv(case, data, nv=nv, bias=True, residual=True, slope=np.full(case.groups * case.oc, 0.37, np.float32),
+                             fn="RoundTwice", alpha=1.7, beta=2 + 256 * 3, block=2)
+            np.testing.assert_array_equal(twice, second_rounding(first, data.residual, 1.7, 0.37, 3))
+            found = run_conv(case, data, nv=nv, bias=True, slope=table, fn="RoundClip", alpha=-2, beta=253, block=2)
+            np.testing.assert_array_equal(found, table[first.astype(int) % 256])
 
 
 @pytest.mark.parametrize("kind", ["conv", "im2col"])

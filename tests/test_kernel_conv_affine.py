@@ -1,6 +1,8 @@
 """The conv step that scales, shifts and clamps x on its way to the band, against the naive convolution of what that gives."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conv_step import Case, operands, reference, run_conv
@@ -36,6 +38,16 @@ def test_conv_of_scaled_and_shifted_input(case: Case, clamp: str, isa: str) -> N
         actual = run_conv(case, data, nv=nv, band=1, block=block, threads=threads, split_columns=split, bias=True, residual=True,
                           affine=packed)
         assert_close(actual, expected, 4 * tolerance(case.k), f"nv={nv} block={block} threads={threads} split={split}")
+
+
+def test_rounded_input(isa: str) -> None:
+    """As of the rounded values themselves."""
+    for case in CASES:
+        data, (scale, shift) = operands(case), affine_of(case)
+        scaled = data.x.astype(np.float64) * (9 * scale).astype(np.float32) + shift.astype(np.float32)
+        whole = replace(data, x=np.rint(np.clip(scaled, -3, 11)).astype(np.float32))
+        got = run_conv(case, data, nv=2, band=1, block=2, affine=pack_affine(9 * scale, shift, (-3, 11), True))
+        np.testing.assert_array_equal(got, run_conv(case, whole, nv=2, band=1, block=2))
 
 
 def test_conv_affine_is_bitwise_the_same_for_any_number_of_threads(isa: str) -> None:

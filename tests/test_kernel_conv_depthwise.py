@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conv_step import place
 from onnx import TensorProto, helper, numpy_helper
-from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
+from step_helper import Guarded, assert_close, run_step, second_rounding, table_of_bytes, tolerance, unary_number
 from test_kernel_conv_bf16 import to_float
 
 import fastcnn
@@ -69,24 +69,24 @@ def reference(case: Case, x, w1, b1, w2, b2, w3, b3):
 
 
 def run(case: Case, data, shape, *, block: int, threads: int, nv: int, fn: str = "Relu", residual=None, means=None, first_bf16: int = 0,
-        last_bf16: int = 0, halves: str = ""):
-    """The step's result, margins checked. halves: which of x, y, r are bfloat16."""
+        last_bf16: int = 0, halves: str = "", tables=(), alpha: float = 0.0, beta: float = 0.0, last: tuple = ("None", 0.0, 0.0)):
+    """The step's result, margins checked. halves: which of x, y, r are bfloat16; tables: see the step; last: the last epilogue."""
     x, w1, b1, w2, b2, w3, b3 = data
     n, oh, ow, channels = shape
     (k1, s1, p1), (k2, s2, p2) = case.first, case.depthwise
     ih, iw = ((extent + 2 * p1 - k1) // s1 + 1 for extent in (case.h, case.w))
     y = Guarded(np.full(shape, 85, np.uint16) if "y" in halves else np.full(shape, np.nan, np.float32), output=True)
-    act = {f"{part}{key}": value for part in ("", "first_") for key, value in (("fn", unary_number(fn)), ("alpha", 0.0), ("beta", 0.0))}
+    act = {f"{part}{key}": value for part in ("", "first_") for key, value in (("fn", unary_number(fn)), ("alpha", alpha), ("beta", beta))}
     w4 = pack_pairs(w3[:, :, None, None], 1, 1, True) if last_bf16 else _native.pack_gemm_b(w3, False, 1) if case.oc else None
-    last = [Guarded(w4), Guarded(b3)] if case.oc else [None, None]
+    end = [Guarded(w4), Guarded(b3)] if case.oc else [None, None]
     packed = pack_pairs(w1.transpose(0, 3, 1, 2), 1, nv, True) if first_bf16 else _native.pack_gemm_b(w1.reshape(case.c, -1), False, nv)
     status = run_step(
         "conv_depthwise", [y, Guarded(rounded(x) if "x" in halves else x), Guarded(packed), Guarded(b1),
-                           Guarded(pack_vectors(w2.transpose(2, 0, 1)[:, None])), Guarded(b2), *last, residual, means], threads,
+                           Guarded(pack_vectors(w2.transpose(2, 0, 1)[:, None])), Guarded(b2), *end, residual, means, *tables], threads,
         n=n, kh=k2, kw=k2, sh=s2, sw=s2, dh=1, dw=1, pt=p2, pl=p2, ih=ih, iw=iw, oh=oh, ow=ow, ic=case.ic, c=case.c, oc=case.oc,
         **place("x", case.h, case.w, case.ic), **place("y", oh, ow, channels), **place("r", oh, ow, channels), **act, block=block,
         first_kh=k1, first_kw=k1, first_sh=s1, first_sw=s1, first_pt=p1, first_pl=p1, first_ih=case.h, first_iw=case.w, first_nv=nv,
-        first_band=int(p1 > 0), last_fn=0, last_alpha=0.0, last_beta=0.0, last_nv=1, skip=int(case.skip),
+        first_band=int(p1 > 0), last_fn=unary_number(last[0]), last_alpha=last[1], last_beta=last[2], last_nv=1, skip=int(case.skip),
         tile_rows=2 if (s2, k2) in ((1, 3), (1, 5), (1, 7)) else 1, first_pair=0, last_pair=0, first_halves=1, last_halves=1,
         first_bf16=first_bf16, last_bf16=last_bf16, **{f"{name}_half": int(name in halves) for name in "xyr"})
     assert status == 0
@@ -167,6 +167,34 @@ def test_first_layer_and_what_follows_equal_their_parts(isa, case, block, thread
     y = run(case, data, expected.shape, block=block, threads=threads, nv=min(nv, 2 if not case.oc else 4),
             residual=None if residual is None else Guarded(residual))
     assert_close(y, expected if residual is None else expected + residual, tolerance(case.c + 9 * case.ic), str(case))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("case", [*TRIPLES[:4], Case(3, 16, (3, 1, 1), (3, 2, 1), 16, skip=True, h=21, w=33)], ids=str)
+def test_rounded_values_are_looked_up_and_added(isa, case, threads):
+    """Each part of the step with its table equals one whose weights have it from the part before: the identity beside what it makes."""
+    case = replace(case, c=min(case.c, _native.vector_length()), oc=min(case.oc, _native.vector_length()) if case.skip else case.oc)
+    x, w1, b1, w2, b2, w3, b3 = operands(case)
+    data, table = (9 * x, w1, b1, w2 / 9, b2, np.rint(w3), np.rint(b3)), table_of_bytes()
+    bounds = {"fn": "RoundClip", "alpha": -117, "beta": 138}
+    wide = reference(replace(case, oc=0, skip=False), *data).shape
+    plain = replace(case, oc=0, residual=False, skip=False)
+    tables = [Guarded(table), Guarded(table)]
+    between = run(plain, data, wide, block=2, threads=threads, nv=1, tables=[tables[0]], **bounds)
+    found = run(plain, data, wide, block=2, threads=threads, nv=1, tables=tables, **bounds)
+    np.testing.assert_array_equal(found, table[between.astype(int) % 256])
+    if not case.oc or not (case.residual or case.skip):
+        return
+    shape = (*wide[:3], case.oc)
+    given = np.rint(20 * rng.standard_normal(shape)).astype(np.float32)
+    if case.skip:       # the first convolution's result: of a depthwise window of one tap
+        given = table[run(replace(plain, depthwise=(1, 1, 0)), (9 * x, w1, b1, np.ones_like(w2[:1, :1]), 0 * b2, w3, b3), wide, block=2,
+                          threads=threads, nv=1, tables=[None], **bounds).astype(int) % 256].astype(np.float32)
+    factor = Guarded(np.full(1, 0.37, np.float32))
+    got = run(case, data, shape, block=2, threads=threads, nv=1, residual=Guarded(given) if case.residual else None,
+              tables=[*tables, factor], last=("RoundTwice", 1.7, 2.0 + 256 * 3), **bounds)
+    first = np.clip(np.rint(found @ data[5].T.astype(np.float64) + data[6]), -2, 253).astype(np.float32)
+    np.testing.assert_array_equal(got, second_rounding(first, given, 1.7, 0.37, 3))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

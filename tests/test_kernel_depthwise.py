@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from images import CHANNELS, Image, run_image_step
-from step_helper import Guarded, assert_close, tolerance, unary_number
+from step_helper import Guarded, assert_close, table_of_bytes, tolerance, unary_number
 
 from fastcnn.operators.cards import FORMULAS
 
@@ -70,14 +70,14 @@ WINDOWS = [
 ]
 
 
-def run(case: Case, threads: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What the step gives, in every way it can go, beside what it should."""
+def run(case: Case, threads: int = 1, table: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What the step gives, in every way it can go, beside what it should without a table."""
     rng = np.random.default_rng(case.c + case.ih)
     oh, ow = case.out
     x, y = Image.random(rng, case.n, case.ih, case.iw, case.c, gap=case.gap), Image(case.n, oh, ow, case.c, case.gap + 1, output=True)
     w = Guarded(rng.standard_normal((*case.k, case.c)).astype(np.float32))
     bias = Guarded(rng.standard_normal(case.c).astype(np.float32)) if case.bias else None
-    slope = Guarded(rng.random(case.c).astype(np.float32)) if case.slope else None
+    slope = Guarded(rng.random(case.c).astype(np.float32)) if case.slope else None if table is None else Guarded(table)
     residual = Image.random(rng, case.n, oh, ow, case.c, gap=1) if case.residual else None
     names = ("k", "s", "d")
     fields = {f"{name}{axis}": value for name in names for axis, value in zip("hw", getattr(case, name))}
@@ -86,7 +86,7 @@ def run(case: Case, threads: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]
         got = run_image_step("depthwise", y, x, w, bias, residual and residual.buffer, slope, threads=threads, n=case.n, c=case.c, ic=1,
                              x_c=0, fn=unary_number(case.fn), alpha=case.alpha, beta=case.beta, direct=direct, tile_rows=tile_rows,
                              **fields, **(residual.place("r") if residual else {}))
-        yield got, expected(case, x, w, bias, residual, slope)
+        yield got, expected(case, x, w, bias, residual, slope if case.slope else None)
 
 
 def ways(case: Case) -> list[tuple[int, int]]:
@@ -151,6 +151,15 @@ def test_depthwise_rounds_to_whole_numbers(isa, k, residual, fn, alpha, beta):
     case = square(k, pad=k // 2, residual=residual)
     for (plain, _), (rounded, _) in zip(run(case), run(replace(case, fn=fn, alpha=alpha, beta=beta))):
         np.testing.assert_array_equal(rounded, ACTIVATIONS[fn](plain, alpha, beta))
+
+
+@pytest.mark.parametrize("window", [square(3, pad=1), square(5, 2, pad=2), square(4, pad=2), square(3, pad=1, residual=True)], ids=str)
+def test_depthwise_looks_rounded_values_up(isa, window):
+    table = table_of_bytes()
+    for c in (1, 16, 33):
+        case = replace(window, c=c, fn="RoundClip", alpha=-117, beta=138)
+        for (plain, _), (found, _) in zip(run(case), run(case, table=table)):
+            np.testing.assert_array_equal(found, table[plain.astype(int) % 256])
 
 
 @pytest.mark.parametrize("case", [Case(70, 5, 700), Case(8, 6, 1500, (7, 7), before=(3, 3), after=(3, 3)), Case(16, 56, 56, gap=0)],

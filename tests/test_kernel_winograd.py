@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from step_helper import Guarded, assert_close, run_step, tolerance, unary_number
+from step_helper import Guarded, assert_close, run_step, second_rounding, table_of_bytes, tolerance, unary_number
 
 from fastcnn import _native
 from fastcnn.convolve.ladder import choose
@@ -153,6 +153,21 @@ def test_winograd_equals_direct_convolution(isa, case, form):
     x, w, bias = tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case, form), tensor(rng, case.oc)
     y = winograd(case, x, w, form.m, bias=bias)
     assert_close(y, direct(x, w, case) + bias, form.error * tolerance(form.k * case.ic), str(case))
+
+
+@forms
+def test_winograd_after_its_first_rounding(isa, form):
+    """A residual that is added to the rounded sum, and a table that it is looked up in."""
+    table = table_of_bytes()
+    for case in (CASES[3], CASES[5], CASES[8]):
+        rng = np.random.default_rng(2)
+        x, w, bias = 9 * tensor(rng, case.n, case.ih, case.iw, case.ic), filters(rng, case, form), tensor(rng, case.oc)
+        residual, factor = np.rint(20 * tensor(rng, case.n, case.oh, case.ow, case.oc)), np.full(case.oc, 0.37, np.float32)
+        first = winograd(case, x, w, form.m, bias=bias, fn="RoundClip", alpha=-2, beta=253)
+        twice = winograd(case, x, w, form.m, bias=bias, residual=residual, slope=factor, fn="RoundTwice", alpha=1.7, beta=2 + 256 * 3)
+        np.testing.assert_array_equal(twice, second_rounding(first, residual, 1.7, 0.37, 3))
+        found = winograd(case, x, w, form.m, bias=bias, slope=table, fn="RoundClip", alpha=-2, beta=253)
+        np.testing.assert_array_equal(found, table[first.astype(int) % 256])
 
 
 @pytest.mark.parametrize("tiles", [1, 2, 13, 14, 15, 1000])

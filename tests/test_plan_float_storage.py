@@ -25,6 +25,7 @@ import fastcnn
 from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.quantized_gemm import has_dots
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
+from fastcnn.fusions import rounded_product
 from fastcnn.ops.quantized import in_floats
 from fastcnn.plan import float_storage
 from fastcnn.plan.lowering import StageLowering
@@ -139,6 +140,76 @@ def test_means(level: str, kinds: list[str], pool: tuple[str, dict[str, Any]]) -
     check(q.model({"x": [2, 7, SIDE, SIDE]}, q.bytes(q.op(pool[0], a, **pool[1]), 0.2177, 100)))
     if not has_dots():
         assert kinds.count("qpool") == 0, kinds
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("zeros", [(0, 0), (117, 131)], ids=str)
+def test_residuals_are_added_in_the_tiles(level: str, kinds: list[str], kernel: int, zeros: tuple[int, int]) -> None:
+    """Behind the first rounding; of a depthwise convolution by a step of its own."""
+    q = Quantised()
+    x = q.quant("x", 0.031, 117)
+    a = q.quant(conv(q, x, 0.031), 0.3113, 131)
+    y = q.quant(conv(q, a, 0.3113, (7, 7, kernel, kernel)), 1.21, zeros[0])
+    y = q.quant(q.op("Add", y, a), 1.51, zeros[1])
+    check(q.model({"x": [2, 7, SIDE, SIDE]}, q.bytes(conv(q, y, 1.51), 15.1, 100)))
+    if not has_dots():
+        assert (kinds.count("round_sum"), kinds.count("qadd")) == (1, 0), kinds     # of the input
+
+
+def test_a_residual_of_a_depthwise_convolution(level: str, kinds: list[str]) -> None:
+    q = Quantised()
+    a = q.quant(conv(q, q.quant("x", 0.031, 117), 0.031), 0.3113, 131)
+    y = q.quant(conv(q, a, 0.3113, (7, 1, 3, 3), group=7), 1.21, 117)
+    check(q.model({"x": [2, 7, SIDE, SIDE]}, q.bytes(conv(q, q.quant(q.op("Add", y, a), 1.51, 90), 1.51), 15.1, 100)))
+
+
+@pytest.mark.parametrize("shape, attrs", [((7, 7, 1, 1), {}), ((7, 7, 3, 3), {}), ((7, 1, 3, 3), {"group": 7}),
+                                          ((7, 1, 5, 5), {"group": 7, "strides": [2, 2]})], ids=str)
+def test_tables_behind_convolutions(level: str, kinds: list[str], shape: tuple[int, ...], attrs: dict[str, Any]) -> None:
+    """SiLU with its sigmoid as bytes."""
+    q = Quantised()
+    a = q.quant(conv(q, q.quant("x", 0.031, 117), 0.031), 0.3113, 131)
+    y = q.quant(conv(q, a, 0.3113, shape, **attrs), 0.151, 120)
+    z = q.quant(q.op("Mul", y, q.quant(q.op("Sigmoid", y), 1 / 255, 0)), 0.11, 3)
+    check(q.model({"x": [2, 7, 20, 20]}, q.bytes(conv(q, z, 0.11), 3.1, 100)))
+    if not has_dots():
+        assert (kinds.count("quantise"), kinds.count("table"), kinds.count("lookup")) == (1, 0, 0), kinds
+
+
+def test_a_table_by_itself(level: str, kinds: list[str]) -> None:
+    """Behind a transposed convolution, whose steps have none."""
+    q = Quantised()
+    y = q.quant(q.op("ConvTranspose", q.quant("x", 0.031, 117), q.weights((7, 7, 2, 2), SCALES, axis=1), strides=[2, 2]), 0.2113, 131)
+    check(q.model({"x": [2, 7, 5, SIDE]}, q.bytes(conv(q, q.quant(q.op("Tanh", y), 0.0078, 128), 0.0078), 0.31, 100)))
+    if not has_dots():
+        assert kinds.count("lookup") == 1 and "table" not in kinds, kinds
+
+
+@pytest.mark.parametrize("side", [6, 40])
+def test_one_number_a_channel(level: str, kinds: list[str], monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    """A squeeze-and-excitation block: the product on its way to the 1x1 convolution that reads it where the map is large."""
+    monkeypatch.setattr(rounded_product, "SHARE_OF_L2", 0)
+    q = Quantised()
+    a = q.quant(conv(q, q.quant("x", 0.031, 117), 0.031), 0.3113, 131)
+    s = q.quant(conv(q, q.quant(q.op("GlobalAveragePool", a), 0.031, 90), 0.031, (7, 7, 1, 1)), 0.0117, 90)
+    for swapped in (False, True):
+        y = q.quant(q.op("Mul", *((s, a) if swapped else (a, s))), 0.2113, 131)
+        a = q.quant(conv(q, y, 0.2113, (7, 7, 1, 1)), 0.3113, 131)
+    check(q.model({"x": [2, 7, side, side]}, q.bytes(a, 0.3113, 131)))
+    if not has_dots():
+        assert kinds.count("round_product") == 2 * (side < rounded_product.NARROWEST) and "qmul" not in kinds, kinds
+
+
+def test_a_normalisation_is_rounded_in_the_band(level: str, kinds: list[str]) -> None:
+    """DenseNet's layers."""
+    q = Quantised()
+    a = q.op("DequantizeLinear", q.bytes(conv(q, q.quant("x", 0.031, 117), 0.031), 0.3113, 131), *q.scale(0.3113, 131))
+    rng = np.random.default_rng(3)
+    norm = [q.constant(rng.uniform(0.5, 2, 7).astype(np.float32)) for _ in range(4)]
+    b = q.quant(q.op("Relu", q.op("BatchNormalization", q.op("Neg", a), *norm)), 0.2, 0)
+    check(q.model({"x": [2, 7, SIDE, SIDE]}, q.bytes(conv(q, b, 0.2, (7, 7, 1, 1)), 3.1, 100)))
+    if not has_dots():
+        assert "scale_shift" not in kinds and "quantise_scaled" not in kinds, kinds
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (2, 3, 7)], ids=str)

@@ -22,13 +22,13 @@ from fastcnn.convolve.kept_width import keep_width, kept_nv
 from fastcnn.convolve.shape import Places, Problem, own_places
 from fastcnn.convolve.tile import best_nv, half_tiles
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
-from fastcnn.fusions.nodes import conv_shape, conv_window, is_clamp, is_conv, is_dense, is_pointwise
+from fastcnn.fusions.nodes import conv_shape, conv_window, is_clamp, is_conv, is_dense, is_looked_up, is_pointwise
 from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import HALF, Tensor
 from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering, Unit
-from fastcnn.ops.convolution.conv_emit import epilogue, place, three_planes, vector_of
+from fastcnn.ops.convolution.conv_emit import epilogue, place, slope_of, three_planes, vector_of
 from fastcnn.ops.window import Window
 
 # A tensor smaller than this share of L2 costs nothing on its way to its reader. On two threads too: what one of them wrote lies in its L2,
@@ -73,7 +73,7 @@ class ConvDepthwise(Fused):
 
     def _takes(self, last: BoundNode, near: Neighbours) -> bool:
         """Whether the 1x1 Conv can be part of the step: the channels between are one panel of the first convolution, or skips holds."""
-        if self.last is not None or not near.is_private(self.depthwise.outputs[0]) or not is_pointwise(last, 4):
+        if self.last is not None or not near.is_private(self.depthwise.outputs[0]) or not _is_last(last):
             return False
         return last.node.input(3) == self.first.outputs[0] or self._channels <= self._first_choice().fields["nv"] * _native.vector_length()
 
@@ -83,7 +83,7 @@ class ConvDepthwise(Fused):
         That is: one vector of channels, pixel for pixel.
         """
         name, after = self.first.outputs[0], near.readers.get(self.depthwise.outputs[0], ())
-        if len(after) != 1 or not is_pointwise(after[0], 4) or after[0].node.input(3) != name:
+        if len(after) != 1 or not _is_last(after[0]) or after[0].node.input(3) != name:
             return False
         alone = [id(b) for b in near.readers[name]] == [id(self.depthwise), id(after[0])] and name not in near.outputs
         alike = self._channels <= _native.vector_length() and conv_window(self.first).out == conv_window(self.depthwise).out
@@ -107,14 +107,15 @@ class ConvDepthwise(Fused):
     def rounds(self, threads: int, strict: bool, places: Places | None = None) -> bool:
         """Whether the first convolution is one in bfloat16 where it may be: by predicted time; places: where x and y lie."""
         shape = replace(conv_shape(self.first), strict=strict)
-        return has_widths_of_floats() and ladder.in_bfloat16(Problem(shape, places or own_places(shape), threads)) is not None
+        exact = is_looked_up(self.first.node) or not has_widths_of_floats()
+        return not exact and ladder.in_bfloat16(Problem(shape, places or own_places(shape), threads)) is not None
 
     def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:
         first, last = self.first.node, self.last.node if self.last is not None else None
         takes = set(first.inputs[:1] if accuracy.rounds(first.name) and self.rounds(threads, accuracy.is_strict(first.name)) else ())
         if last is None:
             return accuracy.rounds(self.depthwise.node.name), frozenset(takes)
-        rounded = accuracy.rounds(last.name) and self._last_rounded(accuracy.is_strict(last.name)) is not None
+        rounded = accuracy.rounds(last.name) and not last.input(4) and self._last_rounded(accuracy.is_strict(last.name)) is not None
         takes |= {last.input(3)} - {"", self.first.outputs[0]} if rounded else set()
         return rounded and is_clamp(last.activation), frozenset(takes)
 
@@ -146,7 +147,8 @@ class ConvDepthwise(Fused):
         half = {f"{name}_half": int(t is not None and t.dtype == HALF) for name, t in (("x", x), ("y", y), ("r", residual))}
         tile = tile_rows(conv_shape(self.depthwise))
         block = whole_tiles(fused_rows(F32.itemsize * iw * nv * _native.vector_length(), window.strides[0], oh, self.rows_factor), tile)
-        operands = [y, x, packed, vector_of(first, 2, c), taps, vector_of(depthwise, 2, c), *last, residual, means]
+        tables = slope_of(first, c), slope_of(depthwise, c), slope_of(end, 1) if self.last is not None else None
+        operands = [y, x, packed, vector_of(first, 2, c), taps, vector_of(depthwise, 2, c), *last, residual, means, *tables]
         low.emit("conv_depthwise", operands, n * (c * (ih * iw * w1[0].size + oh * ow * w2[0].size) + last_macs * oh * ow),
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
                  dw=window.dilations[1], pt=window.before[0], pl=window.before[1], ih=ih, iw=iw, oh=oh, ow=ow, ic=ic, c=c,
@@ -162,7 +164,7 @@ class ConvDepthwise(Fused):
             return [None, None], {"oc": 0, "last_nv": 0, "last_pair": 0, "last_halves": 0, "last_bf16": 0, "skip": 0, **act3}, 0
         w3, name = last.args.constant(1), last.node.input(1)
         oc = w3.shape[0]
-        rounded = self._last_rounded(last.strict) if last.rounds else None
+        rounded = self._last_rounded(last.strict) if last.rounds and not last.args.has(4) else None
         if rounded is not None:
             packed = last.packed_weights(name, rounded, w3)
             fields = {"oc": oc, "last_nv": rounded.fields["nv"], "last_pair": 0, "last_halves": 0, "last_bf16": 1,
@@ -176,12 +178,22 @@ class ConvDepthwise(Fused):
         return [packed, vector_of(last, 2, oc)], fields, c * oc
 
 
+def _is_link(unit: Unit) -> TypeGuard[BoundNode]:
+    """A Conv that adds nothing to its sum but a bias."""
+    return is_conv(unit) or (is_conv(unit, 5) and is_looked_up(unit.node) and not unit.node.input(3))
+
+
+def _is_last(unit: Unit) -> TypeGuard[BoundNode]:
+    """A 1x1 Conv whose fifth input, if it has one, is no slope."""
+    return is_pointwise(unit) and (not unit.node.input(4) or unit.node.activation is not None)
+
+
 def _is_depthwise(b: BoundNode) -> bool:
-    return is_conv(b) and b.args.spec(1).shape[:2] == (b.args.spec(0).shape[1], 1) and b.node.attrs.get("group", 1) > 1
+    return _is_link(b) and b.args.spec(1).shape[:2] == (b.args.spec(0).shape[1], 1) and b.node.attrs.get("group", 1) > 1
 
 
 def _is_first(unit: Unit) -> TypeGuard[BoundNode]:
-    if not is_conv(unit) or not is_dense(unit):
+    if not _is_link(unit) or not is_dense(unit):
         return False
     k = unit.args.spec(1).shape[1:]
     return k[0] * k[1] * k[2] <= LONGEST_SUM if k[1:] != (1, 1) else set(unit.node.attrs.get("pads", ())) <= {0}

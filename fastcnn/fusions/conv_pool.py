@@ -12,13 +12,13 @@ from fastcnn.convolve.kept_width import keep_width
 from fastcnn.convolve.shape import Places, Problem, own_places
 from fastcnn.fusions.conv_depthwise import first_fields
 from fastcnn.fusions.fused import Fused, Neighbours, by_rows
-from fastcnn.fusions.nodes import POOLS, conv_shape, conv_window, is_conv, is_dense, is_image_pool
+from fastcnn.fusions.nodes import POOLS, conv_shape, conv_window, is_conv, is_dense, is_image_pool, is_looked_up
 from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import HALF, channels_last_strides
 from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering, Unit
-from fastcnn.ops.convolution.conv_emit import epilogue, place, three_planes, vector_of
+from fastcnn.ops.convolution.conv_emit import epilogue, place, slope_of, three_planes, vector_of
 from fastcnn.ops.pooling.pool import Pool, pool_fields, pool_window
 from fastcnn.ops.window import Window
 
@@ -68,7 +68,7 @@ class ConvPool(Fused):
             first = BF16_GEMM.at_width(first.shape, first.fields["nv"], 1)
         packed = conv.packed_weights(conv.node.input(1), first, w)
         assert isinstance(self.pool.op, Pool)
-        low.emit("conv_pool", [y, x, packed, vector_of(conv, 2, c), vector_of(conv, 4, c)], n * c * ih * iw * w[0].size,
+        low.emit("conv_pool", [y, x, packed, vector_of(conv, 2, c), slope_of(conv, c)], n * c * ih * iw * w[0].size,
                  n=n, ih=ih, iw=iw, **pool_fields(pool.args, window, self.pool.op.kind), **place("x", x), **place("y", y), c=c, ic=ic,
                  **epilogue(conv.node.activation), block=block,
                  **first_fields(dense, x, {"band": 0, "pair": 0, "halves": 0, **first.fields}, "nv", "band", "block", "pair", "halves"),
@@ -77,7 +77,8 @@ class ConvPool(Fused):
     def rounds(self, threads: int, strict: bool, places: Places | None = None) -> bool:
         """Whether the convolution is one in bfloat16 where it may be: by predicted time; places: where x and y lie."""
         shape = replace(conv_shape(self.conv), strict=strict)
-        return has_widths_of_floats() and ladder.in_bfloat16(Problem(shape, places or own_places(shape), threads)) is not None
+        exact = is_looked_up(self.conv.node) or not has_widths_of_floats()
+        return not exact and ladder.in_bfloat16(Problem(shape, places or own_places(shape), threads)) is not None
 
     def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:
         name = self.conv.node.name

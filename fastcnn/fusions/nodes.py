@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from fastcnn.convolve.shape import ConvShape
-from fastcnn.ir.graph import Activation
+from fastcnn.ir.graph import Activation, Node
 from fastcnn.ops.base import BoundNode, Unit
 from fastcnn.ops.pooling.pool import Pool
 from fastcnn.ops.window import Window, resolve
@@ -16,6 +16,11 @@ POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 def is_clamp(activation: Activation | None) -> bool:
     """Whether an activation, or none, is a maximum and a minimum, which convolutions apply while they store."""
     return activation is None or activation.name in ("Relu", "Clip")
+
+
+def is_looked_up(node: Node) -> bool:
+    """Whether what a Conv makes is rounded and looked up in a table, which is its fifth input."""
+    return node.activation is not None and node.activation.name == "RoundClip" and bool(node.input(4))
 
 
 def is_native(unit: Unit, op_type: str) -> TypeGuard[BoundNode]:

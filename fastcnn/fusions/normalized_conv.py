@@ -21,7 +21,7 @@ from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import HALF, Tensor
 from fastcnn.ops.base import BoundNode, Lowering, Unit
-from fastcnn.ops.convolution.conv_emit import conv_fields, epilogue, vector_of
+from fastcnn.ops.convolution.conv_emit import conv_fields, epilogue, slope_of, vector_of
 from fastcnn.ops.reduction.normalization import batch_factors
 
 # Rows of fewer pixels than half a register tile leave most of it empty, where a map at a time fills it.
@@ -67,10 +67,10 @@ class NormalizedConv(Fused):
         x, y = norm.read(0, "channels_last"), conv.write(0, "channels_last")
         residual = conv.read(3, "channels_last") if conv.args.has(3) else None
         shape = replace(conv_shape(self.conv), strict=conv.strict)
-        picked = self._choice(shape, (x, y, residual), low.threads, conv.rounds)
+        picked = self._choice(shape, (x, y, residual), low.threads, conv.rounds and not _is_rounded(self.norm))
         w = conv.args.constant(1)
         packed = conv.packed_weights(conv.node.input(1), picked, w)
-        operands = [y, x, packed, vector_of(conv, 2, shape.oc), residual, vector_of(conv, 4, shape.oc), affine_of(norm)]
+        operands = [y, x, packed, vector_of(conv, 2, shape.oc), residual, slope_of(conv, shape.oc), affine_of(norm)]
         low.emit(picked.kind, operands, shape.macs, **conv_fields(picked, x, y, residual, epilogue(conv.node.activation)))
 
     def _choice(self, shape: ConvShape, tensors: Sequence[Tensor | None], threads: int, rounds: bool) -> Choice:
@@ -83,7 +83,8 @@ class NormalizedConv(Fused):
 
     def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:
         node, shape = self.conv.node, replace(conv_shape(self.conv), strict=accuracy.is_strict(self.conv.node.name))
-        if not accuracy.rounds(node.name) or ladder.in_bfloat16(Problem(shape, own_places(shape), threads)) is None:
+        exact = _is_rounded(self.norm) or not accuracy.rounds(node.name)
+        if exact or ladder.in_bfloat16(Problem(shape, own_places(shape), threads)) is None:
             return False, frozenset()
         takes = frozenset({self.norm.node.inputs[0], node.input(3)} - {""})
         return is_clamp(node.activation) and not node.input(4) and shape.oh * shape.ow > 1, takes
@@ -97,20 +98,28 @@ def is_clamped_norm(unit: Unit) -> TypeGuard[BoundNode]:
 
 
 def limits(activation: Activation | None) -> tuple[float, float] | None:
-    """(lowest, highest) value that an activation lets through; None when it is not such a clamp."""
+    """(lowest, highest) value that an activation lets through, rounded or not; None when it is not such a clamp."""
     if activation is None:
         return -math.inf, math.inf
-    return (0.0, math.inf) if activation.name == "Relu" else (activation.alpha, activation.beta) if activation.name == "Clip" else None
+    if activation.name == "Relu":
+        return 0.0, math.inf
+    return (activation.alpha, activation.beta) if activation.name in ("Clip", "RoundClip") else None
+
+
+def _is_rounded(norm: BoundNode) -> bool:
+    return norm.node.activation is not None and norm.node.activation.name == "RoundClip"
 
 
 def affine_of(norm: Lowering) -> Tensor:
     """(scale, shift) per channel of a BatchNormalization, as steps take them."""
-    epsilon, clamp = norm.node.attrs.get("epsilon", 1e-5), limits(norm.node.activation)
+    activation = norm.node.activation
+    epsilon, clamp = norm.node.attrs.get("epsilon", 1e-5), limits(activation)
+    rounds = activation is not None and activation.name == "RoundClip"
     assert clamp is not None
-    return norm.packed(("affine", *norm.node.inputs[1:5], epsilon, clamp),
-                       lambda: pack_affine(*batch_factors(norm.args.values[1:5], epsilon), clamp))
+    return norm.packed(("affine", *norm.node.inputs[1:5], epsilon, clamp, rounds),
+                       lambda: pack_affine(*batch_factors(norm.args.values[1:5], epsilon), clamp, rounds))
 
 
-def pack_affine(scale: np.ndarray, shift: np.ndarray, clamp: tuple[float, float]) -> np.ndarray:
-    """The conv step's operand: scales, shifts, the two limits."""
-    return np.concatenate([scale, shift, np.array(clamp)]).astype(F32)
+def pack_affine(scale: np.ndarray, shift: np.ndarray, clamp: tuple[float, float], rounds: bool = False) -> np.ndarray:
+    """The conv step's operand: scales, shifts, the two limits, whether the result is rounded."""
+    return np.concatenate([scale, shift, np.array([*clamp, rounds])]).astype(F32)

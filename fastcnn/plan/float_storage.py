@@ -12,7 +12,7 @@ from math import inf, prod
 
 import fastcnn._native as _native
 from fastcnn.convolve import ladder
-from fastcnn.convolve.arithmetic import FLOAT32, U8S8
+from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.quantized_gemm import dequantise_cycles, quantise_cycles
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.record import dataclass
@@ -21,6 +21,7 @@ from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.ops.base import BoundNode
 from fastcnn.ops.quantized.as_floats import PRODUCTS, Floats, as_floats, is_covered
 from fastcnn.ops.quantized.bytes import U8
+from fastcnn.ops.quantized.in_floats import float_cycles
 from fastcnn.ops.quantized.product_step import RESIDUAL, TABLE
 from fastcnn.ops.window import resolve, two_axes
 from fastcnn.plan.bind import Bound
@@ -29,7 +30,10 @@ BYTES, FLOATS = 0, 1
 # Cycles on bytes and on floats (AMD EPYC, Zen 4, 2026-11-30). A vector of floats: rounding what a tile is about to store, a sum, elements
 # that are moved in runs. An element: picked ones. A vector of floats that a table changes, by how tables are looked up there.
 ROUND, SUM, MOVE, PICK = 0.5, (4.0, 4.0), (0.5, 2.0), (2.5, 0.7)
+ADDED = 1.5         # a residual in a tile, a second rounding included
 TABLE_CYCLES = {"scalar": 2.0, "avx2": 15.0, "avx512": 3.0}
+# A vector of floats that a table changes where it lies, just made (Emerald Rapids, 2026-11-30; scalar code: an element).
+LOOKUP = {"scalar": 3.0, "avx2": 5.0, "avx512": 4.0}
 # Attributes that say the zero point of an input, by its place.
 ZEROS_OF_INPUTS: Mapping[str, tuple[tuple[int, str], ...]] = {
     **dict.fromkeys(PRODUCTS, ((0, "x_zero"), (RESIDUAL, "r_zero"))),
@@ -169,10 +173,10 @@ def _costs(bound: Bound, b: BoundNode) -> tuple[float, float]:
     vectors = (spec.size if spec is not None else 0) / _native.vector_length()
     if b.node.domain == OWN_DOMAIN and b.node.op_type in PRODUCTS:
         return _product_costs(b, spec, vectors)
-    if b.node.op_type == "QAdd":
+    if b.node.op_type in ("QAdd", "QMul"):
         return SUM[BYTES] * vectors, SUM[FLOATS] * vectors
     if b.node.op_type == "ByteTable":
-        return TABLE_CYCLES[_native.current_isa()] * vectors, SUM[FLOATS] * vectors
+        return TABLE_CYCLES[_native.current_isa()] * vectors, LOOKUP[_native.current_isa()] * vectors
     if b.node.op_type == "Gather":
         return PICK[BYTES] * vectors * _native.vector_length(), PICK[FLOATS] * vectors * _native.vector_length()
     if b.node.op_type in ("QuantizeBytes", "QuantizeScaled"):
@@ -183,18 +187,16 @@ def _costs(bound: Bound, b: BoundNode) -> tuple[float, float]:
 def _product_costs(b: BoundNode, spec: Spec | None, vectors: float) -> tuple[float, float]:
     """Of a product on bytes, which may widen its input and quantise its output instead, and on floats."""
     added, table = b.args.has(RESIDUAL), b.args.has(TABLE)
-    tail = ((SUM[BYTES] * added + TABLE_CYCLES[_native.current_isa()] * table) * vectors, (ROUND + SUM[FLOATS] * added) * vectors)
+    isa = _native.current_isa()
+    tail = ((SUM[BYTES] * added + TABLE_CYCLES[isa] * table) * vectors, (ROUND + ADDED * added + LOOKUP[isa] * table) * vectors)
     made = spec.size if spec is not None else 0
     converted = (dequantise_cycles() * b.args.spec(0).size + quantise_cycles() * made) / _native.vector_length()
     shape = _shape(b)
     if shape is None:                       # floats, without dot products
         return tail[BYTES] + converted, tail[FLOATS]
-    bytes_cycles, floats_cycles = (_cycles(replace(shape, arithmetic=kind)) for kind in (U8S8, FLOAT32))
+    as_bytes = replace(shape, arithmetic=U8S8)
+    bytes_cycles, floats_cycles = ladder.cycles(ladder.choose(Problem(as_bytes, own_places(as_bytes))), 1), float_cycles(shape)
     return tail[BYTES] + min(bytes_cycles, floats_cycles + converted), tail[FLOATS] + floats_cycles
-
-
-def _cycles(shape: ConvShape) -> float:
-    return ladder.cycles(ladder.choose(Problem(shape, own_places(shape))), 1)
 
 
 def _shape(b: BoundNode) -> ConvShape | None:

@@ -41,7 +41,8 @@ def _halves(unit: Unit, accuracy: Accuracy, threads: int) -> tuple[bool, frozens
         return unit.halves(accuracy, threads)
     if not isinstance(unit, BoundNode) or not _rounds(unit, accuracy, threads):
         return False, frozenset()
-    return _may_narrow(unit), frozenset(unit.node.input(k) for k in (X, RESIDUAL) if unit.node.input(k))
+    added = (X, RESIDUAL) if unit.node.activation is None or not unit.node.input(SLOPE) else (X,)      # a step of its own adds it then
+    return _may_narrow(unit), frozenset(unit.node.input(k) for k in added if unit.node.input(k))
 
 
 def _rounds(unit: BoundNode, accuracy: Accuracy, threads: int) -> bool:

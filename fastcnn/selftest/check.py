@@ -79,6 +79,9 @@ def coverage(lines: list[Line]) -> list[Line]:
     return found
 
 
+FLOATS = ("round_sum", "round_product", "lookup")       # steps on bytes that are floats in memory
+
+
 def unreachable() -> dict[str, str]:
     """The kinds of steps that no network has at the current instruction set, and why."""
     found = {}
@@ -87,7 +90,7 @@ def unreachable() -> dict[str, str]:
     if not _native.pgemm_max_mr(1):
         found["conv_bf16"] = "this instruction set has no products of bfloat16"
     if has_dots():
-        found["round_sum"] = "this instruction set has products of bytes, so none of their values are floats"
+        found |= dict.fromkeys(FLOATS, "this instruction set has products of bytes, so none of their values are floats")
     return found
 
 

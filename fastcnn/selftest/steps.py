@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn.ir.graph import Node
 from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.selftest.maker import Case, Make, Maker
 
@@ -108,6 +109,7 @@ def bytes_and_choices(m: Maker) -> dict[str, Make]:
              m.node("DequantizeLinear", ("w", "s"), ("v",)), m.node("ConvTranspose", ("d", "v"), ("t",), strides=[2, 2]),
              m.node("QuantizeLinear", ("t", "s2", "z"), ("y",))], {"x": m.normal(1, 9, 7, 8)},
             {"s": np.asarray(factors[0]), "z": np.asarray(factors[1]), "s2": np.asarray(np.float32(0.31)), "w": m.small(9, 7, 2, 2)}),
+        "ConvTransposes of bytes, scaled": lambda: _scaled_bytes(m, factors[1]),
         "QLinearSigmoid": lambda: m.one("QLinearSigmoid", (2, 5, 77), *factors, np.float32(1 / 256), np.uint8(0), dtype=np.uint8,
                                         domain="com.microsoft"),
         "QLinearAveragePool": lambda: m.one("QLinearAveragePool", (1, 21, 9, 11), *factors, np.float32(0.01), np.uint8(120), dtype=np.uint8,
@@ -115,6 +117,22 @@ def bytes_and_choices(m: Maker) -> dict[str, Make]:
         "Where": lambda: m.several("Where", [m.rng.integers(0, 2, (3, 77)).astype(bool), m.normal(3, 77), m.normal(77)]),
         "OneHot": lambda: m.several("OneHot", [m.rng.integers(-9, 9, (3, 7))], np.array(9), np.array([-1, 2], np.float32)),
     }
+
+
+def _scaled_bytes(m: Maker, zero: np.uint8) -> Case:
+    """Bytes that are floats in memory where nothing multiplies bytes: looked up in a table, and times one byte a channel."""
+    scales = {"x": 0.02, "s": 0.0171, "a": 0.413, "b": 0.0079, "c": 0.0137, "t": 1.31}      # products are far from ties
+
+    def between(value: str) -> list[Node]:
+        return [m.node("QuantizeLinear", (value, f"{value}_scale", "z"), (f"{value}_bytes",)),
+                m.node("DequantizeLinear", (f"{value}_bytes", f"{value}_scale", "z"), (f"{value}_again",))]
+    nodes = [*between("x"), *between("s"), m.node("DequantizeLinear", ("w", "w_scale"), ("v",)),
+             m.node("ConvTranspose", ("x_again", "v"), ("a",), strides=[2, 2]), *between("a"), m.node("Tanh", ("a_again",), ("b",)),
+             *between("b"), m.node("Mul", ("b_again", "s_again"), ("c",)), *between("c"),
+             m.node("ConvTranspose", ("c_again", "v"), ("t",), strides=[2, 2]), m.node("QuantizeLinear", ("t", "t_scale", "z"), ("y",))]
+    constants = {f"{value}_scale": np.asarray(np.float32(scale)) for value, scale in scales.items()}
+    return m.case(nodes, {"x": m.normal(2, 9, 5, 6), "s": m.normal(2, 9, 1, 1)},
+                  {**constants, "z": np.asarray(zero), "w": m.small(9, 9, 2, 2), "w_scale": np.asarray(np.float32(0.0113))})
 
 
 def _between_poolings(m: Maker, x: np.ndarray, w: np.ndarray) -> Case:

@@ -138,6 +138,26 @@ typedef struct fc_round_sum_args {
 
 typedef void (*fc_round_sum_kernel)(float *y, const float *a, const float *b, size_t n, const fc_round_sum_args *args);
 
+/* ---- round_product: y[p*y_pixel + c] = round(x[p*x_pixel + c] * b[c] * factor) within [lo, hi], p < count, c < n: the product of two integers, then times
+ * a factor, each rounded to float32; floats and bounds as of round_sum; y may be x */
+typedef struct fc_round_product_args {
+    float *y;
+    size_t y_pixel;
+    const float *x;
+    size_t x_pixel;
+    const float *b;
+    size_t count, n;
+    float factor, lo, hi;
+} fc_round_product_args;
+
+typedef void (*fc_round_product_kernel)(const fc_round_product_args *args);
+
+/* ---- lookup: y[r*ldy + i] = table[x[r*ldx + i] mod 256], x integers, NaN as 0, i < n, r < rows; y may be x. The table of bytes on floats: bytes less
+ * their zero point are 256 integers, each with a place of its own. table: FC_LOOKUP numbers, the last two of them only read */
+enum { FC_LOOKUP = 258 };
+
+typedef void (*fc_lookup_kernel)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n, const int16_t *table);
+
 /* ---- qpool: windows of `rows` x `cols` taps over pixels of n channels, output i < count at i*x_step, its taps x_row and x_col apart ----------
  * max       y[i*y_pixel + c] = the largest tap, 0 without taps
  * average   y[i*y_pixel + c] = round((offset + sum of taps) * factor) + zero, brought into 0..255

@@ -244,7 +244,7 @@ typedef struct fc_pool_rows_kernels {
  * layer_norm  y[i] = (x[i] - mean) / sqrt(var + epsilon) * scale[i] + bias[i], i < n; rms: mean = 0; scale, bias may be NULL
  * sum         of x[r*step + i] - center, r < runs, i < n, or of the squares of that
  * moments     merges count pixels into mean[c] and m2[c] (sum of squared deviations), c < n, of `before` earlier ones (0: sets them)
- * affine      y[p][c] = min(max(x[p][c] * scale[c] + shift[c], lo), hi), p < count, c < n
+ * affine      y[p][c] = min(max(x[p][c] * scale[c] + shift[c], lo), hi), p < count, c < n; rounds: the nearest integer, lo and hi integers as well
  * squares     squares[p*ld + c] = x[p*pixel + c]^2
  * lrn         y[p][c] = x[p][c] / d^beta, d = bias + alpha * sum_{k < size} squares[p*ld + c + k]; beta not 1/2, 3/4 or 1: d
  */
@@ -255,6 +255,7 @@ typedef struct fc_affine_args {
     size_t x_pixel, count, n;
     const float *scale, *shift;
     float lo, hi;
+    int rounds;
 } fc_affine_args;
 
 typedef struct fc_lrn_args {

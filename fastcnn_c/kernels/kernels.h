@@ -15,10 +15,11 @@ enum { FC_GEMM_PAIR_NV = 2, FC_GEMM_INTERLEAVED_NV = 3, FC_GEMM_MAX_NV = 4, FC_G
 #include "pairs.h"
 
 /* What happens to an output within its bounds: nothing, once to the nearest integer, or then times a ratio and within other bounds to the
- * nearest again. All bounds are integers then, less than 2^22 from 0. */
+ * nearest again. All bounds are integers then, less than 2^22 from 0. A residual is added before all that; by gemm and winograd, with two
+ * roundings, between them, times r_ratio: products and sum each rounded to float32. */
 typedef struct fc_rounding {
     int times;
-    float ratio, lo, hi;
+    float ratio, r_ratio, lo, hi;
 } fc_rounding;
 
 /* ---- gemm: one register tile of an implicit GEMM -------------------------------------------------------------------------
@@ -113,6 +114,8 @@ typedef struct fc_bytes {
     fc_qaffine_kernel qaffine;
     const fc_qpack_kernels *qpack;
     fc_round_sum_kernel round_sum;
+    fc_round_product_kernel round_product;
+    fc_lookup_kernel lookup;
     const fc_qpool_kernels *qpool;
     const fc_qdepthwise_kernels *qdepthwise;
 } fc_bytes;

@@ -22,11 +22,25 @@ static inline void fc_clamp_bounds(int64_t fn, float alpha, float beta, float *l
     *hi = both ? beta : bytes ? FC_LAST_BYTE - fc_first_zero(beta) : INFINITY;
 }
 
+/* Whether the operand `slope` is one, of PRelu; beside fn RoundClip it is the table that rounded values are looked up in (FC_LOOKUP numbers of 16
+ * bits), beside RoundTwice what the residual is multiplied with. */
+static inline int fc_is_prelu(int64_t fn, const float *slope)
+{
+    return slope && fn != FC_FN_RoundClip && fn != FC_FN_RoundTwice;
+}
+
+/* What fn is to a tile, which knows no slope. */
+static inline int64_t fc_tile_fn(int64_t fn, const float *slope) { return fc_is_prelu(fn, slope) ? FC_FN_None : fn; }
+
+/* The operand from a channel on. */
+static inline const float *fc_slope_from(int64_t fn, const float *slope, int64_t channel) { return fc_is_prelu(fn, slope) ? slope + channel : slope; }
+
 /* What a tile that rounds does within those bounds. */
-static inline fc_rounding fc_rounding_of(int64_t fn, float alpha, float beta)
+static inline fc_rounding fc_rounding_of(int64_t fn, float alpha, float beta, const float *slope)
 {
     const float zero = fc_second_zero(beta);
-    return (fc_rounding){.times = fn == FC_FN_RoundTwice ? 2 : fn == FC_FN_RoundClip, .ratio = alpha, .lo = -zero, .hi = FC_LAST_BYTE - zero};
+    return (fc_rounding){.times = fn == FC_FN_RoundTwice ? 2 : fn == FC_FN_RoundClip, .ratio = alpha, .r_ratio = fn == FC_FN_RoundTwice && slope ? *slope : 0.0f,
+                         .lo = -zero, .hi = FC_LAST_BYTE - zero};
 }
 
 static inline int fc_is_clamp(int64_t fn)
@@ -35,15 +49,17 @@ static inline int fc_is_clamp(int64_t fn)
 }
 
 /* Whether a tile that rounds does all of it. */
-static inline int fc_in_tile(int64_t fn)
+static inline int fc_in_tile(int64_t fn, const float *slope)
 {
-    return fc_is_clamp(fn) || fn == FC_FN_RoundClip || fn == FC_FN_RoundTwice;
+    return fn == FC_FN_RoundTwice || (!slope && (fc_is_clamp(fn) || fn == FC_FN_RoundClip));
 }
 
-/* y[rows][n], rows ld apart, in place: PRelu by slope[n], or fn. */
+/* y[rows][n], rows ld apart, in place: PRelu by slope[n], a table, or fn. */
 static inline void fc_activate_rows(float *y, int64_t rows, size_t n, size_t ld, int64_t fn, float alpha, float beta, const float *slope)
 {
-    if (slope)
+    if (slope && !fc_is_prelu(fn, slope))
+        fc_active_bytes->lookup(y, ld, y, ld, (size_t)rows, n, (const int16_t *)(const void *)slope);
+    else if (slope)
         for (int64_t i = 0; i < rows; i++)
             fc_active->binary[FC_BIN_PRelu][FC_VV](y + (size_t)i * ld, y + (size_t)i * ld, slope, n);
     else if (ld == n)

@@ -31,3 +31,20 @@ static inline v_bytes v_lookup(const v_table *t, v_bytes b)
 {
     return _mm256_xor_si256(v_lookup_half(t->step, b), v_lookup_half(t->step + 8, _mm256_xor_si256(b, _mm256_set1_epi8(-128))));
 }
+
+typedef const int16_t *v_values;
+
+static inline v_values v_load_values(const int16_t *p) { return p; }
+
+/* Loads of four bytes, of which the first two are the entry. */
+static inline __m256 v_find(const v_values *t, __m256 at)
+{
+    const __m256i found = _mm256_i32gather_epi32((const int *)(const void *)*t, _mm256_and_si256(_mm256_cvtps_epi32(at), _mm256_set1_epi32(255)), 2);
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(found, 16), 16));
+}
+
+static inline void v_find_two(const v_values *t, v_f32 *a, v_f32 *b)
+{
+    *a = v_find(t, *a);
+    *b = v_find(t, *b);
+}

@@ -15,11 +15,14 @@ from fastcnn.convolve.depthwise import lane_tables
 from fastcnn.convolve.shape import NOWHERE, ConvShape, Problem, own_places
 from fastcnn.ir.graph import Activation
 from fastcnn.ir.record import dataclass, replace
-from fastcnn.ir.spec import F32
-from fastcnn.ir.tensor import HALF, Tensor, is_dense
-from fastcnn.ops.base import Lowering
+from fastcnn.ir.spec import F32, Args
+from fastcnn.ir.tensor import HALF, Tensor, is_dense, walk
+from fastcnn.ops.base import BoundNode, Lowering
 from fastcnn.ops.window import Window
 
+# Steps that add a residual after a first rounding, and those that look in a table then; what RoundTwice's second zero point is times.
+ADD_ROUNDED, LOOK_UP = ("conv", "winograd"), ("conv", "winograd", "depthwise")
+SECOND_ZERO, LAST_BYTE = 256, 255.0
 MOST_PLANES = 64            # that a band is made of: of more, each row is in too many places
 
 
@@ -92,6 +95,13 @@ def vector_of(low: Lowering, i: int, count: int) -> Tensor | None:
     return low.read(i, "dense")
 
 
+def slope_of(low: Lowering, count: int) -> Tensor | None:
+    """Input 4 of a Conv as steps take it: a slope per channel, a residual's factor, or a table."""
+    if low.args.has(4) and low.node.activation is not None and low.node.activation.name == "RoundClip":
+        return low.packed(("table", low.node.input(4)), lambda: low.args.constant(4))
+    return vector_of(low, 4, count)
+
+
 def _repeated(value: np.ndarray, count: int) -> np.ndarray:
     """The elements as `count` floats; a single element is repeated."""
     if value.shape == (count,) and value.dtype == F32 and value.flags.c_contiguous:
@@ -124,15 +134,20 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
     if group == 1 and scale is None and isinstance(w, np.ndarray):
         pieces = split_sums.of_channels(w.shape[1], (kh, kw), (sh, sw), n * oh * ow, low.strict)
+        if len(pieces) > 1 and low.args.has(4) and low.node.activation is not None:
+            _emit_pieces(_without_second(low), y, x, None, w, name, window, pieces, term)
+            emit_second(low, y, residual, slope_of(low, m))
+            return
         if len(pieces) > 1:
             _emit_pieces(low, y, x, residual, w, name, window, pieces, term)
             return
-    bias, slope = vector_of(low, 2, m) if term.first else None, vector_of(low, 4, m) if term.last else None
+    bias, slope = vector_of(low, 2, m) if term.first else None, slope_of(low, m) if term.last else None
     shape = ConvShape(n, group, w.shape[1], m // group, kh, kw, sh, sw, dh, dw, pt, pl, x.shape[2], x.shape[3], oh, ow,
                              strict=low.strict)
     for first, count in regions.group_regions(shape) if isinstance(w, np.ndarray) else [(0, group)]:
         (o, oc), (i, ic) = ((first * size, count * size) for size in (shape.oc, shape.ic))
-        operands = bias and bias.slice(0, o, oc), slope and slope.slice(0, o, oc), epilogue(low.node.activation if term.last else None)
+        slopes = slope if slope is None or slope.dtype != F32 else slope.slice(0, o, oc)
+        operands = bias and bias.slice(0, o, oc), slopes, epilogue(low.node.activation if term.last else None)
         filters = w if isinstance(w, Tensor) or count == group else w[o:o + oc]
         at = name if group == 1 else f"{name}/{group}@{first}+{count}"      # other groups pack the same weights otherwise
         for begin, end in regions.column_regions(shape):
@@ -169,10 +184,43 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
     if scale is not None and not rounded:
         packed = _scaled(low, picked, packed, scale)
     bias, slope, activation = operands
+    apart: tuple[Tensor | None, Tensor] | None = None
+    if slope is not None and low.node.activation is not None and picked.kind not in (LOOK_UP if residual is None else ADD_ROUNDED):
+        apart, residual, slope, activation = (residual, slope), None, None, epilogue(_first_rounding(low.node.activation))
     fields = conv_fields(picked, x, y, residual, activation) | (half | {"scaled": SCALE if scale is not None else 0} if rounded else {})
     lanes = lane_tables(picked)
     tables = scale if rounded else None if lanes is None else low.constant(lanes)
     low.emit(picked.kind, [y, x, packed, bias, residual, slope, tables], picked.shape.macs, **fields)
+    if apart is not None:
+        emit_second(low, y, *apart)
+
+
+def _first_rounding(activation: Activation) -> Activation:
+    """The first of two roundings, or the one before a table."""
+    zero = activation.beta % SECOND_ZERO
+    return Activation("RoundClip", -zero, LAST_BYTE - zero) if activation.name == "RoundTwice" else activation
+
+
+def _without_second(low: Lowering) -> Lowering:
+    """The node as far as its first rounding."""
+    assert low.node.activation is not None
+    node = low.node.but(inputs=low.node.inputs[:3], activation=_first_rounding(low.node.activation))
+    return low.part(BoundNode(node, None, Args(node, low.args.specs[:3], low.args.values[:3])))
+
+
+def emit_second(low: Lowering, y: Tensor, residual: Tensor | None, slope: Tensor | None) -> None:
+    """The step for what comes after the first rounding, where the tiles have none for it: a sum with the residual, or a table."""
+    activation = low.node.activation
+    assert activation is not None and slope is not None
+    if activation.name == "RoundClip":
+        shape, (ys, xs) = walk(y.shape, y.strides, y.strides)
+        low.emit("lookup", [y, y, slope], y.size, ndim=len(shape), shape=shape, y_strides=ys, x_strides=xs)
+        return
+    assert residual is not None, "a product with another scale and no residual has no fifth input"
+    zero, factor = activation.beta // SECOND_ZERO, float(low.args.constant(4).reshape(-1)[0])
+    shape, (ys, as_, bs) = walk(y.shape, y.strides, y.strides, residual.strides)
+    low.emit("round_sum", [y, y, residual], y.size, ndim=len(shape), shape=shape, y_strides=ys, a_strides=as_, b_strides=bs,
+             a_factor=activation.alpha, b_factor=factor, lo=-zero, hi=LAST_BYTE - zero)
 
 
 def _decided(low: Lowering, problem: Problem, w: np.ndarray | Tensor, name: str) -> tuple[Choice, np.ndarray | Tensor, str]:

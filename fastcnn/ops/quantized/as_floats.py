@@ -18,6 +18,7 @@ from fastcnn.mapping import give_back, recall
 from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.ops import OPS
 from fastcnn.ops.base import BoundNode, Lowering, Op
+from fastcnn.ops.convolution.conv_emit import place
 from fastcnn.ops.elementwise.elementwise import emit_unary
 from fastcnn.ops.layout import operand
 from fastcnn.ops.quantized.bytes import LAST, U8, walk_fields, write_like
@@ -26,6 +27,7 @@ from fastcnn.ops.quantized.product_step import BIAS, FACTOR, RESIDUAL, TABLE
 WINDOW = ("strides", "dilations", "pads", "auto_pad", "kernel_shape", "group", "output_shape", "output_padding")
 PRODUCTS = ("QConv", "QConvTranspose", "QMatMul")
 
+LOOKUPS = 258           # numbers of a table for the steps that look floats up
 AVERAGES = ("QAveragePool", "QGlobalAveragePool")
 POOLING = ("strides", "pads", "auto_pad", "kernel_shape", "ceil_mode", "count_include_pad", "dilations")
 # Operators of ONNX that move elements of input 0, of all inputs, or pick the largest: the same on floats.
@@ -52,7 +54,27 @@ class Scaled(Op):
         emit_unary(low, y, x, "Affine", low.node.attrs["factor"])
 
 
-ROUND_SUM, SCALED = RoundSum(), Scaled()
+class RoundProduct(Op):
+    """y[n,c,i,j] = round(x[n,c,i,j] * b[n,c] * factor) within [lo, hi], floats."""
+
+    def lower(self, low: Lowering) -> None:
+        x, b, y, attrs = low.read(0, "channels_last"), low.read(1, "dense"), low.write(0, "channels_last"), low.node.attrs
+        n, c, h, w = y.shape
+        low.emit("round_product", [y, x, b], y.size, n=n, h=h, w=w, c=c, factor=attrs["factor"], lo=attrs["lo"], hi=attrs["hi"],
+                 **place("x", x), **place("y", y))
+
+
+class Lookup(Op):
+    """y = table[x mod 256], floats that are integers; table: LOOKUPS numbers of 16 bits."""
+
+    def lower(self, low: Lowering) -> None:
+        y = write_like(low, [0])
+        table = low.packed(("table", low.node.input(1)), lambda: low.args.constant(1))
+        x = operand(low, 0, y)
+        low.emit("lookup", [y, x, table], y.size, **walk_fields(y, x=x))
+
+
+ROUND_SUM, SCALED, ROUND_PRODUCT, LOOKUP = RoundSum(), Scaled(), RoundProduct(), Lookup()
 
 
 @dataclass
@@ -83,9 +105,10 @@ class Floats:
                       for name, v in zip(node.inputs, padded))
         return BoundNode(node, op, Args(node, specs, padded))
 
-    def own(self, op: Op, inputs: tuple[str, ...], output: str, name: str, **attrs: float) -> BoundNode:
+    def own(self, op: Op, inputs: tuple[str, ...], output: str, name: str, values: Sequence[np.ndarray | None] = (),
+            **attrs: float) -> BoundNode:
         """A node of an operator of this file."""
-        return self.bound(Node(type(op).__name__, inputs, (output,), attrs, name, OWN_DOMAIN), op)
+        return self.bound(Node(type(op).__name__, inputs, (output,), attrs, name, OWN_DOMAIN), op, values)
 
     def from_bytes(self, value: str) -> BoundNode:
         """The node that makes the floats of a value of bytes."""
@@ -111,10 +134,12 @@ def is_covered(b: BoundNode, zeros: Mapping[str, int], made: Sequence[str]) -> b
     if node.op_type in ("DequantizeBytes", "QuantizeBytes", "QuantizeScaled", *AVERAGES):
         return True
     if node.op_type in PRODUCTS:
-        return node.attrs["to"] != "int32" and (not b.args.has(TABLE) or _ratio(b, zeros) is not None)
+        return node.attrs["to"] != "int32" and (not b.args.has(TABLE) or _is_table(b, zeros))
     if node.op_type == "QAdd":
         return node.outputs[0] in zeros and b.args.spec(0).shape == b.args.spec(1).shape and b.args.values[0] is b.args.values[1] is None
-    return node.op_type == "ByteTable" and _ratio(b, zeros) is not None
+    if node.op_type == "QMul":
+        return node.outputs[0] in zeros and _scaled_input(b) is not None
+    return node.op_type == "ByteTable" and _is_table(b, zeros)
 
 
 def as_floats(b: BoundNode, to: Floats) -> list[BoundNode]:
@@ -135,8 +160,13 @@ def as_floats(b: BoundNode, to: Floats) -> list[BoundNode]:
                        lo=attrs["lo"] - zero, hi=attrs["hi"] - zero)]
     if node.op_type in AVERAGES:
         return _average(b, to)
+    if node.op_type == "QMul":
+        i, zero = _scaled_input(b), attrs["y_zero"]
+        assert i is not None, f"{b.where()}: is_covered() has found one"
+        return [to.own(ROUND_PRODUCT, (to.of(node.inputs[i]), to.of(node.inputs[1 - i])), to.of(node.outputs[0]), node.name,
+                       factor=attrs["factor"], lo=attrs["lo"] - zero, hi=attrs["hi"] - zero)]
     if node.op_type == "ByteTable":
-        return [_rescaled(b, to, to.of(node.inputs[0]))]
+        return [_changed(b, to, to.of(node.inputs[0]))]
     inputs = tuple(to.of(v) if b.args.values[i] is None and spec is not None and spec.dtype == U8 else v
                    for i, (v, spec) in enumerate(zip(node.inputs, b.args.specs)))
     return [to.bound(node.but(inputs=inputs, outputs=tuple(to.of(v) if v else "" for v in node.outputs)), OPS["", node.op_type],
@@ -184,6 +214,14 @@ def _product(b: BoundNode, to: Floats) -> list[BoundNode]:
     twice = _twice(b, to) if not own and (lo, hi) == (0, LAST) else None
     if twice is not None:
         return [_sums(b, to, output, twice)]
+    in_tile = node.op_type == "QConv" and not floats and b.args.spec(0).rank == 4
+    if b.args.has(TABLE) and not own and in_tile and _ratio(b, to.zeros) is None:
+        return [_sums(b, to, output, Activation("RoundClip", lo - zero, hi - zero), second=_table_name(b, to, zero))]
+    if _adds_in_tile(b):
+        second = _between(to, output, "whole") if b.args.has(TABLE) else output
+        limits = Activation("RoundTwice", attrs["first_factor"], float(zero + (LAST + 1) * attrs["y_zero"]))
+        return [_sums(b, to, second, limits, to.of(node.input(RESIDUAL)), _factor_name(b, to)),
+                *([_changed(b, to, second)] if b.args.has(TABLE) else ())]
     first = _between(to, output, "sums") if own or b.args.has(TABLE) else output
     made = [_sums(b, to, first, _limits(floats and not own, lo - zero, hi - zero))]
     if b.args.has(RESIDUAL):
@@ -195,8 +233,60 @@ def _product(b: BoundNode, to: Floats) -> list[BoundNode]:
     elif own:
         made.append(to.own(SCALED, (first,), output, node.name, factor=attrs["first_factor"]))
     if b.args.has(TABLE):
-        made.append(_rescaled(b, to, first))
+        made.append(_changed(b, to, first))
     return made
+
+
+def _adds_in_tile(b: BoundNode) -> bool:
+    """Whether the step of the product adds the residual: both roundings are to any byte."""
+    attrs = b.node.attrs
+    if b.node.op_type != "QConv" or not b.args.has(RESIDUAL) or attrs["to"] != "uint8" or b.args.spec(0).rank != 4:
+        return False
+    return (attrs["first_lo"], attrs["first_hi"], attrs["lo"], attrs["hi"]) == (0, LAST, 0, LAST)
+
+
+def _factor_name(b: BoundNode, to: Floats) -> str:
+    """A constant: what the residual is multiplied with."""
+    name = f"{b.node.outputs[0]}/residual factor"
+    to.constants[name] = np.full(1, b.node.attrs["r_factor"], F32)
+    return name
+
+
+def _is_table(b: BoundNode, zeros: Mapping[str, int]) -> bool:
+    """Whether a node's table makes bytes with a known zero point from such."""
+    own = b.node.op_type != "ByteTable"
+    table = b.args.values[TABLE if own else 1]
+    known = b.node.outputs[0] in zeros and (own or b.node.inputs[0] in zeros)
+    return known and table is not None and table.dtype == np.uint8 and table.size == LAST + 1
+
+
+def _table_name(b: BoundNode, to: Floats, zero: int) -> str:
+    """A constant: the table of floats, which are bytes less their zero points, zero that of what is looked up; see the step."""
+    own = b.node.op_type != "ByteTable"
+    table = b.args.constant(TABLE if own else 1).reshape(-1).astype(np.int16) - np.int16(to.zeros[b.node.outputs[0]])
+    name = f"{b.node.outputs[0]}/table less zero"
+    to.constants[name] = np.concatenate([np.roll(table, -zero), np.zeros(LOOKUPS - LAST - 1, np.int16)])
+    return name
+
+
+def _changed(b: BoundNode, to: Floats, x: str) -> BoundNode:
+    """A table: of a change of scale the numbers, else itself."""
+    if _ratio(b, to.zeros) is not None:
+        return _rescaled(b, to, x)
+    zero = b.node.attrs["y_zero"] if b.node.op_type != "ByteTable" else to.zeros[b.node.inputs[0]]
+    name = _table_name(b, to, zero)
+    return to.own(LOOKUP, (x, name), to.of(b.node.outputs[0]), b.name, (None, to.constants[name]))
+
+
+def _scaled_input(b: BoundNode) -> int | None:
+    """Which input of a QMul is a map (N, C, H, W), where the other is one number a channel (N, C, 1, 1)."""
+    if b.args.values[0] is not None or b.args.values[1] is not None:
+        return None
+    shapes = [b.args.spec(i).shape for i in (0, 1)]
+    for x in (0, 1):
+        if len(shapes[x]) == 4 and shapes[1 - x] == (*shapes[x][:2], 1, 1) != shapes[x]:
+            return x
+    return None
 
 
 def _twice(b: BoundNode, to: Floats) -> Activation | None:
@@ -224,12 +314,13 @@ def _between(to: Floats, output: str, what: str) -> str:
     return name
 
 
-def _sums(b: BoundNode, to: Floats, output: str, limits: Activation | None) -> BoundNode:
-    """y = limits((sum of x * w + bias) * factor)."""
+def _sums(b: BoundNode, to: Floats, output: str, limits: Activation | None, residual: str = "", second: str = "") -> BoundNode:
+    """y = limits((sum of x * w + bias) * factor). second: a constant that the second of two roundings needs."""
     node, args = b.node, b.args
     w, factor = args.constant(1), args.constant(FACTOR)
     stem = f"{node.input(1)} * {node.input(FACTOR)}"
-    names, arrays = [f"{stem}/floats"], [_scaled_weights(b, w, factor)]
+    names: list[str] = [f"{stem}/floats"]
+    arrays: list[np.ndarray | None] = [scaled := _scaled_weights(b, w, factor)]
     if args.has(BIAS):
         names.append(f"{stem} + {node.input(BIAS)}/floats")
         arrays.append((args.constant(BIAS) * factor.astype(np.float64)).astype(F32))
@@ -239,8 +330,11 @@ def _sums(b: BoundNode, to: Floats, output: str, limits: Activation | None) -> B
     elif args.spec(0).rank == 2:
         op_type, kept = "Gemm", {"transB": 1}
     else:
-        op_type, arrays[0] = "MatMul", np.ascontiguousarray(arrays[0].T)
-    to.constants.update(zip(names, arrays))
+        op_type, arrays[0] = "MatMul", np.ascontiguousarray(scaled.T)
+    if second:
+        names += [""] * (2 - len(names)) + [residual, second]
+        arrays += [None] * (3 - len(arrays)) + [to.constants[second]]
+    to.constants.update({name: array for name, array in zip(names, arrays) if array is not None})
     made = Node(op_type, (to.of(node.inputs[0]), *names), (output,), kept, node.name, activation=limits)
     return to.bound(made, OPS["", op_type], (None, *arrays))
 

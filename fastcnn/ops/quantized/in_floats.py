@@ -11,19 +11,35 @@ import numpy as np
 import fastcnn._native as _native
 from fastcnn.convolve import ladder
 from fastcnn.convolve.arithmetic import FLOAT32
+from fastcnn.convolve.implicit_gemm import THROUGH_BAND
 from fastcnn.convolve.quantized_gemm import dequantise_cycles, quantise_cycles
 from fastcnn.convolve.quantized_gemm import has_dots as has_dots
-from fastcnn.convolve.shape import Problem, own_places
+from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.graph import Activation, Node
 from fastcnn.ir.record import replace
 from fastcnn.ir.spec import F32, Args, Spec
 from fastcnn.ir.tensor import Tensor
+from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering
 from fastcnn.ops.quantized.bytes import U8, walk_fields
 from fastcnn.ops.quantized.product_step import BIAS, FACTOR, TABLE
 
+RUN = 20.0      # cycles of a call that copies a run
 # (lowering, y, x, w, name of w): emits the product of floats.
 Emit = Callable[[Lowering, Tensor, Tensor, np.ndarray, str], None]
+
+
+def float_cycles(shape: ConvShape) -> float:
+    """Predicted cycles of a convolution of floats.
+
+    Rows of pixels that are no whole vectors go to the band as runs, which the ladder, choosing among floats, counts tap by tap.
+    """
+    picked = ladder.choose(Problem(shape, own_places(shape)))
+    cycles, vector = ladder.cycles(picked, 1), _native.vector_length()
+    if picked.rung != THROUGH_BAND.name or shape.ic >= vector:
+        return cycles
+    runs = shape.n * shape.groups * shape.ih * (-(-shape.iw * shape.ic // vector) * current().core(vector).band + RUN)
+    return cycles - max(0.0, THROUGH_BAND.copy_cycles(shape) - runs)
 
 
 def pays(problem: Problem) -> bool:
@@ -31,10 +47,9 @@ def pays(problem: Problem) -> bool:
     if has_dots():
         return False
     shape = replace(problem.shape, arithmetic=FLOAT32)
-    floats, picked = ladder.choose(Problem(shape, own_places(shape))), ladder.choose(replace(problem, threads=1))
-    vector = _native.vector_length()
+    picked, vector = ladder.choose(replace(problem, threads=1)), _native.vector_length()
     converted = (dequantise_cycles() * np.prod(shape.x_extents) + quantise_cycles() * np.prod(shape.y_extents)) / vector
-    return bool(ladder.cycles(floats, 1) + converted < ladder.cycles(picked, 1))
+    return bool(float_cycles(shape) + converted < ladder.cycles(picked, 1))
 
 
 def lower_in_floats(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray, layout: str,

@@ -88,7 +88,7 @@ static void activate_pixels(const fc_conv *p, float *y, int64_t count, int64_t n
 {
     const int64_t part = p->y_gap ? fc_active->vector_length : n;
     for (int64_t j = 0; j < n; j += part, y += part + p->y_gap)
-        fc_activate_rows(y, count, (size_t)fc_min(part, n - j), (size_t)p->y_pixel, p->fn, p->alpha, p->beta, slope ? slope + j : NULL);
+        fc_activate_rows(y, count, (size_t)fc_min(part, n - j), (size_t)p->y_pixel, p->fn, p->alpha, p->beta, fc_slope_from(p->fn, slope, j));
 }
 
 /* What the tiles of one panel share. */
@@ -115,8 +115,8 @@ static panel panel_of(const conv_run *c, int64_t image, int64_t g, int64_t j0, c
                  .lo = c->lo, .hi = c->hi, .rounding = c->rounding, .a_second = (size_t)(p->sh * c->row), .c_second = (size_t)p->y_row,
                  .r_second = (size_t)p->r_row},
         .tile = half ? gemm->half[nv] : gemm->tile[nv], .nv = nv, .y = c->y + image * p->y_image + column + column / v * p->y_gap,
-        .residual = c->residual ? c->residual + image * p->r_image + column : NULL, .slope = c->slope ? c->slope + column : NULL,
-        .activates = c->slope || !fc_in_tile(p->fn)};
+        .residual = c->residual ? c->residual + image * p->r_image + column : NULL, .slope = fc_slope_from(p->fn, c->slope, column),
+        .activates = !fc_in_tile(p->fn, c->slope)};
 }
 
 /* Pixels from x0 on of `rows` output rows from oy on, in `count` tiles of `pixels` each; a: the first pixel of row oy. The taps are listed. */
@@ -198,7 +198,7 @@ static void run_panel(const conv_run *c, panel *q, const float *a, int64_t oy0, 
         /* Pixels of a vector's plane have no gaps between them: a whole row is activated in one go. */
         if (q->activates && p->y_gap && (piece == per_row || i >= t1))
             for (int64_t r = 0; r < rows; r++)
-                activate_pixels(p, q->y + (oy + r) * p->y_row + begun * p->y_pixel, x1 - begun, (int64_t)q->args.n, NULL);
+                activate_pixels(p, q->y + (oy + r) * p->y_row + begun * p->y_pixel, x1 - begun, (int64_t)q->args.n, q->slope);
         x0 = x1;
         if (piece == per_row) {
             oy += rows;
@@ -327,8 +327,8 @@ fc_status fc_run_conv(const void *params, void *const *t, const fc_team *team)
                   .per_row = fc_equal_tiles_of(p->ow, fc_ceil_div(p->ow, fc_gemm_rows(p->nv, p->oc, p->halves))),
                   .packed_per_group = fc_ceil_div(p->oc, v) * v * p->kh * p->kw * p->ic};
     float *band = (float *)((char *)team->scratch + fc_align_up((size_t)(p->kh * p->kw) * sizeof(fc_tap)));
-    fc_clamp_bounds(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta, &c.lo, &c.hi);
-    c.rounding = fc_rounding_of(c.slope ? FC_FN_None : p->fn, p->alpha, p->beta);
+    fc_clamp_bounds(fc_tile_fn(p->fn, c.slope), p->alpha, p->beta, &c.lo, &c.hi);
+    c.rounding = fc_rounding_of(fc_tile_fn(p->fn, c.slope), p->alpha, p->beta, c.slope);
     int64_t q0 = 0, q1 = panels, begin, end;
     const int64_t units = p->band ? p->n * p->oh : p->n * p->oh * c.per_row.tiles;
     if (p->split_columns) {

@@ -33,7 +33,8 @@ static inline void copy_pixels(const fc_conv *p, float *band, const float *x, in
     if (affine) {
         const float *scale = affine + g * p->ic, *limits = affine + 2 * p->groups * p->ic;
         const fc_affine_args args = {.y = band, .y_pixel = channels, .x = x, .x_pixel = (size_t)p->x_pixel, .count = (size_t)count,
-                                     .n = channels, .scale = scale, .shift = scale + p->groups * p->ic, .lo = limits[0], .hi = limits[1]};
+                                     .n = channels, .scale = scale, .shift = scale + p->groups * p->ic, .lo = limits[0], .hi = limits[1],
+                                     .rounds = limits[2] != 0.0f};
         fc_active->norm->affine(&args);
     } else if (reads_planes(p) && p->ic == 3) {
         fc_active->transpose->interleave3(band, x, (size_t)(p->ih * p->x_row), (size_t)count);

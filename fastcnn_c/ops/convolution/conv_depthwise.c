@@ -117,7 +117,7 @@ static void fill_ring(const pass *s, int64_t from, int64_t to)
         const int64_t k = p->first_kh * p->first_kw * p->ic, skipped = p->first_bf16 && p->first_kh == 1 ? -first.pt : 0;
         void *const operands[FC_MAX_OPERANDS] = {
             slot(s, from % l->ring) + l->left * l->v, (char *)s->t[1] + (s->image * p->x_image + skipped * p->x_row) * (p->x_half ? 2 : 4),
-            (char *)s->t[2] + s->c0 * k * (p->first_bf16 ? 2 : 4), bias ? (void *)(bias + s->c0) : NULL, NULL, NULL};
+            (char *)s->t[2] + s->c0 * k * (p->first_bf16 ? 2 : 4), bias ? (void *)(bias + s->c0) : NULL, NULL, s->t[10]};
         if (p->first_bf16) {
             const fc_conv_bf16 rounded = first_in_bf16(p, &first);
             fc_run_conv_bf16(&rounded, operands, s->alone);
@@ -138,7 +138,8 @@ static void depthwise_rows(const pass *s, float *y, int64_t y_row, int64_t y_pix
                            .sw = (size_t)p->sw, .dw = (size_t)p->dw, .n = (size_t)s->n, .count = (size_t)p->ow,
                            .bias = bias ? bias + s->c0 : NULL};
     fc_clamp_bounds(p->fn, p->alpha, p->beta, &a.lo, &a.hi);
-    a.rounding = fc_rounding_of(p->fn, p->alpha, p->beta);
+    const float *table = s->t[11];
+    a.rounding = fc_rounding_of(p->fn, p->alpha, p->beta, table);
     float *means = s->t[9];
     for (int64_t i = 0; i < rows; i += l->tile.tile_rows) {
         const int64_t count = fc_min(l->tile.tile_rows, rows - i);
@@ -148,8 +149,8 @@ static void depthwise_rows(const pass *s, float *y, int64_t y_row, int64_t y_pix
         }
         a.y = y + i * y_row;
         (count == l->tile.tile_rows ? l->tile.kernel : l->tile.last_row)(&a);
-        for (int64_t r = 0; !fc_in_tile(p->fn) && r < count; r++)
-            fc_activate_rows(a.y + r * y_row, p->ow, (size_t)s->n, (size_t)y_pixel, p->fn, p->alpha, p->beta, NULL);
+        for (int64_t r = 0; !fc_in_tile(p->fn, table) && r < count; r++)
+            fc_activate_rows(a.y + r * y_row, p->ow, (size_t)s->n, (size_t)y_pixel, p->fn, p->alpha, p->beta, table);
         for (int64_t r = 0; means && r < count; r++)
             fc_active->depthwise->mean(means + ((s->image * p->oh + oy + i + r) * p->c + s->c0), a.y + r * y_row, (size_t)y_pixel,
                                        (size_t)p->ow, (size_t)s->n, 1.0f / (float)p->ow);
@@ -171,7 +172,7 @@ static void last_rows(const pass *s, const float *block, int64_t oy, int64_t row
         void *const residual = p->skip ? (char *)(slot(s, at) + l->left * l->v) : outside;
         const fc_conv last = last_params(p, l, count);
         void *const operands[FC_MAX_OPERANDS] = {y + (oy + r) * p->y_row * y_bytes, (float *)block + r * p->ow * p->c, s->t[6], s->t[7],
-                                                 residual, NULL};
+                                                 residual, s->t[12]};
         if (p->last_bf16) {
             const fc_conv_bf16 rounded = last_in_bf16(p, &last);
             fc_run_conv_bf16(&rounded, operands, s->alone);

@@ -169,14 +169,14 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
                            .n = (size_t)s->channels,
                            .w = (const float *)(void *)(s->scratch + l->weights),
                            .bias = s->bias,
-                           .slope = s->slope,
+                           .slope = fc_is_prelu(p->fn, s->slope) ? s->slope : NULL,
                            .plane = (size_t)(l->span * l->v),
                            .y = s->y + at,
                            .ldy = (size_t)p->y_row,
                            .y_pixel = (size_t)p->y_pixel};
     a.residual = s->residual ? s->residual + oy * p->r_row + s->column * p->r_pixel : NULL;
-    fc_clamp_bounds(s->slope ? FC_FN_None : p->fn, p->alpha, p->beta, &a.lo, &a.hi);
-    a.rounding = fc_rounding_of(s->slope ? FC_FN_None : p->fn, p->alpha, p->beta);
+    fc_clamp_bounds(fc_tile_fn(p->fn, s->slope), p->alpha, p->beta, &a.lo, &a.hi);
+    a.rounding = fc_rounding_of(fc_tile_fn(p->fn, s->slope), p->alpha, p->beta, s->slope);
     for (int64_t r = 0; r < needed; r++) {
         const int64_t iy = oy * p->sh - p->pt + r * p->dh;
         const int inside = iy >= 0 && iy < p->ih;
@@ -186,8 +186,8 @@ static void compute_rows(const pass *s, int64_t oy, int64_t rows)
             pointers[r * p->ic + q] = inside ? band_of(s, iy % l->ring, q) : (const float *)(void *)(s->scratch + l->zero);
     }
     (rows == l->tile.tile_rows ? l->tile.kernel : l->tile.last_row)(&a);
-    for (int64_t i = 0; !s->slope && !fc_in_tile(p->fn) && i < rows; i++)
-        fc_activate_rows(s->y + at + i * p->y_row, s->outputs, (size_t)s->channels, (size_t)p->y_pixel, p->fn, p->alpha, p->beta, NULL);
+    for (int64_t i = 0; !a.slope && !fc_in_tile(p->fn, s->slope) && i < rows; i++)
+        fc_activate_rows(s->y + at + i * p->y_row, s->outputs, (size_t)s->channels, (size_t)p->y_pixel, p->fn, p->alpha, p->beta, s->slope);
 }
 
 /* Output rows [begin, end) of one image and one group of channels. */
@@ -217,7 +217,7 @@ static void run_image(const fc_depthwise *p, const layout *l, void *const *t, ch
         s.lanes = lanes ? lanes + v * (l->v + 2) : NULL;
         s.channels = fc_min(p->c - c, fc_min(l->group, vectors[1] - v) * l->v);
         s.bias = bias ? bias + c : NULL;
-        s.slope = slope ? slope + c : NULL;
+        s.slope = fc_slope_from(p->fn, slope, c);
         s.residual = residual ? residual + image * p->r_image + c : NULL;
         fc_active->depthwise->band((float *)(void *)(scratch + l->weights), (size_t)(taps * l->v), w + c, (size_t)p->c,
                                    (size_t)taps, (size_t)s.channels);

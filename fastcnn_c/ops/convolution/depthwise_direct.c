@@ -13,18 +13,21 @@ static int64_t clip_taps(int64_t start, int64_t taps, int64_t dilation, int64_t 
     return fc_max(end - *first, 0);
 }
 
-static void activate(const fc_depthwise *p, const fc_depthwise_direct_args *a)
+/* What tiles leave to be done, rounding included. */
+static void activate(const fc_depthwise *p, const fc_depthwise_direct_args *a, const float *table)
 {
     if (a->slope || fc_is_clamp(p->fn))
         return;
     const int dense = a->y_pixel == a->n;
     for (size_t j = 0; j < (dense ? 1 : a->count); j++)
         fc_activate_row(a->y + j * a->y_pixel, dense ? a->count * a->n : a->n, p->fn, p->alpha, p->beta, NULL);
+    for (size_t j = 0; table && j < (dense ? 1 : a->count); j++)
+        fc_activate_row(a->y + j * a->y_pixel, dense ? a->count * a->n : a->n, p->fn, p->alpha, p->beta, table);
 }
 
 /* Outputs [begin, end) of the row that `row` describes at its column 0: x points at input column 0. */
 static void run_columns(const fc_depthwise *p, const fc_depthwise_direct_args *row, fc_depthwise_direct_kernel kernel,
-                        int64_t begin, int64_t end)
+                        const float *table, int64_t begin, int64_t end)
 {
     fc_depthwise_direct_args a = *row;
     int64_t first;
@@ -37,7 +40,7 @@ static void run_columns(const fc_depthwise *p, const fc_depthwise_direct_args *r
     a.residual = row->residual ? row->residual + begin * p->r_pixel : NULL;
     a.count = (size_t)(end - begin);
     kernel(&a);
-    activate(p, &a);
+    activate(p, &a, table);
 }
 
 /* Channels [c0, c1) of output row oy of an image. */
@@ -59,18 +62,19 @@ static void run_row(const fc_depthwise *p, void *const *t, int64_t image, int64_
                                   .n = (size_t)(c1 - c0),
                                   .r_pixel = (size_t)p->r_pixel,
                                   .bias = bias ? bias + c0 : NULL,
-                                  .slope = slope ? slope + c0 : NULL};
-    fc_clamp_bounds(slope ? FC_FN_None : p->fn, p->alpha, p->beta, &a.lo, &a.hi);
+                                  .slope = fc_is_prelu(p->fn, slope) ? slope + c0 : NULL};
+    const float *table = a.slope ? NULL : slope;
+    fc_clamp_bounds(fc_tile_fn(p->fn, slope), p->alpha, p->beta, &a.lo, &a.hi);
     a.x = (const float *)t[1] + image * p->x_image + (rows ? (start + first * p->dh) * p->x_row : 0) + c0;
     a.w = (const float *)t[2] + (rows ? first * p->kw * p->c : 0) + c0;
     a.y = (float *)t[0] + image * p->y_image + oy * p->y_row + c0;
     a.residual = residual ? residual + image * p->r_image + oy * p->r_row + c0 : NULL;
     for (int64_t ox = 0; ox < middle; ox++)
-        run_columns(p, &a, kernels->edge, ox, ox + 1);
+        run_columns(p, &a, kernels->edge, table, ox, ox + 1);
     if (middle < right)
-        run_columns(p, &a, kernels->direct[(p->kw - 3) / 2], middle, right);
+        run_columns(p, &a, kernels->direct[(p->kw - 3) / 2], table, middle, right);
     for (int64_t ox = right; ox < p->ow; ox++)
-        run_columns(p, &a, kernels->edge, ox, ox + 1);
+        run_columns(p, &a, kernels->edge, table, ox, ox + 1);
 }
 
 /* Threads share rows, or vectors of channels where rows are few. */

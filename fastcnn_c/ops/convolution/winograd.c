@@ -166,8 +166,8 @@ static void transform_out(const fc_winograd *p, const geometry *g, void *const *
     fc_winograd_output_args all = {
         .row = (size_t)p->y_row, .pixel = (size_t)p->y_pixel, .position = g->m_position, .c = (size_t)p->oc, .bias = t[3],
         .residual_row = (size_t)p->r_row, .residual_pixel = (size_t)p->r_pixel};
-    fc_clamp_bounds(slope ? FC_FN_None : p->fn, p->alpha, p->beta, &all.lo, &all.hi);
-    all.rounding = fc_rounding_of(slope ? FC_FN_None : p->fn, p->alpha, p->beta);
+    fc_clamp_bounds(fc_tile_fn(p->fn, slope), p->alpha, p->beta, &all.lo, &all.hi);
+    all.rounding = fc_rounding_of(fc_tile_fn(p->fn, slope), p->alpha, p->beta, slope);
     for (int64_t tile = begin; tile < end; tile++) {
         const spot at = place_of(g, first + tile);
         fc_winograd_output_args args = all;
@@ -180,7 +180,7 @@ static void transform_out(const fc_winograd *p, const geometry *g, void *const *
         if (p->kw == 1)
             turn_tile(&args);
         transform(&args);
-        if (slope || !fc_in_tile(p->fn))
+        if (!fc_in_tile(p->fn, slope))
             activate(p, &args, slope);
     }
 }

@@ -21,7 +21,8 @@ static void fill_strip(const fc_affine_pool *p, float *strip, const float *x, co
     for (int64_t row = top; row < end; row++) {
         const fc_affine_args args = {.y = strip + (row - top) * p->iw * n, .y_pixel = (size_t)n, .x = x + row * p->x_row + c0,
                                      .x_pixel = (size_t)p->x_pixel, .count = (size_t)p->iw, .n = (size_t)n, .scale = affine + c0,
-                                     .shift = affine + p->c + c0, .lo = affine[2 * p->c], .hi = affine[2 * p->c + 1]};
+                                     .shift = affine + p->c + c0, .lo = affine[2 * p->c], .hi = affine[2 * p->c + 1],
+                                     .rounds = affine[2 * p->c + 2] != 0.0f};
         fc_active->norm->affine(&args);
     }
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define FC_MAX_DIMS 8        /* dimensions of a strided walk, after merging */
-#define FC_MAX_OPERANDS 13   /* tensors of one step, the output included */
+#define FC_MAX_OPERANDS 14   /* tensors of one step, the output included */
 #define FC_MAX_THREADS 256
 #define FC_ALIGN 64          /* bytes: tensors in the arena, packed weights, scratch */
 

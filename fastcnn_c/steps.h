@@ -20,7 +20,7 @@
 
 /* y, x, w packed per group, bias?, residual?, slope?, affine? ; ic and oc are per group.
  * affine, with band only: min(max(x * scale + shift, lo), hi) is what is convolved, padding stays 0; scale and shift a channel, lo, hi, then 1 where
- * that is rounded to the nearest integer, else 0.
+ * that is rounded to the nearest integer, else 0. Of a band made from planes all scales are one, shifts 0, and it is rounded.
  * Convolution as implicit GEMM. band: 1 copies padded input rows to scratch first, 0 reads x in place (no padding may be hit).
  * With ic 3 and x_pixel 1 the band is made from three planes of ih rows, x_row apart (ONNX's own layout).
  * nv: vectors of a tile. block: output rows (band) or tiles (in place) worked on before the next panel of w.
@@ -130,7 +130,7 @@
  * two that a vector holds; whole vectors. block: output rows that a band serves. */
 #define FC_FIELDS_grouped(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(width) I(block) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F)
 /* y, x, w packed as for conv, bias?, v [vector of c][kh][kw][V], bias?, u packed as for conv?, bias?, residual?,
- * means?, table?, table?, table or factor? (of the three epilogues) ; a dense convolution of
+ * means?, table?, table?, table or factor? (of the three epilogues), affine? (of the dense convolution, as of conv, from planes) ; a dense convolution of
  * ic to c channels (first_*), the depthwise window over its result (ih x iw), and where there is u a 1x1 convolution of that to oc channels
  * (last_*): then all c channels must be one panel of first_nv vectors. `block` output rows at a time. skip: the residual is the dense
  * convolution's own result; then c is at most a vector and the depthwise window keeps the extents. means [n][oh][c]: of the
@@ -144,7 +144,7 @@
     I(tile_rows) I(first_pair) I(first_halves) I(last_pair) I(last_halves) I(first_bf16) I(last_bf16) I(x_half) I(y_half) I(r_half)
 /* y, x ; kind: 0 max, 1 average, 2 Lp with a whole exponent p. include_pad: the divisor counts padding up to pb and pr at the bottom and right. */
 #define FC_FIELDS_pool(I, F, V) FC_FIELDS_WINDOW(I) I(c) I(kind) I(include_pad) I(pb) I(pr) F(p)
-/* y, x, w packed as for conv, bias?, slope? ; pooling (fields as for pool) over the result, ih x iw x c, of a dense convolution of ic
+/* y, x, w packed as for conv, bias?, slope?, affine? (as of conv, from planes) ; pooling (fields as for pool) over the result, ih x iw x c, of a dense convolution of ic
  * channels (first_*, first_block as block of conv, its epilogue fn), `block` output rows at a time. first_bf16, x_half, y_half: as of
  * conv_depthwise. */
 #define FC_FIELDS_conv_pool(I, F, V) \

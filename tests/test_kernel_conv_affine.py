@@ -50,6 +50,18 @@ def test_rounded_input(isa: str) -> None:
         np.testing.assert_array_equal(got, run_conv(case, whole, nv=2, band=1, block=2))
 
 
+def test_rounded_planes(isa: str) -> None:
+    """Three planes times one factor, rounded on the way to the band; padding stays 0."""
+    for case in (Case(3, 20, 3, 3, oh=6, ow=9, sh=2, sw=2, pt=1, pl=1, pb=1, pr=1, n=2),
+                 Case(3, 33, 7, 7, oh=5, ow=18, pt=3, pl=3, pb=3, pr=3)):
+        data = operands(case)
+        whole = replace(data, x=np.clip(np.rint(data.x * np.float32(9.7)), -17, 11))
+        affine = pack_affine(np.full(3, 9.7), np.zeros(3), (-17, 11), True)
+        for threads in (1, 3):
+            got = run_conv(case, data, nv=2, band=1, block=2, planes=True, affine=affine, threads=threads)
+            np.testing.assert_array_equal(got, run_conv(case, whole, nv=2, band=1, block=2, planes=True))
+
+
 def test_conv_affine_is_bitwise_the_same_for_any_number_of_threads(isa: str) -> None:
     case = CASES[0]
     data, packed = operands(case), pack_affine(*affine_of(case), (0.0, np.inf))

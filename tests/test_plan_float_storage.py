@@ -25,7 +25,7 @@ import fastcnn
 from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.quantized_gemm import has_dots
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
-from fastcnn.fusions import rounded_product
+from fastcnn.fusions import conv_depthwise, conv_pool, rounded_product
 from fastcnn.ops.quantized import in_floats
 from fastcnn.plan import float_storage
 from fastcnn.plan.lowering import StageLowering
@@ -210,6 +210,24 @@ def test_a_normalisation_is_rounded_in_the_band(level: str, kinds: list[str]) ->
     check(q.model({"x": [2, 7, SIDE, SIDE]}, q.bytes(conv(q, b, 0.2, (7, 7, 1, 1)), 3.1, 100)))
     if not has_dots():
         assert "scale_shift" not in kinds and "quantise_scaled" not in kinds, kinds
+
+
+@pytest.mark.parametrize("after", ["", "pool", "depthwise"])
+@pytest.mark.parametrize("stride, kernel", [(2, 3), (1, 3), (1, 5)])
+def test_an_image_is_rounded_in_the_band(level: str, kinds: list[str], monkeypatch: pytest.MonkeyPatch, after: str, stride: int,
+                                         kernel: int) -> None:
+    """Of the first convolution, alone and in a step with its reader; by a step of its own where that reads pixels."""
+    monkeypatch.setattr(conv_depthwise, "SHARE_OF_L2", 0)
+    monkeypatch.setattr(conv_pool, "SHARE_OF_L2", 0)
+    q = Quantised()
+    a = q.quant(conv(q, q.quant("x", 0.031, 117), 0.031, (7, 3, kernel, kernel), strides=[stride] * 2), 0.3113, 131)
+    if after == "pool":
+        a = q.quant(q.op("MaxPool", a, kernel_shape=[2, 2], strides=[2, 2]), 0.3113, 131)
+    elif after == "depthwise":
+        a = q.quant(conv(q, a, 0.3113, (7, 1, 3, 3), group=7), 0.3113, 131)
+    check(q.model({"x": [2, 3, 20, 22]}, q.bytes(conv(q, a, 0.3113, (7, 7, 1, 1)), 3.1, 100)))
+    if not has_dots() and (stride, kernel) == (2, 3):
+        assert "round_sum" not in kinds, kinds
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (2, 3, 7)], ids=str)

@@ -28,7 +28,7 @@ from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import HALF, Tensor
 from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering, Unit
-from fastcnn.ops.convolution.conv_emit import epilogue, place, slope_of, three_planes, vector_of
+from fastcnn.ops.convolution.conv_emit import ROUNDED, epilogue, place, planes_or_pixels, slope_of, vector_of
 from fastcnn.ops.window import Window
 
 # A tensor smaller than this share of L2 costs nothing on its way to its reader. On two threads too: what one of them wrote lies in its L2,
@@ -107,7 +107,7 @@ class ConvDepthwise(Fused):
     def rounds(self, threads: int, strict: bool, places: Places | None = None) -> bool:
         """Whether the first convolution is one in bfloat16 where it may be: by predicted time; places: where x and y lie."""
         shape = replace(conv_shape(self.first), strict=strict)
-        exact = is_looked_up(self.first.node) or not has_widths_of_floats()
+        exact = is_looked_up(self.first.node) or ROUNDED in self.first.node.attrs or not has_widths_of_floats()
         return not exact and ladder.in_bfloat16(Problem(shape, places or own_places(shape), threads)) is not None
 
     def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:
@@ -134,7 +134,7 @@ class ConvDepthwise(Fused):
         (n, ic, _, _), c, (ih, iw), (oh, ow) = first.args.spec(0).shape, self._channels, dense.out, window.out
         picked = self._first_choice(self._wide_enough(low.widths(first.node.input(1))))
         nv = picked.fields["nv"]
-        x = (three_planes(first, dense, 1) if picked.fields["band"] else None) or first.read(0, "channels_last")
+        x, affine = planes_or_pixels(first, dense, 1, bool(picked.fields["band"]))
         rounded = first.rounds and (x.dtype == HALF or self.rounds(low.threads, first.strict, (x.strides,)))
         if rounded:
             picked = BF16_GEMM.at_width(picked.shape, nv, 1)
@@ -148,7 +148,7 @@ class ConvDepthwise(Fused):
         tile = tile_rows(conv_shape(self.depthwise))
         block = whole_tiles(fused_rows(F32.itemsize * iw * nv * _native.vector_length(), window.strides[0], oh, self.rows_factor), tile)
         tables = slope_of(first, c), slope_of(depthwise, c), slope_of(end, 1) if self.last is not None else None
-        operands = [y, x, packed, vector_of(first, 2, c), taps, vector_of(depthwise, 2, c), *last, residual, means, *tables]
+        operands = [y, x, packed, vector_of(first, 2, c), taps, vector_of(depthwise, 2, c), *last, residual, means, *tables, affine]
         low.emit("conv_depthwise", operands, n * (c * (ih * iw * w1[0].size + oh * ow * w2[0].size) + last_macs * oh * ow),
                  n=n, kh=window.kernel[0], kw=window.kernel[1], sh=window.strides[0], sw=window.strides[1], dh=window.dilations[0],
                  dw=window.dilations[1], pt=window.before[0], pl=window.before[1], ih=ih, iw=iw, oh=oh, ow=ow, ic=ic, c=c,

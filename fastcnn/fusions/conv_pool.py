@@ -18,7 +18,7 @@ from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import HALF, channels_last_strides
 from fastcnn.machine.current import current
 from fastcnn.ops.base import BoundNode, Lowering, Unit
-from fastcnn.ops.convolution.conv_emit import epilogue, place, slope_of, three_planes, vector_of
+from fastcnn.ops.convolution.conv_emit import ROUNDED, epilogue, place, planes_or_pixels, slope_of, vector_of
 from fastcnn.ops.pooling.pool import Pool, pool_fields, pool_window
 from fastcnn.ops.window import Window
 
@@ -55,7 +55,7 @@ class ConvPool(Fused):
     def lower(self, low: Lowering) -> None:
         conv, pool = low.part(self.conv), low.part(self.pool)
         w, dense, window = conv.args.constant(1), conv_window(self.conv), pool_window(pool.args)
-        x = three_planes(conv, dense, 1) or conv.read(0, "channels_last")
+        x, affine = planes_or_pixels(conv, dense, 1)
         y = pool.write(0, "channels_last")
         (n, ic, _, _), c, (ih, iw), (oh, _) = x.shape, w.shape[0], dense.out, window.out
         covered, stride = _covered(window), window.strides[0]
@@ -68,7 +68,7 @@ class ConvPool(Fused):
             first = BF16_GEMM.at_width(first.shape, first.fields["nv"], 1)
         packed = conv.packed_weights(conv.node.input(1), first, w)
         assert isinstance(self.pool.op, Pool)
-        low.emit("conv_pool", [y, x, packed, vector_of(conv, 2, c), slope_of(conv, c)], n * c * ih * iw * w[0].size,
+        low.emit("conv_pool", [y, x, packed, vector_of(conv, 2, c), slope_of(conv, c), affine], n * c * ih * iw * w[0].size,
                  n=n, ih=ih, iw=iw, **pool_fields(pool.args, window, self.pool.op.kind), **place("x", x), **place("y", y), c=c, ic=ic,
                  **epilogue(conv.node.activation), block=block,
                  **first_fields(dense, x, {"band": 0, "pair": 0, "halves": 0, **first.fields}, "nv", "band", "block", "pair", "halves"),
@@ -77,7 +77,7 @@ class ConvPool(Fused):
     def rounds(self, threads: int, strict: bool, places: Places | None = None) -> bool:
         """Whether the convolution is one in bfloat16 where it may be: by predicted time; places: where x and y lie."""
         shape = replace(conv_shape(self.conv), strict=strict)
-        exact = is_looked_up(self.conv.node) or not has_widths_of_floats()
+        exact = is_looked_up(self.conv.node) or ROUNDED in self.conv.node.attrs or not has_widths_of_floats()
         return not exact and ladder.in_bfloat16(Problem(shape, places or own_places(shape), threads)) is not None
 
     def halves(self, accuracy: Accuracy, threads: int) -> tuple[bool, frozenset[str]]:

@@ -20,6 +20,7 @@ from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import F32
 from fastcnn.ir.tensor import Tensor
 from fastcnn.ops.base import BoundNode, Lowering, Unit
+from fastcnn.ops.convolution.conv_emit import ROUNDED
 
 LEAST_LAYERS = 2            # one by itself: fastcnn.ops.convolution.planes
 
@@ -86,7 +87,7 @@ def _chain_to(name: str, makers: Mapping[str, BoundNode], near: Neighbours, is_l
 
 def _may_be_layer(b: BoundNode, constants: Collection[str], accuracy: Accuracy) -> TypeGuard[BoundNode]:
     """Whether the step computes the node, to the bit as its float32 kernels on planes do."""
-    exact = not accuracy.rounds(b.name) and accuracy.weights_of(b.name) == FP32
+    exact = ROUNDED not in b.node.attrs and not accuracy.rounds(b.name) and accuracy.weights_of(b.name) == FP32
     if not exact or not is_conv(b) or b.args.spec(0).dtype != F32 or not is_clamp(b.node.activation):
         return False
     if any(name and name not in constants for name in b.node.inputs[1:]):       # packs must not depend on the shape

@@ -19,7 +19,8 @@ from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Spec
 from fastcnn.operators.elementwise import OWN_DOMAIN
 from fastcnn.ops.base import BoundNode
-from fastcnn.ops.quantized.as_floats import PRODUCTS, Floats, as_floats, is_covered
+from fastcnn.ops.convolution.conv_emit import ROUNDED
+from fastcnn.ops.quantized.as_floats import PRODUCTS, ROUND_SUM, Floats, as_floats, is_covered
 from fastcnn.ops.quantized.bytes import U8
 from fastcnn.ops.quantized.in_floats import float_cycles
 from fastcnn.ops.quantized.product_step import RESIDUAL, TABLE
@@ -128,8 +129,37 @@ def _rewritten(bound: Bound, nodes: Sequence[BoundNode], outputs: Sequence[str],
         made += as_floats(b, to) if form == FLOATS else [b]
         at.update((value, {form}) for value in b.node.outputs if _is_bytes(bound, value))
     made += [to.to_bytes(value) for value in outputs if at.get(value) == {FLOATS}]
+    made = _rounded_in_bands(made, outputs)
     constants = {**bound.constants, **to.constants}
     return replace(bound, constants=constants, values={**bound.values, **to.constants}, specs=to.specs, nodes=made), made
+
+
+def _rounded_in_bands(nodes: Sequence[BoundNode], outputs: Sequence[str]) -> list[BoundNode]:
+    """The nodes, a rounding of three planes that a Conv alone reads, which come from outside, as an attribute of that."""
+    makers = {v for b in nodes for v in b.node.outputs}
+    readers: dict[str, list[BoundNode]] = {}
+    for b in nodes:
+        for value in b.node.reads:
+            readers.setdefault(value, []).append(b)
+    changed: dict[int, list[BoundNode]] = {}
+    for b in nodes:
+        x, others = b.node.input(0), readers.get(b.node.outputs[0], [])
+        plain = b.op is ROUND_SUM and b.node.attrs["b_factor"] == 0.0 and x not in makers
+        if not plain or len(others) != 1 or b.node.outputs[0] in outputs or not _takes_planes(others[0]):
+            continue
+        conv, attrs = others[0], b.node.attrs
+        rounded = {ROUNDED: (attrs["a_factor"], attrs["lo"], attrs["hi"])}
+        node = conv.node.but(inputs=(x, *conv.node.inputs[1:]), attrs=conv.node.attrs | rounded)
+        args = replace(conv.args, node=node, specs=(b.args.specs[0], *conv.args.specs[1:]), values=(None, *conv.args.values[1:]))
+        changed[id(b)], changed[id(conv)] = [], [BoundNode(node, conv.op, args)]
+    return [new for b in nodes for new in changed.get(id(b), [b])]
+
+
+def _takes_planes(b: BoundNode) -> bool:
+    """Whether a Conv of floats may interleave three planes into its band."""
+    if b.node.op_type != "Conv" or b.node.domain or b.args.spec(0).rank != 4 or b.args.spec(0).shape[1] != 3:
+        return False
+    return b.node.attrs.get("group", 1) == 1 and set(b.args.spec(1).shape[2:]) != {1} and set(b.node.attrs.get("dilations", ())) <= {1}
 
 
 def _is_bytes(bound: Bound, value: str) -> bool:

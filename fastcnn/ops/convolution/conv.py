@@ -6,7 +6,7 @@ from fastcnn.ir.spec import F32, Args
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution.conv3d import is_native as conv3d_native
 from fastcnn.ops.convolution.conv3d import lower as lower_conv3d
-from fastcnn.ops.convolution.conv_emit import banded_planes, emit_conv, three_planes, two_dimensional, weights_of
+from fastcnn.ops.convolution.conv_emit import banded_planes, emit_conv, planes_or_pixels, two_dimensional, weights_of
 from fastcnn.ops.convolution.planes import lower_on_planes, problem_on_planes
 from fastcnn.ops.layout import own_output
 from fastcnn.ops.products.typed_products import emit_fused_sums, emit_typed_conv, is_plain_product
@@ -39,10 +39,10 @@ class Conv(Op):
             lower_conv3d(low, window)
             return
         planes = banded_planes(low, window, group)
-        x = planes or three_planes(low, window, group) or two_dimensional(low.read(0, "channels_last"))
+        x, affine = (planes, None) if planes is not None else planes_or_pixels(low, window, group)
         residual = two_dimensional(low.read(3, "channels_last")) if low.args.has(3) else None
         y = two_dimensional(low.write(0, "dense" if planes is not None and low.dense_output() else "channels_last"))
-        emit_conv(low, y, x, residual, weights_of(low), low.node.input(1), two_axes(window), group)
+        emit_conv(low, y, two_dimensional(x), residual, weights_of(low), low.node.input(1), two_axes(window), group, affine=affine)
 
 
 def _lower_typed(low: Lowering, window: Window, group: int) -> None:

@@ -23,6 +23,8 @@ from fastcnn.ops.window import Window
 # Steps that add a residual after a first rounding, and those that look in a table then; what RoundTwice's second zero point is times.
 ADD_ROUNDED, LOOK_UP = ("conv", "winograd"), ("conv", "winograd", "depthwise")
 SECOND_ZERO, LAST_BYTE = 256, 255.0
+# Attribute of a Conv whose input is to be times a factor, rounded and brought between bounds: these three (plan/float_storage.py).
+ROUNDED = "rounded"
 MOST_PLANES = 64            # that a band is made of: of more, each row is in too many places
 
 
@@ -54,12 +56,33 @@ def three_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
     return x if is_dense(x.shape, x.strides) and (window.kernel, window.strides) != ((3, 3), (1, 1)) else None
 
 
+def planes_or_pixels(low: Lowering, window: Window, group: int, banded: bool = True) -> tuple[Tensor, Tensor | None]:
+    """Input 0 of a Conv as three planes or as pixels, and the operand by which the step rounds planes on their way to the band.
+
+    banded  whether the step has a band
+    """
+    planes, rounded = three_planes(low, window, group) if banded else None, low.node.attrs.get(ROUNDED)
+    if rounded is None:
+        return planes or low.read(0, "channels_last"), None
+    factor, lo, hi = rounded
+    if planes is not None:
+        return planes, low.constant(np.array([*[factor] * 3, *[0.0] * 3, lo, hi, 1.0], F32))
+    x = low.read(0, "channels_last")
+    whole = low.temp(x.shape, F32, "channels_last")
+    shape, (ys, xs) = walk(x.shape, whole.strides, x.strides)
+    low.emit("round_sum", [whole, x, x], x.size, ndim=len(shape), shape=shape, y_strides=ys, a_strides=xs, b_strides=xs, a_factor=factor,
+             b_factor=0.0, lo=lo, hi=hi)
+    return whole, None
+
+
 def banded_planes(low: Lowering, window: Window, group: int) -> Tensor | None:
     """Input 0 if it lies in row-major planes, which the conv step transposes into its band; None if it must be copied.
 
     Windows of several pixels: those of one are computed as one long row, which has no band.
     """
     spec, w = low.args.spec(0), low.args.values[1]
+    if ROUNDED in low.node.attrs:
+        return None
     if spec.rank != 4 or group != 1 or w is None or not 1 < spec.shape[1] <= MOST_PLANES or window.kernel == (1, 1) or spec.size == 0:
         return None
     x = low.read(0, "any")
@@ -122,17 +145,17 @@ WHOLE = Term()
 
 
 def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str, window: Window, group: int,
-              term: Term = WHOLE, scale: Tensor | None = None) -> None:
+              term: Term = WHOLE, scale: Tensor | None = None, affine: Tensor | None = None) -> None:
     """The step for one two-dimensional convolution, w (M, C/group, kh, kw), by the rung that fastcnn.convolve.ladder picks.
 
     w as a Tensor is computed at run time; its step is preceded by one that packs it. scale, one number per input channel of a dense
-    1x1 convolution, is multiplied into the packed weights by a step before it.
+    1x1 convolution, is multiplied into the packed weights by a step before it. affine: by which x, three planes, is rounded.
     """
     n, m, oh, ow = y.shape
     if y.size == 0:
         return
     (kh, kw), (sh, sw), (dh, dw), (pt, pl) = window.kernel, window.strides, window.dilations, window.before
-    if group == 1 and scale is None and isinstance(w, np.ndarray):
+    if group == 1 and scale is None and affine is None and isinstance(w, np.ndarray):
         pieces = split_sums.of_channels(w.shape[1], (kh, kw), (sh, sw), n * oh * ow, low.strict)
         if len(pieces) > 1 and low.args.has(4) and low.node.activation is not None:
             _emit_pieces(_without_second(low), y, x, None, w, name, window, pieces, term)
@@ -154,7 +177,8 @@ def emit_conv(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: n
             whole = (count, begin, end) == (group, 0, ow)
             part = shape if whole else replace(shape, groups=count, pl=shape.pl - begin * shape.sw, ow=end - begin)
             other = residual and residual.slice(1, o, oc).slice(3, begin, end - begin)
-            _emit_region(low, y.slice(1, o, oc).slice(3, begin, end - begin), x.slice(1, i, ic), other, filters, at, part, operands, scale)
+            target = y.slice(1, o, oc).slice(3, begin, end - begin)
+            _emit_region(low, target, x.slice(1, i, ic), other, filters, at, part, operands, scale, affine)
 
 
 def emit_unseen(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, name: str) -> None:
@@ -173,12 +197,14 @@ def _emit_pieces(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
 
 
 def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w: np.ndarray | Tensor, name: str,
-                 shape: ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]], scale: Tensor | None) -> None:
+                 shape: ConvShape, operands: tuple[Tensor | None, Tensor | None, dict[str, float]], scale: Tensor | None,
+                 affine: Tensor | None) -> None:
     places = tuple(t.strides for t in (x, y, residual) if t is not None)
     half = {f"{place}_half": int(t is not None and t.dtype == HALF) for place, t in (("x", x), ("y", y), ("r", residual))}
-    weights = low.weights if scale is None else FP32
-    problem = Problem(shape, places, low.threads, isinstance(w, np.ndarray), rounds=low.rounds, half=any(half.values()), weights=weights)
+    weights, rounds = low.weights if scale is None and affine is None else FP32, low.rounds and affine is None
+    problem = Problem(shape, places, low.threads, isinstance(w, np.ndarray), rounds=rounds, half=any(half.values()), weights=weights)
     picked, w, name = _decided(low, problem, w, name)
+    assert affine is None or picked.kind == "conv", "planes go through a band"
     packed = pack_at_run_time(low, picked, w) if isinstance(w, Tensor) else low.packed_weights(name, picked, w)
     rounded = picked.kind == "conv_bf16"
     if scale is not None and not rounded:
@@ -189,7 +215,7 @@ def _emit_region(low: Lowering, y: Tensor, x: Tensor, residual: Tensor | None, w
         apart, residual, slope, activation = (residual, slope), None, None, epilogue(_first_rounding(low.node.activation))
     fields = conv_fields(picked, x, y, residual, activation) | (half | {"scaled": SCALE if scale is not None else 0} if rounded else {})
     lanes = lane_tables(picked)
-    tables = scale if rounded else None if lanes is None else low.constant(lanes)
+    tables = scale if rounded else affine if lanes is None else low.constant(lanes)
     low.emit(picked.kind, [y, x, packed, bias, residual, slope, tables], picked.shape.macs, **fields)
     if apart is not None:
         emit_second(low, y, *apart)

@@ -9,7 +9,7 @@ from fastcnn.convolve.planes_product import PLANES_PRODUCT
 from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.ir.tensor import HALF, Tensor, dense_strides, is_dense, pitch
 from fastcnn.ops.base import Lowering
-from fastcnn.ops.convolution.conv_emit import epilogue, two_dimensional, vector_of
+from fastcnn.ops.convolution.conv_emit import ROUNDED, epilogue, two_dimensional, vector_of
 from fastcnn.ops.window import Window, two_axes
 
 CLAMPS = ("Relu", "Clip")   # activations that clamp
@@ -21,7 +21,7 @@ def problem_on_planes(low: Lowering, window: Window, group: int) -> Problem | No
     A window of one tap is one over a single long row, whatever the number of axes.
     """
     x, w = low.read(0), low.args.values[1]
-    fused = low.args.has(3) or low.args.has(4)
+    fused = low.args.has(3) or low.args.has(4) or ROUNDED in low.node.attrs
     if w is None or fused or x.size == 0 or x.dtype == HALF or not is_dense(x.shape, x.strides) or not low.dense_output():
         return None
     if set(window.kernel) | set(window.strides) == {1} and not any((*window.before, *window.after)):

@@ -30,7 +30,7 @@ static inline int reads_planes(const fc_conv *p) { return p->ic > 1 && p->groups
 static inline void copy_pixels(const fc_conv *p, float *band, const float *x, int64_t count, int64_t g, const float *affine)
 {
     const size_t channels = (size_t)p->ic;
-    if (affine) {
+    if (affine && !reads_planes(p)) {
         const float *scale = affine + g * p->ic, *limits = affine + 2 * p->groups * p->ic;
         const fc_affine_args args = {.y = band, .y_pixel = channels, .x = x, .x_pixel = (size_t)p->x_pixel, .count = (size_t)count,
                                      .n = channels, .scale = scale, .shift = scale + p->groups * p->ic, .lo = limits[0], .hi = limits[1],
@@ -46,6 +46,10 @@ static inline void copy_pixels(const fc_conv *p, float *band, const float *x, in
         memcpy(band, x, (size_t)count * channels * sizeof *band);
     } else {
         fc_active->depthwise->put(band, channels, x, (size_t)p->x_pixel, (size_t)count, channels);
+    }
+    if (affine && reads_planes(p)) {
+        const fc_round_sum_args args = {.a_factor = affine[0], .b_factor = 0.0f, .lo = affine[2 * p->ic], .hi = affine[2 * p->ic + 1]};
+        fc_active_bytes->round_sum(band, band, band, (size_t)count * channels, &args);
     }
 }
 

@@ -117,7 +117,7 @@ static void fill_ring(const pass *s, int64_t from, int64_t to)
         const int64_t k = p->first_kh * p->first_kw * p->ic, skipped = p->first_bf16 && p->first_kh == 1 ? -first.pt : 0;
         void *const operands[FC_MAX_OPERANDS] = {
             slot(s, from % l->ring) + l->left * l->v, (char *)s->t[1] + (s->image * p->x_image + skipped * p->x_row) * (p->x_half ? 2 : 4),
-            (char *)s->t[2] + s->c0 * k * (p->first_bf16 ? 2 : 4), bias ? (void *)(bias + s->c0) : NULL, NULL, s->t[10]};
+            (char *)s->t[2] + s->c0 * k * (p->first_bf16 ? 2 : 4), bias ? (void *)(bias + s->c0) : NULL, NULL, s->t[10], s->t[13]};
         if (p->first_bf16) {
             const fc_conv_bf16 rounded = first_in_bf16(p, &first);
             fc_run_conv_bf16(&rounded, operands, s->alone);

@@ -85,7 +85,7 @@ static void advance(strip *s, void *const *t, int64_t top, int64_t end)
     const fc_team alone = {.id = 0, .count = 1, .barrier = NULL, .scratch = s->scratch, .shared = s->scratch};
     const int64_t skipped = p->first_bf16 ? skipped_rows(&first) : 0, at = s->image * p->x_image + skipped * p->x_row;
     void *const operands[FC_MAX_OPERANDS] = {s->rows + (from - top) * row, (char *)t[1] + at * (p->x_half ? 2 : 4), t[2],
-                                             t[3], NULL, t[4]};
+                                             t[3], NULL, t[4], t[5]};
     if (p->first_bf16) {
         const fc_conv_bf16 rounded = conv_in_bf16(p, &first);
         fc_run_conv_bf16(&rounded, operands, &alone);

@@ -106,9 +106,9 @@ cdef extern from "fastcnn.h" nogil:
     void fc_qconv_pack(signed char *, const void *, int64_t, int64_t, int64_t, int64_t, int64_t, int) noexcept
     size_t fc_qdepthwise_packed_bytes(int64_t, int64_t, int64_t, int64_t, int64_t) noexcept
     void fc_qdepthwise_pack(signed char *, const void *, int64_t, int64_t, int64_t, int64_t, int64_t) noexcept
-    size_t fc_winograd_packed_floats(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) noexcept
-    void fc_winograd_pack(float *, const void *, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) noexcept
-    int fc_winograd_covers(int64_t, int64_t, int64_t) noexcept
+    size_t fc_winograd_packed_floats(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) noexcept
+    void fc_winograd_pack(float *, const void *, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) noexcept
+    int fc_winograd_covers(int64_t, int64_t, int64_t, int64_t) noexcept
 
 
 cdef extern from "threads.h" nogil:

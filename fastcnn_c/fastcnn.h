@@ -195,11 +195,11 @@ void fc_qconv_pack(int8_t *packed, const void *w, int64_t oc, int64_t ic, int64_
 /* Depthwise convolution of 8-bit values: w is [c][kh][kw]; packed by groups of channels, in the order that its kernel has (kernels/bytes.h). */
 size_t fc_qdepthwise_packed_bytes(int64_t c, int64_t kh, int64_t kw, int64_t sh, int64_t dh);
 void fc_qdepthwise_pack(int8_t *packed, const void *w, int64_t c, int64_t kh, int64_t kw, int64_t sh, int64_t dh);
-/* Winograd F(m, kh) by F(m, kw), F(1, 1) along an axis of extent 1: w is [oc][ic][kh][kw]; packed: a GEMM B matrix [ic][oc] a position,
- * each packed as above. */
-size_t fc_winograd_packed_floats(int64_t m, int64_t kh, int64_t kw, int64_t oc, int64_t ic, int64_t nv);
-void fc_winograd_pack(float *packed, const void *w, int64_t m, int64_t kh, int64_t kw, int64_t oc, int64_t ic, int64_t nv);
+/* Winograd F(m, kh) by F(m, kw), F(1, 1) along an axis of extent 1, or with a stride s of 2: w is [oc][ic][kh][kw]; packed: a GEMM B matrix
+ * [ic][oc] a position, each packed as above. */
+size_t fc_winograd_packed_floats(int64_t m, int64_t kh, int64_t kw, int64_t s, int64_t oc, int64_t ic, int64_t nv);
+void fc_winograd_pack(float *packed, const void *w, int64_t m, int64_t kh, int64_t kw, int64_t s, int64_t oc, int64_t ic, int64_t nv);
 /* Whether there are transforms for it. */
-int fc_winograd_covers(int64_t m, int64_t kh, int64_t kw);
+int fc_winograd_covers(int64_t m, int64_t kh, int64_t kw, int64_t s);
 
 #endif

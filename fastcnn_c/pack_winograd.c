@@ -13,10 +13,16 @@ typedef struct axis {
 } axis;
 
 /* Row p of G: the filter's value at p over the product of the point's distances to the others, times |p| where that is not 0
- * (kernels/winograd.h); for infinity its leading coefficient. */
-static axis filter_transform(int64_t m, int64_t r)
+ * (kernels/winograd.h); for infinity its leading coefficient. With a stride of 2: of the taps 0 and 2, and tap 1 for each of two outputs. */
+static axis filter_transform(int64_t m, int64_t r, int64_t s)
 {
-    axis a = {.positions = (int)fc_winograd_positions(m, r), .taps = (int)r};
+    axis a = {.positions = (int)fc_winograd_positions(m, r, s), .taps = (int)r};
+    if (s == 2) {
+        static const double strided[FC_WINOGRAD_STRIDED_E][3] = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}, {0, 1, 0}, {0, 1, 0}};
+        for (int i = 0; i < FC_WINOGRAD_STRIDED_E; i++)
+            memcpy(a.g[i], strided[i], sizeof strided[i]);
+        return a;
+    }
     const int zero = fc_winograd_has_zero(a.positions), finite = a.positions - 1;
     a.g[finite][r - 1] = 1.0;
     double points[MAX_E] = {0.0};
@@ -64,24 +70,28 @@ static void transform_filters(float *u, size_t position, const char *g, size_t f
     }
 }
 
-int fc_winograd_covers(int64_t m, int64_t kh, int64_t kw)
+int fc_winograd_covers(int64_t m, int64_t kh, int64_t kw, int64_t s)
 {
     const int64_t r = kh > kw ? kh : kw, e = m + r - 1;
-    if (m < 2 || r < 2 || m > FC_WINOGRAD_MAX_M || r > FC_WINOGRAD_MAX_R || e > FC_WINOGRAD_MAX_E || (kh != kw && kh != 1 && kw != 1))
+    if (s == 2)
+        return m == 2 && kh == 3 && kw == 3;
+    if (s != 1 || e == FC_WINOGRAD_STRIDED_E || (kh != kw && kh != 1 && kw != 1))
+        return 0;
+    if (m < 2 || r < 2 || m > FC_WINOGRAD_MAX_M || r > FC_WINOGRAD_MAX_R || e > FC_WINOGRAD_MAX_E)
         return 0;
     return fc_active->winograd->output[kh == kw][e][m] != NULL && kh * kw <= MAX_TAPS;
 }
 
-size_t fc_winograd_packed_floats(int64_t m, int64_t kh, int64_t kw, int64_t oc, int64_t ic, int64_t nv)
+size_t fc_winograd_packed_floats(int64_t m, int64_t kh, int64_t kw, int64_t s, int64_t oc, int64_t ic, int64_t nv)
 {
-    return (size_t)(fc_winograd_positions(m, kh) * fc_winograd_positions(m, kw)) * fc_gemm_packed_floats(oc, ic, nv);
+    return (size_t)(fc_winograd_positions(m, kh, s) * fc_winograd_positions(m, kw, s)) * fc_gemm_packed_floats(oc, ic, nv);
 }
 
-void fc_winograd_pack(float *packed, const void *w, int64_t m, int64_t kh, int64_t kw, int64_t oc, int64_t ic, int64_t nv)
+void fc_winograd_pack(float *packed, const void *w, int64_t m, int64_t kh, int64_t kw, int64_t s, int64_t oc, int64_t ic, int64_t nv)
 {
     const int64_t v = fc_active->vector_length, taps = kh * kw;
     const size_t position = fc_gemm_packed_floats(oc, ic, nv);
-    const axis down = filter_transform(m, kh), along = filter_transform(m, kw);
+    const axis down = filter_transform(m, kh, s), along = filter_transform(m, kw, s);
     for (int64_t o = 0; o < oc; o += nv * v) {
         const int64_t columns = oc - o < nv * v ? oc - o : nv * v, width = (columns + v - 1) / v * v;
         for (int64_t k = 0; k < ic; k++, packed += width) {

@@ -44,18 +44,18 @@ def pack_conv(const float[:, :, :, ::1] w, int64_t groups, int64_t nv, out=None)
     return packed
 
 
-def pack_winograd(const float[:, :, :, ::1] w, int64_t m, int64_t nv, out=None):
-    """Weights w [oc][ic][kh][kw] transformed for F(m, kh) by F(m, kw) and packed (fc_winograd_pack). out: where to.
+def pack_winograd(const float[:, :, :, ::1] w, int64_t m, int64_t nv, out=None, int64_t stride=1):
+    """Weights w [oc][ic][kh][kw] transformed for F(m, kh) by F(m, kw), of this stride, and packed (fc_winograd_pack). out: where to.
 
     Raises ValueError where there is no such transform.
     """
-    if not fc_winograd_covers(m, w.shape[2], w.shape[3]):
-        raise ValueError(f"Winograd: no F({m}) of {w.shape[2]}x{w.shape[3]}")
-    packed = _room(fc_winograd_packed_floats(m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv), out)
+    if not fc_winograd_covers(m, w.shape[2], w.shape[3], stride):
+        raise ValueError(f"Winograd: no F({m}) of {w.shape[2]}x{w.shape[3]} with a stride of {stride}")
+    packed = _room(fc_winograd_packed_floats(m, w.shape[2], w.shape[3], stride, w.shape[0], w.shape[1], nv), out)
     cdef float[::1] y = packed
     if y.shape[0]:
         with nogil:
-            fc_winograd_pack(&y[0], &w[0, 0, 0, 0], m, w.shape[2], w.shape[3], w.shape[0], w.shape[1], nv)
+            fc_winograd_pack(&y[0], &w[0, 0, 0, 0], m, w.shape[2], w.shape[3], stride, w.shape[0], w.shape[1], nv)
     return packed
 
 

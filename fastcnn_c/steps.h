@@ -98,7 +98,7 @@
 #define FC_FIELDS_round_product(I, F, V) I(n) I(h) I(w) I(c) FC_FIELDS_PLACE(I, x) FC_FIELDS_PLACE(I, y) F(factor) F(lo) F(hi)
 /* y, x (float), table (FC_LOOKUP numbers of 16 bits) ; y = table[x mod 256], x integers. */
 #define FC_FIELDS_lookup(I, F, V) I(ndim) V(shape) V(y_strides) V(x_strides)
-/* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; stride 1, dilation 1, one group; F(m, kh) by F(m, kw) with kh = kw, or
+/* y, x, w packed by fc_winograd_pack, bias?, residual?, slope? ; dilation 1, one group; F(m, kh) by F(m, kw) with kh = kw, stride 1 or 2, or
  * along one axis where the other is 1 (fc_winograd_covers); blocks of `tiles` tiles. The n images lie `image` apart in runs of `inner`, the runs `outer` apart (the phases of a dilated convolution). */
 #define FC_FIELDS_winograd(I, F, V) \
     FC_FIELDS_WINDOW(I) I(ic) I(oc) FC_FIELDS_PLACE(I, r) FC_FIELDS_EPILOGUE(I, F) I(nv) I(m) I(tiles) \

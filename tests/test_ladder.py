@@ -118,7 +118,7 @@ LONE = {
     "pointwise": ((24, 16, 1, 1), [1, 16, 30, 31], {}, "planes product"),
     "depthwise": ((16, 1, 3, 3), [1, 16, 30, 31], {"group": 16, "pads": [1] * 4}, "planes depthwise"),
     "depthwise stride 2 of small maps": ((16, 1, 3, 3), [1, 16, 20, 21], {"group": 16, "strides": [2, 2]}, "depthwise ring"),
-    "dense": ((72, 80, 3, 3), [1, 80, 30, 31], {"strides": [2, 2]}, "GEMM in place"),
+    "dense": ((72, 80, 3, 2), [1, 80, 30, 31], {"strides": [2, 2]}, "GEMM in place"),
     "padded": ((24, 16, 3, 3), [1, 16, 30, 31], {"strides": [2, 2], "pads": [1] * 4}, "GEMM through a band"),
     "one axis": ((24, 16, 3), [1, 16, 30], {"strides": [2]}, "GEMM in place"),
     "few channels": ((8, 1, 3, 3), [1, 1, 28, 28], {"pads": [1] * 4}, "planes dense"),
@@ -127,6 +127,7 @@ LONE = {
     "every other pixel of a large map": ((32, 64, 1, 1), [1, 64, 112, 112], {"strides": [2, 2]}, "planes dense"),
     "long sums": ((64, 32, 3, 3), [1, 32, 56, 56], {"strides": [2, 2], "pads": [1] * 4}, "GEMM through a band"),
     "Winograd's": ((16, 16, 3, 3), [1, 16, 56, 56], {"pads": [1] * 4}, "Winograd F(4,3)"),
+    "Winograd's with a stride": ((64, 64, 3, 3), [1, 64, 57, 56], {"strides": [2, 2], "pads": [1] * 4}, "Winograd F(2,3)"),
     "three axes": ((24, 16, 1, 3, 3), [1, 16, 3, 9, 9], {"strides": [1, 2, 2]}, "GEMM in place"),
 }
 

@@ -56,6 +56,7 @@ CONV = [
     Case("3x3 wide, by Winograd", (1, 64, 28, 28), (64, 64, 3, 3), {"pads": [1, 1, 1, 1]}),
     Case("3x3 of many channels on a small map", (1, 256, 7, 7), (256, 256, 3, 3), {"pads": [1, 1, 1, 1]}),
     Case("3x3 stride 2", (1, 16, 15, 14), (24, 16, 3, 3), {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    Case("3x3 stride 2, by Winograd", (2, 64, 57, 58), (72, 64, 3, 3), {"pads": [1, 0, 1, 2], "strides": [2, 2]}),
     Case("3x3 dilated", (1, 8, 16, 15), (12, 8, 3, 3), {"pads": [2, 3, 2, 3], "dilations": [2, 3]}),
     Case("7x7 stride 2, the first layer of ResNet", (1, 3, 56, 56), (64, 3, 7, 7),
          {"pads": [3, 3, 3, 3], "strides": [2, 2]}),

@@ -80,6 +80,8 @@ NETS: dict[str, Callable[[], Net]] = {
     "stem 7x7":          conv([1, 3, 67, 61], (32, 3, 7, 7), strides=[2, 2], pads=[3] * 4),
     "winograd":          conv([1, 32, 31, 33], (48, 32, 3, 3), pads=[1] * 4),
     "winograd 7x7":      conv([1, 128, 7, 7], (128, 128, 3, 3), pads=[1] * 4),
+    "winograd stride 2": conv([1, 64, 57, 59], (64, 64, 3, 3), strides=[2, 2], pads=[1] * 4),
+    "winograd stride 2, late": conv([1, 128, 28, 28], (128, 128, 3, 3), strides=[2, 2], pads=[1] * 4),
     "winograd batch":    conv([3, 32, 14, 14], (32, 32, 3, 3), pads=[1] * 4),
     "winograd 5x5":      conv([1, 32, 31, 33], (48, 32, 5, 5), pads=[2] * 4),
     "winograd 1x7":      conv([1, 64, 17, 19], (96, 64, 1, 7), pads=[0, 3, 0, 3]),

@@ -1,7 +1,6 @@
-"""Winograd's algorithm F(m, r) for windows of stride 1: fewer products, more additions, a larger rounding error."""
+"""Winograd's algorithm F(m, r), for windows of stride 1 and 3x3 of stride 2: fewer products, more additions, a larger rounding error."""
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,6 +16,7 @@ from fastcnn.convolve.winograd_cost import (
     even_tiles,
     forms,
     has_transforms,
+    positions_of,
     tile_count,
     winograd_cycles,
 )
@@ -42,7 +42,7 @@ class Winograd(Rung):
 
     def candidates(self, problem: Problem) -> Iterator[tuple[str, Choice]]:
         shape = problem.shape
-        for m in forms(shape.kernel, shape.ic):
+        for m in forms(shape.kernel, shape.ic, shape.sh):
             total = tile_count(shape.kernel, m, shape.n, shape.oh, shape.ow)
             for tiles in sorted({even_tiles(total, size, problem.threads) for size in BLOCK_SIZES}):
                 yield f"{self.name} m{m} t{tiles}", self.with_form(shape, m, tiles)
@@ -51,20 +51,20 @@ class Winograd(Rung):
         """The choice of F(m, r) in blocks of `tiles` tiles."""
         fields = {"ic": shape.ic, "oc": shape.oc, "nv": TILE_VECTORS, "m": m, "tiles": tiles, "inner": max(shape.n, 1), "x_outer": 0,
                   "y_outer": 0, "r_outer": 0}
-        return Choice(self.name, "winograd", shape, fields, (m, TILE_VECTORS))
+        return Choice(self.name, "winograd", shape, fields, (m, TILE_VECTORS, shape.sh))
 
     def pack(self, choice: Choice, w: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        m, nv = choice.packing
-        return _native.pack_winograd(np.ascontiguousarray(w, np.float32), m, nv, out)
+        m, nv, stride = choice.packing
+        return _native.pack_winograd(np.ascontiguousarray(w, np.float32), m, nv, out, stride)
 
     def packed_spec(self, choice: Choice, w_shape: tuple[int, ...]) -> Spec:
-        m, (oc, ic, kh, kw) = choice.packing[0], w_shape
-        return floats(math.prod(m + k - 1 if k > 1 else 1 for k in (kh, kw)) * whole_vectors(oc) * ic)
+        (m, _, stride), (oc, ic, kh, kw) = choice.packing, w_shape
+        return floats(positions_of((kh, kw), m, stride) * whole_vectors(oc) * ic)
 
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, m = choice.shape, choice.fields["m"]
         total = tile_count(shape.kernel, m, shape.n, shape.oh, shape.ow)
-        return winograd_cycles(shape.kernel, m, shape.ic, shape.oc, total, choice.fields["tiles"], threads)
+        return winograd_cycles(shape.kernel, m, shape.ic, shape.oc, total, choice.fields["tiles"], threads, shape.sh)
 
 
 class WinogradPhases(Winograd):
@@ -101,24 +101,24 @@ def winograd_blocks(choice: Choice) -> int:
 
 
 def is_winograd_window(shape: ConvShape) -> bool:
-    """Whether a convolution is dense, of stride 1, with a window that has an F(m, r) for its channels; any dilation."""
-    window = not shape.strict and shape.groups == 1 and (shape.sh, shape.sw) == (1, 1) and has_transforms(shape.kernel)
-    return window and bool(forms(shape.kernel, shape.ic))
+    """Whether a convolution is dense, with a window that has an F(m, r) for its stride and channels; any dilation."""
+    window = not shape.strict and shape.groups == 1 and has_transforms(shape.kernel, (shape.sh, shape.sw))
+    return window and bool(forms(shape.kernel, shape.ic, shape.sh))
 
 
 def best_form(shape: ConvShape, threads: int) -> tuple[int, int] | None:
     """(m, tiles per block) of the best form, None where the direct kernel is predicted to be as fast."""
-    return choose_winograd(shape.kernel, shape.ic, shape.oc, shape.oh, shape.ow, shape.n, threads)
+    return choose_winograd(shape.kernel, shape.ic, shape.oc, shape.oh, shape.ow, shape.n, threads, shape.sh)
 
 
 def phase_of(shape: ConvShape) -> ConvShape | None:
     """The undilated convolution that stands for all phases of a dilated one.
 
-    None where phases differ (extents or padding are no multiples of the dilation) and for batches dilated along both axes.
+    None where phases differ (extents or padding are no multiples of the dilation), with a stride, and for batches dilated along both axes.
     """
     dh, dw = shape.dilations
     even = not any(v % dh for v in (shape.ih, shape.oh, shape.pt)) and not any(v % dw for v in (shape.iw, shape.ow, shape.pl))
-    if not is_winograd_window(shape) or dh == dw == 1 or (shape.n != 1 and min(dh, dw) > 1) or not even:
+    if not is_winograd_window(shape) or shape.sh != 1 or dh == dw == 1 or (shape.n != 1 and min(dh, dw) > 1) or not even:
         return None
     return replace(shape, n=shape.n * dh * dw, dh=1, dw=1, pt=shape.pt // dh, pl=shape.pl // dw, ih=shape.ih // dh, iw=shape.iw // dw,
                    oh=shape.oh // dh, ow=shape.ow // dw)

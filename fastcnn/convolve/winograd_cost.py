@@ -1,6 +1,7 @@
-"""Decides when Winograd's F(m, r) computes a convolution of stride 1, with which m and in blocks of how many tiles.
+"""Decides when Winograd's F(m, r) computes a convolution, with which m and in blocks of how many tiles.
 
-Along both axes for windows of 2x2 to 5x5, along one for 1x2, 1x3, 1x5, 1x7 and their transposes. A cost model in cycles of one core,
+Along both axes for windows of 2x2 to 5x5, along one for 1x2, 1x3, 1x5, 1x7 and their transposes, with a stride of 1; for 3x3 with a stride
+of 2 too. A cost model in cycles of one core,
 against that of the implicit GEMM in tile.py; the numbers are those of the machine (fastcnn/machine/table.py). On 64 3x3 layers of ResNet,
 VGG, DenseNet, GoogLeNet, Inception and ShuffleNet, weights from memory as in a network, the pick takes 2.6 % more time than the best of
 direct, F(2,3) and F(4,3) with 7 block sizes each on average (AVX-512 3.6, AVX2 1.6). 2026-11-21, Intel Xeon (AVX-512, 3.3 GHz, 2 MB L2),
@@ -38,7 +39,7 @@ bench/notes/winograd.md has their times. F(2,7), 3.0 2.4 2.5, is never the faste
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
 import fastcnn._native as _native
@@ -50,12 +51,18 @@ from fastcnn.machine.current import cached, current
 # positions a pixel instead of 2.25 to 9.
 BOTH_SHARE, ONE_SHARE = 0.6, 0.4
 WORTH_IT = 0.9              # of the direct kernel's time: below that the gain pays for the larger rounding error
+# With a stride of 2 the transforms add few terms: their share of the time of the others, in and out. 3x3 of 16 to 256 channels, 28x28 to
+# 160x160: 4.8 to 6.2 cycles a position and vector where the row has 12 and 7. Weights that L2 keeps come again at its whole rate: 160x160,
+# 64 to 128 channels 5.2, 4.9, 4.9 and 5.4 ms in blocks of 14, 28, 42 and 80 tiles (2026-11-30, Intel family 6 model 207).
+STRIDED_IN, STRIDED_OUT, STRIDED_SHARE = 0.5, 0.8, 0.8
 # Width of the register tile in vectors. Two make the tallest tiles, so a block passes over the weights the fewest times: within 3 % of
 # the best width on average over the same layers, where three cost 5 % and four 7 % (23 % with AVX2's 16 registers).
 TILE_VECTORS = 2
 # Window, the shorter side first -> {m: input channels from which on}: with fewer the error passes four times the direct kernel's.
 FORMS = {(2, 2): {3: 16}, (3, 3): {2: 1, 4: 16}, (4, 4): {3: 16}, (5, 5): {2: 16, 3: 16},
          (1, 2): {3: 16}, (1, 3): {2: 16, 4: 16}, (1, 5): {2: 16, 4: 16}, (1, 7): {3: 32}}
+# With a stride of 2: 25 products instead of 36. Fewer channels gain nothing: 160x160, 32 to 64 1.48 to 1.55 ms, direct 1.53.
+STRIDED_FORMS = {(3, 3): {2: 48}}
 # Threads that share a block read a part of the weights each, and so many of them have a core's whole rate from memory (a guess beyond two).
 # ResNet-18 on two threads, 14x14x256 and 7x7x512: 373 and 684 us with a block for each thread, 272 and 444 with shared ones, 373 and 679 on
 # one thread (EPYC Zen 5, 2026-11-29).
@@ -67,34 +74,41 @@ BLOCK_SIZES = (14, 28, 42, 56, 84, 112, 168)      # tiles; whole register tiles 
 
 
 @cached
-def choose_winograd(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int) -> tuple[int, int] | None:
+def choose_winograd(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int,
+                    stride: int = 1) -> tuple[int, int] | None:
     """(m, tiles per block), or None for the direct kernel.
 
     m is chosen for one thread, so that the bits are the same for any number of threads; the block size is chosen for `threads`.
     """
-    cost, m, alone = min(_candidates(kernel, ic, oc, oh, ow, n, 1), default=(inf, 0, 0))
+    cost, m, alone = min(_candidates(kernel, ic, oc, oh, ow, n, 1, stride), default=(inf, 0, 0))
     if cost >= WORTH_IT * direct_cycles(kernel, ic, oc, oh, ow, n, 1):
         return None
     if threads == 1:
         return m, alone
-    return min((cost, m, tiles) for cost, other, tiles in _candidates(kernel, ic, oc, oh, ow, n, threads) if other == m)[1:]
+    return min((cost, m, tiles) for cost, other, tiles in _candidates(kernel, ic, oc, oh, ow, n, threads, stride)
+               if other == m)[1:]
 
 
-def _candidates(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int) -> Iterator[tuple[float, int, int]]:
-    for m in forms(kernel, ic):
+def _candidates(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n: int, threads: int,
+                stride: int) -> Iterator[tuple[float, int, int]]:
+    for m in forms(kernel, ic, stride):
         total = tile_count(kernel, m, n, oh, ow)
         for tiles in {even_tiles(total, size, threads) for size in BLOCK_SIZES}:
-            yield winograd_cycles(kernel, m, ic, oc, total, tiles, threads), m, tiles
+            yield winograd_cycles(kernel, m, ic, oc, total, tiles, threads, stride), m, tiles
 
 
-def has_transforms(kernel: tuple[int, int]) -> bool:
-    """Whether there are transforms for a window, at stride 1 without dilation."""
-    return (min(kernel), max(kernel)) in FORMS
+def has_transforms(kernel: tuple[int, int], strides: tuple[int, int] = (1, 1)) -> bool:
+    """Whether there are transforms for a window with these strides, without dilation."""
+    return strides[0] == strides[1] and (min(kernel), max(kernel)) in _forms_of(strides[0])
 
 
-def forms(kernel: tuple[int, int], ic: int) -> Sequence[int]:
+def forms(kernel: tuple[int, int], ic: int, stride: int = 1) -> Sequence[int]:
     """Every m for which F(m, r) keeps the error bound with this number of input channels."""
-    return [m for m, fewest in FORMS.get((min(kernel), max(kernel)), {}).items() if ic >= fewest]
+    return [m for m, fewest in _forms_of(stride).get((min(kernel), max(kernel)), {}).items() if ic >= fewest]
+
+
+def _forms_of(stride: int) -> Mapping[tuple[int, int], Mapping[int, int]]:
+    return {1: FORMS, 2: STRIDED_FORMS}.get(stride, {})
 
 
 def tile_count(kernel: tuple[int, int], m: int, n: int, oh: int, ow: int) -> int:
@@ -103,9 +117,9 @@ def tile_count(kernel: tuple[int, int], m: int, n: int, oh: int, ow: int) -> int
     return n * rows * columns
 
 
-def positions_of(kernel: tuple[int, int], m: int) -> int:
-    """Products per tile: m + r - 1 along each axis where the window is wider than 1."""
-    rows, columns = (m + r - 1 if r > 1 else 1 for r in kernel)
+def positions_of(kernel: tuple[int, int], m: int, stride: int = 1) -> int:
+    """Products per tile: m + r - 1 along each axis where the window is wider than 1; with a stride of 2 as many as the tile sees pixels."""
+    rows, columns = ((m - 1) * stride + r if r > 1 else 1 for r in kernel)
     return rows * columns
 
 
@@ -127,22 +141,27 @@ def direct_cycles(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n
     return work / threads + WORD * taps * ic * columns * vector / machine.memory
 
 
-def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: int, tiles: int, threads: int) -> float:
+def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: int, tiles: int, threads: int, stride: int = 1) -> float:
     """The time of `total` tiles in blocks of `tiles`; weights that fit half of L2 are expected to stay there."""
     machine, vector = current(), _native.vector_length()
-    core, positions, both = machine.core(vector), positions_of(kernel, m), 1 not in kernel
+    core, positions, both = machine.core(vector), positions_of(kernel, m, stride), 1 not in kernel
+    strided = stride == 2
     columns, blocks = -(-oc // vector), -(-total // tiles)
-    transforms = -(-ic // vector) * (core.both_in if both else core.one_in) + columns * (core.both_out if both else core.one_out)
+    forth, back = (core.both_in, core.both_out) if both else (core.one_in, core.one_out)
+    if strided:
+        forth, back = STRIDED_IN * forth, STRIDED_OUT * back
+    transforms = -(-ic // vector) * forth + columns * back
     per_tile = positions * (ic * columns * core.products / core.fmas + transforms)
     weights = WORD * positions * ic * columns * vector
     resident = weights if weights <= machine.l2_bytes / 2 else 0
-    share = (BOTH_SHARE if both else ONE_SHARE) * machine.l2_bytes
+    share = (STRIDED_SHARE if strided else BOTH_SHARE if both else ONE_SHARE) * machine.l2_bytes
     spill = max(0.0, WORD * positions * tiles * (ic + oc) + resident - share) / machine.spill
     rounds = -(-blocks // threads)
     alone = _native.winograd_whole_blocks(blocks, threads)
     parallel = blocks / rounds if alone else threads
     reads = rounds if alone else blocks / threads
-    again = max(0.0, reads - 1) / (machine.l2_weights if resident else machine.again)
+    near = machine.l2_read if strided else machine.l2_weights
+    again = max(0.0, reads - 1) / (near if resident else machine.again)
     first = 1 / machine.memory / (1 if alone else min(threads, STREAMS))
     sharing = 0 if alone else blocks * SHARED_BLOCK
     stream = 0 if resident else weights * reads / machine.stream

@@ -4,11 +4,15 @@
  * in this order. Positions of +-p carry a factor p in the filter that the way back divides out again, which turns one of its products
  * into a sum. The points are those with the least rounding error among multiples of 1/8 (e = 9: 1/16; fastcnn/convolve/winograd_cost.py has the errors):
  * 5/8 and 3/2 are also oneDNN's, 1/2, 1, 2 the usual ones of e = 8.
+ *
+ * A window of 3 with a stride of 2 is the sum of a window of 2 over the even pixels of the patch (taps 0 and 2) and one of 1 over the odd ones.
+ * Two outputs take three products for the first, by F(2, 2) of the points 0, 1 and infinity, whose transforms are additions alone, and two for
+ * the second: e = 5, which no form of stride 1 has.
  */
 #ifndef FC_WINOGRAD_H
 #define FC_WINOGRAD_H
 
-enum { FC_WINOGRAD_MAX_E = 9, FC_WINOGRAD_MAX_M = 4, FC_WINOGRAD_MAX_R = 7, FC_WINOGRAD_MAX_PAIRS = 4 };
+enum { FC_WINOGRAD_STRIDED_E = 5, FC_WINOGRAD_MAX_E = 9, FC_WINOGRAD_MAX_M = 4, FC_WINOGRAD_MAX_R = 7, FC_WINOGRAD_MAX_PAIRS = 4 };
 
 /* p > 0 of a pair of points. */
 static inline double fc_winograd_point(int e, int pair)
@@ -21,11 +25,11 @@ static inline double fc_winograd_point(int e, int pair)
 static inline int fc_winograd_has_zero(int e) { return e % 2 == 0; }
 static inline int fc_winograd_pairs(int e) { return (e - 1) / 2; }
 
-/* Along an axis where the window has r rows or columns: outputs and positions of a tile. Nothing is transformed where r is 1. */
+/* Along an axis where the window has r rows or columns and a stride of s: outputs and positions of a tile. Nothing is transformed where r is 1. */
 static inline int64_t fc_winograd_outputs(int64_t m, int64_t r) { return r > 1 ? m : 1; }
-static inline int64_t fc_winograd_positions(int64_t m, int64_t r) { return fc_winograd_outputs(m, r) + r - 1; }
+static inline int64_t fc_winograd_positions(int64_t m, int64_t r, int64_t s) { return (fc_winograd_outputs(m, r) - 1) * s + r; }
 
-/* ---- winograd: the transforms of F(m, r), e = m + r - 1 positions an axis, over all channels of one tile ----------------------
+/* ---- winograd: the transforms of F(m, r), e positions an axis, over all channels of one tile ----------------------------------
  * [0]: along one axis, e x 1 patches and m x 1 tiles that lie along columns;  [1]: along both, e x e and m x m
  * input[][e]      v[i*e + j][k] = (B^T d B)[i][j] (one axis: (d B)[j]) for the patch d of channel k, k < c
  *                 x points at patch row `top`, column `left`; rows outside [top, bottom) and columns outside [left, right) are zero

@@ -1,7 +1,7 @@
-/* Convolution with stride 1 by Winograd: F(m x m, r x r), or F(m, r) along one axis for windows of 1 x r and r x 1, in blocks of tiles
- * that stay in the L2 cache.
+/* Convolution by Winograd: F(m x m, r x r), or F(m, r) along one axis for windows of 1 x r and r x 1, in blocks of tiles that stay in the L2
+ * cache. Stride 1, or 2 for 3x3 (kernels/winograd.h).
  *
- * A block: transform the input patch of each of `tiles` tiles to e x e or e positions, e = m + r - 1; a product V[position] U[position]
+ * A block: transform the input patch of each of `tiles` tiles to e x e or e positions, e = (m - 1) * stride + r; a product V[position] U[position]
  * of [tiles][ic] by [ic][oc] for each; transform back with the whole epilogue, straight into y. Tiles are numbered through images, rows of
  * tiles, columns of tiles; the last ones of a row or column may be cut off. Scratch of a block, in floats:
  *
@@ -42,8 +42,8 @@ static geometry measure(const fc_winograd *p)
     geometry g;
     g.mh = fc_winograd_outputs(p->m, p->kh);
     g.mw = fc_winograd_outputs(p->m, p->kw);
-    g.eh = fc_winograd_positions(p->m, p->kh);
-    g.ew = fc_winograd_positions(p->m, p->kw);
+    g.eh = fc_winograd_positions(p->m, p->kh, p->sh);
+    g.ew = fc_winograd_positions(p->m, p->kw, p->sw);
     g.positions = (size_t)(g.eh * g.ew);
     g.tile_rows = fc_ceil_div(p->oh, g.mh);
     g.tile_columns = fc_ceil_div(p->ow, g.mw);
@@ -101,7 +101,7 @@ static void transform_in(const fc_winograd *p, const geometry *g, const float *x
     void (*const transform)(const fc_winograd_input_args *) = fc_active->winograd->input[p->kh == p->kw][fc_max(g->eh, g->ew)];
     for (int64_t tile = begin; tile < end; tile++) {
         const spot at = place_of(g, first + tile);
-        const int64_t top = at.y - p->pt, left = at.x - p->pl;
+        const int64_t top = at.y * p->sh - p->pt, left = at.x * p->sw - p->pl;
         fc_winograd_input_args args = {
             .v = v + (size_t)tile * g->lda, .position = g->v_position,
             .row = (size_t)p->x_row, .pixel = (size_t)p->x_pixel, .c = (size_t)p->ic,

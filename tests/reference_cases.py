@@ -199,6 +199,7 @@ def quantisations() -> list[Case]:
         F(0.05),
         U(128),
     ]
+    odd = np.array([[[1, 3, 5, 255]]], np.uint8)
     cases += [
         Case("QLinearConv", 10, q, {"group": 4, "auto_pad": "SAME_UPPER"}, tolerance=0.006),
         Case(
@@ -207,6 +208,9 @@ def quantisations() -> list[Case]:
             [u8(3, 4), F(0.02), U(100), u8(4, 5), F(0.01), U(120), F(0.05), U(128)],
             tolerance=0.006,
         ),
+        # sums of 1 and 3 halves of y's scale beside an odd zero point: ties; and sums that saturate
+        Case("QLinearMatMul", 10, [odd.reshape(4, 1), F(0.5), U(0), np.array([[1, 200]], np.uint8), F(1), U(0), F(1), U(7)]),
+        Case("QLinearConv", 10, [odd, F(0.5), U(0), np.ones((2, 1, 1), np.int8), F(1), np.int8(0), F(1), U(7)]),
         Case("ConvInteger", 10, [u8(1, 2, 6, 6), u8(3, 2, 3, 3), U(7), U(120)], {"pads": [1] * 4, "strides": [2, 2]}),
         Case("MatMulInteger", 10, [u8(3, 4), i8(4, 5), U(7), i8(5)]),
         Case("DynamicQuantizeLinear", 11, [floats(3, 4)], {}, 3),
@@ -292,6 +296,16 @@ def others() -> list[Case]:
     return cases
 
 
+def scatters() -> list[Case]:
+    """Updates along any axis, of any rank; sequences turned round."""
+    x, updates, index = floats(2, 1, 3, 2, 2), floats(1, 1, 2, 2, 2), ints(0, -1, 1, 2, 0, 1, -3, 2).reshape(1, 1, 2, 2, 2)
+    cases = [Case("ScatterElements", 18, [x, index, updates], {"axis": 2, "reduction": each})
+             for each in ("none", "add", "mul", "min", "max")]
+    cases += [Case("ScatterElements", 11, [floats(3, 4), ints(1, -1, 0, 2, 3, 1).reshape(3, 2), floats(3, 2)], {"axis": 1})]
+    return cases + [Case("ReverseSequence", 10, [floats(4, 3, 2), ints(4, 1, 2)], {"time_axis": 0, "batch_axis": 1}),
+                    Case("ReverseSequence", 10, [floats(3, 4, 2), ints(4, 1, 2)], {"time_axis": 1, "batch_axis": 0})]
+
+
 def contributed() -> list[Case]:
     a, b = [u8(2, 3, 4), F(0.02), U(128)], [u8(3, 4), F(0.03), U(100)]
     image, out = [u8(2, 3, 7, 8), F(0.02), U(128)], [F(0.02), U(120)]
@@ -315,7 +329,7 @@ def contributed() -> list[Case]:
     return cases
 
 
-CASES = softmaxes() + pools() + convolutions() + resizes() + quantisations() + recurrences() + others() + contributed()
+CASES = softmaxes() + pools() + convolutions() + resizes() + quantisations() + recurrences() + others() + scatters() + contributed()
 
 
 def names_of(case: Case) -> tuple[list[str], list[str]]:

@@ -58,6 +58,34 @@ def q_matmul(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [_result(node, x @ w.T, inputs[2:], (-1,))]
 
 
+def qlinear_conv(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """ONNX QLinearConv: sums of (x - x_zero) * (w - w_zero) + bias, scaled and rounded, then the zero point added, saturated."""
+    x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias = (*inputs, None)[:9]
+    channel = (-1, *[1] * (w.ndim - 2))
+    sums = conv(node, [_above(x, x_zero), _above(w, w_zero, (-1, *[1] * (w.ndim - 1)))])[0]
+    sums = sums if bias is None else sums + bias.astype(np.float64).reshape(channel)
+    return [_scaled(sums, x_scale, np.reshape(w_scale, channel if w_scale.size > 1 else ()), y_scale, y_zero)]
+
+
+def qlinear_matmul(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """ONNX QLinearMatMul: the same of (a - a_zero) @ (b - b_zero); scales of a along its rows, of b along its columns."""
+    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = inputs
+    rows = (-1, 1)
+    sums = _above(a, a_zero, rows) @ _above(b, b_zero, (-1,))
+    return [_scaled(sums, np.reshape(a_scale, rows if a_scale.ndim == 1 and a_scale.size > 1 else a_scale.shape), b_scale, y_scale, y_zero)]
+
+
+def _above(x: np.ndarray, zero: np.ndarray, along: tuple[int, ...] = ()) -> np.ndarray:
+    """x - zero in float64; a vector of zero points lies `along` these axes."""
+    return x.astype(np.float64) - (np.reshape(zero, along) if zero.ndim == 1 and zero.size > 1 else zero).astype(np.float64)
+
+
+def _scaled(sums: np.ndarray, left: np.ndarray, right: np.ndarray, y_scale: np.ndarray, y_zero: np.ndarray) -> np.ndarray:
+    limits = np.iinfo(y_zero.dtype)
+    whole = np.rint(sums * (left.astype(np.float64) * right / y_scale)) + y_zero
+    return np.clip(whole, limits.min, limits.max).astype(y_zero.dtype)
+
+
 def _result(node: Node, sums: np.ndarray, more: Inputs, channel: tuple[int, ...]) -> np.ndarray:
     """(sum + bias) * factor; rounded to bytes of its own first, where it is; plus the residual; floats or bytes; these looked up."""
     bias, factor, residual, last = (*more, None, None)[:4]

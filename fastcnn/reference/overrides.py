@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn.ir.graph import Node
+from fastcnn.reference.bytes import qlinear_conv, qlinear_matmul
 from fastcnn.reference.conv import average_pool, conv, conv_transpose, global_max_pool, lp_pool, max_pool, max_unpool, wide
 from fastcnn.reference.resize import resize
 from fastcnn.reference.rnn import gru, lstm
@@ -247,6 +248,32 @@ def trilu(node: Node, inputs: Inputs) -> list[np.ndarray]:
     return [cut(x, min(max(k, -x.shape[-2]), x.shape[-1]))]
 
 
+def scatter_elements(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """A copy of x with updates[j] stored, added... at index[j] along `axis`, at j along the others."""
+    x, index, updates = inputs
+    y, axis = x.copy(), node.attrs.get("axis", 0) % x.ndim
+    places = list(np.indices(index.shape, sparse=True))
+    places[axis] = np.where(index < 0, index + x.shape[axis], index)
+    reduction = node.attrs.get("reduction", "none")
+    if reduction == "none":
+        y[tuple(places)] = updates
+    else:
+        REDUCTIONS[reduction].at(y, tuple(places), updates)
+    return [y]
+
+
+REDUCTIONS = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
+
+
+def reverse_sequence(node: Node, inputs: Inputs) -> list[np.ndarray]:
+    """The first lengths[b] elements along time_axis in reverse, for each b of batch_axis."""
+    x, lengths = inputs
+    batch, time = node.attrs.get("batch_axis", 1), node.attrs.get("time_axis", 0)
+    along = np.arange(x.shape[time]).reshape(-1, *[1] * (x.ndim - 1 - time))
+    last = np.reshape(lengths, (-1, *[1] * (x.ndim - 1 - batch)))
+    return [np.take_along_axis(x, np.where(along < last, last - 1 - along, along), time)]
+
+
 # Operator -> numpy. The comment is what onnx.reference does instead.
 OVERRIDES: dict[str, Override] = {
     "AveragePool": average_pool,                    # minutes: loops over elements
@@ -273,8 +300,12 @@ OVERRIDES: dict[str, Override] = {
     "NonMaxSuppression": non_max_suppression,       # fails without its optional inputs
     "OneHot": one_hot,                              # fails for depth of shape [1]
     "Pad": pad,                                     # fails for negative pads
+    "QLinearConv": qlinear_conv,                    # adds the zero point before it rounds
+    "QLinearMatMul": qlinear_matmul,                # the same; before onnx 1.21 wraps instead of saturating
     "QuantizeLinear": quantize_linear,              # wraps beyond 2^31; takes `import onnx` to fold weights
     "Resize": resize,                               # see resize.py
+    "ReverseSequence": reverse_sequence,            # before onnx 1.21: fails for a length of 0
+    "ScatterElements": scatter_elements,            # before onnx 1.21: some ranks and axes only
     "Softmax": softmax,                             # before opset 13: one axis only
     "Trilu": trilu,                                 # fails for a diagonal of -2^63
     "Upsample": resize,                             # nearest by whole numbers only

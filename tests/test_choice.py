@@ -2,15 +2,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from graph_helper import floats, model, node
 
+import fastcnn
 from fastcnn import _native
 from fastcnn.convolve import blocking
 from fastcnn.convolve.implicit_gemm import implicit_gemm, pairs_rows
 from fastcnn.convolve.planes_depthwise import PlanesDepthwise
 from fastcnn.convolve.shape import ConvShape, Places, Problem, own_places
 from fastcnn.convolve.winograd_cost import choose_winograd, winograd_cycles
+from fastcnn.machine.current import planning_weights, weights_rate
 from fastcnn.machine.numbers import Machine
 
 KB, MB = 1 << 10, 1 << 20
@@ -113,6 +117,33 @@ def test_weights_that_l3_does_not_keep_are_read_once(plan_for: Callable[..., Mac
     for l3_bytes, once in ((32 * MB, True), (256 * MB, False)):
         plan_for("zen3", l2_bytes=512 * KB, l3_bytes=l3_bytes)
         assert (blocking.block_tiles(shape, 2, places(shape), 1) == whole) == once
+
+
+def test_weights_that_the_caches_keep_do_not_come_from_memory(plan_for: Callable[..., Machine]) -> None:
+    """The cost of reading weights favours what has fewest of them only in networks that are larger than a core's part of the caches."""
+    machine = plan_for("sapphire_rapids")
+    assert machine.memory < machine.l3_weights
+    with planning_weights(machine.kept_bytes):
+        assert weights_rate() == machine.l3_weights
+        with planning_weights(machine.kept_bytes + 1):
+            assert weights_rate() == machine.memory
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(weights_rate).result() == machine.memory
+        with pytest.raises(ZeroDivisionError), planning_weights(machine.kept_bytes + 1):
+            raise ZeroDivisionError
+        assert weights_rate() == machine.l3_weights
+    assert weights_rate() == machine.memory
+
+
+@pytest.mark.parametrize("spare, wanted", [(0, "Winograd"), (6 * MB, "GEMM")])
+def test_small_layers_by_how_many_weights_their_network_has(isa: str, spare: int, wanted: str, plan_for: Callable[..., Machine]) -> None:
+    if isa == "scalar":
+        pytest.skip("products take longer than weights from anywhere")
+    plan_for("sapphire_rapids")
+    weights = {"w": floats(64, 64, 3, 3) / 24, "v": floats(1, 1, 1, max(spare // 4, 1))}
+    nodes = [node("Conv", ["x", "w"], ["t"], pads=[1] * 4), node("ReduceMax", ["t"], ["m"], keepdims=1), node("Mul", ["m", "v"], ["y"])]
+    loaded = fastcnn.load(model(nodes, {"x": (1, 64, 4, 4)}, ["y"], weights), threads=1)
+    assert wanted in str(loaded.choices()[0])
 
 
 @pytest.mark.skipif(_native.vector_length() != 16, reason="strips of a wide tile are 256 bytes with vectors of 16")

@@ -14,7 +14,7 @@ from fastcnn.convolve.shape import ConvShape, Problem, flatten
 from fastcnn.convolve.tile import MAX_NV, WIDE_STRIP
 from fastcnn.ir.record import replace
 from fastcnn.ir.spec import Spec
-from fastcnn.machine.current import current
+from fastcnn.machine.current import current, weights_rate
 
 ITEM = 2                    # bytes of a value
 PAIR = 2                    # values of k that a lane multiplies at a time
@@ -77,7 +77,7 @@ class Bf16Gemm(Rung):
         work *= shape.groups * shape.n * shape.oh
         band = shape.n * shape.groups * shape.oh * min(shape.sh, shape.kh) * shape.columns_seen * shape.ic
         weights = ITEM * shape.groups * shape.oc * shape.k
-        return (work + NARROW * band / vector) / threads + weights / current().memory
+        return (work + NARROW * band / vector) / threads + weights / weights_rate()
 
 
 BF16_GEMM = Bf16Gemm()

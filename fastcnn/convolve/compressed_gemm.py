@@ -13,7 +13,7 @@ from fastcnn.convolve.implicit_gemm import lies_in_planes, pairs_rows, taps_of_a
 from fastcnn.convolve.shape import Problem, flatten
 from fastcnn.convolve.tile import tile_cycles
 from fastcnn.ir.spec import Spec
-from fastcnn.machine.current import current
+from fastcnn.machine.current import current, weights_rate
 
 BYTES = {"bf16": 2, "int8": 1}
 FLOAT_BYTES = 4
@@ -81,7 +81,7 @@ class CompressedGemm(Rung):
         if choice.fields["band"]:
             panels = columns / (choice.fields["nv"] * vector)
             work += panels * taps_of_all(shape) * -(-shape.ic // vector) * machine.core(vector).band
-        return work / threads + choice.fields["w_bytes"] * shape.k * columns / machine.memory
+        return work / threads + choice.fields["w_bytes"] * shape.k * columns / weights_rate()
 
 
 COMPRESSED_GEMM = CompressedGemm()

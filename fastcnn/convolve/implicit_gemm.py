@@ -13,7 +13,7 @@ from fastcnn.convolve.choice import Choice, Rung, floats, whole_vectors
 from fastcnn.convolve.shape import ConvShape, Places, Problem, flatten
 from fastcnn.convolve.tile import CACHE_LINE_FLOATS, MAX_NV, best_nv, half_tiles, tile_cycles
 from fastcnn.ir.spec import Spec
-from fastcnn.machine.current import cached, current
+from fastcnn.machine.current import cached, current, weights_rate
 
 PAGE = 4096                         # bytes that one way of L1 holds
 BLOCK_FACTORS = (0.5, 1, 2)         # of what the caches suggest: what tuning tries
@@ -65,10 +65,10 @@ class Gemm(Rung):
         return floats(groups * whole_vectors(w_shape[0] // groups) * math.prod(w_shape[1:]))
 
     def cycles(self, choice: Choice, threads: int) -> float:
-        shape, vector, machine = choice.shape, _native.vector_length(), current()
+        shape, vector = choice.shape, _native.vector_length()
         work = shape.groups * shape.n * shape.oh * tile_cycles(shape.oc, shape.ow, shape.k, choice.fields["nv"])
         work += self.copy_cycles(shape)
-        return work / threads + weight_bytes(shape, vector) / machine.memory
+        return work / threads + weight_bytes(shape, vector) / weights_rate()
 
     def copy_cycles(self, shape: ConvShape) -> float:
         """Cycles for copying x to where tiles read it."""

@@ -10,7 +10,7 @@ from fastcnn.convolve.shape import Problem
 from fastcnn.convolve.tile import best_nv, tile_cycles
 from fastcnn.ir.spec import Spec
 from fastcnn.ir.tensor import pitch
-from fastcnn.machine.current import current
+from fastcnn.machine.current import weights_rate
 
 SHORTEST_PLANE = 96          # pixels: on shorter planes the last vectors are too empty
 MOST_GROUPS = 8              # a step each
@@ -51,7 +51,7 @@ class PlanesProduct(Rung):
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, pixels = choice.shape, choice.shape.oh * choice.shape.ow
         work = shape.n * shape.groups * tile_cycles(pixels, shape.oc, shape.ic, choice.fields["nv"])
-        return work / threads + shape.w_bytes / current().memory
+        return work / threads + shape.w_bytes / weights_rate()
 
 
 PLANES_PRODUCT = PlanesProduct()

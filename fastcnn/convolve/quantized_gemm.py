@@ -14,7 +14,7 @@ from fastcnn.convolve.shape import ConvShape, Problem
 from fastcnn.convolve.tile import MAX_NV
 from fastcnn.ir.record import dataclass, replace
 from fastcnn.ir.spec import Spec
-from fastcnn.machine.current import current
+from fastcnn.machine.current import current, weights_rate
 
 # FMAs of a whole vector in whose time all lanes multiply their four values and add them: one instruction where there are dot products of
 # bytes; else they are widened, in registers (Core.widened) or beforehand (Core.pairs). Products of whole tiles take as long as they have
@@ -91,7 +91,7 @@ class QuantizedGemm(Rung):
     def cycles(self, choice: Choice, threads: int) -> float:
         shape, fields = choice.shape, choice.fields
         work = self.work(shape, Tiles(fields["nv"], fields["turns"], fields["wide"]))
-        return work / threads + weight_bytes(shape, _native.vector_length()) / current().memory
+        return work / threads + weight_bytes(shape, _native.vector_length()) / weights_rate()
 
     def work(self, shape: ConvShape, how: Tiles) -> float:
         """Cycles of tiles and of the band."""

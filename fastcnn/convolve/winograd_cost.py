@@ -45,7 +45,7 @@ from math import inf
 import fastcnn._native as _native
 from fastcnn.convolve.arithmetic import WORD
 from fastcnn.convolve.tile import best_nv, tile_cycles
-from fastcnn.machine.current import cached, current
+from fastcnn.machine.current import cached, current, weights_rate
 
 # Of L2, V and M of one block, and the weights if they stay there; the rest is for x and y, which weigh more along one axis: 1.3 to 3
 # positions a pixel instead of 2.25 to 9.
@@ -138,7 +138,7 @@ def direct_cycles(kernel: tuple[int, int], ic: int, oc: int, oh: int, ow: int, n
     work = rows * tile_cycles(oc, ow, taps * ic, best_nv(oc, ow, taps * ic))
     if kernel[1] > 1:
         work += taps * rows * ow * -(-ic // vector) * machine.core(vector).band
-    return work / threads + WORD * taps * ic * columns * vector / machine.memory
+    return work / threads + WORD * taps * ic * columns * vector / weights_rate()
 
 
 def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: int, tiles: int, threads: int, stride: int = 1) -> float:
@@ -162,7 +162,7 @@ def winograd_cycles(kernel: tuple[int, int], m: int, ic: int, oc: int, total: in
     reads = rounds if alone else blocks / threads
     near = machine.l2_read if strided else machine.l2_weights
     again = max(0.0, reads - 1) / (near if resident else machine.again)
-    first = 1 / machine.memory / (1 if alone else min(threads, STREAMS))
+    first = 1 / weights_rate() / (1 if alone else min(threads, STREAMS))
     sharing = 0 if alone else blocks * SHARED_BLOCK
     stream = 0 if resident else weights * reads / machine.stream
     return max(total * per_tile / parallel + weights * (first + again) + rounds * spill, stream) + sharing

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, wraps
@@ -16,13 +17,38 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MEASURED = "measured"
+
+
+class Planned(threading.local):
+    """What a thread plans for, inside planning_weights: whether a core's caches keep the network's weights from one run to the next."""
+
+    keeps = False
+
+
 Choice = TypeVar("Choice", bound=Callable[..., Any])
 _current = machine_of(_native.cpu())
+_planned = Planned()
 
 
 def current() -> Machine:
     """The Machine in use."""
     return _current
+
+
+@contextmanager
+def planning_weights(nbytes: int) -> Iterator[None]:
+    """Context manager: inside the block this thread plans for a network with so many bytes of weights."""
+    before = _planned.keeps
+    _planned.keeps = nbytes <= current().kept_bytes
+    try:
+        yield
+    finally:
+        _planned.keeps = before
+
+
+def weights_rate() -> float:
+    """Bytes a cycle at which a layer reads its weights: from memory, or from L3 at the slowest where the caches keep all of them."""
+    return max(_current.memory, _current.l3_weights) if _planned.keeps else _current.memory
 
 
 def select_machine() -> None:
@@ -49,14 +75,14 @@ def using(machine: Machine) -> Iterator[Machine]:
 
 
 def cached(choice: Choice) -> Choice:
-    """Decorator: caches results by arguments, machine and instruction set."""
+    """Decorator: caches results by arguments, machine, instruction set and where weights come from."""
     @lru_cache(maxsize=512)
-    def kept(machine: Machine, isa: str, *args: Any) -> Any:
+    def kept(machine: Machine, isa: str, keeps: bool, *args: Any) -> Any:
         return choice(*args)
 
     @wraps(choice)
     def call(*args: Any) -> Any:
-        return kept(current(), _native.current_isa(), *args)
+        return kept(current(), _native.current_isa(), _planned.keeps, *args)
 
     return cast(Choice, call)
 

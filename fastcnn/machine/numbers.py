@@ -63,6 +63,7 @@ class Machine:
     line      cycles of a line of the output beyond L2 that is written in narrow strips
     l2_read   bytes a cycle: a row of a, which every panel of b reads again
     l2_weights, l3_weights, memory    bytes a cycle: weights from there
+    kept_bytes     of the weights of a whole network that a core finds in its caches again in the next run: its L2 and its part of L3
     again, stream    bytes a cycle: weights beyond L2 that blocks of Winograd's tiles read again; all of them beside the products, at most
     spill     bytes a cycle: what a block of Winograd's tiles has more than its share of L2
     prefetch  bytes a cycle that may come from memory while a step computes
@@ -82,6 +83,7 @@ class Machine:
     l2_weights: float
     l3_weights: float
     memory: float
+    kept_bytes: int
     again: float
     stream: float
     spill: float

@@ -25,13 +25,15 @@ NO_BOUND = 1000.0           # of a rate, or cycles, not measured
 # memory: weights come from there at 13 GB/s inside a network, where the fit to single layers gave 10 bytes a cycle. With 5, in one process
 # and interleaved rounds: resnet50 1.01, resnet152 1.01 and resnet18 1.04 times as fast on one thread, resnet50 1.09 and resnet152 1.22 on
 # two. prefetch: MobileNetV3's layers at 1.3, 2.6, 3.8, 6.4 bytes a cycle: 3.10, 3.08, 3.06, 3.09 ms, without 3.15.
+# kept_bytes: 2 MB and 4 of L3, of which a core of today's servers has 1.4 to 5. Planned so, networks of 2 to 5 MB are 1.00 to 1.11 times
+# as fast; GoogLeNet (28 MB) 0.93, ResNet-18 (47 MB) 0.73 (bench/notes/small_networks.md). The other rows: by L2 and L3 divided by cores.
 # gather of 512 bits: python -m fastcnn.machine --measure on Emerald Rapids, 2026-11-30.
 # widened: 5.3 to 5.7 by itself, but networks of bytes are faster with 9 (bench/notes/int8.md).
 _GOLDEN_COVE = Core(fmas=2.0, load=0.6, chains=5.5, panel=0.5, products=1.06, both_in=12.0, both_out=7.0, one_in=10.0, one_out=5.0,
                     band=2.0, depthwise=1.5, gather=4.9, widened=9.0, pairs=3.1, dots=4.0, quantise=6.0, dequantise=3.0)
 _SAPPHIRE_RAPIDS = Machine("sapphire_rapids", 48 * KB, 2 * MB, 32 * MB, wide=_GOLDEN_COVE,
                            narrow=replace(_GOLDEN_COVE, gather=2.0, widened=4.2), tile=55.0, line=13.5,
-                           l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, again=25.0, stream=NO_BOUND,
+                           l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, kept_bytes=6 * MB, again=25.0, stream=NO_BOUND,
                            spill=4.0, prefetch=3.84, turns=NO_BOUND, ring_bytes=64 * KB)
 
 # One 512-bit FMA a cycle: the second unit is missing (Intel's clients), or two of 256 bits take it together (mobile Zen 5).
@@ -43,8 +45,8 @@ _ZEN = replace(_GOLDEN_COVE, load=0.5, gather=2.0, widened=3.1, pairs=2.6, dots=
 # What a core does by python -m fastcnn.machine --measure; chains, line, spill and the rates of weights by the least regret on 380 layers
 # at AVX-512 and 270 at AVX2, and by whole networks: bench/notes/machine.md. widened: 198 and 84 GMAC/s of bytes without dot
 # products, 131 and 66 of floats.
-_ZEN5 = replace(_SAPPHIRE_RAPIDS, name="zen5", l2_bytes=1 * MB, line=6.0, l2_weights=15.0, l3_weights=18.0, memory=10.5, again=18.0,
-                spill=7.0, turns=1.5,
+_ZEN5 = replace(_SAPPHIRE_RAPIDS, name="zen5", l2_bytes=1 * MB, line=6.0, l2_weights=15.0, l3_weights=18.0, memory=10.5, kept_bytes=5 * MB,
+                again=18.0, spill=7.0, turns=1.5,
                 wide=replace(_ZEN, chains=4.0, both_in=6.0, both_out=6.5, one_in=4.5, one_out=6.3, band=0.5, depthwise=1.1, gather=3.0,
                              widened=2.65),
                 narrow=replace(_ZEN, both_in=3.4, both_out=4.9, one_in=3.4, one_out=5.8, band=0.5, depthwise=0.85, gather=1.95))
@@ -53,7 +55,7 @@ _ZEN5 = replace(_SAPPHIRE_RAPIDS, name="zen5", l2_bytes=1 * MB, line=6.0, l2_wei
 # average of 13 networks (resnet18 1.18, resnet50 and googlenet 1.05). again, stream: Winograd's products wait for
 # their weights in blocks of 14 tiles, hardly at all in blocks of 28 (2026-11-30): 1.8 % regret by time on 380 layers, 1.1 with them.
 _ZEN4 = replace(_SAPPHIRE_RAPIDS, name="zen4", l1d_bytes=32 * KB, l2_bytes=1 * MB, narrow=_ZEN, tile=110.0, line=27.0, l2_read=16.0,
-                memory=6.0, again=100.0, stream=2.8, turns=1.5,
+                memory=6.0, kept_bytes=5 * MB, again=100.0, stream=2.8, turns=1.5,
                 wide=replace(_GOLDEN_COVE, fmas=1.0, load=1.2, chains=11.0, panel=1.0, both_in=14.0, both_out=9.0, gather=2.0,
                              widened=2.65, dots=1.0))
 
@@ -65,23 +67,25 @@ _MILAN = replace(_ZEN, load=0.78, chains=4.2, panel=0.5, products=1.12, both_in=
                  band=0.5, depthwise=1.38, gather=2.5, widened=3.2, pairs=3.0, quantise=3.5,
                  dequantise=2.7)
 _ZEN3 = replace(_SAPPHIRE_RAPIDS, name="zen3", l1d_bytes=32 * KB, l2_bytes=512 * KB, wide=_MILAN, narrow=_MILAN, tile=150.0, line=10.0,
-                l2_weights=5.0, memory=5.2, again=500.0, stream=2.3, spill=2.2, ring_bytes=48 * KB)
+                l2_weights=5.0, memory=5.2, kept_bytes=4608 * KB, again=500.0, stream=2.3, spill=2.2, ring_bytes=48 * KB)
 
 _ROWS = (
     _SAPPHIRE_RAPIDS,
-    replace(_SAPPHIRE_RAPIDS, name="ice_lake", l2_bytes=1280 * KB),
-    replace(_SAPPHIRE_RAPIDS, name="skylake_server", l1d_bytes=32 * KB, l2_bytes=1 * MB, ring_bytes=48 * KB),
-    replace(_SAPPHIRE_RAPIDS, name="ice_lake_client", wide=_ONE_WIDE, l2_bytes=512 * KB, l3_bytes=8 * MB, memory=6.0, ring_bytes=48 * KB),
-    replace(_SAPPHIRE_RAPIDS, name="alder_lake", l2_bytes=1280 * KB, l3_bytes=24 * MB, memory=8.0),
-    replace(_SAPPHIRE_RAPIDS, name="haswell", l1d_bytes=32 * KB, l2_bytes=256 * KB, l3_bytes=8 * MB, memory=5.0, ring_bytes=32 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="ice_lake", l2_bytes=1280 * KB, kept_bytes=2816 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="skylake_server", l1d_bytes=32 * KB, l2_bytes=1 * MB, kept_bytes=2304 * KB, ring_bytes=48 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="ice_lake_client", wide=_ONE_WIDE, l2_bytes=512 * KB, l3_bytes=8 * MB, memory=6.0, kept_bytes=2560 * KB,
+            ring_bytes=48 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="alder_lake", l2_bytes=1280 * KB, l3_bytes=24 * MB, memory=8.0, kept_bytes=3328 * KB),
+    replace(_SAPPHIRE_RAPIDS, name="haswell", l1d_bytes=32 * KB, l2_bytes=256 * KB, l3_bytes=8 * MB, memory=5.0, kept_bytes=2304 * KB,
+            ring_bytes=32 * KB),
     replace(_ZEN3, name="zen2", l3_bytes=16 * MB),          # Zen 3's nearest relative: vectors of 256 bits, the same L1 and L2
     _ZEN3,
     _ZEN4,
     _ZEN5,
     replace(_SAPPHIRE_RAPIDS, name="zen5_mobile", l2_bytes=1 * MB, l3_bytes=16 * MB, wide=replace(_ONE_WIDE, dots=1.0), narrow=_ZEN,
-            memory=10.0),
+            memory=10.0, kept_bytes=3 * MB),
     replace(_SAPPHIRE_RAPIDS, name="zen1", l1d_bytes=32 * KB, l2_bytes=512 * KB, l3_bytes=8 * MB, wide=_ONE_WIDE, narrow=_ONE_WIDE,
-            ring_bytes=48 * KB),
+            kept_bytes=2560 * KB, ring_bytes=48 * KB),
 )
 ROWS: Mapping[str, Machine] = {row.name: row for row in _ROWS}
 

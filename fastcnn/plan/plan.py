@@ -9,6 +9,7 @@ from fastcnn._native import Shortcut
 from fastcnn.ir.graph import Node, is_control_flow
 from fastcnn.ir.record import dataclass
 from fastcnn.ir.spec import Capped, Spec
+from fastcnn.machine.current import planning_weights
 from fastcnn.mapping import is_lent, resident
 from fastcnn.ops.base import BoundNode
 from fastcnn.plan.batches import Repeated, lower_in_parts
@@ -54,6 +55,12 @@ class Plan:
 def make_plan(planning: Planning, nodes: Sequence[Node], specs: Mapping[str, Spec | None], values: Mapping[str, np.ndarray],
               outputs: Sequence[str]) -> Plan:
     """Bind, cut into stages, lower. values: what a run has computed already; outputs: the names that the caller wants in the end."""
+    with planning_weights(planning.weights_bytes):
+        return _make_plan(planning, nodes, specs, values, outputs)
+
+
+def _make_plan(planning: Planning, nodes: Sequence[Node], specs: Mapping[str, Spec | None], values: Mapping[str, np.ndarray],
+               outputs: Sequence[str]) -> Plan:
     for name, spec in specs.items():
         if spec is not None:
             planning.budget.check_value(spec.dtype, spec.shape, f"input {name!r}")

@@ -9,6 +9,7 @@ import fastcnn._native as _native
 from fastcnn.budget import UNLIMITED, Budget
 from fastcnn.convolve.decision import Chooser
 from fastcnn.ir.graph import Memory
+from fastcnn.ir.lazy import lazy
 from fastcnn.ir.record import dataclass
 from fastcnn.plan.bind import Flow
 from fastcnn.plan.packs import Packs
@@ -32,6 +33,11 @@ class Planning:
     budget: Budget = UNLIMITED
     share: int = _native.MAX_THREADS
     memory: Memory | None = None
+
+    @lazy
+    def weights_bytes(self) -> int:
+        """Of all constants."""
+        return sum(array.nbytes for array in self.constants.values())
 
     @property
     def sharing(self) -> int:

@@ -105,7 +105,10 @@ void fc_end_run(void) { atomic_fetch_sub_explicit(&runs, 1, memory_order_relaxed
 
 /* libgomp's child of a forked process hangs in its first parallel region when the thread that forked has had one: the pool it
  * inherits has no threads (GCC PR 60035). So the thread gives its pool back before it forks; parent and child make a new one when
- * they next need it, some 50 us. Where that fails, a region of the child is entered from a new thread, which has a pool of its own. */
+ * they next need it, some 50 us. Where that fails, a region of the child is entered from a new thread, which has a pool of its own.
+ *
+ * Clang's libomp begins anew in a child by itself. Its own handler holds its locks while others prepare for a fork, so that a call of
+ * omp_pause_resource_all would wait for ever. */
 static _Thread_local int pool_threads;      /* of the pool that OpenMP keeps for this thread; 0: it has none */
 static _Thread_local int pool_is_lost;
 static atomic_int forked_with_pool;
@@ -114,7 +117,9 @@ static void before_fork(void)
 {
     if (pool_threads == 0)
         return;
-#if defined(__clang__) || __GNUC__ >= 9
+#if defined(__clang__)
+    pool_is_lost = 0;
+#elif __GNUC__ >= 9
     pool_is_lost = omp_pause_resource_all(omp_pause_hard) != 0;
 #else
     pool_is_lost = 1;

@@ -148,7 +148,7 @@ def _with_constants(graph: Graph, node: Node, arrays: Mapping[int, np.ndarray]) 
 def _permuted_inputs(graph: Graph, conv: Node, source: str, order: np.ndarray) -> Node:
     """The Conv of channels `order` reading them sorted."""
     w = graph.constants[conv.inputs[1]]
-    permuted = _with_constants(graph, conv, {1: w[:, np.argsort(order, kind="stable")]})
+    permuted = _with_constants(graph, conv, {1: np.take(w, np.argsort(order, kind="stable"), axis=1)})
     return permuted.but(inputs=(source, *permuted.inputs[1:]))
 
 

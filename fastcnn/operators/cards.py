@@ -91,7 +91,8 @@ TABLE: Mapping[str, Mapping[str, Mapping[str, Card]]] = {
     "types": {ELEMENTWISE: elementwise.TYPES},
     "8 bits": {
         "quantized.convert": dict.fromkeys(("QuantizeBytes", "QuantizeScaled", "DequantizeBytes", "ByteTable"), IMAGES),
-        "quantized.products": dict.fromkeys(("QConv", "QConvTranspose", "QMatMul"), Card(batching.byte_product)),
+        "quantized.products": dict.fromkeys(("QConv", "QMatMul"), Card(batching.byte_product)),
+        "quantized.transposed_product": {"QConvTranspose": Card(batching.byte_product)},
         "quantized.binary": dict.fromkeys(("QAdd", "QMul", "QPRelu"), Card(batching.broadcast)) | {"QAffine": IMAGES},
         "quantized.computed_product": {"QBatchMatMul": Card(batching.matmul)},
         "quantized.pool": dict.fromkeys(("QAveragePool", "QGlobalAveragePool"), IMAGES),

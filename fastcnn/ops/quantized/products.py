@@ -1,4 +1,4 @@
-"""QConv, QConvTranspose, QMatMul: bytes times constant weights of signed bytes, by the rungs for bytes of fastcnn.convolve.ladder."""
+"""QConv, QMatMul: bytes times constant weights of signed bytes, by the rungs for bytes of fastcnn.convolve.ladder."""
 from __future__ import annotations
 
 from itertools import pairwise
@@ -12,7 +12,6 @@ from fastcnn.machine.current import current
 from fastcnn.ops.base import Lowering, Op
 from fastcnn.ops.convolution import conv3d
 from fastcnn.ops.convolution.conv_emit import emit_conv, two_dimensional
-from fastcnn.ops.convolution.conv_transpose import by_output, emit_transposed, phases_of, transposed_window
 from fastcnn.ops.products.linear import as_rows
 from fastcnn.ops.quantized import in_floats
 from fastcnn.ops.quantized.bytes import are_bytes, past_the_end
@@ -43,33 +42,6 @@ class QConv(Op):
         y = low.write(0, "channels_last")
         residual = two_dimensional(low.read(RESIDUAL, "channels_last")) if low.args.has(RESIDUAL) else None
         _product(low, two_dimensional(y), two_dimensional(x), residual, w, plane, group)
-
-
-class QConvTranspose(Op):
-    """As QConv, transposed: y[.., p*stride + k*dilation - pad] gets (x[.., p] - x_zero) * w[.., k]. ONNX ConvTranspose.
-
-    x: (N, C, L) or (N, C, H, W); w: (C, M/group, k...).
-    """
-
-    def native(self, args: Args) -> bool:
-        return are_bytes(args, 0) and args.spec(0).rank in (3, 4) and args.values[1] is not None and args.spec(0).size > 0
-
-    def lower(self, low: Lowering) -> None:
-        window, group, w = two_axes(transposed_window(low.args)), low.node.attrs.get("group", 1), low.args.constant(1)
-        w = w[:, :, None, :] if w.ndim == 3 else w
-        x = two_dimensional(past_the_end(low, low.read(0, "channels_last"), w.shape[0] // group))
-        y = two_dimensional(low.write(0, "channels_last"))
-        residual = two_dimensional(low.read(RESIDUAL, "channels_last")) if low.args.has(RESIDUAL) else None
-        if not in_floats.has_dots():
-            in_floats.lower_in_floats(low, y, x, residual, w, "channels_last",
-                                      lambda v: v.reshape(group, -1, 1, 1).repeat(w.shape[0] // group, 0),
-                                      lambda part, t, floats, scaled, name: emit_transposed(part, t, floats, None, scaled, name, window))
-            return
-        filters, name = by_output(low, w, group), low.node.input(1)
-        assert isinstance(filters, np.ndarray)
-        for phase in phases_of(y, x, residual, w, window, group):
-            taken = filters[:, :, list(phase.rows)][:, :, :, list(phase.columns)]
-            emit_product(low, phase.y, x, phase.residual, taken, f"{name}@{group}:{phase.rows},{phase.columns}", phase.window, group)
 
 
 class QMatMul(Op):
@@ -138,4 +110,4 @@ def _as_image(t: Tensor) -> Tensor:
     return Tensor(t.buffer, (1, k, 1, m), (0, 1, m * t.strides[0], t.strides[0]), t.offset)
 
 
-OPERATORS: dict[str, Op] = {"QConv": QConv(), "QConvTranspose": QConvTranspose(), "QMatMul": QMatMul()}
+OPERATORS: dict[str, Op] = {"QConv": QConv(), "QMatMul": QMatMul()}

@@ -17,6 +17,7 @@ import numpy as np
 from bench.layers import pinned
 from fastcnn import _native
 from fastcnn.convolve.arithmetic import FLOAT32, U8S8
+from fastcnn.convolve.choice import Choice
 from fastcnn.convolve.ladder import choose, pack
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.tensor import span
@@ -103,9 +104,10 @@ def peak_gmacs() -> float:
     return best
 
 
-def qconv(shape: ConvShape, added: bool, own: bool, still: bool = False) -> Run:
-    """The step of a dense layer as it is planned. added: a residual; own: the result before it is rounded; still: all images are one."""
-    rng, picked = np.random.default_rng(0), choose(Problem(shape, own_places(shape), 1))
+def qconv(shape: ConvShape, added: bool, own: bool, still: bool = False, picked: Choice | None = None) -> Run:
+    """The step of a dense layer as it is planned, or as picked. added: a residual; own: the result before it is rounded; still: all images
+    are one."""
+    rng, picked = np.random.default_rng(0), picked or choose(Problem(shape, own_places(shape), 1))
     x, y = maps(shape)
     w, offset = rng.integers(-127, 128, (shape.oc, shape.ic, shape.kh, shape.kw), np.int8), np.zeros(shape.oc, np.int32)
     residual = on_lines(rng.integers(0, 256, y.size, np.uint8)) if added else None

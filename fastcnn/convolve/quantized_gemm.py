@@ -25,6 +25,7 @@ WITHOUT_DOTS = ("scalar", "avx2", "avx512")
 EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
 COPIED, PANEL = 2.0, 4.5  # of widened operands, cycles a vector of lanes: four values of x copied as 16 bits each; four of w (EPYC Zen 3)
 PACKED = (0, 1, 2, 4, 4)  # vectors that the epilogue packs for a row of so many: four at a time, of several rows where they divide four
+HALVES = 2                # vectors of a row whose bytes are stored as half a vector
 # Cycles of an element without vectors: it becomes a byte; a byte becomes it (EPYC Zen 3). The second is 0.3 in L1, of which the compiler
 # makes vectors, but 1.5 made the better picks of 0.3, 1.5 and 3.
 SCALAR_QUANTISE, SCALAR_DEQUANTISE = 7.0, 1.5
@@ -184,10 +185,11 @@ def row_cycles(shape: ConvShape, how: Tiles) -> float:
         tall = -(-alone // replace(how, nv=width).tallest)
         low, taller = divmod(alone, tall)
         b_panel = core.panel * width if not how.wide and WORD * k * width * vector > machine.l1d_bytes * 2 // 5 else 0.0
+        epilogue = EPILOGUE * PACKED[width] + (core.halves if width == HALVES else 0.0)
         loads = 2 if how.wide else 1
         for many, mr in ((taller, low + 1), (tall - taller, low)):
             step = max(dot * mr * width / core.fmas, loads * core.load * (mr + width), core.chains) + WORD / machine.l2_read * mr + b_panel
-            spent += count * many * (k * step + EPILOGUE * mr * PACKED[width] + machine.tile)
+            spent += count * many * (k * step + epilogue * mr + machine.tile)
     return spent
 
 

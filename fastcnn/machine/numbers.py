@@ -28,6 +28,7 @@ class Core:
     depthwise   per tap and vector of the output, border rows and stores included
     gather      per vector that im2col copies into the matrix of windows
     widened     FMAs in whose time a vector of sums takes four products of bytes a lane, where no instruction does it
+    halves      of a row of two vectors of sums that become bytes: two such rows are one vector, stored in halves
     pairs       the same where bytes have been widened to 16 bits before
     dots        FMAs in whose time a vector of sums takes a pair of products in bfloat16, where an instruction does it
     quantise, dequantise    of a vector of floats that becomes bytes, and that bytes become
@@ -46,6 +47,7 @@ class Core:
     depthwise: float
     gather: float
     widened: float
+    halves: float
     pairs: float
     dots: float
     quantise: float

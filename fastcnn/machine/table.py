@@ -14,6 +14,7 @@ from fastcnn.machine.numbers import Core, Machine
 
 KB, MB = 1 << 10, 1 << 20
 NO_BOUND = 1000.0           # of a rate, or cycles, not measured
+NOT_MEASURED = 0.01         # cycles that count for nothing
 
 # Measured: Intel Xeon with 48 KB L1, 2 MB L2, two 512-bit FMAs a cycle at 3.3 GHz (family 6 model 167 by its hypervisor), gcc 12.2, one
 # thread, 2026-11-21; reproduce with python -m bench.layers --cold.
@@ -29,17 +30,20 @@ NO_BOUND = 1000.0           # of a rate, or cycles, not measured
 # as fast; GoogLeNet (28 MB) 0.93, ResNet-18 (47 MB) 0.73 (bench/notes/small_networks.md). The other rows: by L2 and L3 divided by cores.
 # gather of 512 bits: python -m fastcnn.machine --measure on Emerald Rapids, 2026-11-30.
 # widened: 5.3 to 5.7 by itself, but networks of bytes are faster with 9 (bench/notes/int8.md).
-_GOLDEN_COVE = Core(fmas=2.0, load=0.6, chains=5.5, panel=0.5, products=1.06, both_in=12.0, both_out=7.0, one_in=10.0, one_out=5.0,
-                    band=2.0, depthwise=1.5, gather=4.9, widened=9.0, pairs=3.1, dots=4.0, quantise=6.0, dequantise=3.0)
+# halves: python -m bench.layers.byte_picks, 2026-11-30 (bench/notes/bytes.md).
+_GOLDEN_COVE = Core(fmas=2.0, load=0.6, chains=5.5, panel=0.5, products=1.06, both_in=12.0, both_out=7.0, one_in=10.0,
+                    one_out=5.0, band=2.0, depthwise=1.5, gather=4.9, widened=9.0, halves=2.0, pairs=3.1, dots=4.0, quantise=6.0,
+                    dequantise=3.0)
 _SAPPHIRE_RAPIDS = Machine("sapphire_rapids", 48 * KB, 2 * MB, 32 * MB, wide=_GOLDEN_COVE,
                            narrow=replace(_GOLDEN_COVE, gather=2.0, widened=4.2), tile=55.0, line=13.5,
                            l2_read=32.0, l2_weights=10.0, l3_weights=25.0, memory=4.0, kept_bytes=6 * MB, again=25.0, stream=NO_BOUND,
                            spill=4.0, prefetch=3.84, turns=NO_BOUND, ring_bytes=64 * KB)
 
 # One 512-bit FMA a cycle: the second unit is missing (Intel's clients), or two of 256 bits take it together (mobile Zen 5).
-_ONE_WIDE = replace(_GOLDEN_COVE, fmas=1.0, load=0.75, chains=5.0, panel=0.5, gather=2.0, widened=5.1, pairs=2.7)
+_ONE_WIDE = replace(_GOLDEN_COVE, fmas=1.0, load=0.75, chains=5.0, panel=0.5, halves=NOT_MEASURED, gather=2.0, widened=5.1,
+                    pairs=2.7)
 # pairs, widened, dots of Intel and of Zen 3: python -m fastcnn.machine --check, three runs each, 2026-11-30 (family 6 model 207).
-_ZEN = replace(_GOLDEN_COVE, load=0.5, gather=2.0, widened=3.1, pairs=2.6, dots=1.0)
+_ZEN = replace(_GOLDEN_COVE, load=0.5, halves=NOT_MEASURED, gather=2.0, widened=3.1, pairs=2.6, dots=1.0)
 
 # Measured: AMD EPYC of family 26 model 2 (48 KB L1, 1 MB L2, two 512-bit FMAs a cycle at 4.2 GHz), gcc 12.2, one thread, 2026-11-29.
 # What a core does by python -m fastcnn.machine --measure; chains, line, spill and the rates of weights by the least regret on 380 layers
@@ -56,8 +60,8 @@ _ZEN5 = replace(_SAPPHIRE_RAPIDS, name="zen5", l2_bytes=1 * MB, line=6.0, l2_wei
 # their weights in blocks of 14 tiles, hardly at all in blocks of 28 (2026-11-30): 1.8 % regret by time on 380 layers, 1.1 with them.
 _ZEN4 = replace(_SAPPHIRE_RAPIDS, name="zen4", l1d_bytes=32 * KB, l2_bytes=1 * MB, narrow=_ZEN, tile=110.0, line=27.0, l2_read=16.0,
                 memory=6.0, kept_bytes=5 * MB, again=100.0, stream=2.8, turns=1.5,
-                wide=replace(_GOLDEN_COVE, fmas=1.0, load=1.2, chains=11.0, panel=1.0, both_in=14.0, both_out=9.0, gather=2.0,
-                             widened=2.65, dots=1.0))
+                wide=replace(_GOLDEN_COVE, fmas=1.0, load=1.2, chains=11.0, panel=1.0, halves=NOT_MEASURED, both_in=14.0, both_out=9.0,
+                             gather=2.0, widened=2.65, dots=1.0))
 
 # Measured: AMD EPYC of family 25 model 1 (Zen 3: 32 KB L1, 512 KB L2, two 256-bit FMAs a cycle at 3.05 GHz), gcc 12.2, one thread,
 # 2026-11-30. What a core does by python -m fastcnn.machine --measure; load, chains, panel, tile, line, products and the rates of weights

@@ -54,7 +54,8 @@
  * FC_Q_SUMS, int32), min(max(f, lo), hi) (FC_Q_FLOATS), or round(f) + zero brought into round(lo) + zero .. round(hi) + zero and 0..255, and looked
  * up in the table (FC_Q_BYTES). f is made in float32, each operation by itself; round: to nearest even.
  * Padding is x_zero; what it and a zero point of x add is in the offset. Where the sums of the weights of each kernel row are given, or x_zero
- * is 0, kernel rows that only see padding are left out. ic and oc are per group; fields as of conv. Weights: fc_qconv_pack. turns: where bytes are made, tiles take turns (qgemm in kernels/bytes.h) if the instruction set has such a kernel and nv is its width. wide: both operands are copied to 16 bits first (qwide in kernels/bytes.h); the instruction set must have these. In place (1x1, no padding) up to 3 bytes after the last pixel are read. */
+ * is 0, kernel rows that only see padding are left out. ic and oc are per group; fields as of conv. Weights: fc_qconv_pack. turns: where bytes are made, tiles take turns (qgemm in kernels/bytes.h) if the instruction set has such a kernel and nv is its width. wide: both operands are copied to 16 bits first (qwide in kernels/bytes.h); the instruction set must have these. band: 0 x is read in place, 1 its rows are copied, 2 (one group, ic a
+ * multiple of 4, every output row sees x, kernel rows in padding can be left out) only what output columns that see padding read. In place (0: 1x1, no padding) up to 3 bytes after the last pixel are read. */
 #define FC_FIELDS_qconv(I, F, V) \
     FC_FIELDS_WINDOW(I) I(groups) I(ic) I(oc) FC_FIELDS_PLACE(I, r) I(nv) I(turns) I(wide) I(band) I(block) I(split_columns) I(x_zero) I(to) \
     F(own_factor) F(own_lo) F(own_hi) F(r_factor) I(r_zero) F(lo) F(hi) I(zero)

@@ -63,13 +63,13 @@ def sums(case: Case, x: np.ndarray, w: np.ndarray, zero: int, kind: type = np.in
 
 
 def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, turns: int = 0, wide: int = 0, block: int = 2, threads: int = 1,
-        split: int = 0, zero_x: int = 0, to: int = SUMS,
+        split: int = 0, band: int | None = None, zero_x: int = 0, to: int = SUMS,
         offset: np.ndarray | None = None, factor: np.ndarray | None = None, lo: float = -np.inf, hi: float = np.inf,
         zero: int = 0, residual: np.ndarray | None = None, r_gap: int = 0, table: np.ndarray | None = None, skips: bool = True,
         largest: bool = True, **more: float) -> np.ndarray:
     """The step's result, margins and gaps checked. skips: it knows what to add for rows left out; largest: how large sums are at most.
     more: the fields own_* and r_*."""
-    m, band = case.groups * case.oc, case.kh * case.kw > 1 or case.padded
+    m, needed = case.groups * case.oc, case.kh * case.kw > 1 or case.padded
     pitch = case.groups * case.ic + case.x_gap
     spaced = np.full((case.n, case.ih, case.iw, pitch), 77, np.uint8)
     spaced[..., :case.groups * case.ic] = x
@@ -89,8 +89,9 @@ def run(case: Case, x: np.ndarray, w: np.ndarray, *, nv: int = 1, turns: int = 0
     fields = {"own_factor": 0.0, "own_lo": 0.0, "own_hi": 0.0, "r_factor": 0.0, "r_zero": 0, **more}
     status = run_step("qconv", [y, read, _native.pack_qconv(w, case.groups, nv, case.dw == 1), *each], threads, **sizes,
                       **place("x", case.ih, case.iw, pitch), **place("y", case.oh, case.ow, m + case.y_gap),
-                      **place("r", case.oh, case.ow, m + r_gap), nv=nv, turns=turns, wide=wide, band=int(band), block=block,
-                      split_columns=split, x_zero=zero_x, to=to, lo=lo, hi=hi, zero=zero, **fields)
+                      **place("r", case.oh, case.ow, m + r_gap), nv=nv, turns=turns, wide=wide,
+                      band=int(needed) if band is None else band, block=block, split_columns=split, x_zero=zero_x,
+                      to=to, lo=lo, hi=hi, zero=zero, **fields)
     assert status == 0
     np.testing.assert_array_equal(y.array[..., m:], margin[..., m:], err_msg="wrote between pixels")
     return y.array[..., :m].copy()
@@ -105,6 +106,40 @@ def test_qconv_sums_are_exact(level: str, case: Case) -> None:
             for block, threads, split in ((1, 1, 0), (3, 2, 0), (100, 3, 1)):
                 got = run(case, x, w, **tile, block=min(block, case.oh), threads=threads, split=split, zero_x=zero_x, skips=block != 3)
                 np.testing.assert_array_equal(got, expected, err_msg=f"{tile} block={block}")
+
+
+INSIDE = [
+    Case(16, 35, 3, 3, oh=7, ow=9, pt=1, pl=1, pb=1, pr=1, n=2), Case(4, 9, 3, 3, oh=17, ow=16, pt=1, pl=1, pb=1, pr=1, x_gap=12, y_gap=5),
+    Case(8, 70, 5, 3, oh=6, ow=31, dh=2, pt=4, pb=4, pl=1, pr=1, x_gap=4),
+    Case(12, 20, 3, 5, oh=5, ow=14, sh=2, sw=2, pt=1, pl=2, pb=0, pr=2),
+    Case(4, 33, 3, 3, oh=6, ow=12, dw=3, pt=1, pb=1, pl=3, pr=3), Case(8, 17, 1, 7, oh=3, ow=11, pl=3, pr=3),
+    Case(8, 17, 7, 1, oh=9, ow=5, pt=3, pb=3), Case(4, 5, 3, 3, oh=4, ow=6), Case(64, 64, 3, 3, oh=15, ow=30, pt=-2, pl=1, pb=1, pr=0),
+    Case(4, 6, 3, 3, oh=5, ow=3, pt=1, pl=2, pb=1, pr=2),
+]
+
+
+@pytest.mark.parametrize("case", INSIDE, ids=str)
+def test_columns_that_see_no_padding_read_x_in_place(level: str, case: Case) -> None:
+    x, w = operands(case)
+    for zero_x in (0, 117):
+        expected = sums(case, x, w, zero_x)
+        for nv in (tile["nv"] for tile in all_tiles() if not tile["wide"]):
+            for block, threads, split in ((1, 1, 0), (3, 2, 0), (100, 3, 1)):
+                got = run(case, x, w, nv=nv, block=min(block, case.oh), threads=threads, split=split, band=2, zero_x=zero_x)
+                np.testing.assert_array_equal(got, expected, err_msg=f"nv={nv} block={block}")
+
+
+def test_columns_that_see_no_padding_with_a_residual_and_a_table(level: str) -> None:
+    case = Case(16, 70, 3, 3, oh=9, ow=31, pt=1, pl=1, pb=1, pr=1, x_gap=48, y_gap=3)
+    x, w = operands(case)
+    residual = np.random.default_rng(1).integers(0, 256, (1, case.oh, case.ow, case.oc), np.uint8)
+    more = {"to": BYTES, "factor": np.full(case.oc, 2.0 ** -12, np.float32), "lo": -100.0, "hi": 120.0, "zero": 90, "zero_x": 3,
+            "residual": residual, "r_gap": 5, "r_factor": 0.25, "r_zero": 100,
+            "table": np.random.default_rng(2).permutation(256).astype(np.uint8)}
+    for nv in (tile["nv"] for tile in all_tiles() if not tile["wide"]):
+        for turns in (0, 1):
+            got = [run(case, x, w, nv=nv, turns=turns, block=4, band=band, **more) for band in (1, 2)]
+            np.testing.assert_array_equal(*got, err_msg=f"nv={nv}")
 
 
 @pytest.mark.parametrize("ic", [1, 4, 8, 12, 16, 24, 48, 72, 260])

@@ -16,6 +16,7 @@ from fastcnn import _native, sources
 from fastcnn.convolve.arithmetic import U8S8
 from fastcnn.convolve.decision import CostModel, Decision
 from fastcnn.convolve.ladder import LADDER, candidates, changes_layout, choose, cycles, pack, packed_spec
+from fastcnn.convolve.quantized_gemm import QUANTIZED_INSIDE, has_dots
 from fastcnn.convolve.shape import ConvShape, Problem, own_places
 from fastcnn.ir.tensor import dense_strides
 from fastcnn.machine import current
@@ -51,6 +52,7 @@ def problems(threads: int = 1) -> Iterator[Problem]:
 def test_every_rung_is_picked_or_tried_for_some_problem(isa: str) -> None:
     tried = {choice.rung for problem in problems() for choice in candidates(problem).values()}
     never = {rung.name for rung in LADDER} - tried - (set() if _native.pgemm_max_mr(1) else {"GEMM in bfloat16"})
+    never -= set() if has_dots() else {QUANTIZED_INSIDE.name}
     short = {"joined groups", "rotated groups", "groups by lanes", "8-bit GEMM of joined groups"}      # vectors for them
     assert not never or (never <= short and _native.vector_length() < 16)
 

@@ -24,7 +24,7 @@ from fastcnn.convolve.planes_dense import PLANES_DENSE
 from fastcnn.convolve.planes_depthwise import PlanesDepthwise
 from fastcnn.convolve.planes_product import PLANES_PRODUCT
 from fastcnn.convolve.quantized_depthwise import QUANTIZED_DEPTHWISE
-from fastcnn.convolve.quantized_gemm import QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND
+from fastcnn.convolve.quantized_gemm import QUANTIZED_IN_PLACE, QUANTIZED_INSIDE, QUANTIZED_THROUGH_BAND
 from fastcnn.convolve.quantized_joined import QUANTIZED_JOINED
 from fastcnn.convolve.rotated_groups import RotatedGroups
 from fastcnn.convolve.shape import Problem
@@ -52,6 +52,7 @@ LADDER: list[Rung] = [
     QUANTIZED_DEPTHWISE,  # bytes: one channel per group
     QUANTIZED_JOINED,   # narrow groups joined, before the GEMM that takes each by itself
     QUANTIZED_IN_PLACE,  # in place for windows of one pixel
+    QUANTIZED_INSIDE,
     QUANTIZED_THROUGH_BAND,
 ]
 BY_NAME = {rung.name: rung for rung in LADDER}

@@ -1,6 +1,7 @@
 """Convolution of bytes as a matrix product: unsigned activations, signed weights, four values of k a lane (the qconv step)."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,6 +22,9 @@ from fastcnn.machine.current import current, weights_rate
 # rows. With one lane, tiles of four columns have vectors after all (simd/fours_scalar.h; EPYC Zen 5).
 DOT = {"avx512_amx": 0.25, "avx512_vnni": 1.0, "avx2_vnni": 1.0, "scalar": 9.0}
 DOT_OF_FOURS = 1.5
+WORTH_IT = 0.99           # of the predicted time through a band, for reading x in place
+LINE, L1_WAY = 64, 4096   # bytes of a line of L1, and of one line of each of its sets
+LEAST_INSIDE = 4          # output columns beside each other that see no padding, for which reading x in place is considered
 WITHOUT_DOTS = ("scalar", "avx2", "avx512")
 EPILOGUE = 2.5            # cycles a vector of sums: scaled, rounded, packed
 COPIED, PANEL = 2.0, 4.5  # of widened operands, cycles a vector of lanes: four values of x copied as 16 bits each; four of w (EPYC Zen 3)
@@ -48,11 +52,14 @@ def has_dots() -> bool:
     return _native.current_isa() not in WITHOUT_DOTS
 
 
+NO_BAND, BAND, BAND_OF_EDGES = range(3)     # fields of the qconv step
+
+
 class QuantizedGemm(Rung):
-    """Base of the two rungs below: the qconv step, its weights, its time. band: whether x is read through a band."""
+    """Base of the rungs below: the qconv step, its weights, its time. band: what is copied of x."""
 
     arithmetic = U8S8
-    band = False
+    band = NO_BAND
 
     def choose(self, problem: Problem) -> Choice:
         shape = problem.shape
@@ -61,12 +68,12 @@ class QuantizedGemm(Rung):
 
     def with_tiles(self, shape: ConvShape, how: Tiles, threads: int, factor: float = 1) -> Choice:
         """The choice with such tiles, blocked for the caches."""
-        rows = blocking.block_rows(shape, threads) if self.band else self.rows_in_place(shape)
+        rows = blocking.block_rows(shape, threads) if self.band == BAND else self.rows_in_place(shape)
         block = max(1, min(shape.oh, int(factor * rows / (2 if how.wide else 1))))
         units = shape.n * shape.oh * (1 if self.band else shape.ow // how.tallest)
         split = threads > 1 and units < 4 * threads and -(-shape.oc // (how.nv * _native.vector_length())) >= threads
         fields = {"groups": shape.groups, "ic": shape.ic, "oc": shape.oc, "nv": how.nv, "turns": how.turns, "wide": how.wide,
-                  "band": int(self.band), "block": block, "split_columns": int(split)}
+                  "band": self.band, "block": block, "split_columns": int(split)}
         return Choice(self.name, "qconv", shape, fields, (shape.groups, how.nv, shape.dw == 1))
 
     def rows_in_place(self, shape: ConvShape) -> int:
@@ -97,15 +104,23 @@ class QuantizedGemm(Rung):
     def work(self, shape: ConvShape, how: Tiles) -> float:
         """Cycles of tiles and of the band."""
         vector = _native.vector_length()
-        seen = taps_of_all(shape) / shape.kw if self.band else shape.n * shape.ih * shape.iw
+        seen = self.copied_pixels(shape) if self.band else shape.n * shape.ih * shape.iw
         copied = seen * shape.groups * -(-shape.ic // (WORD * vector))
         each = COPIED if how.wide else current().core(vector).band if self.band else 0.0
         panels = self.blocks(shape) * shape.groups * -(-shape.oc // vector) * words(shape) * PANEL if how.wide else 0.0
-        return work_cycles(shape, how) + copied * each + panels
+        return self.tile_cycles(shape, how) + copied * each + panels
+
+    def tile_cycles(self, shape: ConvShape, how: Tiles) -> float:
+        """Cycles of all tiles."""
+        return work_cycles(shape, how)
+
+    def copied_pixels(self, shape: ConvShape) -> float:
+        """Pixels copied to the band."""
+        return taps_of_all(shape) / shape.kw
 
     def blocks(self, shape: ConvShape) -> int:
         """Blocks of rows, about, with operands of 16 bits."""
-        rows = blocking.block_rows(shape, 1) if self.band else self.rows_in_place(shape)
+        rows = blocking.block_rows(shape, 1) if self.band == BAND else self.rows_in_place(shape)
         return shape.n * -(-shape.oh // max(1, rows // 2))
 
 
@@ -121,10 +136,55 @@ class QuantizedInPlace(QuantizedGemm):
 class QuantizedThroughBand(QuantizedGemm):
     """The rows of x that a block of output rows needs are first copied to a band, with zero points around them."""
 
-    name, band = "8-bit GEMM through a band", True
+    name, band = "8-bit GEMM through a band", BAND
 
     def covers(self, problem: Problem) -> bool:
         return problem.shape.kernel != (1, 1) or problem.shape.touches_padding
+
+
+class QuantizedInside(QuantizedGemm):
+    """Output columns that see no padding read x in place, what the others see is copied to a band. Kernel rows in padding are left out."""
+
+    name, band = "8-bit GEMM in place, edges through a band", BAND_OF_EDGES
+
+    def covers(self, problem: Problem) -> bool:
+        shape = problem.shape
+        bottom = shape.ih + shape.pt - (shape.oh - 1) * shape.sh
+        rows_see_x = shape.pt <= (shape.kh - 1) * shape.dh and bottom > 0
+        windows = shape.kernel != (1, 1) and shape.groups == 1 and shape.ic % WORD == 0
+        return windows and rows_see_x and has_dots() and inside(shape) >= LEAST_INSIDE
+
+    def choose(self, problem: Problem) -> Choice:
+        """As of all of them, but tiles whose part of x takes more than half of the L1 ways of a set come last."""
+        shape, ways = problem.shape, current().l1d_bytes // L1_WAY
+        how = min(tiles(shape.oc), key=lambda tile: (lines_in_a_set(problem, tile.tallest) > ways / 2, self.work(shape, tile)))
+        return self.with_tiles(shape, how, problem.threads)
+
+    def pays(self, problem: Problem) -> bool:
+        """Where it is predicted to be faster than through a band, without a thought of sets."""
+        return self.cycles(super().choose(problem), 1) < WORTH_IT * QUANTIZED_THROUGH_BAND.cycles(QUANTIZED_THROUGH_BAND.choose(problem), 1)
+
+    def copied_pixels(self, shape: ConvShape) -> float:
+        return taps_of_all(shape) / shape.ow * (shape.ow - inside(shape))
+
+    def tile_cycles(self, shape: ConvShape, how: Tiles) -> float:
+        between = inside(shape)
+        along, down = replace(shape, ow=between), replace(shape, ow=min(shape.oh, self.rows_in_place(shape)))
+        return shape.n * shape.oh * (row_cycles(along, how) + (shape.ow - between) * row_cycles(down, how) / down.ow)
+
+
+def lines_in_a_set(problem: Problem, rows: int) -> float:
+    """Cache lines of x that a tile of so many pixels reads, for each set of L1 that they lie in: pixels far apart share few sets."""
+    shape, (_, _, row, pixel) = problem.shape, problem.places[0]
+    pixels = (rows - 1) * shape.sw + (shape.kw - 1) * shape.dw + 1
+    image_rows = shape.kh if row % L1_WAY == 0 else 1
+    return pixels * image_rows * max(math.gcd(pixel, L1_WAY) // LINE, 1) * LINE / L1_WAY
+
+
+def inside(shape: ConvShape) -> int:
+    """Output columns that see no padding."""
+    ranges = [shape.valid_columns(s) for s in range(shape.kw)]
+    return max(0, min(end for _, end in ranges) - max(begin for begin, _ in ranges))
 
 
 @dataclass(frozen=True)
@@ -202,5 +262,5 @@ def _dot(how: Tiles, width: int) -> float:
     return DOT.get(_native.current_isa(), current().core(_native.vector_length()).widened)
 
 
-QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND = QuantizedInPlace(), QuantizedThroughBand()
+QUANTIZED_IN_PLACE, QUANTIZED_THROUGH_BAND, QUANTIZED_INSIDE = QuantizedInPlace(), QuantizedThroughBand(), QuantizedInside()
 

@@ -4,56 +4,25 @@
 #include <math.h>
 #include <string.h>
 
-#include "copy_short.h"
 #include "kernels/kernels.h"
+#include "qconv_band.h"
 #include "requantise.h"
 #include "team.h"
 
 #define MOST_FACTOR 0x1p20f    /* bytes, whose differences are below 2^9, times this stay below 2^29 */
-enum { WORD = 4 }; /* values of k that a lane multiplies at a time */
 /* Bytes between pixels, and values of k, from which on a tile asks for its outputs and residuals before it begins: those of volumes. */
 enum { FAR_PIXEL = 512, LONG_TILE = 512 };
 /* Bytes of weights from which on a matrix times a vector asks for what lies so far ahead, as in conv.c: fewer are in L2. */
 enum { STREAM_FROM = 1 << 20, STREAM_AHEAD = 16384 };
 
-typedef struct qconv_run {
-    fc_qconv p;                       /* as given, or with all pixels of an image as one row (make_flat) */
-    uint8_t *y;
-    const uint8_t *x, *residual, *table;
-    const int8_t *w;
-    const int32_t *offset;
-    const float *factor;
-    const int32_t *row_sums;          /* [kh][groups*oc]: of the weights of each kernel row */
-    int64_t *runs;                    /* offsets of the runs of k, and how many, and words of each */
-    int64_t count, words;
-    int64_t row, pixel, group;        /* elements from one row, pixel, group to the next of what is multiplied: the band or x */
-    uint8_t *band;
-    int16_t *panel;                   /* a panel of w in 16 bits */
-    const fc_qwide_kernels *wide;     /* NULL: operands are bytes */
-    int64_t element;                  /* bytes of an element of what is multiplied */
-    const fc_qgemm_kernel (*tile)[FC_QGEMM_MAX_MR + 1];
-    const int *max_mr;
-    int64_t first, last;              /* columns of a row that are computed */
-    int64_t y_bytes;                  /* of an element of y */
-    int apart;                        /* pixels lie far apart and tiles are long */
-    int skips;                        /* kernel rows in padding are left out */
-    void (*turns)(const fc_qgemm_args *args, size_t pairs);   /* NULL: tiles by themselves */
-    int bounded;                      /* nothing is so large that it has to be bounded before it is rounded to a byte */
-    int near;                         /* as of fc_qgemm_args */
-    uint32_t shape;                   /* of tile registers */
-} qconv_run;
-
-static int64_t band_width(const fc_qconv *p) { return (p->ow - 1) * p->sw + (p->kw - 1) * p->dw + 1; }
-static int64_t band_rows(const fc_qconv *p, int64_t out_rows) { return (out_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1; }
-
-static int64_t run_words(const fc_qconv *p) { return fc_ceil_div((p->dw == 1 ? p->kw : 1) * p->ic, WORD); }
-
-/* What scratch has, one after the other: offsets of runs, the band, a panel of w in 16 bits. */
-static size_t runs_bytes(const fc_qconv *p) { return fc_align_up((size_t)(p->kh * p->kw) * sizeof(int64_t)); }
+/* What scratch has, one after the other: offsets of runs, those of edge columns, the band, a panel of w in 16 bits. */
+static size_t runs_bytes(const fc_qconv *p) { return fc_align_up((size_t)(p->kh * p->kw + p->kh) * sizeof(int64_t)); }
 
 static size_t band_bytes(const fc_qconv *p)
 {
     const size_t elements = (size_t)(band_rows(p, p->block) * band_width(p) * p->ic * p->groups + WORD);
+    if (p->band == BAND_OF_EDGES && !p->wide)
+        return fc_align_up((size_t)(edges_of(p).count * edge_rows(p, p->block) * edge_row(p)));
     return p->wide ? fc_align_up(sizeof(uint16_t) * elements) : p->band ? fc_align_up(elements) : 0;
 }
 
@@ -69,72 +38,19 @@ size_t fc_scratch_qconv(const void *params, int threads)
     return runs_bytes(params) + band_bytes(params) + panel_bytes(params);
 }
 
-/* How k lies in memory whose rows, pixels and groups are so far apart. */
+/* How k lies in memory whose rows, pixels and groups are so far apart: a kernel row is one run where its pixels are neighbours. */
 static void set_memory(qconv_run *c, int64_t row, int64_t pixel, int64_t group)
 {
     const fc_qconv *p = &c->p;
-    const int whole_rows = p->dw == 1;
+    const int whole_rows = p->dw == 1 && (pixel == p->ic || p->band != BAND_OF_EDGES);
     c->row = row;
     c->pixel = pixel;
     c->group = group;
-    c->words = run_words(p);
+    c->words = fc_ceil_div((whole_rows ? p->kw : 1) * p->ic, WORD);
     c->count = 0;
     for (int64_t r = 0; r < p->kh; r++)
         for (int64_t s = 0; s < (whole_rows ? 1 : p->kw); s++)
             c->runs[c->count++] = r * p->dh * row + s * p->dw * pixel;
-}
-
-/* n bytes to elements [at, at + n) of the band. */
-static void fill(const qconv_run *c, int64_t at, const uint8_t *from, int64_t n)
-{
-    if (c->wide)
-        c->wide->activations((uint16_t *)(void *)c->band + at, from, (size_t)n);
-    else
-        memcpy(c->band + at, from, (size_t)n);
-}
-
-static void fill_padding(const qconv_run *c, int64_t at, int64_t n)
-{
-    uint16_t *wide = (uint16_t *)(void *)c->band + at;
-    if (!n)
-        return;
-    if (!c->wide)
-        memset(c->band + at, (int)c->p.x_zero, (size_t)n);
-    for (int64_t i = 0; c->wide && i < n; i++)
-        wide[i] = (uint16_t)c->p.x_zero;
-}
-
-/* One group of `count` pixels that are x_pixel bytes apart. */
-static void fill_pixels(const qconv_run *c, int64_t at, const uint8_t *from, int64_t count)
-{
-    const fc_qconv *p = &c->p;
-    if (p->x_pixel == p->ic)
-        fill(c, at, from, count * p->ic);
-    else if (!c->wide)
-        copy_short(c->band + at, from, count, p->x_pixel, p->ic);
-    else
-        for (int64_t i = 0; i < count; i++)
-            fill(c, at + i * p->ic, from + i * p->x_pixel, p->ic);
-}
-
-/* Input rows that output rows [oy, oy + rows) of an image see to the band: one group after the other, zero points around. */
-static void fill_band(const qconv_run *c, const uint8_t *x, int64_t oy, int64_t rows)
-{
-    const fc_qconv *p = &c->p;
-    const int64_t width = band_width(p), left = fc_min(fc_max(p->pl, 0), width), first = fc_max(-p->pl, 0);
-    const int64_t inside = fc_max(fc_min(p->iw - first, width - left), 0), right = width - left - inside;
-    for (int64_t g = 0; g < p->groups; g++)
-        for (int64_t r = 0; r < band_rows(p, rows); r++) {
-            const int64_t iy = oy * p->sh - p->pt + r;
-            const int64_t at = g * c->group + r * c->row;
-            if (iy < 0 || iy >= p->ih || !inside) {
-                fill_padding(c, at, c->row);
-                continue;
-            }
-            fill_padding(c, at, left * p->ic);
-            fill_pixels(c, at + left * p->ic, x + iy * p->x_row + first * p->x_pixel + g * p->ic, inside);
-            fill_padding(c, at + (left + inside) * p->ic, right * p->ic);
-        }
 }
 
 /* What a tile's epilogue does, whatever tile. */
@@ -158,37 +74,68 @@ static void ask_for_pixels(const qconv_run *c, const fc_qgemm_args *args, int64_
     }
 }
 
-/* Output column x of a row: where the operands of a tile of the panel of channels from `column` on begin. a: of column 0. */
-static void place_tile(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, int64_t image, int64_t oy, int64_t x, int64_t column)
+/* Where column x of output row oy and its residual lie, of channels from `column` on. */
+static void place_outputs(const qconv_run *c, fc_qgemm_args *args, int64_t image, int64_t oy, int64_t x, int64_t column)
 {
     const fc_qconv *p = &c->p;
-    args->a = a + x * (int64_t)args->lda * c->element;
     args->c = c->y + (image * p->y_image + oy * p->y_row + x * p->y_pixel + column) * c->y_bytes;
     args->residual = c->residual ? c->residual + image * p->r_image + oy * p->r_row + x * p->r_pixel + column : NULL;
 }
 
-/* Columns [c->first, c->last) of output row oy times a panel of n channels from `column` on: by tiles that take turns, the rest a tile at a time. */
+/* Output column x of a row: where the operands of a tile of the panel of channels from `column` on begin. a: of column 0. */
+static void place_tile(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, int64_t image, int64_t oy, int64_t x, int64_t column)
+{
+    args->a = a + x * (int64_t)args->lda * c->element;
+    place_outputs(c, args, image, oy, x, column);
+}
+
+/* Rows of the next of the tiles that cover `left` rows: of one height but for the last two. */
+static int64_t next_height(int64_t left, int64_t most) { return left >= 2 * most ? most : left > most ? (left + 1) / 2 : left; }
+
+/* Columns [c->begin, c->end) of output row oy times a panel of n channels from `column` on: by tiles that take turns, the rest a tile at a time. */
 static void run_row(const qconv_run *c, fc_qgemm_args *args, const uint8_t *a, int64_t image, int64_t oy, int64_t column)
 {
     enum { PAIR = 2 * FC_TURNS_MR };
     const int64_t nv = fc_ceil_div((int64_t)args->n, fc_active->vector_length);
-    const int64_t pairs = c->turns && args->n == FC_TURNS_NV * (size_t)fc_active->vector_length ? (c->last - c->first) / PAIR : 0;
+    const int64_t pairs = c->turns && args->n == FC_TURNS_NV * (size_t)fc_active->vector_length ? (c->end - c->begin) / PAIR : 0;
     const int64_t most = c->max_mr[nv];
     const fc_qgemm_kernel *tiles = c->tile[nv];
     if (pairs) {
-        place_tile(c, args, a, image, oy, c->first, column);
+        place_tile(c, args, a, image, oy, c->begin, column);
         c->turns(args, (size_t)pairs);
         args->prefetch += args->prefetch_step * args->runs * args->words * (size_t)(2 * pairs);
     }
-    for (int64_t x = c->first + pairs * PAIR, rows; x < c->last; x += rows) {
-        const int64_t left = c->last - x;
-        rows = left >= 2 * most ? most : left > most ? (left + 1) / 2 : left;      /* of one height but for the last two */
+    for (int64_t x = c->begin + pairs * PAIR, rows; x < c->end; x += rows) {
+        rows = next_height(c->end - x, most);
         place_tile(c, args, a, image, oy, x, column);
         if (c->apart)
             ask_for_pixels(c, args, rows);
         tiles[rows](args);
         args->prefetch += args->prefetch_step * args->runs * args->words;
     }
+}
+
+/* Rows [oy0, oy1) of all edge columns times a panel of channels from `column` on. */
+static void run_edges(const qconv_run *c, const fc_qgemm_args *panel, int64_t image, int64_t oy0, int64_t oy1, int64_t column)
+{
+    const fc_qconv *p = &c->p;
+    const int64_t nv = fc_ceil_div((int64_t)panel->n, fc_active->vector_length);
+    fc_qgemm_args args = *panel;
+    args.run = c->runs + p->kh * p->kw;
+    args.runs = (size_t)p->kh;
+    args.words = (size_t)(edge_row(p) / WORD);
+    args.lda = (size_t)(p->sh * edge_row(p));
+    args.ldc = (size_t)p->y_row;
+    args.ldr = (size_t)p->r_row;
+    args.prefetch = NULL;
+    args.prefetch_step = 0;
+    for (int64_t i = 0; i < c->edges.count; i++)
+        for (int64_t oy = oy0, rows; oy < oy1; oy += rows) {
+            rows = next_height(oy1 - oy, c->max_mr[nv]);
+            place_outputs(c, &args, image, oy, edge_column(c->edges, i), column);
+            args.a = c->band + (i * edge_rows(p, p->block) + (oy - oy0) * p->sh) * edge_row(p);
+            c->tile[nv][rows](&args);
+        }
 }
 
 /* The table for rows [oy0, oy1) of what the panels [q0, q1) of all groups have written: whole pixels where they are all. */
@@ -237,7 +184,7 @@ static void ask_for_next(const qconv_run *c, fc_qgemm_args *panel, int64_t chann
         panel->prefetch_step = (size_t)(nv * v * WORD);
         return;
     }
-    const int64_t tiles = rows * fc_ceil_div(c->last - c->first, c->max_mr[nv]);
+    const int64_t tiles = rows * fc_max(fc_ceil_div(c->end - c->begin, c->max_mr[nv]), 1);
     panel->prefetch = (const char *)panel->b + k * WORD * nv * v;
     panel->prefetch_step = (size_t)fc_ceil_div(fc_ceil_div(channels, v) * v * WORD, tiles);
 }
@@ -267,9 +214,24 @@ static void run_block(qconv_run *c, const uint8_t *a, int64_t image, int64_t oy0
                 run_row(c, args, a + (g * c->group + (oy - oy0) * p->sh * c->row) * c->element, image, oy, column);
                 panel.prefetch = args->prefetch;
             }
+            run_edges(c, &panel, image, oy0, oy1, column);
         }
     if (c->table)
         look_up(c, image, oy0, oy1, q0, q1);
+}
+
+/* The columns whose tiles run along the row, and how the others read their band. */
+static void set_edges(qconv_run *c)
+{
+    const fc_qconv *p = &c->p;
+    c->end = p->ow;
+    if (p->band != BAND_OF_EDGES)
+        return;
+    c->edges = edges_of(p);
+    c->begin = c->edges.left;
+    c->end = c->edges.right;
+    for (int64_t r = 0; r < p->kh; r++)
+        c->runs[p->kh * p->kw + r] = r * p->dh * edge_row(p);
 }
 
 /* Output rows [begin, end) counted over all images, `block` at a time. */
@@ -277,17 +239,20 @@ static void run_rows(qconv_run *c, int64_t begin, int64_t end, int64_t q0, int64
 {
     const fc_qconv *p = &c->p;
     const int64_t row = band_width(p) * p->ic;
-    if (p->band)
+    if (p->band == BAND)
         set_memory(c, row, p->ic, band_rows(p, p->block) * row);
     else
         set_memory(c, p->x_row, p->x_pixel, p->ic);
+    set_edges(c);
     c->last = p->ow;
     while (begin < end) {
         const int64_t image = begin / p->oh, oy = begin % p->oh, rows = fc_min(fc_min(p->block, p->oh - oy), end - begin);
         const uint8_t *x = c->x + image * p->x_image;
-        if (p->band)
+        if (p->band == BAND)
             fill_band(c, x, oy, rows);
-        run_block(c, p->band ? c->band : x + (oy * p->sh - p->pt) * p->x_row - p->pl * p->x_pixel, image, oy, oy + rows, q0, q1);
+        else if (c->edges.count)
+            fill_edges(p, c->band, x, oy, rows);
+        run_block(c, p->band == BAND ? c->band : x + (oy * p->sh - p->pt) * p->x_row - p->pl * p->x_pixel, image, oy, oy + rows, q0, q1);
         begin += rows;
     }
 }
@@ -305,6 +270,8 @@ static void run_pixels(qconv_run *c, int64_t block, int64_t begin, int64_t end, 
         const uint8_t *x = c->x + image * p->x_image;
         c->first = begin % p->ow;
         c->last = fc_min(fc_min(c->first + block, p->ow), c->first + end - begin);
+        c->begin = c->first;
+        c->end = c->last;
         for (int64_t g = 0; c->wide && g < p->groups; g++)
             fill_pixels(c, g * c->group, x + c->first * p->x_pixel + g * p->ic, c->last - c->first);
         run_block(c, c->wide ? c->band - c->first * c->pixel * c->element : x, image, 0, 1, q0, q1);
@@ -361,7 +328,7 @@ fc_status fc_run_qconv(const void *params, void *const *t, const fc_team *team)
     c.apart = p->y_pixel >= FAR_PIXEL && p->kh * p->kw * p->ic >= LONG_TILE;
     c.turns = p->turns && c.bounded && !c.apart && p->to == FC_Q_BYTES ? fc_active_bytes->qgemm->turns : NULL;
     const int flat = make_flat(&c.p, c.residual != NULL);
-    c.p.band = p->band || (c.wide && !flat);
+    c.p.band = c.wide && !flat ? BAND : p->band;
     int64_t q0 = 0, q1 = fc_ceil_div(p->oc, p->nv * fc_active->vector_length), begin = 0, end = p->n * (flat ? c.p.ow : p->oh);
     if (p->split_columns)
         fc_share(team, q1, &q0, &q1);
